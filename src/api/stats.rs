@@ -1,0 +1,117 @@
+//! [`Stats`]: one snapshot of the whole allocator, in the words of jemalloc (process totals) and of Go's `MemStats` (tiers).
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+/// How many size classes [`Stats::by_size`] lists.
+pub const SIZE_CLASSES: usize = 62;
+
+/// One row of [`Stats::by_size`]: what one size class holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SizeClassStats {
+    /// Bytes of one object of the class.
+    pub size: u64,
+    /// Objects handed out since the process began. Without the feature `stats`, a lower bound: those that passed the tiers.
+    pub mallocs: u64,
+    /// Objects given back since the process began. Without the feature `stats`, a lower bound.
+    pub frees: u64,
+    /// Spans that the class holds now.
+    pub spans: u64,
+}
+
+/// One snapshot of the allocator, made by [`stats()`](crate::stats()). Bytes unless named otherwise.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Bytes in objects that the program holds, rounded to their size class (jemalloc's `stats.allocated`).
+    /// Objects that a thread keeps ready in its bins count as held.
+    pub allocated: u64,
+    /// Bytes in spans that hold objects (jemalloc's `stats.active`): `allocated` plus the free slots between them.
+    pub active: u64,
+    /// Bytes of the allocator's own records: span records, page map, trackers and thread caches.
+    pub metadata: u64,
+    /// Bytes that the heap keeps in physical memory at the most: `active`, `metadata`, and free pages not yet given back.
+    pub resident: u64,
+    /// Bytes of address space that are readable and writable for the heap and its metadata.
+    pub mapped: u64,
+    /// Bytes of `mapped` that were given back to, or never taken from, the operating system.
+    pub retained: u64,
+    /// Bytes of address space that the page heap made ready for objects: `heap_inuse + heap_idle` (Go's `HeapSys`).
+    pub heap_sys: u64,
+    /// Bytes in pages that no span uses (Go's `HeapIdle`); at least `heap_released`.
+    pub heap_idle: u64,
+    /// Bytes in pages that spans use (Go's `HeapInuse`).
+    pub heap_inuse: u64,
+    /// Bytes of `heap_idle` without physical memory behind them (Go's `HeapReleased`).
+    pub heap_released: u64,
+    /// Objects that the program holds, a count, exact up to what the thread caches hold (Go's `HeapObjects`).
+    pub heap_objects: u64,
+    /// Bytes of span records in use (Go's `MSpanInuse`).
+    pub mspan_inuse: u64,
+    /// Bytes taken from the operating system for span records (Go's `MSpanSys`).
+    pub mspan_sys: u64,
+    /// Bytes of thread caches in use (Go's `MCacheInuse`).
+    pub mcache_inuse: u64,
+    /// Bytes taken from the operating system for thread caches (Go's `MCacheSys`).
+    pub mcache_sys: u64,
+    /// Bytes of all other metadata: page map and huge-page trackers (Go's `GCSys`).
+    pub gc_sys: u64,
+    /// Bytes handed out since the process began (Go's `TotalAlloc`); see [`mallocs`](Self::mallocs) for its bound.
+    pub total_alloc: u64,
+    /// Objects handed out since the process began, a count. Without the feature `stats` the fast path counts nothing and
+    /// this is a lower bound: what passed from the tiers below into the thread caches.
+    pub mallocs: u64,
+    /// Objects given back since the process began, a count, with the bound of [`mallocs`](Self::mallocs).
+    pub frees: u64,
+    /// Pointer lookups that missed the fast path's page map, a count (Go's `Lookups`).
+    pub lookups: u64,
+    /// One row a size class, smallest first.
+    pub by_size: [SizeClassStats; SIZE_CLASSES],
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        // A test of all-zero statistics must not depend on the heap, so this is written out by value.
+        Self {
+            allocated: 0,
+            active: 0,
+            metadata: 0,
+            resident: 0,
+            mapped: 0,
+            retained: 0,
+            heap_sys: 0,
+            heap_idle: 0,
+            heap_inuse: 0,
+            heap_released: 0,
+            heap_objects: 0,
+            mspan_inuse: 0,
+            mspan_sys: 0,
+            mcache_inuse: 0,
+            mcache_sys: 0,
+            gc_sys: 0,
+            total_alloc: 0,
+            mallocs: 0,
+            frees: 0,
+            lookups: 0,
+            by_size: [SizeClassStats::default(); SIZE_CLASSES],
+        }
+    }
+}
+
+impl fmt::Debug for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stats")
+            .field("allocated", &self.allocated)
+            .field("active", &self.active)
+            .field("metadata", &self.metadata)
+            .field("resident", &self.resident)
+            .field("mapped", &self.mapped)
+            .field("heap_sys", &self.heap_sys)
+            .field("heap_inuse", &self.heap_inuse)
+            .field("heap_released", &self.heap_released)
+            .field("heap_objects", &self.heap_objects)
+            .finish_non_exhaustive()
+    }
+}

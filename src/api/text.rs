@@ -1,0 +1,1 @@
+//! The human and machine forms of [`Stats`](super::stats::Stats).

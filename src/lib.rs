@@ -1,0 +1,8 @@
+#![doc = include_str!("../README.md")]
+// The modules stand in layer order: each may import only from those above it (`base` and `sync` from anywhere).
+
+mod api;
+
+pub use api::global::Greyspan;
+pub use api::stats::{SizeClassStats, Stats};
+pub use api::{purge, stats, thread_idle, version};
