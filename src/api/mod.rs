@@ -4,11 +4,50 @@ pub(crate) mod global;
 pub(crate) mod stats;
 mod text;
 
-/// TEMPORARY
-pub fn stats() -> stats::Stats { stats::Stats::default() }
-/// TEMPORARY
-pub fn purge() -> usize { 0 }
-/// TEMPORARY
-pub fn thread_idle() {}
+use crate::heap::HEAP;
+use crate::heap::thread::current;
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+/// One snapshot of the allocator's statistics. From any thread at any time; stops nobody.
+///
+/// ```
+/// let stats = greyspan::stats();
+/// assert_eq!(stats.heap_sys, stats.heap_inuse + stats.heap_idle);
+/// ```
+pub fn stats() -> stats::Stats {
+    stats::Stats::from_figures(&HEAP.figures())
+}
+
+/// Gives all free memory of the process back to the operating system now, and returns how many bytes that was. Other threads give what
+/// they keep when they next need memory: their caches are theirs alone.
+pub fn purge() -> usize {
+    HEAP.purge(current())
+}
+
+/// Says that this thread will be idle: what it gathered for others is sent, what it keeps is given up, and its spans are there for other
+/// threads at once. It may go on allocating at any time.
+pub fn thread_idle() {
+    HEAP.thread_idle(current());
+}
+
+/// Bytes beyond which the heap gives free memory back at once, over its whole footprint; `None` removes the limit.
+pub fn set_memory_limit(bytes: Option<usize>) {
+    HEAP.tiers.mheap.set_soft_limit(bytes);
+}
+
+/// Bytes of footprint beyond which allocation returns null; `None` removes the limit.
+pub fn set_hard_limit(bytes: Option<usize>) {
+    HEAP.tiers.mheap.set_hard_limit(bytes);
+}
+
+/// Bytes that may be used behind `ptr`, at least `layout.size()`. `ptr` was allocated here with `layout` and is not freed; for any other
+/// pointer the answer means nothing.
+pub fn usable_size(ptr: NonNull<u8>, layout: Layout) -> usize {
+    HEAP.usable_size(ptr.as_ptr(), layout)
+}
+
 /// The crate's version, as in `Cargo.toml`.
-pub fn version() -> &'static str { env!("CARGO_PKG_VERSION") }
+pub fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}

@@ -2,10 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+use crate::heap::Figures;
 use std::fmt;
 
 /// How many size classes [`Stats::by_size`] lists.
-pub const SIZE_CLASSES: usize = 62;
+pub const SIZE_CLASSES: usize = crate::size_class::COUNT;
 
 /// One row of [`Stats::by_size`]: what one size class holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +70,42 @@ pub struct Stats {
     pub lookups: u64,
     /// One row a size class, smallest first.
     pub by_size: [SizeClassStats; SIZE_CLASSES],
+}
+
+impl Stats {
+    /// Puts the heap's figures into the users' words.
+    pub(crate) fn from_figures(figures: &Figures) -> Self {
+        let heap = &figures.heap;
+        let mut stats = Self {
+            allocated: figures.allocated,
+            active: heap.inuse as u64,
+            heap_sys: heap.sys as u64,
+            heap_inuse: heap.inuse as u64,
+            heap_idle: (heap.sys - heap.inuse) as u64,
+            heap_released: heap.released as u64,
+            heap_objects: figures.objects,
+            mspan_inuse: heap.span_records as u64,
+            mspan_sys: heap.span_records_sys as u64,
+            mcache_inuse: figures.cache_in_use,
+            mcache_sys: figures.cache_sys,
+            gc_sys: heap.tables as u64,
+            total_alloc: figures.total_alloc,
+            mallocs: figures.large_mallocs,
+            frees: figures.large_frees,
+            lookups: heap.lookups as u64,
+            ..Self::default()
+        };
+        for (row, class) in stats.by_size.iter_mut().zip(&figures.classes) {
+            *row = SizeClassStats { size: class.size, mallocs: class.mallocs, frees: class.frees, spans: class.spans };
+            stats.mallocs += class.mallocs;
+            stats.frees += class.frees;
+        }
+        stats.metadata = stats.mspan_inuse + stats.mcache_inuse + stats.gc_sys;
+        stats.mapped = stats.heap_sys + stats.mspan_sys + stats.mcache_sys + stats.gc_sys;
+        stats.retained = stats.heap_released;
+        stats.resident = stats.heap_sys - stats.heap_released + stats.metadata;
+        stats
+    }
 }
 
 impl Default for Stats {

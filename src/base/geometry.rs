@@ -1,0 +1,48 @@
+//! The constants that fix the shape of the heap, tied to each other by compile-time asserts.
+//!
+//! ```text
+//! region   one reservation of address space          1 TiB by default, more and smaller ones when that is refused
+//!   huge page   the unit of trackers and of growth   2 MiB = 256 pages
+//!     page      the unit of spans and of the page map  8 KiB
+//!       object  the unit of the program              8 B to 32 KiB in classes, above that whole pages
+//! ```
+
+#![forbid(unsafe_code)]
+
+/// log2 of [`PAGE`].
+pub(crate) const PAGE_SHIFT: u32 = 13;
+/// Bytes of one heap page. Independent of the kernel's page size.
+pub(crate) const PAGE: usize = 1 << PAGE_SHIFT;
+/// log2 of [`HUGE`].
+pub(crate) const HUGE_SHIFT: u32 = 21;
+/// Bytes of one huge page, the span of one tracker.
+pub(crate) const HUGE: usize = 1 << HUGE_SHIFT;
+/// Heap pages in one huge page.
+pub(crate) const PAGES_PER_HUGE: usize = HUGE / PAGE;
+/// Largest request, in bytes, that is served from a size class.
+pub(crate) const SMALL_MAX: usize = 32 << 10;
+/// Bytes of fresh objects that are threaded onto a free list at once, so that untouched memory stays untouched.
+pub(crate) const CARVE: usize = 4 << 10;
+/// Largest run of pages that a thread keeps for reuse.
+pub(crate) const RUN_CACHE_MAX_PAGES: usize = (4 << 20) / PAGE;
+/// Bytes of free runs that one thread keeps at the most.
+pub(crate) const RUN_CACHE_BYTES: usize = 8 << 20;
+/// Bytes of empty spans that one thread keeps at the most.
+pub(crate) const SPARE_BYTES: usize = 512 << 10;
+/// Bytes of objects of one span that a thread gathers before it sends them to the span's owner.
+pub(crate) const OUTGOING_BYTES: usize = 8 << 10;
+/// Smallest growth of the part of a region that is ready for use.
+pub(crate) const GROW_MIN_HUGE: usize = 2;
+/// Largest growth beyond what is needed: 64 MiB, Go's arena.
+pub(crate) const GROW_MAX_HUGE: usize = 32;
+/// Bytes of address space that the first region asks for.
+pub(crate) const RESERVE_DEFAULT: usize = 1 << 40;
+/// Smallest first region: below that the program's address space is too small to share.
+pub(crate) const RESERVE_MIN: usize = 16 << 20;
+/// Largest request in bytes: what `Layout` allows, less room for rounding up to huge pages.
+pub(crate) const REQUEST_MAX: usize = isize::MAX as usize - 2 * HUGE;
+
+const _: () = assert!(PAGE.is_power_of_two() && HUGE.is_multiple_of(PAGE));
+const _: () = assert!(PAGES_PER_HUGE == 256, "a tracker is four words of 64 pages");
+const _: () = assert!(SMALL_MAX.is_multiple_of(PAGE));
+const _: () = assert!(usize::BITS == 64, "the region and the ownership word need 64-bit addresses");

@@ -1,0 +1,94 @@
+//! `fork` in a process with many threads: the child finds every lock free and every shared structure at rest.
+//!
+//! Before the fork the forking thread takes all locks, in lock order; afterwards the parent releases them and the child makes them new.
+//! The child's one thread goes on with its own cache. The caches of the threads that are gone stay as they were, with whatever
+//! those threads were in the middle of: nobody touches them, so their memory is lost to the child, as with every allocator that
+//! keeps thread caches. What the child frees into their spans is put on the spans' remote lists, which is safe in any state.
+
+use super::{HEAP, Heap};
+use crate::os;
+use crate::size_class::SizeClass;
+use crate::sync::atomic::{
+    AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use crate::sync::spin_hint;
+
+const NOT_YET: u32 = 0;
+const BUSY: u32 = 1;
+const DONE: u32 = 2;
+
+impl Heap {
+    /// Process-wide set-up: reads the options, makes the exit key, registers the fork hooks. Every thread passes here before it gets
+    /// its cache; one does the work.
+    pub(super) fn set_up(&self) {
+        let state: &AtomicU32 = &self.set_up;
+        // Acquire: pairs with the Release below, so that whoever sees DONE sees the options in force.
+        if state.load(Acquire) == DONE {
+            return;
+        }
+        match state.compare_exchange(NOT_YET, BUSY, Acquire, Acquire) {
+            Ok(_) => {
+                super::options::apply(self);
+                super::thread::create_exit_key();
+                // Release: pairs with the Acquires above. Registering comes after: it may allocate, through a cache by then.
+                state.store(DONE, Release);
+                os::fork::register(before_fork, after_fork_in_parent, after_fork_in_child);
+            }
+            Err(_) => {
+                while state.load(Acquire) == BUSY {
+                    spin_hint();
+                }
+            }
+        }
+        debug_assert_eq!(state.load(Relaxed), DONE);
+    }
+
+    fn before_fork(&self) {
+        self.registry.before_fork();
+        for class in SizeClass::all() {
+            self.tiers.central(class).before_fork();
+        }
+        self.tiers.mheap.before_fork();
+    }
+
+    /// # Safety
+    /// Follows `before_fork` in the same thread.
+    unsafe fn after_fork_in_parent(&self) {
+        // SAFETY: this thread holds all locks since `before_fork`.
+        unsafe { self.tiers.mheap.after_fork_in_parent() };
+        for class in SizeClass::all() {
+            // SAFETY: likewise.
+            unsafe { self.tiers.central(class).after_fork_in_parent() };
+        }
+        // SAFETY: likewise.
+        unsafe { self.registry.after_fork_in_parent() };
+    }
+
+    /// # Safety
+    /// Follows `before_fork`, in the child's only thread.
+    unsafe fn after_fork_in_child(&self) {
+        // SAFETY: the forking thread, which is this one, held all locks.
+        unsafe { self.tiers.mheap.after_fork_in_child() };
+        for class in SizeClass::all() {
+            // SAFETY: likewise.
+            unsafe { self.tiers.central(class).after_fork_in_child() };
+        }
+        // SAFETY: likewise.
+        unsafe { self.registry.after_fork_in_child() };
+    }
+}
+
+extern "C" fn before_fork() {
+    HEAP.before_fork();
+}
+
+extern "C" fn after_fork_in_parent() {
+    // SAFETY: the system calls this in the thread that forked, after `before_fork`.
+    unsafe { HEAP.after_fork_in_parent() };
+}
+
+extern "C" fn after_fork_in_child() {
+    // SAFETY: the system calls this in the child's only thread, after `before_fork` in its parent.
+    unsafe { HEAP.after_fork_in_child() };
+}

@@ -1,0 +1,120 @@
+//! Changing the size of a block, without copying where that can be had.
+//!
+//! | from, to | what happens |
+//! |---|---|
+//! | same size class | nothing |
+//! | large, shorter | the tail's pages go back, in place |
+//! | large, longer | into the slack of its last page, its headroom, or the free pages behind, in place |
+//! | large, longer, no room there | a new run with headroom for more growth; its pages move by page table where that pays |
+//! | all else | a new block, a copy, a free |
+
+use super::Heap;
+use crate::base::addr::Addr;
+use crate::base::geometry::{PAGE, REQUEST_MAX};
+use crate::mcache::MCache;
+use crate::mheap::{MHeap, pages_for};
+use crate::mspan::{MSpan, State};
+use crate::size_class::SizeClass;
+use core::alloc::Layout;
+use core::ptr::null_mut;
+
+impl Heap {
+    /// The block at `ptr` with `new_size` bytes, perhaps elsewhere; null and the old block untouched when that cannot be had.
+    ///
+    /// # Safety
+    /// `ptr` was handed out by this heap for `layout`, the caller alone uses it, and `new_size` rounded up to the alignment is at most
+    /// `isize::MAX`.
+    #[inline]
+    pub(crate) unsafe fn realloc(&self, cache: &MCache, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let old = SizeClass::serving(layout.size(), layout.align());
+        let new = SizeClass::serving(new_size, layout.align());
+        if old == new && old.is_some() {
+            return ptr;
+        }
+        // SAFETY: as the caller promised.
+        unsafe { self.realloc_slow(cache, ptr, layout, new_size) }
+    }
+
+    /// # Safety
+    /// As for `realloc`.
+    #[cold]
+    #[inline(never)]
+    unsafe fn realloc_slow(&self, cache: &MCache, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let align = layout.align();
+        let large = |size| SizeClass::serving(size, align).is_none();
+        let mut room = 0;
+        if large(layout.size()) && large(new_size) {
+            let Some(span) = self.tiers.mheap.map().span_of(Addr::of(ptr)) else { return null_mut() };
+            if self.resize_in_place(span, new_size) {
+                if new_size > layout.size() {
+                    self.with_cache(cache, |cache| cache.count_large_bytes(new_size - layout.size()));
+                }
+                return ptr;
+            }
+            if new_size > layout.size() {
+                room = MHeap::growth_room(pages_for(new_size));
+                if let Some(moved) = self.move_large(cache, span, layout, new_size, room) {
+                    return moved;
+                }
+            }
+        }
+        // SAFETY: the alignment is a power of two, and the caller promised that the size does not overflow with it.
+        let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, align) };
+        let new = self.alloc(cache, new_layout);
+        if new.is_null() {
+            return new;
+        }
+        let bytes = layout.size().min(new_size);
+        // SAFETY: both blocks hold `bytes` bytes, and the new one is this call's.
+        unsafe { ptr.copy_to_nonoverlapping(new, bytes) };
+        // `alloc` may have given the thread its cache.
+        // SAFETY: as the caller promised.
+        unsafe { self.dealloc(super::thread::current_or(cache), ptr, layout) };
+        new
+    }
+
+    /// Whether the large block now has `new_size` bytes where it is.
+    fn resize_in_place(&self, span: &'static MSpan, new_size: usize) -> bool {
+        if span.state() != State::Large || new_size > REQUEST_MAX {
+            return false;
+        }
+        let (old, new) = (span.pages(), pages_for(new_size));
+        if new > old {
+            if self.tiers.mheap.grow_in_place(span, new).is_none() {
+                return false;
+            }
+        } else if new < old - old / 8 {
+            self.tiers.mheap.shrink_in_place(span, new);
+        }
+        span.set_large_size(new_size);
+        true
+    }
+
+    /// Moves a large block to a run with room to grow, by page table if that pays.
+    fn move_large(
+        &self,
+        cache: &MCache,
+        span: &'static MSpan,
+        layout: Layout,
+        new_size: usize,
+        room: usize,
+    ) -> Option<*mut u8> {
+        if room == 0 || span.state() != State::Large {
+            return None;
+        }
+        let mheap = &self.tiers.mheap;
+        let to = mheap.take_large(new_size, pages_for(new_size), layout.align(), room)?;
+        let pages = pages_for(layout.size()).min(span.pages());
+        if !mheap.move_pages(span, to, pages) {
+            // SAFETY: both runs hold the old size, and the new one is this call's.
+            unsafe { span.base().copy_to_nonoverlapping(to.base(), layout.size().min(pages * PAGE)) };
+        }
+        to.set_dirty();
+        self.with_cache(cache, |cache| {
+            cache.count_large_bytes(new_size);
+            cache.count_move();
+            cache.free_large(&self.tiers, span, span.base());
+        });
+        Some(to.base())
+    }
+}

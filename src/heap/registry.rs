@@ -1,0 +1,158 @@
+//! The registry of thread caches: makes them, numbers them, and hands those of ended threads to new ones.
+//!
+//! - G1. A cache is used by one thread at a time; between threads it stands on the list of unused ones, owns no span and its mailbox is
+//!   closed.
+//! - G2. Caches are never freed, so a stale owner number leads to a mailbox (R3 of `remote`).
+//! - G3. The late cache belongs to no thread: it serves whoever has none, under its lock.
+
+use super::Heap;
+use crate::mcache::MCache;
+use crate::remote::Shared;
+use crate::meta::Bump;
+use crate::sync::lock::Lock;
+
+struct Inner {
+    memory: Bump,
+    unused: Option<&'static MCache>,
+    count: u32,
+    in_use: usize,
+}
+
+// SAFETY: an unused cache is touched only by the holder of the lock (G1).
+unsafe impl Send for Inner {}
+
+struct Late(Option<&'static MCache>);
+
+// SAFETY: the late cache is touched only by the holder of its lock (G3).
+unsafe impl Send for Late {}
+
+/// All thread caches of a heap.
+pub(super) struct Registry {
+    inner: Lock<Inner>,
+    late: Lock<Late>,
+}
+
+/// Figures of the thread caches, in bytes.
+#[derive(Clone, Copy)]
+pub(super) struct CacheFigures {
+    pub(super) in_use: usize,
+    pub(super) sys: usize,
+    pub(super) count: u32,
+}
+
+impl Registry {
+    crate::sync::const_unless_loom! {
+        /// Knows no cache.
+        pub(super) fn new() -> Self {
+            Self {
+                inner: Lock::new(Inner { memory: Bump::new(), unused: None, count: 0, in_use: 0 }),
+                late: Lock::new(Late(None)),
+            }
+        }
+    }
+
+    /// Both locks, for `fork`.
+    pub(super) fn before_fork(&self) {
+        self.late.acquire_for_fork();
+        self.inner.acquire_for_fork();
+    }
+
+    /// After `fork`, in the parent.
+    ///
+    /// # Safety
+    /// Follows `before_fork` in the same thread.
+    pub(super) unsafe fn after_fork_in_parent(&self) {
+        // SAFETY: this thread holds the lock since `before_fork`.
+        unsafe { self.late.release_after_fork() };
+        // SAFETY: likewise.
+        unsafe { self.inner.release_after_fork() };
+    }
+
+    /// After `fork`, in the child.
+    ///
+    /// # Safety
+    /// Follows `before_fork`, in the child's only thread.
+    pub(super) unsafe fn after_fork_in_child(&self) {
+        // SAFETY: no other thread exists, and the forking one held the lock.
+        unsafe { self.late.reset_in_child() };
+        // SAFETY: likewise.
+        unsafe { self.inner.reset_in_child() };
+    }
+
+    pub(super) fn figures(&self) -> CacheFigures {
+        let inner = self.inner.lock();
+        CacheFigures {
+            in_use: inner.in_use * size_of::<MCache>(),
+            sys: inner.memory.mapped(),
+            count: inner.count,
+        }
+    }
+}
+
+impl Heap {
+    /// A ready cache for a thread that has none: an unused one, or a new one. `None`: no memory.
+    pub(crate) fn new_cache(&self) -> Option<&'static MCache> {
+        let mut inner = self.registry.inner.lock();
+        let cache = match inner.unused {
+            Some(cache) => {
+                inner.unused = cache.next_unused.take();
+                cache.mailbox().reopen();
+                cache
+            }
+            None => self.make_cache(&mut inner)?,
+        };
+        inner.in_use += 1;
+        cache.make_ready(&self.tiers);
+        Some(cache)
+    }
+
+    fn make_cache(&self, inner: &mut Inner) -> Option<&'static MCache> {
+        let os = self.tiers.mheap.os();
+        let memory = inner.memory.take(os, size_of::<MCache>(), align_of::<MCache>())?.cast::<MCache>();
+        // SAFETY: fresh memory of the right size and alignment.
+        unsafe { memory.write(MCache::new()) };
+        // SAFETY: just initialised, and never freed (G2).
+        let cache: &'static MCache = unsafe { memory.as_ref() };
+        let id = inner.count + 1;
+        if !self.tiers.directory.enter(os, &mut inner.memory, id, cache.shared()) {
+            return None;
+        }
+        inner.count = id;
+        Some(cache)
+    }
+
+    /// Takes back the cache of a thread that ends.
+    pub(crate) fn retire_cache(&self, cache: &'static MCache) {
+        cache.leave(&self.tiers);
+        let mut inner = self.registry.inner.lock();
+        inner.in_use -= 1;
+        cache.next_unused.set(inner.unused);
+        inner.unused = Some(cache);
+    }
+
+    /// Runs `f` with the late cache.
+    pub(super) fn with_late<R>(&self, f: impl FnOnce(&MCache) -> R) -> Option<R> {
+        let mut late = self.registry.late.lock();
+        if late.0.is_none() {
+            let mut inner = self.registry.inner.lock();
+            let cache = self.make_cache(&mut inner)?;
+            cache.make_ready(&self.tiers);
+            late.0 = Some(cache);
+        }
+        late.0.map(f)
+    }
+
+    /// Gives the late cache's free memory up.
+    pub(super) fn trim_late(&self) {
+        let late = self.registry.late.lock();
+        if let Some(cache) = late.0 {
+            cache.trim(&self.tiers);
+        }
+    }
+
+    /// What all caches show, in use or not.
+    pub(super) fn shared(&self) -> impl Iterator<Item = &'static Shared> {
+        let count = self.registry.figures().count;
+        (1..=count).filter_map(|id| self.tiers.directory.get(id))
+    }
+}

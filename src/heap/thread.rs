@@ -1,0 +1,104 @@
+//! A thread's life with the heap: no cache yet, a cache of its own, no cache any more.
+//!
+//! ```text
+//!  EMPTY ──first slow call──► its own cache ──exit hook──► TORN
+//! ```
+//!
+//! The thread-local slot holds one pointer and starts at `EMPTY`, a cache that is never ready; so the fast path has nothing to initialise or
+//! test. The first slow call attaches a cache and arms the exit hook: a pthread key, whose destructor runs after those of Rust's and
+//! C++'s thread-locals. What the thread still allocates or frees afterwards goes through the late cache, under a lock.
+//!
+//! The slot is a `thread_local!` that is const-initialised and has no destructor, which never allocates and never fails.
+
+use super::Heap;
+#[cfg(not(loom))]
+use super::HEAP;
+use crate::mcache::{MCache, Sentinel};
+use crate::os;
+use crate::sync::atomic::{
+    AtomicUsize,
+    Ordering::{Acquire, Release},
+};
+use core::cell::Cell;
+use core::ffi::c_void;
+
+static EMPTY: Sentinel = Sentinel::new();
+static TORN: Sentinel = Sentinel::new();
+
+thread_local! {
+    static CACHE: Cell<&'static MCache> = const { Cell::new(EMPTY.cache()) };
+}
+
+/// The pthread key of the exit hook plus one; 0 while there is none.
+static EXIT_KEY: AtomicUsize = AtomicUsize::new(0);
+
+/// The calling thread's cache, or what stands in for it.
+#[inline(always)]
+pub(crate) fn current() -> &'static MCache {
+    CACHE.with(Cell::get)
+}
+
+/// The calling thread's cache if it has one by now, where `cache` was what it had before.
+pub(super) fn current_or(cache: &MCache) -> &MCache {
+    if cache.is_ready() { cache } else { current() }
+}
+
+impl Heap {
+    /// Runs `f` with a ready cache: `cache` itself, one that the thread gets now, or the late one. `None`: no memory for any.
+    pub(super) fn with_cache<R>(&self, cache: &MCache, f: impl FnOnce(&MCache) -> R) -> Option<R> {
+        if cache.is_ready() {
+            return Some(f(cache));
+        }
+        // Tests run heaps of their own, without thread-local slots: they come with ready caches.
+        match attach() {
+            Some(cache) => Some(f(cache)),
+            None => self.with_late(f),
+        }
+    }
+}
+
+/// Gives the calling thread a cache. `None`: it has none any more, or there is no memory.
+#[cold]
+fn attach() -> Option<&'static MCache> {
+    let cache = current();
+    if cache.is_ready() {
+        return Some(cache);
+    }
+    if core::ptr::eq(cache, TORN.cache()) {
+        return None;
+    }
+    HEAP.set_up();
+    let cache = HEAP.new_cache()?;
+    // The slot is set first: should arming the hook allocate, that call finds a ready cache.
+    CACHE.set(cache);
+    arm(cache);
+    Some(cache)
+}
+
+/// Makes the exit hook run for this thread.
+fn arm(cache: &'static MCache) {
+    // Acquire: pairs with the Release in `create_exit_key`.
+    if let Some(key) = EXIT_KEY.load(Acquire).checked_sub(1) {
+        let value = core::ptr::from_ref(cache).cast_mut().cast::<c_void>();
+        // A refusal leaves the cache behind when the thread ends: a bounded leak, and no reason to fail an allocation.
+        os::tls::set(os::tls::Key::from_index(key), value);
+    }
+}
+
+/// Makes the key of the exit hook; once, early, so that its number is small and setting it never allocates.
+pub(super) fn create_exit_key() {
+    if let Some(key) = os::tls::create_key(thread_exits) {
+        // Release: pairs with the Acquire in `arm`.
+        EXIT_KEY.store(key.index() + 1, Release);
+    }
+}
+
+/// The exit hook.
+extern "C" fn thread_exits(_: *mut c_void) {
+    let cache = current();
+    if cache.is_ready() {
+        // From here on the thread has no cache; what runs later in it finds that out by `TORN`.
+        CACHE.set(TORN.cache());
+        HEAP.retire_cache(cache);
+    }
+}

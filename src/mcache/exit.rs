@@ -1,0 +1,105 @@
+//! Giving things up: when the thread exits, says that it will be idle, or is asked to trim.
+
+use super::{MCache, NOWHERE, Tiers};
+use crate::base::geometry::PAGE;
+use crate::mspan::{FULL, MSpan, SpanList, State};
+use crate::size_class::SizeClass;
+use crate::sync::atomic::Ordering::Relaxed;
+use core::ptr::null_mut;
+
+impl MCache {
+    /// Gives up everything for good: the thread ends. The mailbox closes first (R2 of `remote`), the spans follow.
+    pub(crate) fn leave(&self, tiers: &Tiers) {
+        self.flush_outbox(tiers);
+        for span in self.mailbox().close() {
+            self.accept(tiers, span);
+        }
+        self.share(tiers);
+        self.ready.set(false);
+    }
+
+    /// Gives up everything for now: the thread will be idle. Its spans are there for others at once.
+    pub(crate) fn idle(&self, tiers: &Tiers) {
+        self.flush_outbox(tiers);
+        self.collect_mail(tiers);
+        self.share(tiers);
+    }
+
+    /// Gives free memory to the page heap and keeps what is in use. Returns the bytes given.
+    pub(crate) fn trim(&self, tiers: &Tiers) -> usize {
+        self.flush_outbox(tiers);
+        self.collect_mail(tiers);
+        for class in SizeClass::all() {
+            self.empty_bin(class);
+            let partial = self.partial(class);
+            let mut next = partial.first();
+            while let Some(span) = next {
+                next = partial.after(span);
+                if span.live() == 0 {
+                    self.end_span(tiers, span);
+                }
+            }
+        }
+        self.empty_store(tiers)
+    }
+
+    /// Puts the bin's blocks back into the active span, and that span on the partial or the full list.
+    fn empty_bin(&self, class: SizeClass) {
+        let Some(span) = self.active(class).take() else { return };
+        let bin = self.bin(class);
+        bin.base.set(NOWHERE);
+        // SAFETY: the bin's blocks are the active span's (M1), which this thread owns.
+        unsafe { span.give_back(bin.head.replace(null_mut())) };
+        if span.has_room() {
+            self.partial(class).push(span);
+        } else {
+            span.owner.store(self.tag() | FULL, Relaxed);
+            self.full(class).push(span);
+        }
+    }
+
+    fn empty_store(&self, tiers: &Tiers) -> usize {
+        let mut bytes = 0;
+        for span in self.store.drain() {
+            bytes += span.pages() * PAGE;
+            tiers.mheap.give(span);
+        }
+        bytes
+    }
+
+    fn share(&self, tiers: &Tiers) {
+        for class in SizeClass::all() {
+            self.empty_bin(class);
+            self.give_up_all(tiers, class, self.partial(class));
+            self.give_up_all(tiers, class, self.full(class));
+        }
+        self.empty_store(tiers);
+    }
+
+    fn give_up_all(&self, tiers: &Tiers, class: SizeClass, list: &SpanList) {
+        while let Some(span) = list.pop() {
+            self.give_up(tiers, class, span);
+        }
+    }
+
+    /// Gives up an owned span that stands on no list: to the page heap if it is empty, to the central list if it has room, and else
+    /// to whoever frees into it first.
+    fn give_up(&self, tiers: &Tiers, class: SizeClass, span: &'static MSpan) {
+        let me = self.mailbox().id();
+        span.owner.store(0, Relaxed);
+        loop {
+            span.absorb(span.word.take());
+            if span.live() == 0 && span.word.retire(me) {
+                self.tally(class.index()).add(0, span.carved());
+                span.set_state(State::Free);
+                tiers.mheap.give(span);
+                return;
+            }
+            let gone =
+                if span.has_room() { tiers.central(class).put(span, me) } else { span.word.abandon(me, false) };
+            if gone {
+                return;
+            }
+        }
+    }
+}

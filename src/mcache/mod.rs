@@ -1,0 +1,238 @@
+//! The thread cache: a bin of ready objects for each size class. The whole fast path is in this file.
+//!
+//! Owns the spans of one thread and everything the thread has gathered or kept. Reached only by its thread (through the thread-local
+//! slot), so its fields are plain cells; other threads see the [`Mailbox`] alone.
+//!
+//! ```text
+//!  bins[class]  head ──► block ──► block ──► null        base: first address of the active span
+//!  active[class]  the span that the bin's blocks come from
+//!  partial[class] other owned spans with room, oldest first        full[class]  owned spans without
+//! ```
+//!
+//! - M1. A bin's blocks belong to the class's active span, and count as live there. The bin's base is that span's, or [`NOWHERE`].
+//! - M2. An owned span's tag is this cache's address; with `FULL` added exactly when it stands on the full list. So one compare tells
+//!   a free that it may push without further ado.
+//! - M3. The cache of a thread that has none (`EMPTY`) or no longer any (`TORN`) is a static with empty bins that nobody writes: the fast
+//!   path needs no test for it, and its slow path leads to `heap::thread`.
+//!
+//! A free with a known size asks whether the block lies in the class's active span. If so it goes straight back on the bin, and no
+//! metadata is read at all: the common fate of a temporary.
+
+mod exit;
+mod free;
+mod large;
+mod refill;
+mod store;
+
+use crate::base::addr::Addr;
+use crate::mcentral::MCentral;
+use crate::mheap::MHeap;
+use crate::mspan::{Block, MSpan, SpanList};
+use crate::os::PageSource;
+use crate::remote::{Directory, Mailbox, Outbox, Shared, Tally};
+use crate::size_class::{COUNT, SizeClass};
+use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::cell::Cell;
+use core::ptr::null_mut;
+use store::Store;
+
+/// The base of a bin without a span: no address lies in the span's length behind it.
+const NOWHERE: usize = 1;
+
+/// Ready objects of one class.
+struct Bin {
+    head: Cell<*mut Block>,
+    base: Cell<usize>,
+}
+
+/// Everything below the thread caches.
+pub(crate) struct Tiers {
+    pub(crate) mheap: MHeap,
+    pub(crate) central: [MCentral; COUNT],
+    pub(crate) directory: Directory,
+    /// Grows when the program asks for all memory back: each cache trims itself when it next refills.
+    pub(crate) purges: AtomicUsize,
+}
+
+impl Tiers {
+    crate::sync::const_unless_loom! {
+        /// Tiers over `os` that hold nothing yet.
+        pub(crate) fn new(os: &'static dyn PageSource) -> Self {
+            Self {
+                mheap: MHeap::new(os),
+                central: [const { MCentral::new() }; COUNT],
+                directory: Directory::new(),
+                purges: AtomicUsize::new(0),
+            }
+        }
+    }
+
+    /// The central lists of `class`.
+    pub(crate) fn central(&self, class: SizeClass) -> &MCentral {
+        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
+        &self.central[class.index()]
+    }
+}
+
+/// The cache of one thread.
+#[repr(C, align(128))]
+pub(crate) struct MCache {
+    bins: [Bin; COUNT],
+    active: [Cell<Option<&'static MSpan>>; COUNT],
+    partial: [SpanList; COUNT],
+    full: [SpanList; COUNT],
+    outbox: Outbox,
+    store: Store,
+    purges_seen: Cell<usize>,
+    ready: Cell<bool>,
+    shared: Shared,
+    /// The next cache in the registry's list of unused ones.
+    pub(crate) next_unused: Cell<Option<&'static MCache>>,
+}
+
+impl MCache {
+    crate::sync::const_unless_loom! {
+        /// A cache that owns nothing. It serves once it has an owner number and [`make_ready`](Self::make_ready) was called.
+        pub(crate) fn new() -> Self {
+            Self {
+                bins: [const { Bin { head: Cell::new(null_mut()), base: Cell::new(NOWHERE) } }; COUNT],
+                active: [const { Cell::new(None) }; COUNT],
+                partial: [const { SpanList::new() }; COUNT],
+                full: [const { SpanList::new() }; COUNT],
+                outbox: Outbox::new(),
+                store: Store::new(),
+                purges_seen: Cell::new(0),
+                ready: Cell::new(false),
+                shared: Shared::new(),
+                next_unused: Cell::new(None),
+            }
+        }
+    }
+
+    /// What other threads may see.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The mailbox.
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        &self.shared.mailbox
+    }
+
+    /// Whether this cache can own spans: false for `EMPTY` and `TORN`.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.get()
+    }
+
+    /// A thread begins to run with this cache, which has an owner number.
+    pub(crate) fn make_ready(&self, tiers: &Tiers) {
+        self.purges_seen.set(tiers.purges.load(Relaxed));
+        self.ready.set(true);
+    }
+
+    /// The owner tag of spans that this cache owns (M2).
+    #[inline(always)]
+    fn tag(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    #[inline(always)]
+    fn bin(&self, class: SizeClass) -> &Bin {
+        // SAFETY: a class's index is below COUNT, the array's length.
+        unsafe { self.bins.get_unchecked(class.index()) }
+    }
+
+    fn active(&self, class: SizeClass) -> &Cell<Option<&'static MSpan>> {
+        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
+        &self.active[class.index()]
+    }
+
+    fn partial(&self, class: SizeClass) -> &SpanList {
+        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
+        &self.partial[class.index()]
+    }
+
+    fn full(&self, class: SizeClass) -> &SpanList {
+        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
+        &self.full[class.index()]
+    }
+
+    fn tally(&self, index: usize) -> &Tally {
+        #[expect(clippy::indexing_slicing, reason = "the index is clipped to the array's length")]
+        &self.shared.tallies[index.min(COUNT)]
+    }
+
+    /// Takes an object of `class` from its bin; null when the bin is empty.
+    #[inline(always)]
+    pub(crate) fn pop(&self, class: SizeClass) -> *mut Block {
+        let bin = self.bin(class);
+        let head = bin.head.get();
+        if !head.is_null() {
+            // SAFETY: the bin's blocks are this thread's, with links written.
+            bin.head.set(unsafe { Block::next(head) });
+        }
+        head
+    }
+
+    /// Puts an object back on the bin of its class, if it lies in the active span. `false`: it does not, nothing was done.
+    ///
+    /// # Safety
+    /// `block` is a live object of `class` that nobody uses any more.
+    #[inline(always)]
+    pub(crate) unsafe fn push(&self, class: SizeClass, block: *mut Block) -> bool {
+        let bin = self.bin(class);
+        if Addr::of(block).offset_from(Addr(bin.base.get())) >= class.span_bytes() {
+            return false;
+        }
+        // SAFETY: the block is free from here on, and of this thread's span (M1).
+        unsafe { Block::set_next(block, bin.head.get()) };
+        bin.head.set(block);
+        true
+    }
+
+    /// Frees an object that is not in its class's active span, or whose size is not known.
+    ///
+    /// # Safety
+    /// `block` was handed out by this heap and nobody uses it any more.
+    #[inline(always)]
+    pub(crate) unsafe fn free(&self, tiers: &Tiers, block: *mut Block) -> bool {
+        let Some(span) = tiers.mheap.map().span_of(Addr::of(block)) else {
+            return self.free_foreign(block);
+        };
+        if span.owner.load(Relaxed) == self.tag() {
+            // SAFETY: the tag says that this thread owns the span (M2); the block is its live object.
+            if unsafe { span.push_local(block) } == 0 {
+                self.emptied(tiers, span);
+            }
+            return true;
+        }
+        if !self.is_ready() {
+            return false;
+        }
+        // SAFETY: as the caller promised.
+        unsafe { self.free_slow(tiers, span, block) };
+        true
+    }
+}
+
+/// A cache that stands in for one that a thread does not have (M3).
+#[repr(transparent)]
+pub(crate) struct Sentinel(MCache);
+
+// SAFETY: nobody writes to a sentinel: its bins are empty, no address lies in their spans, no span has its tag, and the slow paths turn
+// away from a cache that is not ready before they touch it.
+unsafe impl Sync for Sentinel {}
+
+impl Sentinel {
+    /// A cache that is never ready.
+    #[cfg(not(loom))]
+    pub(crate) const fn new() -> Self {
+        Self(MCache::new())
+    }
+
+    /// The cache to point at.
+    pub(crate) const fn cache(&'static self) -> &'static MCache {
+        &self.0
+    }
+}

@@ -1,0 +1,122 @@
+//! Refilling a bin: the slow half of allocation, in the order of what is cheapest to get and best to use up.
+//!
+//! 1. the active span's free list; 2. its remote list; 3. the mailbox, which may give either; 4. fresh objects of the active span;
+//! 5. other owned spans with room, the one longest out of use first, so that frees gather in the others; 6. the central lists;
+//! 7. an empty span that the thread kept; 8. the page heap.
+
+use super::{MCache, NOWHERE, Tiers};
+use crate::base::addr::Addr;
+use crate::mspan::{Block, FULL, MSpan};
+use crate::size_class::SizeClass;
+use crate::sync::atomic::Ordering::Relaxed;
+use core::ptr::null_mut;
+
+impl MCache {
+    /// An object of `class`, whose bin is empty; null when no memory is to be had. The cache is ready.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn refill(&self, tiers: &Tiers, class: SizeClass) -> *mut Block {
+        self.heed_purge(tiers);
+        if let Some(span) = self.active(class).get() {
+            if !self.mailbox().is_empty() && !span.has_free() {
+                self.collect_mail(tiers);
+            }
+            let head = self.fill_from(class, span);
+            if !head.is_null() {
+                return head;
+            }
+            self.retire_active(class, span);
+        }
+        self.collect_mail(tiers);
+        while let Some(span) = self.next_span(tiers, class) {
+            self.activate(class, span);
+            let head = self.fill_from(class, span);
+            if !head.is_null() {
+                return head;
+            }
+            self.retire_active(class, span);
+        }
+        null_mut()
+    }
+
+    /// A zeroed object of `class`, straight from memory that was never touched; null when the active span has none.
+    pub(crate) fn take_untouched(&self, class: SizeClass) -> *mut u8 {
+        let Some(span) = self.active(class).get() else { return null_mut() };
+        if span.has_free() {
+            return null_mut();
+        }
+        let object = span.carve_zeroed();
+        if !object.is_null() {
+            self.tally(class.index()).add(1, 0);
+        }
+        object
+    }
+
+    /// Moves what the span has ready into the bin and pops one.
+    fn fill_from(&self, class: SizeClass, span: &'static MSpan) -> *mut Block {
+        if !span.has_free() {
+            span.absorb(span.word.take());
+        }
+        let reused = span.carved() - span.live();
+        let mut head = span.take_free();
+        if head.is_null() {
+            let live = span.live();
+            head = span.carve();
+            self.tally(class.index()).add(span.live() - live, 0);
+        } else {
+            self.tally(class.index()).add(reused, reused);
+        }
+        if head.is_null() {
+            return null_mut();
+        }
+        // SAFETY: the list was just taken and is this thread's.
+        self.bin(class).head.set(unsafe { Block::next(head) });
+        head
+    }
+
+    /// The active span has nothing left.
+    fn retire_active(&self, class: SizeClass, span: &'static MSpan) {
+        self.active(class).set(None);
+        self.bin(class).base.set(NOWHERE);
+        span.owner.store(self.tag() | FULL, Relaxed);
+        self.full(class).push(span);
+    }
+
+    /// Makes an owned span, which stands on no list, the active one.
+    fn activate(&self, class: SizeClass, span: &'static MSpan) {
+        span.owner.store(self.tag(), Relaxed);
+        self.active(class).set(Some(span));
+        self.bin(class).base.set(Addr::of(span.base()).0);
+    }
+
+    /// An owned span with room that stands on no list.
+    fn next_span(&self, tiers: &Tiers, class: SizeClass) -> Option<&'static MSpan> {
+        if let Some(span) = self.partial(class).pop() {
+            return Some(span);
+        }
+        let me = self.mailbox().id();
+        if let Some((span, taken)) = tiers.central(class).take(me) {
+            span.absorb(taken);
+            return Some(span);
+        }
+        let span = match self.store.take_spare(class.span_pages()) {
+            Some(span) => {
+                span.init_small(class);
+                span
+            }
+            None => tiers.mheap.take_small(class)?,
+        };
+        span.word.adopt_new(me);
+        Some(span)
+    }
+
+    /// The program has asked for all memory back since this thread last looked.
+    #[inline]
+    fn heed_purge(&self, tiers: &Tiers) {
+        let purges = tiers.purges.load(Relaxed);
+        if purges != self.purges_seen.get() {
+            self.purges_seen.set(purges);
+            self.trim(tiers);
+        }
+    }
+}

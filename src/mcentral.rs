@@ -1,0 +1,117 @@
+//! The central lists: for each size class, the spans that nobody owns and that have room.
+//!
+//! A span comes here when its owner exits or goes idle, or when a thread frees into a span that nobody owns and does not keep it.
+//! A span whose objects are all in use and that nobody owns stands on no list: the first thread that frees into it claims it.
+//!
+//! - C1. A span is on the list of its class exactly when it was put there and not yet taken off, all under the class's lock; `listed`
+//!   in its ownership word says that it was put there, and the thread that takes the ownership with that flag takes it off.
+//! - C2. The lock is held from giving up the ownership to the listing, so whoever claims meanwhile finds the span listed once it has
+//!   the lock.
+//! - C3. Lock order: a class's lock comes before the page heap's. No two classes' locks are held together, except around `fork`.
+
+use crate::mspan::{MSpan, OwnerId, SpanList, Taken};
+use crate::sync::CachePadded;
+use crate::sync::lock::Lock;
+
+/// Lists by how full a span is, in quarters; fuller ones are given out first, so that the emptier ones drain.
+const FULLNESS: usize = 4;
+
+/// The unowned spans of one size class.
+pub(crate) struct MCentral {
+    lists: CachePadded<Lock<Lists>>,
+}
+
+struct Lists {
+    by_fullness: [SpanList; FULLNESS],
+    count: usize,
+}
+
+fn shelf(span: &MSpan) -> usize {
+    (span.live() as usize * FULLNESS / (span.objects() as usize + 1)).min(FULLNESS - 1)
+}
+
+impl Lists {
+    fn list(&self, shelf: usize) -> &SpanList {
+        #[expect(clippy::indexing_slicing, reason = "the index is clipped to the array's length")]
+        &self.by_fullness[shelf.min(FULLNESS - 1)]
+    }
+}
+
+impl MCentral {
+    crate::sync::const_unless_loom! {
+        /// Holds no span.
+        pub(crate) fn new() -> Self {
+            Self { lists: CachePadded(Lock::new(Lists { by_fullness: [const { SpanList::new() }; FULLNESS], count: 0 })) }
+        }
+    }
+
+    /// The owner `me` gives up a span that has room and whose remote list it took. `false`: blocks have come meanwhile.
+    pub(crate) fn put(&self, span: &'static MSpan, me: OwnerId) -> bool {
+        let mut lists = self.lists.lock();
+        let shelf = shelf(span);
+        // The shelf is read by whoever takes the span off, after it has claimed it; so it is written before the word is released.
+        span.set_shelf(shelf as u8);
+        if !span.word.abandon(me, true) {
+            span.set_shelf(MSpan::NO_SHELF);
+            return false;
+        }
+        lists.list(shelf).push(span);
+        lists.count += 1;
+        true
+    }
+
+    /// A span with room, claimed for `me`, with its remote list; the fullest there is, roughly.
+    pub(crate) fn take(&self, me: OwnerId) -> Option<(&'static MSpan, Taken)> {
+        let mut lists = self.lists.lock();
+        for shelf in (0..FULLNESS).rev() {
+            while let Some(span) = lists.list(shelf).pop() {
+                lists.count -= 1;
+                span.set_shelf(MSpan::NO_SHELF);
+                // A span that a freeing thread claimed first is that thread's: it finds it off the list.
+                if let Some(taken) = span.word.claim(me) {
+                    return Some((span, taken));
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes a span off the list that its new owner claimed while it was listed, unless `take` did so already.
+    pub(crate) fn remove(&self, span: &'static MSpan) {
+        let mut lists = self.lists.lock();
+        let shelf = span.shelf();
+        if shelf != MSpan::NO_SHELF {
+            lists.list(shelf as usize).remove(span);
+            lists.count -= 1;
+            span.set_shelf(MSpan::NO_SHELF);
+        }
+    }
+
+    /// How many spans are listed.
+    pub(crate) fn len(&self) -> usize {
+        self.lists.lock().count
+    }
+
+    /// Before `fork`: holds the lock.
+    pub(crate) fn before_fork(&self) {
+        self.lists.acquire_for_fork();
+    }
+
+    /// After `fork`, in the parent.
+    ///
+    /// # Safety
+    /// Follows `before_fork` in the same thread.
+    pub(crate) unsafe fn after_fork_in_parent(&self) {
+        // SAFETY: this thread holds the lock since `before_fork`.
+        unsafe { self.lists.release_after_fork() };
+    }
+
+    /// After `fork`, in the child.
+    ///
+    /// # Safety
+    /// Follows `before_fork`, in the child's only thread.
+    pub(crate) unsafe fn after_fork_in_child(&self) {
+        // SAFETY: no other thread exists, and the forking one held the lock.
+        unsafe { self.lists.reset_in_child() };
+    }
+}

@@ -1,0 +1,168 @@
+//! Memory for the allocator's own records: taken from the operating system, never given back, never shared with user objects.
+//!
+//! Owns the chunks that records are cut from. Callers hold the lock of the structure that owns the [`Bump`] or [`Pool`].
+//!
+//! - I1. A record's memory is used for records of its type only, for the life of the process (type-stable): a stale reference to
+//!   one reads an old or a new record of the same type, never user data.
+//! - I2. Fresh memory is zero and is touched only when a record is written, so an unused rest of a chunk costs no physical memory.
+
+use crate::base::addr::align_up;
+use crate::base::list::{Linked, List};
+use crate::os::PageSource;
+use crate::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use core::ptr::NonNull;
+
+/// Bytes asked of the operating system at a time.
+const CHUNK: usize = 1 << 20;
+
+/// A bump allocator over chunks from the operating system.
+pub(crate) struct Bump {
+    at: Option<NonNull<u8>>,
+    left: usize,
+    mapped: usize,
+    used: usize,
+}
+
+// SAFETY: the chunk that `at` points into belongs to this value alone, whichever thread holds it.
+unsafe impl Send for Bump {}
+
+impl Bump {
+    /// Owns nothing yet.
+    pub(crate) const fn new() -> Self {
+        Self { at: None, left: 0, mapped: 0, used: 0 }
+    }
+
+    /// `bytes` of zeroed memory aligned to `align` (at most an OS page), for ever; `None` when the system refuses.
+    pub(crate) fn take(&mut self, os: &dyn PageSource, bytes: usize, align: usize) -> Option<NonNull<u8>> {
+        let skip = self.at.map_or(0, |at| at.as_ptr().align_offset(align));
+        if self.at.is_none() || self.left < bytes + skip {
+            self.refill(os, bytes)?;
+            return self.take(os, bytes, align);
+        }
+        // SAFETY: `left` bytes follow `at` in the chunk and `skip + bytes` is not more.
+        let start = unsafe { self.at?.add(skip) };
+        // SAFETY: as above.
+        self.at = Some(unsafe { start.add(bytes) });
+        self.left -= skip + bytes;
+        self.used += skip + bytes;
+        Some(start)
+    }
+
+    fn refill(&mut self, os: &dyn PageSource, bytes: usize) -> Option<()> {
+        let page = os.page_size();
+        let want = align_up(bytes.max(CHUNK), page);
+        // Where a whole chunk is refused, what is needed may still be had.
+        let (base, got) = match chunk(os, want) {
+            Some(base) => (base, want),
+            None => (chunk(os, align_up(bytes, page))?, align_up(bytes, page)),
+        };
+        self.at = Some(base);
+        self.left = got;
+        self.mapped += got;
+        Some(())
+    }
+
+    /// Bytes taken from the operating system.
+    pub(crate) fn mapped(&self) -> usize {
+        self.mapped
+    }
+
+    /// Bytes handed out.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+}
+
+fn chunk(os: &dyn PageSource, bytes: usize) -> Option<NonNull<u8>> {
+    let base = os.reserve(bytes, os.page_size())?;
+    // SAFETY: `base` was just reserved with this length.
+    let prepared = unsafe { os.prepare(base, bytes) };
+    // SAFETY: the range is Prepared when `prepared` holds, else this is not reached.
+    if prepared && unsafe { os.ready(base, bytes) } {
+        return Some(base);
+    }
+    // SAFETY: the reservation is ours and nothing in it is in use.
+    unsafe { os.free(base, bytes) };
+    None
+}
+
+/// A record that can be found again: each knows the one made before it.
+pub(crate) trait Record: Sized + 'static {
+    /// The record made before this one, or null; written once.
+    fn older(&self) -> &AtomicPtr<Self>;
+}
+
+/// All records ever made by a pool, the newest first, in use or not.
+pub(crate) struct All<R: Record>(*mut R);
+
+impl<R: Record> Iterator for All<R> {
+    type Item = &'static R;
+    fn next(&mut self) -> Option<&'static R> {
+        // SAFETY: null, or a record, which lives for ever.
+        let record = unsafe { self.0.as_ref() }?;
+        self.0 = record.older().load(Relaxed);
+        Some(record)
+    }
+}
+
+/// Records of one type, recycled through a list.
+pub(crate) struct Pool<L: Linked> {
+    bump: Bump,
+    newest: AtomicPtr<L::Node>,
+    free: List<L>,
+    in_use: usize,
+}
+
+impl<L: Linked<Node: Record>> Pool<L> {
+    crate::sync::const_unless_loom! {
+        /// Owns nothing yet.
+        pub(crate) fn new() -> Self {
+            Self { bump: Bump::new(), newest: AtomicPtr::new(core::ptr::null_mut()), free: List::new(), in_use: 0 }
+        }
+    }
+
+    /// A record: a recycled one as it was left, or fresh memory written with `new`.
+    pub(crate) fn take(&mut self, os: &dyn PageSource, new: impl FnOnce() -> L::Node) -> Option<&'static L::Node> {
+        let record = match self.free.pop() {
+            Some(record) => record,
+            None => {
+                let fresh = self.bump.take(os, size_of::<L::Node>(), align_of::<L::Node>())?.cast::<L::Node>();
+                // SAFETY: fresh memory of the right size and alignment, used for this record only (I1).
+                unsafe { fresh.write(new()) };
+                // SAFETY: just initialised, never freed, and reached by shared reference only from here on.
+                let record = unsafe { fresh.as_ref() };
+                record.older().store(self.newest.load(Relaxed), Relaxed);
+                self.newest.store(fresh.as_ptr(), Relaxed);
+                record
+            }
+        };
+        self.in_use += 1;
+        Some(record)
+    }
+
+    /// Every record there is; may be walked after the pool's lock is dropped.
+    pub(crate) fn all(&self) -> All<L::Node> {
+        All(self.newest.load(Relaxed))
+    }
+
+    /// Takes back a record that nothing uses and that is on no list of this kind.
+    pub(crate) fn give(&mut self, record: &'static L::Node) {
+        self.in_use -= 1;
+        self.free.push(record);
+    }
+
+    /// Bytes of the records in use.
+    pub(crate) fn in_use_bytes(&self) -> usize {
+        self.in_use * size_of::<L::Node>()
+    }
+
+    /// Bytes taken from the operating system.
+    pub(crate) fn mapped(&self) -> usize {
+        self.bump.mapped()
+    }
+
+    /// Bytes of memory ever written.
+    pub(crate) fn touched(&self) -> usize {
+        self.bump.used()
+    }
+}

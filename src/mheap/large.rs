@@ -1,0 +1,104 @@
+//! Large objects: runs of whole pages, one object each, and how they grow, shrink and move without copying.
+//!
+//! The holder of the object is the only one that calls with its span; the page heap's lock guards the pages.
+
+use super::{MHeap, non_null};
+use crate::base::geometry::{HUGE, PAGE, PAGES_PER_HUGE, REQUEST_MAX};
+use crate::mspan::MSpan;
+
+/// Moves by page table: after so many, objects are copied instead, so that the process keeps its mappings for itself.
+const REMAPS_MAX: usize = 16 << 10;
+
+/// Pages that hold `bytes`.
+pub(crate) fn pages_for(bytes: usize) -> usize {
+    bytes.div_ceil(PAGE)
+}
+
+impl MHeap {
+    /// A span of `pages` pages at a multiple of `align` bytes, holding one object of `bytes`; up to `headroom` pages behind it are its own
+    /// to grow into.
+    pub(crate) fn take_large(&self, bytes: usize, pages: usize, align: usize, headroom: usize) -> Option<&'static MSpan> {
+        if bytes > REQUEST_MAX || align > REQUEST_MAX / 2 || pages > u32::MAX as usize / 4 {
+            return None;
+        }
+        let span = self.take_run(pages, align.div_ceil(PAGE), headroom)?;
+        span.init_large(bytes);
+        self.map.set(span.base(), 1, Some(span));
+        Some(span)
+    }
+
+    /// Makes the run `pages` pages long without moving it: into its headroom, then into free pages behind. The new pages keep what
+    /// they hold; `Some(true)` tells that they read as zero.
+    pub(crate) fn grow_in_place(&self, span: &'static MSpan, pages: usize) -> Option<bool> {
+        let (old, headroom) = (span.pages(), span.headroom());
+        let more = pages.checked_sub(old)?;
+        let end = span.base().wrapping_add(old * PAGE);
+        let from_room = more.min(headroom);
+        let mut clean = true;
+        let mut inner = self.inner.lock();
+        if !self.admits(&inner, more) {
+            return None;
+        }
+        if more > headroom {
+            let behind = end.wrapping_add(headroom * PAGE);
+            let missing = more - headroom;
+            let run = inner.pages.take_behind(self.os, &self.map, behind, missing, missing)?;
+            clean = run.clean;
+        }
+        inner.headroom -= from_room;
+        drop(inner);
+        // SAFETY: the pages behind the run are the span's now, Prepared or Ready.
+        if !unsafe { self.os.ready(non_null(end), more * PAGE) } {
+            let mut inner = self.inner.lock();
+            inner.headroom += from_room;
+            if more > headroom {
+                inner.pages.give(end.wrapping_add(headroom * PAGE), more - headroom, false, 0);
+            }
+            return None;
+        }
+        span.set_pages(pages, headroom - from_room);
+        Some(clean)
+    }
+
+    /// Gives the pages behind the first `pages` back.
+    pub(crate) fn shrink_in_place(&self, span: &'static MSpan, pages: usize) {
+        let (old, headroom) = (span.pages(), span.headroom());
+        if pages >= old {
+            return;
+        }
+        let now = crate::os::coarse_millis();
+        span.set_pages(pages, 0);
+        let tail = span.base().wrapping_add(pages * PAGE);
+        {
+            let mut inner = self.inner.lock();
+            inner.pages.give(tail, old - pages, false, now);
+            if headroom > 0 {
+                inner.headroom -= headroom;
+                inner.pages.give(span.base().wrapping_add(old * PAGE), headroom, true, now);
+            }
+        }
+        self.tick();
+    }
+
+    /// Moves the first `pages` pages of `from` to the front of `to` by page tables. `false`: nothing moved, copy instead.
+    pub(crate) fn move_pages(&self, from: &'static MSpan, to: &'static MSpan, pages: usize) -> bool {
+        if pages * PAGE < HUGE / 2 || from.pages() < pages || to.pages() < pages {
+            return false;
+        }
+        {
+            let mut inner = self.inner.lock();
+            if inner.remaps >= REMAPS_MAX {
+                return false;
+            }
+            inner.remaps += 1;
+        }
+        // SAFETY: both runs are held by the caller, and Ready; nobody else knows their addresses.
+        unsafe { self.os.remap(non_null(from.base()), non_null(to.base()), pages * PAGE) }
+    }
+
+    /// How many pages of room to leave behind an object of `pages` pages that has begun to grow: address space costs nothing, and
+    /// twice the size makes the next doubling a matter of page tables only.
+    pub(crate) fn growth_room(pages: usize) -> usize {
+        if pages < PAGES_PER_HUGE / 2 { 0 } else { (pages * 3).next_multiple_of(PAGES_PER_HUGE) }
+    }
+}

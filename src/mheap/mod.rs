@@ -1,0 +1,256 @@
+//! The page heap: hands out spans, small and large, and takes them back. One for the process.
+//!
+//! Owns the regions, the page map, the pool of span records and the limits. Callers are the central lists and the thread caches; the
+//! collector asks through `heap::source`.
+//!
+//! - H1. One lock orders everything here; it is the last in the lock order, and nothing is called under it but the operating
+//!   system.
+//! - H2. A span handed out is reachable through the page map; a span given back is not, and nobody holds its record.
+//! - H3. Advice to the system that may take long (giving memory back) runs without the lock, on pages that are held meanwhile.
+
+mod large;
+pub(crate) use large::pages_for;
+pub(crate) mod page_alloc;
+pub(crate) mod page_map;
+mod region;
+mod scavenge;
+mod tracker;
+
+use crate::base::geometry::{HUGE, PAGE};
+use crate::meta::Pool;
+use crate::mspan::{ByUse, MSpan, State};
+use crate::os::PageSource;
+use crate::size_class::SizeClass;
+use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use crate::sync::lock::Lock;
+use page_alloc::{PageAlloc, Run};
+use page_map::PageMap;
+
+/// What the lock guards.
+struct Inner {
+    pages: PageAlloc,
+    spans: Pool<ByUse>,
+    /// Pages that spans hold as room to grow: never touched.
+    headroom: usize,
+    /// Moves by page table that were made; each may cost the process a mapping.
+    remaps: usize,
+    /// Scavenged last, in coarse milliseconds.
+    scavenged_at: u64,
+}
+
+// SAFETY: the cells and records inside are reached only by the holder of the lock around this value.
+unsafe impl Send for Inner {}
+
+/// The page heap.
+pub(crate) struct MHeap {
+    os: &'static dyn PageSource,
+    map: PageMap,
+    inner: Lock<Inner>,
+    /// Bytes of footprint beyond which memory is given back at once, and beyond which allocation fails; `usize::MAX` for none.
+    soft_limit: AtomicUsize,
+    hard_limit: AtomicUsize,
+    /// Milliseconds that free pages stay before they are given back; negative for ever.
+    purge_delay: AtomicUsize,
+}
+
+/// Figures of the page heap, in bytes.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct HeapFigures {
+    pub(crate) sys: usize,
+    pub(crate) inuse: usize,
+    pub(crate) released: usize,
+    pub(crate) tables: usize,
+    pub(crate) span_records: usize,
+    pub(crate) span_records_sys: usize,
+    pub(crate) lookups: usize,
+}
+
+impl MHeap {
+    crate::sync::const_unless_loom! {
+        /// A heap over `os` that owns nothing yet.
+        pub(crate) fn new(os: &'static dyn PageSource) -> Self {
+            Self {
+                os,
+                map: PageMap::new(),
+                inner: Lock::new(Inner {
+                    pages: PageAlloc::new(),
+                    spans: Pool::new(),
+                    headroom: 0,
+                    remaps: 0,
+                    scavenged_at: 0,
+                }),
+                soft_limit: AtomicUsize::new(usize::MAX),
+                hard_limit: AtomicUsize::new(usize::MAX),
+                purge_delay: AtomicUsize::new(1000),
+            }
+        }
+    }
+
+    /// The system underneath.
+    pub(crate) fn os(&self) -> &'static dyn PageSource {
+        self.os
+    }
+
+    /// From address to span.
+    #[inline(always)]
+    pub(crate) fn map(&self) -> &PageMap {
+        &self.map
+    }
+
+    /// Sets what the first region reserves; without effect once there is one.
+    pub(crate) fn set_reserve(&self, bytes: usize) {
+        self.inner.lock().pages.set_reserve(bytes.max(HUGE * 4));
+    }
+
+    /// A span of `class`, whole and free, that nobody owns.
+    pub(crate) fn take_small(&self, class: SizeClass) -> Option<&'static MSpan> {
+        let span = self.take_run(class.span_pages(), 1, 0)?;
+        span.init_small(class);
+        self.map.set(span.base(), span.pages(), Some(span));
+        Some(span)
+    }
+
+    /// Takes a run of `pages` pages, with up to `headroom` untouched pages behind it, and describes it in a record that is not in the
+    /// page map yet.
+    fn take_run(&self, pages: usize, align: usize, headroom: usize) -> Option<&'static MSpan> {
+        let (span, run) = {
+            let mut inner = self.inner.lock();
+            if !self.admits(&inner, pages) {
+                drop(inner);
+                self.purge();
+                inner = self.inner.lock();
+                if !self.admits(&inner, pages) {
+                    return None;
+                }
+            }
+            let inner = &mut *inner;
+            let span = inner.spans.take(self.os, MSpan::new)?;
+            let run = match Self::find_run(self.os, &self.map, inner, pages, align, headroom) {
+                Some(run) => run,
+                None => {
+                    inner.spans.give(span);
+                    return None;
+                }
+            };
+            (span, run)
+        };
+        let behind = run.pages - pages;
+        // SAFETY: the run is held, and its pages are Prepared or Ready.
+        if !unsafe { self.os.ready(non_null(run.base), pages * PAGE) } {
+            let mut inner = self.inner.lock();
+            inner.headroom -= behind;
+            inner.pages.give(run.base, run.pages, false, 0);
+            inner.spans.give(span);
+            return None;
+        }
+        span.set_run(run.base, pages, run.clean);
+        span.set_pages(pages, behind);
+        self.tick();
+        Some(span)
+    }
+
+    /// Takes `pages` pages, and more behind them where `headroom` asks for it and untouched pages follow.
+    fn find_run(
+        os: &dyn PageSource,
+        map: &PageMap,
+        inner: &mut Inner,
+        pages: usize,
+        align: usize,
+        headroom: usize,
+    ) -> Option<Run> {
+        if headroom > 0
+            && let Some(run) = inner.pages.take(os, map, pages + headroom, align)
+        {
+            if run.clean {
+                inner.headroom += headroom;
+                return Some(run);
+            }
+            // Room that was used before would keep its memory; the object itself may have it.
+            let end = run.base.wrapping_add(pages * PAGE);
+            inner.pages.give(end, headroom, false, crate::os::coarse_millis());
+            return Some(Run { pages, ..run });
+        }
+        inner.pages.take(os, map, pages, align)
+    }
+
+    /// Whether the hard limit leaves room for `pages` more pages.
+    fn admits(&self, inner: &Inner, pages: usize) -> bool {
+        let limit = self.hard_limit.load(Relaxed);
+        limit == usize::MAX || Self::footprint(inner).saturating_add(pages * PAGE) <= limit
+    }
+
+    /// Bytes that the heap and its records keep in physical memory at the most.
+    fn footprint(inner: &Inner) -> usize {
+        let counts = inner.pages.counts;
+        (counts.ready - counts.clean - inner.headroom) * PAGE + inner.spans.touched()
+    }
+
+    /// Takes back a span that nobody owns, none of whose objects is in use.
+    pub(crate) fn give(&self, span: &'static MSpan) {
+        self.map.set(span.base(), span.mapped_pages(), None);
+        span.set_state(State::Free);
+        let now = crate::os::coarse_millis();
+        {
+            let mut inner = self.inner.lock();
+            let (base, pages, headroom) = (span.base(), span.pages(), span.headroom());
+            inner.pages.give(base, pages, false, now);
+            if headroom > 0 {
+                inner.headroom -= headroom;
+                inner.pages.give(base.wrapping_add(pages * PAGE), headroom, true, now);
+            }
+            inner.spans.give(span);
+        }
+        self.tick();
+    }
+
+    /// One snapshot.
+    pub(crate) fn figures(&self) -> HeapFigures {
+        let inner = self.inner.lock();
+        let counts = inner.pages.counts;
+        HeapFigures {
+            sys: counts.ready * PAGE,
+            inuse: (counts.ready - counts.clean - counts.dirty - inner.headroom) * PAGE,
+            released: (counts.clean + inner.headroom) * PAGE,
+            tables: inner.pages.table_bytes(),
+            span_records: inner.spans.in_use_bytes(),
+            span_records_sys: inner.spans.mapped(),
+            lookups: self.map.misses(),
+        }
+    }
+
+    /// Every span record there is, in use or not; fields of records in use may change while they are read.
+    pub(crate) fn all_spans(&self) -> impl Iterator<Item = &'static MSpan> {
+        self.inner.lock().spans.all()
+    }
+
+    /// Before `fork`: holds the lock so that the child finds the heap at rest.
+    pub(crate) fn before_fork(&self) {
+        self.inner.acquire_for_fork();
+    }
+
+    /// After `fork`, in the parent.
+    ///
+    /// # Safety
+    /// Follows `before_fork` in the same thread.
+    pub(crate) unsafe fn after_fork_in_parent(&self) {
+        // SAFETY: this thread holds the lock since `before_fork`.
+        unsafe { self.inner.release_after_fork() };
+    }
+
+    /// After `fork`, in the child.
+    ///
+    /// # Safety
+    /// Follows `before_fork`, in the child's only thread.
+    pub(crate) unsafe fn after_fork_in_child(&self) {
+        // SAFETY: no other thread exists, and the forking one held the lock.
+        unsafe { self.inner.reset_in_child() };
+    }
+}
+
+/// The run's base as `NonNull`: runs come from a reservation, which is never at null.
+fn non_null(base: *mut u8) -> core::ptr::NonNull<u8> {
+    core::ptr::NonNull::new(base).unwrap_or(core::ptr::NonNull::dangling())
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

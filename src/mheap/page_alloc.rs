@@ -1,0 +1,372 @@
+//! The page allocator: runs of pages out of regions, packed so that whole huge pages stay free.
+//!
+//! After TCMalloc's Temeraire (Hunter et al., OSDI 2021): each 2 MiB huge page has a tracker; trackers are binned by their longest free
+//! run. A run shorter than a huge page comes from a tracker whose longest run is the shortest that holds it, so long runs are not
+//! broken for short requests and empty huge pages are the last resort; among equals the fullest of a few wins. A longer run takes
+//! whole empty huge pages, best fit, and leaves the rest of its last one to short runs.
+//!
+//! Everything here happens under the page heap's lock and makes no decision about limits or giving memory back.
+
+use super::page_map::{PageMap, REGIONS};
+use super::region::Region;
+use super::tracker::{ByAge, ByLongest, Tracker};
+use crate::base::addr::align_up;
+use crate::base::bitmap::Bits;
+use crate::base::geometry::{
+    GROW_MAX_HUGE, GROW_MIN_HUGE, HUGE, HUGE_SHIFT, PAGE, PAGES_PER_HUGE, RESERVE_DEFAULT, RESERVE_MIN,
+};
+use crate::base::list::List;
+use crate::os::PageSource;
+use core::cell::Cell;
+
+/// A run of pages that was taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) base: *mut u8,
+    pub(crate) pages: usize,
+    /// Every page reads as zero and had no physical memory.
+    pub(crate) clean: bool,
+}
+
+/// Page counts; see `Stats` for their meaning.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Counts {
+    /// Pages in ready huge pages.
+    pub(super) ready: usize,
+    /// Free pages without physical memory.
+    pub(super) clean: usize,
+    /// Free pages that may have physical memory.
+    pub(super) dirty: usize,
+}
+
+/// How many trackers of a bin are compared for fullness.
+const CANDIDATES: usize = 4;
+
+/// All regions and the bins of their trackers.
+pub(super) struct PageAlloc {
+    regions: [Option<Region>; REGIONS],
+    region_count: usize,
+    bins: [List<ByLongest>; PAGES_PER_HUGE + 1],
+    /// Bit n is set when bin n is not empty.
+    filled: [Cell<u64>; PAGES_PER_HUGE / 64 + 1],
+    /// Trackers with dirty pages, the latest to become so first.
+    aged: List<ByAge>,
+    pub(super) counts: Counts,
+    /// What the first region asks for.
+    reserve: usize,
+}
+
+impl PageAlloc {
+    crate::sync::const_unless_loom! {
+        /// Owns no memory yet.
+        pub(super) fn new() -> Self {
+            Self {
+                regions: [const { None }; REGIONS],
+                region_count: 0,
+                bins: [const { List::new() }; PAGES_PER_HUGE + 1],
+                filled: [const { Cell::new(0) }; PAGES_PER_HUGE / 64 + 1],
+                aged: List::new(),
+                counts: Counts { ready: 0, clean: 0, dirty: 0 },
+                reserve: RESERVE_DEFAULT,
+            }
+        }
+    }
+
+    /// Sets the bytes of address space that the first region asks for.
+    pub(super) fn set_reserve(&mut self, bytes: usize) {
+        self.reserve = bytes;
+    }
+
+    fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.regions.iter().flatten()
+    }
+
+    /// Bytes of the regions' tables.
+    pub(super) fn table_bytes(&self) -> usize {
+        self.regions().map(Region::table_bytes).sum()
+    }
+
+    fn tracker(&self, region: usize, index: usize) -> Option<&'static Tracker> {
+        self.regions.get(region)?.as_ref()?.tracker(index)
+    }
+
+    fn address(&self, tracker: &Tracker, page: usize) -> *mut u8 {
+        let region = self.regions.get(usize::from(tracker.region.get())).and_then(Option::as_ref);
+        region.map_or(core::ptr::null_mut(), |region| {
+            region.address(tracker.index.get() as usize).as_ptr().wrapping_add(page * PAGE)
+        })
+    }
+
+    fn bin(&self, longest: usize) -> &List<ByLongest> {
+        // `longest` counts pages of one tracker, so it is at most the last bin; the mask of `min` keeps the access total.
+        #[expect(clippy::indexing_slicing, reason = "the index is clipped to the array's length")]
+        &self.bins[longest.min(PAGES_PER_HUGE)]
+    }
+
+    /// Takes the tracker off its lists, lets `change` alter it, and puts it where it belongs.
+    fn update<R>(&mut self, tracker: &'static Tracker, now: u64, change: impl FnOnce(&Tracker) -> R) -> R {
+        let (longest, dirty) = (tracker.longest(), tracker.dirty_pages());
+        let was_empty = tracker.is_empty();
+        let result = change(tracker);
+        if longest != tracker.longest() {
+            if longest != 0 {
+                self.bin(longest).remove(tracker);
+                if self.bin(longest).is_empty() {
+                    Bits(&self.filled).clear(longest, 1);
+                }
+            }
+            if tracker.longest() != 0 {
+                self.bin(tracker.longest()).push(tracker);
+                Bits(&self.filled).set(tracker.longest(), 1);
+            }
+        }
+        if was_empty != tracker.is_empty()
+            && let Some(Some(region)) = self.regions.get(usize::from(tracker.region.get()))
+        {
+            region.set_empty(tracker.index.get() as usize, tracker.is_empty());
+        }
+        match (dirty, tracker.dirty_pages()) {
+            (0, 1..) => {
+                tracker.dirty_since.set(now);
+                self.aged.push(tracker);
+            }
+            (1.., 0) => self.aged.remove(tracker),
+            _ => {}
+        }
+        result
+    }
+
+    fn take_pages(&mut self, tracker: &'static Tracker, start: usize, pages: usize) -> bool {
+        let taken = self.update(tracker, 0, |tracker| tracker.take(start, pages));
+        self.counts.clean -= taken.clean;
+        self.counts.dirty -= taken.dirty;
+        taken.dirty == 0
+    }
+
+    fn give_pages(&mut self, tracker: &'static Tracker, start: usize, pages: usize, clean: bool, now: u64) {
+        self.update(tracker, now, |tracker| tracker.give(start, pages, clean));
+        if clean {
+            self.counts.clean += pages;
+        } else {
+            self.counts.dirty += pages;
+        }
+    }
+
+    /// Takes `pages` pages whose address is a multiple of `align` pages (a power of two). Grows the heap where no free run fits;
+    /// `None` when the system refuses.
+    pub(super) fn take(&mut self, os: &dyn PageSource, map: &PageMap, pages: usize, align: usize) -> Option<Run> {
+        if pages + align - 1 <= PAGES_PER_HUGE {
+            if let Some(run) = self.take_short(pages, align) {
+                return Some(run);
+            }
+            self.grow(os, map, 1, 1)?;
+            return self.take_short(pages, align);
+        }
+        let huge = pages.div_ceil(PAGES_PER_HUGE);
+        let align = align.div_ceil(PAGES_PER_HUGE);
+        let (region, index) = match self.find_huge(huge, align) {
+            Some(found) => found,
+            None => {
+                self.grow(os, map, huge, align)?;
+                self.find_huge(huge, align)?
+            }
+        };
+        self.take_at(region, index, 0, pages)
+    }
+
+    fn take_short(&mut self, pages: usize, align: usize) -> Option<Run> {
+        let want = pages + align - 1;
+        let filled = Bits(&self.filled);
+        let longest = filled.runs().find(|run| run.start + run.len > want)?.start.max(want);
+        let bin = self.bin(longest);
+        let mut best = bin.first()?;
+        let mut next = bin.after(best);
+        for _ in 1..CANDIDATES {
+            let Some(tracker) = next else { break };
+            if tracker.free_pages() < best.free_pages() {
+                best = tracker;
+            }
+            next = bin.after(tracker);
+        }
+        let start = best.best_fit(pages, align)?;
+        let base = self.address(best, start);
+        let clean = self.take_pages(best, start, pages);
+        Some(Run { base, pages, clean })
+    }
+
+    /// The region and first index of `huge` empty huge pages in a row.
+    fn find_huge(&self, huge: usize, align: usize) -> Option<(usize, usize)> {
+        self.regions().enumerate().find_map(|(number, region)| {
+            let phase = region.base().addr().get() >> HUGE_SHIFT;
+            region.empty().best_fit(huge, align, phase % align, region.ready).map(|index| (number, index))
+        })
+    }
+
+    /// Takes `pages` free pages from page `start` of huge page `index` on.
+    fn take_at(&mut self, region: usize, index: usize, start: usize, pages: usize) -> Option<Run> {
+        let base = self.address(self.tracker(region, index)?, start);
+        let (mut clean, mut left, mut index, mut start) = (true, pages, index, start);
+        while left > 0 {
+            let tracker = self.tracker(region, index)?;
+            let here = left.min(PAGES_PER_HUGE - start);
+            clean &= self.take_pages(tracker, start, here);
+            left -= here;
+            start = 0;
+            index += 1;
+        }
+        Some(Run { base, pages, clean })
+    }
+
+    fn locate(&self, base: *mut u8) -> Option<(usize, usize, usize)> {
+        self.regions()
+            .enumerate()
+            .find_map(|(number, region)| region.locate(base).map(|(huge, page)| (number, huge, page)))
+    }
+
+    /// Gives back `pages` pages from `base`, clean or dirty.
+    pub(super) fn give(&mut self, base: *mut u8, pages: usize, clean: bool, now: u64) {
+        let Some((region, mut index, mut start)) = self.locate(base) else {
+            crate::os::report::fatal("page heap: a run outside every region was given back", base.addr());
+        };
+        let mut left = pages;
+        while left > 0 {
+            let Some(tracker) = self.tracker(region, index) else {
+                crate::os::report::fatal("page heap: a run that leaves its region was given back", base.addr());
+            };
+            let here = left.min(PAGES_PER_HUGE - start);
+            self.give_pages(tracker, start, here, clean, now);
+            left -= here;
+            start = 0;
+            index += 1;
+        }
+    }
+
+    /// Takes up to `pages` free pages that directly follow `end`, if there are at least `least`.
+    pub(super) fn take_behind(&mut self, os: &dyn PageSource, map: &PageMap, end: *mut u8, least: usize, pages: usize) -> Option<Run> {
+        // The page in front of `end` belongs to the caller, so it names the region even when `end` is the end of what is ready.
+        let (region, mut index, mut start) = self.locate(end.wrapping_sub(PAGE))?;
+        start += 1;
+        if start == PAGES_PER_HUGE {
+            (index, start) = (index + 1, 0);
+        }
+        let (first, first_start, mut found) = (index, start, 0);
+        while found < pages {
+            let ready = self.regions.get(region)?.as_ref()?.ready;
+            if index == ready {
+                let more = (pages - found).div_ceil(PAGES_PER_HUGE);
+                if !self.grow_region(os, map, region, ready + more) {
+                    break;
+                }
+            }
+            let tracker = self.tracker(region, index)?;
+            let here = tracker.free_at(start);
+            found += here;
+            if start + here < PAGES_PER_HUGE {
+                break;
+            }
+            (index, start) = (index + 1, 0);
+        }
+        if found < least { None } else { self.take_at(region, first, first_start, found.min(pages)) }
+    }
+
+    /// Makes room for `huge` huge pages in a row, in the newest region or in a new one.
+    fn grow(&mut self, os: &dyn PageSource, map: &PageMap, huge: usize, align: usize) -> Option<()> {
+        let generous = (self.counts.ready / PAGES_PER_HUGE / 4).clamp(GROW_MIN_HUGE, GROW_MAX_HUGE);
+        for number in (0..self.region_count).rev() {
+            let (need, end) = {
+                let region = self.regions.get(number)?.as_ref()?;
+                let empty = region.empty();
+                let mut start = region.ready;
+                while start > region.first && empty.count(start - 1, 1) == 1 {
+                    start -= 1;
+                }
+                let phase = region.base().addr().get() >> HUGE_SHIFT;
+                (align_up(start + phase, align) - phase + huge, region.end)
+            };
+            if need > end {
+                continue;
+            }
+            // Where the system refuses generous growth, what is needed may still be had.
+            let most = need.max((need - huge).saturating_add(generous)).min(end);
+            return (self.grow_region(os, map, number, most) || self.grow_region(os, map, number, need)).then_some(());
+        }
+        let number = self.new_region(os, map, huge + align - 1)?;
+        let region = self.regions.get(number)?.as_ref()?;
+        let phase = region.base().addr().get() >> HUGE_SHIFT;
+        let need = align_up(region.first + phase, align) - phase + huge;
+        let most = need.max((need - huge).saturating_add(generous)).min(region.end);
+        (self.grow_region(os, map, number, most) || self.grow_region(os, map, number, need)).then_some(())
+    }
+
+    fn grow_region(&mut self, os: &dyn PageSource, map: &PageMap, number: usize, to: usize) -> bool {
+        let Some(Some(region)) = self.regions.get_mut(number) else { return false };
+        if to > region.end {
+            return false;
+        }
+        let bin = self.bins.last();
+        let mut new = 0;
+        let grown = region.grow(os, number as u16, to, |tracker| {
+            if let Some(bin) = bin {
+                bin.push(tracker);
+            }
+            new += PAGES_PER_HUGE;
+        });
+        if new > 0 {
+            map.raise_limit(number, to * PAGES_PER_HUGE);
+            Bits(&self.filled).set(PAGES_PER_HUGE, 1);
+            self.counts.ready += new;
+            self.counts.clean += new;
+        }
+        grown
+    }
+
+    /// Reserves a region in which `huge` huge pages in a row fit.
+    fn new_region(&mut self, os: &dyn PageSource, map: &PageMap, huge: usize) -> Option<usize> {
+        let number = self.region_count;
+        if number >= REGIONS {
+            return None;
+        }
+        let need = Region::bytes_for(huge, os.page_size());
+        let least = need.max(if number == 0 { RESERVE_MIN } else { HUGE });
+        let mut want = if number == 0 { self.reserve } else { self.reserve.min((64 << 20) << number.min(24)) };
+        // Leave most of a limited address space to the rest of the program: stacks, libraries, files.
+        if let Some(left) = os.address_space_left() {
+            want = want.min(left / 4);
+        }
+        want = want.max(least);
+        let region = loop {
+            match Region::reserve(os, want) {
+                Some(region) => break region,
+                None if want > least => want = (want / 2).max(least),
+                None if want > need => want = need,
+                None => return None,
+            }
+        };
+        map.publish(number, region.base().cast().as_ptr());
+        if let Some(slot) = self.regions.get_mut(number) {
+            *slot = Some(region);
+            self.region_count += 1;
+        }
+        Some(number)
+    }
+
+    /// Takes one run of free pages that may have physical memory and have been so since `before` milliseconds at the latest.
+    /// The caller gives them back, clean or dirty.
+    pub(super) fn take_dirty(&mut self, before: u64) -> Option<Run> {
+        let mut next = self.aged.first();
+        let mut oldest: Option<&'static Tracker> = None;
+        // The list is in order of age, youngest first; a bounded look keeps the lock short, and each call removes what it finds.
+        while let Some(tracker) = next {
+            if tracker.dirty_since.get() <= before {
+                oldest = Some(tracker);
+                break;
+            }
+            next = self.aged.after(tracker);
+        }
+        let tracker = oldest?;
+        let run = tracker.first_dirty()?;
+        let base = self.address(tracker, run.start);
+        self.take_pages(tracker, run.start, run.len);
+        Some(Run { base, pages: run.len, clean: false })
+    }
+}

@@ -1,0 +1,186 @@
+//! A region: one reservation of address space, with its page map, trackers and heap pages, made ready from the front on.
+//!
+//! ```text
+//! base                                        first * 2 MiB        ready * 2 MiB           end * 2 MiB
+//!  | page map | trackers | free huge pages ..  | heap pages, in use or free | Reserved ...      |
+//!    8 B/page   1/huge     1 bit/huge
+//! ```
+//!
+//! The three tables are Prepared up to what `ready` needs, so a reservation of 1 TiB costs address space only. Reached under the page
+//! heap's lock.
+//!
+//! - I1. Huge pages `first..ready` have a tracker; their pages are Ready when a run holds them, else Prepared or Ready.
+//! - I2. The bit of a huge page is set exactly when its tracker is empty (all pages free).
+
+use super::tracker::Tracker;
+use crate::base::addr::{Addr, align_up};
+use crate::base::bitmap::Bits;
+use crate::base::geometry::{HUGE, HUGE_SHIFT, PAGE, PAGES_PER_HUGE};
+use crate::os::PageSource;
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+/// A table at the front of a region that is made ready piece by piece.
+#[derive(Clone, Copy)]
+struct Table {
+    base: NonNull<u8>,
+    ready: usize,
+}
+
+impl Table {
+    /// Makes at least `bytes` bytes of the table ready.
+    fn ensure(&mut self, os: &dyn PageSource, bytes: usize) -> bool {
+        let want = align_up(bytes, os.page_size());
+        if want <= self.ready {
+            return true;
+        }
+        // SAFETY: inside the part of the reservation set aside for this table; `ready` ends on an OS page.
+        let from = unsafe { self.base.add(self.ready) };
+        let more = want - self.ready;
+        // SAFETY: the bytes behind `ready` are Reserved.
+        let prepared = unsafe { os.prepare(from, more) };
+        // SAFETY: just Prepared.
+        if !(prepared && unsafe { os.ready(from, more) }) {
+            return false;
+        }
+        self.ready = want;
+        true
+    }
+}
+
+/// One region.
+pub(super) struct Region {
+    base: NonNull<u8>,
+    map: Table,
+    trackers: Table,
+    free: Table,
+    /// Huge pages: the first that holds heap pages, one past the last that is ready, and one past the last.
+    pub(super) first: usize,
+    pub(super) ready: usize,
+    pub(super) end: usize,
+    /// Readiness already asked of the system beyond `ready` (kept so that a failed later step is not repeated).
+    prepared: usize,
+}
+
+// SAFETY: the pointers lead into memory that the region owns; the page heap's lock orders all access.
+unsafe impl Send for Region {}
+
+/// Bytes at the front of a region of `huge` huge pages, and where its three tables begin.
+fn layout(huge: usize, os_page: usize) -> ([usize; 3], usize) {
+    let map = align_up(huge * PAGES_PER_HUGE * 8, os_page);
+    let trackers = align_up(huge * size_of::<Tracker>(), os_page);
+    let free = align_up(huge.div_ceil(64) * 8, os_page);
+    ([0, map, map + trackers], align_up(map + trackers + free, HUGE))
+}
+
+impl Region {
+    /// Bytes of a region that can hold a run of `huge` huge pages.
+    pub(super) fn bytes_for(huge: usize, os_page: usize) -> usize {
+        // The tables take less than a huge page for every hundred.
+        let total = huge + huge / 100 + 2;
+        layout(total, os_page).1 + huge * HUGE
+    }
+
+    /// Reserves `bytes` (rounded down to huge pages) of address space.
+    pub(super) fn reserve(os: &dyn PageSource, bytes: usize) -> Option<Self> {
+        let end = bytes >> HUGE_SHIFT;
+        let ([map, trackers, free], front) = layout(end, os.page_size());
+        let first = front >> HUGE_SHIFT;
+        if first >= end {
+            return None;
+        }
+        let base = os.reserve(end << HUGE_SHIFT, HUGE)?;
+        let table = |offset| {
+            // SAFETY: the tables lie inside the reservation, in front of `first`.
+            Table { base: unsafe { base.add(offset) }, ready: 0 }
+        };
+        Some(Self { base, map: table(map), trackers: table(trackers), free: table(free), first, ready: first, end, prepared: first })
+    }
+
+    /// Gives a region back in which nothing was made ready.
+    pub(super) fn abandon(self, os: &dyn PageSource) {
+        // SAFETY: the whole reservation is ours and nothing in it is in use.
+        unsafe { os.free(self.base, self.end << HUGE_SHIFT) };
+    }
+
+    /// The region's first byte, where the page map begins.
+    pub(super) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// The address of huge page `index`.
+    pub(super) fn address(&self, index: usize) -> NonNull<u8> {
+        // SAFETY: callers name huge pages below `end`.
+        unsafe { self.base.add(index << HUGE_SHIFT) }
+    }
+
+    /// The huge page and the page in it that `base` is, if it lies in this region's ready part.
+    pub(super) fn locate(&self, base: *mut u8) -> Option<(usize, usize)> {
+        let offset = Addr::of(base).offset_from(Addr::of(self.base.as_ptr()));
+        let huge = offset >> HUGE_SHIFT;
+        (huge >= self.first && huge < self.ready).then_some((huge, offset % HUGE / PAGE))
+    }
+
+    /// The tracker of huge page `index`, if that is ready.
+    pub(super) fn tracker(&self, index: usize) -> Option<&'static Tracker> {
+        if index < self.first || index >= self.ready {
+            return None;
+        }
+        // SAFETY: the table holds a tracker for every huge page below `ready`.
+        let tracker = unsafe { self.trackers.base.cast::<Tracker>().add(index) };
+        // SAFETY: written by `grow` (I1), and never unmapped.
+        Some(unsafe { tracker.as_ref() })
+    }
+
+    /// The bits of empty huge pages, for `0..ready`.
+    pub(super) fn empty(&self) -> Bits<'_> {
+        let words = self.free.base.cast::<Cell<u64>>();
+        // SAFETY: `grow` made the words of all huge pages below `ready` readable, zeroed or written.
+        Bits(unsafe { core::slice::from_raw_parts(words.as_ptr(), self.ready.div_ceil(64)) })
+    }
+
+    /// Notes whether huge page `index` is empty (I2).
+    pub(super) fn set_empty(&self, index: usize, empty: bool) {
+        if empty {
+            self.empty().set(index, 1);
+        } else {
+            self.empty().clear(index, 1);
+        }
+    }
+
+    /// Makes huge pages up to `to` ready, and calls `each` with their trackers. `false`: the system refuses, nothing changed.
+    pub(super) fn grow(&mut self, os: &dyn PageSource, number: u16, to: usize, mut each: impl FnMut(&'static Tracker)) -> bool {
+        debug_assert!(to <= self.end);
+        if !(self.map.ensure(os, to * PAGES_PER_HUGE * 8)
+            && self.trackers.ensure(os, to * size_of::<Tracker>())
+            && self.free.ensure(os, to.div_ceil(64) * 8))
+        {
+            return false;
+        }
+        if to > self.prepared {
+            let from = self.address(self.prepared);
+            // SAFETY: huge pages from `prepared` on are Reserved.
+            if !unsafe { os.prepare(from, (to - self.prepared) << HUGE_SHIFT) } {
+                return false;
+            }
+            self.prepared = to;
+        }
+        let old = core::mem::replace(&mut self.ready, to);
+        for index in old..to {
+            // SAFETY: the table is ready up to `to`.
+            let slot = unsafe { self.trackers.base.cast::<Tracker>().add(index) };
+            // SAFETY: a slot of the table, used for this tracker only.
+            unsafe { slot.write(Tracker::new(number, index as u32)) };
+            self.set_empty(index, true);
+            if let Some(tracker) = self.tracker(index) {
+                each(tracker);
+            }
+        }
+        true
+    }
+
+    /// Bytes of the tables that are ready.
+    pub(super) fn table_bytes(&self) -> usize {
+        self.map.ready + self.trackers.ready + self.free.ready
+    }
+}

@@ -1,0 +1,143 @@
+//! The tracker: which pages of one huge page are free, and which of the free ones have no physical memory.
+//!
+//! Reached only under the page heap's lock, so its fields are plain cells.
+//!
+//! - I1. A page's `free` bit is set when no run holds it; `clean` may be set for a free page only, and then the page reads as zero.
+//! - I2. `free_pages`, `dirty_pages` and `longest` say of the bits what their names say.
+//! - I3. A tracker stands on the bin of its `longest` exactly when `longest` is not 0, and on the dirty list exactly when `dirty_pages`
+//!   is not 0.
+
+use crate::base::bitmap::{BitRun, Bits};
+use crate::base::geometry::PAGES_PER_HUGE;
+use crate::base::list::{Linked, Links};
+use core::cell::Cell;
+
+/// The record of one huge page.
+pub(super) struct Tracker {
+    free: [Cell<u64>; 4],
+    clean: [Cell<u64>; 4],
+    /// Region and index in it.
+    pub(super) region: Cell<u16>,
+    pub(super) index: Cell<u32>,
+    longest: Cell<u16>,
+    free_pages: Cell<u16>,
+    dirty_pages: Cell<u16>,
+    /// When the oldest dirty page may have become free, in milliseconds.
+    pub(super) dirty_since: Cell<u64>,
+    by_longest: Links<Tracker>,
+    by_age: Links<Tracker>,
+}
+
+/// Links of the bins by longest free run.
+pub(super) struct ByLongest;
+/// Links of the dirty list.
+pub(super) struct ByAge;
+
+impl Linked for ByLongest {
+    type Node = Tracker;
+    fn links(node: &Tracker) -> &Links<Tracker> {
+        &node.by_longest
+    }
+}
+
+impl Linked for ByAge {
+    type Node = Tracker;
+    fn links(node: &Tracker) -> &Links<Tracker> {
+        &node.by_age
+    }
+}
+
+/// How many free pages a change took away (negative) or gave, by kind.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Taken {
+    pub(super) clean: usize,
+    pub(super) dirty: usize,
+}
+
+impl Tracker {
+    /// The record of a huge page that was never touched.
+    pub(super) fn new(region: u16, index: u32) -> Self {
+        Self {
+            free: [const { Cell::new(u64::MAX) }; 4],
+            clean: [const { Cell::new(u64::MAX) }; 4],
+            region: Cell::new(region),
+            index: Cell::new(index),
+            longest: Cell::new(PAGES_PER_HUGE as u16),
+            free_pages: Cell::new(PAGES_PER_HUGE as u16),
+            dirty_pages: Cell::new(0),
+            dirty_since: Cell::new(0),
+            by_longest: Links::new(),
+            by_age: Links::new(),
+        }
+    }
+
+    fn free(&self) -> Bits<'_> {
+        Bits(&self.free)
+    }
+
+    fn clean(&self) -> Bits<'_> {
+        Bits(&self.clean)
+    }
+
+    /// Longest run of free pages.
+    pub(super) fn longest(&self) -> usize {
+        self.longest.get() as usize
+    }
+
+    /// Free pages.
+    pub(super) fn free_pages(&self) -> usize {
+        self.free_pages.get() as usize
+    }
+
+    /// Free pages that may have physical memory.
+    pub(super) fn dirty_pages(&self) -> usize {
+        self.dirty_pages.get() as usize
+    }
+
+    /// Whether no run holds any page.
+    pub(super) fn is_empty(&self) -> bool {
+        self.free_pages() == PAGES_PER_HUGE
+    }
+
+    /// The first page of the best place for `n` pages aligned to `align` pages.
+    pub(super) fn best_fit(&self, n: usize, align: usize) -> Option<usize> {
+        self.free().best_fit(n, align, 0, PAGES_PER_HUGE)
+    }
+
+    /// Free pages from `start` on without a gap.
+    pub(super) fn free_at(&self, start: usize) -> usize {
+        self.free().run_at(start)
+    }
+
+    /// Takes `n` free pages from `start`. Tells how many of them were clean.
+    pub(super) fn take(&self, start: usize, n: usize) -> Taken {
+        let clean = self.clean().count(start, n);
+        self.free().clear(start, n);
+        self.clean().clear(start, n);
+        self.free_pages.set(self.free_pages.get() - n as u16);
+        self.dirty_pages.set(self.dirty_pages.get() - (n - clean) as u16);
+        self.longest.set(self.free().longest() as u16);
+        Taken { clean, dirty: n - clean }
+    }
+
+    /// Gives back `n` pages from `start`, clean or dirty.
+    pub(super) fn give(&self, start: usize, n: usize, clean: bool) {
+        self.free().set(start, n);
+        if clean {
+            self.clean().set(start, n);
+        } else {
+            self.dirty_pages.set(self.dirty_pages.get() + n as u16);
+        }
+        self.free_pages.set(self.free_pages.get() + n as u16);
+        self.longest.set(self.free().longest() as u16);
+    }
+
+    /// The first run of free pages that may have physical memory.
+    pub(super) fn first_dirty(&self) -> Option<BitRun> {
+        let mut words = [const { Cell::new(0) }; 4];
+        for ((word, free), clean) in words.iter_mut().zip(&self.free).zip(&self.clean) {
+            word.set(free.get() & !clean.get());
+        }
+        Bits(&words).runs().next()
+    }
+}

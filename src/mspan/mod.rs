@@ -1,0 +1,398 @@
+//! The span record: one run of pages, cut into equal objects or holding one large one. Kept apart from the pages it describes.
+//!
+//! A record is two cache lines. The owner's line is used by one thread at a time (rule W1 of [`word`]): its fields are relaxed
+//! atomics, which cost what plain fields do and let anyone read a statistic. The shared line holds the ownership word and the links.
+//!
+//! - I1. `base`, `pages`, `size`, `class`, `objects` are fixed from the time the span's pages enter the page map to the time they leave
+//!   it (a large span's `pages` and `bytes` change only by the thread that holds its one object).
+//! - I2. Objects `0..carved` were handed out or are on a free list; objects from `carved` on were never touched since the span was made.
+//! - I3. `live` counts the carved objects that are neither on `free` nor taken off the remote list: those the program holds, those in
+//!   the owner's bin, and those on their way through other threads.
+//! - I4. A block on a free list holds in its first word the pointer to the next, or null.
+
+mod word;
+
+pub(crate) use word::{BlockRef, OWNER_MAX, OwnerId, Sent, Settled, Taken, Word};
+
+use crate::base::addr::Addr;
+use crate::base::geometry::CARVE;
+use crate::base::list::{Linked, Links, List};
+use crate::size_class::SizeClass;
+use crate::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize,
+    Ordering::Relaxed,
+};
+use core::ptr::null_mut;
+
+/// A free object: its first word is the link of the list it is on (I4).
+#[repr(C)]
+pub(crate) struct Block {
+    pub(crate) next: *mut Block,
+}
+
+impl Block {
+    /// Reads the link of a block that the caller owns.
+    ///
+    /// # Safety
+    /// `block` is a free object of a span, owned by the caller, whose link was written.
+    #[inline(always)]
+    pub(crate) unsafe fn next(block: *mut Block) -> *mut Block {
+        // SAFETY: the caller owns the block, which is at least a word long and aligned to 8.
+        unsafe { (*block).next }
+    }
+
+    /// Writes the link of a block that the caller owns.
+    ///
+    /// # Safety
+    /// `block` is a free object of a span, owned by the caller.
+    #[inline(always)]
+    pub(crate) unsafe fn set_next(block: *mut Block, next: *mut Block) {
+        // SAFETY: as in `next`.
+        unsafe { (*block).next = next };
+    }
+}
+
+/// What a span is used for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum State {
+    /// The record is in its pool, or the span's pages wait in a thread's store.
+    Free,
+    /// Cut into objects of one size class.
+    Small,
+    /// One large object.
+    Large,
+}
+
+/// Flag in the owner tag: every object is handed out, and the span stands on its owner's `full` list.
+pub(crate) const FULL: usize = 1;
+
+/// One span.
+#[repr(C, align(128))]
+pub(crate) struct MSpan {
+    /// Address of the mcache that owns the span, plus [`FULL`]; 0 for nobody and for large spans. Only the owner writes it, and
+    /// only its own tag or 0, so a thread that reads its own tag here owns the span.
+    pub(crate) owner: AtomicUsize,
+    free: AtomicPtr<Block>,
+    live: AtomicU32,
+    carved: AtomicU32,
+    base: AtomicPtr<u8>,
+    /// Bytes of one object of a small span; bytes asked for by the holder of a large one.
+    size: AtomicUsize,
+    objects: AtomicU32,
+    /// Pages in use.
+    pages: AtomicU32,
+    /// Pages behind those in use that belong to the span and were never touched: room for a large object to grow.
+    headroom: AtomicU32,
+    class: AtomicU8,
+    state: AtomicU8,
+    zeroed: AtomicBool,
+
+    pub(crate) word: Word,
+    /// Which of its class's central lists the span stands on; guarded by the class's lock.
+    shelf: AtomicU8,
+    pub(crate) inbox_link: AtomicPtr<MSpan>,
+    links: Links<MSpan>,
+    older: AtomicPtr<MSpan>,
+}
+
+const _: () = assert!(cfg!(loom) || size_of::<MSpan>() == 128, "two cache lines");
+
+/// The links by which a span stands on one of: its owner's partial or full list, its central list, a thread's store, the pool.
+pub(crate) struct ByUse;
+
+impl Linked for ByUse {
+    type Node = MSpan;
+    fn links(node: &MSpan) -> &Links<MSpan> {
+        &node.links
+    }
+}
+
+impl crate::meta::Record for MSpan {
+    fn older(&self) -> &AtomicPtr<Self> {
+        &self.older
+    }
+}
+
+/// A list of spans.
+pub(crate) type SpanList = List<ByUse>;
+
+impl crate::sync::stack::Linked for MSpan {
+    fn link(&self) -> &AtomicPtr<Self> {
+        &self.inbox_link
+    }
+}
+
+impl MSpan {
+    /// The shelf of a span that is on no central list.
+    pub(crate) const NO_SHELF: u8 = u8::MAX;
+
+    /// A record that describes nothing.
+    pub(crate) fn new() -> Self {
+        Self {
+            owner: AtomicUsize::new(0),
+            free: AtomicPtr::new(null_mut()),
+            live: AtomicU32::new(0),
+            carved: AtomicU32::new(0),
+            base: AtomicPtr::new(null_mut()),
+            size: AtomicUsize::new(0),
+            objects: AtomicU32::new(0),
+            pages: AtomicU32::new(0),
+            headroom: AtomicU32::new(0),
+            class: AtomicU8::new(0),
+            state: AtomicU8::new(State::Free as u8),
+            zeroed: AtomicBool::new(false),
+            word: Word::new(),
+            shelf: AtomicU8::new(Self::NO_SHELF),
+            inbox_link: AtomicPtr::new(null_mut()),
+            links: Links::new(),
+            older: AtomicPtr::new(null_mut()),
+        }
+    }
+
+    /// Describes a run of `pages` pages at `base`, not in use yet. `zeroed`: the pages read as zero.
+    pub(crate) fn set_run(&self, base: *mut u8, pages: usize, zeroed: bool) {
+        self.base.store(base, Relaxed);
+        self.pages.store(pages as u32, Relaxed);
+        self.headroom.store(0, Relaxed);
+        self.zeroed.store(zeroed, Relaxed);
+        self.owner.store(0, Relaxed);
+        self.set_state(State::Free);
+    }
+
+    /// Cuts the run into objects of `class`, whose span size it has; nothing is carved.
+    pub(crate) fn init_small(&self, class: SizeClass) {
+        debug_assert_eq!(self.pages(), class.span_pages());
+        self.free.store(null_mut(), Relaxed);
+        self.live.store(0, Relaxed);
+        self.carved.store(0, Relaxed);
+        self.size.store(class.size(), Relaxed);
+        self.objects.store(class.objects() as u32, Relaxed);
+        self.class.store(class.index() as u8, Relaxed);
+        self.set_state(State::Small);
+    }
+
+    /// Makes the run one object, of which the holder asked for `bytes`.
+    pub(crate) fn init_large(&self, bytes: usize) {
+        self.objects.store(1, Relaxed);
+        self.live.store(1, Relaxed);
+        self.carved.store(1, Relaxed);
+        self.size.store(bytes, Relaxed);
+        self.set_state(State::Large);
+    }
+
+    /// What the span is used for.
+    #[inline]
+    pub(crate) fn state(&self) -> State {
+        match self.state.load(Relaxed) {
+            1 => State::Small,
+            2 => State::Large,
+            _ => State::Free,
+        }
+    }
+
+    pub(crate) fn set_state(&self, state: State) {
+        self.state.store(state as u8, Relaxed);
+    }
+
+    /// First byte of the run, as the page heap made it: whole provenance.
+    #[inline]
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.base.load(Relaxed)
+    }
+
+    /// Pages in use.
+    #[inline]
+    pub(crate) fn pages(&self) -> usize {
+        self.pages.load(Relaxed) as usize
+    }
+
+    /// Pages behind those in use that are the span's to grow into.
+    pub(crate) fn headroom(&self) -> usize {
+        self.headroom.load(Relaxed) as usize
+    }
+
+    /// Sets the pages in use and behind them.
+    pub(crate) fn set_pages(&self, pages: usize, headroom: usize) {
+        self.pages.store(pages as u32, Relaxed);
+        self.headroom.store(headroom as u32, Relaxed);
+    }
+
+    /// Bytes of one object, or those asked for of a large one.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.size.load(Relaxed)
+    }
+
+    /// The holder of a large object asked for another size.
+    pub(crate) fn set_large_size(&self, bytes: usize) {
+        self.size.store(bytes, Relaxed);
+    }
+
+    /// The class of a small span.
+    #[inline]
+    pub(crate) fn class(&self) -> Option<SizeClass> {
+        SizeClass::from_index(self.class.load(Relaxed) as usize)
+    }
+
+    /// Objects that are not free (I3).
+    #[inline]
+    pub(crate) fn live(&self) -> u32 {
+        self.live.load(Relaxed)
+    }
+
+    /// Objects that were ever handed out or put on a list (I2).
+    pub(crate) fn carved(&self) -> u32 {
+        self.carved.load(Relaxed)
+    }
+
+    /// Whether the free list holds anything.
+    #[inline]
+    pub(crate) fn has_free(&self) -> bool {
+        !self.free.load(Relaxed).is_null()
+    }
+
+    /// Objects in all.
+    pub(crate) fn objects(&self) -> u32 {
+        self.objects.load(Relaxed)
+    }
+
+    /// Whether memory that was never carved reads as zero.
+    pub(crate) fn zeroed(&self) -> bool {
+        self.zeroed.load(Relaxed)
+    }
+
+    /// The run has been written to.
+    pub(crate) fn set_dirty(&self) {
+        self.zeroed.store(false, Relaxed);
+    }
+
+    /// Which central list the span stands on. The caller holds its class's lock.
+    pub(crate) fn shelf(&self) -> u8 {
+        self.shelf.load(Relaxed)
+    }
+
+    /// Notes which central list the span stands on. The caller holds its class's lock.
+    pub(crate) fn set_shelf(&self, shelf: u8) {
+        self.shelf.store(shelf, Relaxed);
+    }
+
+    /// Pages that have this span in their page map entry: all of a small span, the first of a large one.
+    pub(crate) fn mapped_pages(&self) -> usize {
+        if self.objects() > 1 { self.pages() } else { 1 }
+    }
+
+    /// Whether an object can be had without looking at the remote list.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.free.load(Relaxed).is_null() || self.carved.load(Relaxed) < self.objects()
+    }
+
+    /// The owner frees one object onto the span's list. Returns how many stay live.
+    ///
+    /// # Safety
+    /// The caller owns the span, and `block` is one of its live objects, which nobody uses any more.
+    #[inline(always)]
+    pub(crate) unsafe fn push_local(&self, block: *mut Block) -> u32 {
+        let next = self.free.load(Relaxed);
+        // SAFETY: the block is free from here on and the caller's.
+        unsafe { Block::set_next(block, next) };
+        self.free.store(block, Relaxed);
+        let live = self.live.load(Relaxed).wrapping_sub(1);
+        self.live.store(live, Relaxed);
+        live
+    }
+
+    /// The owner takes the whole free list; its objects count as live from here on. Null when there is none.
+    pub(crate) fn take_free(&self) -> *mut Block {
+        let head = self.free.load(Relaxed);
+        if !head.is_null() {
+            self.free.store(null_mut(), Relaxed);
+            // All carved objects are out now: every other one was live already (I3), or is on the remote list and counted there.
+            self.live.store(self.carved.load(Relaxed), Relaxed);
+        }
+        head
+    }
+
+    /// The owner puts the list `head`, of blocks that count as live, back as the free list. It counts them by walking.
+    ///
+    /// # Safety
+    /// The caller owns the span, and all blocks of the list belong to it and to the caller.
+    pub(crate) unsafe fn give_back(&self, head: *mut Block) {
+        let mut block = head;
+        while !block.is_null() {
+            // SAFETY: the caller owns the list, whose links are written.
+            let next = unsafe { Block::next(block) };
+            // SAFETY: the block is the span's and the caller's.
+            unsafe { self.push_local(block) };
+            block = next;
+        }
+    }
+
+    /// The owner joins a remote list that it took to the free list.
+    pub(crate) fn absorb(&self, taken: Taken) {
+        if taken.count == 0 {
+            return;
+        }
+        let head = self.block(taken.head);
+        let local = self.free.load(Relaxed);
+        if !local.is_null() {
+            // Joins at the end of the remote list; its length is known, so a broken list cannot send the walk astray for ever.
+            let mut last = head;
+            for _ in 1..taken.count {
+                // SAFETY: the list was sent whole, with `count` linked blocks, and is the caller's now.
+                last = unsafe { Block::next(last) };
+            }
+            // SAFETY: `last` is the caller's.
+            unsafe { Block::set_next(last, local) };
+        }
+        self.free.store(head, Relaxed);
+        self.live.store(self.live().wrapping_sub(taken.count), Relaxed);
+    }
+
+    /// The block that `at` names, or null.
+    pub(crate) fn block(&self, at: BlockRef) -> *mut Block {
+        if at.0 == 0 {
+            return null_mut();
+        }
+        self.base().wrapping_add((at.0 as usize - 1) * 8).cast()
+    }
+
+    /// The name of `block`, an object of this span.
+    pub(crate) fn block_ref(&self, block: *mut Block) -> BlockRef {
+        BlockRef((Addr::of(block).offset_from(Addr::of(self.base())) / 8 + 1) as u16)
+    }
+
+    /// The owner threads fresh objects, about [`CARVE`] bytes of them, into a list in address order. They count as live.
+    /// Null when all are carved.
+    pub(crate) fn carve(&self) -> *mut Block {
+        let (carved, objects, size) = (self.carved.load(Relaxed), self.objects(), self.size());
+        let count = ((CARVE / size).max(1) as u32).min(objects - carved);
+        if count == 0 {
+            return null_mut();
+        }
+        let first: *mut u8 = self.base().wrapping_add(carved as usize * size);
+        let mut at = first;
+        for _ in 1..count {
+            let next = at.wrapping_add(size);
+            // SAFETY: objects from `carved` on are nobody's but the owner's (I2), and inside the span.
+            unsafe { Block::set_next(at.cast(), next.cast()) };
+            at = next;
+        }
+        // SAFETY: as above.
+        unsafe { Block::set_next(at.cast(), null_mut()) };
+        self.carved.store(carved + count, Relaxed);
+        self.live.store(self.live() + count, Relaxed);
+        first.cast()
+    }
+
+    /// The owner takes one fresh object without writing to it, when fresh memory is known to be zero.
+    pub(crate) fn carve_zeroed(&self) -> *mut u8 {
+        let carved = self.carved.load(Relaxed);
+        if !self.zeroed() || carved >= self.objects() {
+            return null_mut();
+        }
+        self.carved.store(carved + 1, Relaxed);
+        self.live.store(self.live() + 1, Relaxed);
+        self.base().wrapping_add(carved as usize * self.size())
+    }
+}

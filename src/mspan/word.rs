@@ -1,0 +1,231 @@
+//! The ownership word of a span: who owns it, and what other threads have freed into it, in one atomic.
+//!
+//! ```text
+//!  63                40 39      34 33     32 31        16 15         0
+//! +--------------------+----------+--------+------------+------------+
+//! | owner (24 bits)    |    -     | L | Q  | count      | head       |
+//! +--------------------+----------+--------+------------+------------+
+//!  head   offset of the first block of the remote list in units of 8 bytes, plus 1; 0 when the list is empty
+//!  count  blocks on the remote list
+//!  Q      queued: some thread holds this span's token, see below
+//!  L      listed: the span is unowned and stands on its class's central list
+//!  owner  number of the owning mailbox; 0 when nobody owns the span
+//! ```
+//!
+//! Owner and list change together, so a thread that frees a block learns in the same compare-and-swap who must be told, or that
+//! the span is now its own:
+//!
+//! - W1. Only the owner touches the span's owner fields (free list, live count, carve mark, links). Ownership passes through this
+//!   word: [`abandon`](Word::abandon) releases what the owner wrote, [`send`](Word::send) or [`claim`](Word::claim) acquires it.
+//! - W2. A block is on the remote list from the `send` that put it there to the one operation that takes the whole list. Nobody
+//!   pops single blocks, so there is no ABA.
+//! - W3. Whoever sets Q holds the span's one token and must see to it that the owner takes the list: by posting the span to the
+//!   owner's mailbox, or by claiming it once nobody owns it. Q is cleared by the thread that consumes the token.
+//! - W4. A span is retired (its pages given back) only with an empty list, no live object and Q clear; so whoever holds a token
+//!   holds a span that still exists. No live object means that no `send` can come.
+
+use crate::sync::atomic::{
+    AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+
+/// Number of a mailbox; 0 is nobody.
+pub(crate) type OwnerId = u32;
+
+/// Largest number a mailbox may have.
+pub(crate) const OWNER_MAX: OwnerId = (1 << 24) - 1;
+
+const HEAD: u64 = 0xffff;
+const COUNT_SHIFT: u32 = 16;
+const COUNT: u64 = 0xffff << COUNT_SHIFT;
+const QUEUED: u64 = 1 << 32;
+const LISTED: u64 = 1 << 33;
+const OWNER_SHIFT: u32 = 40;
+
+/// Names a block of the span: its offset in units of 8 bytes, plus 1; 0 is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BlockRef(pub(crate) u16);
+
+/// A remote list that was taken whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub(crate) head: BlockRef,
+    pub(crate) count: u32,
+    /// The span stood on its central list when it was claimed: the claimer takes it off.
+    pub(crate) listed: bool,
+}
+
+/// What became of blocks that were sent.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    /// They are on the list and the owner knows, or will be told by whoever holds the token.
+    Queued,
+    /// They are on the list, and the sender now holds the token (W3).
+    Notify,
+    /// Nobody owned the span: the sender does now, and holds the whole list, its own blocks included.
+    Claimed(Taken),
+}
+
+/// What the holder of a token finds.
+#[derive(Debug)]
+pub(crate) enum Settled {
+    /// The token is consumed. The caller owns the span, and the list.
+    Mine(Taken),
+    /// Somebody else owns the span; the caller still holds the token.
+    Other(OwnerId),
+}
+
+/// The ownership word.
+pub(crate) struct Word(AtomicU64);
+
+fn owner(word: u64) -> OwnerId {
+    (word >> OWNER_SHIFT) as OwnerId
+}
+
+fn taken(word: u64) -> Taken {
+    Taken {
+        head: BlockRef((word & HEAD) as u16),
+        count: ((word & COUNT) >> COUNT_SHIFT) as u32,
+        listed: word & LISTED != 0,
+    }
+}
+
+fn owned_by(id: OwnerId) -> u64 {
+    u64::from(id) << OWNER_SHIFT
+}
+
+impl Word {
+    crate::sync::const_unless_loom! {
+        /// Nobody's, with nothing on the list.
+        pub(crate) fn new() -> Self {
+            Self(AtomicU64::new(0))
+        }
+    }
+
+    /// Gives a span that was just made, and that nobody else can reach, to `me`.
+    pub(crate) fn adopt_new(&self, me: OwnerId) {
+        // Relaxed: the span's objects, and with them every path to this word, are published by the program.
+        self.0.store(owned_by(me), Relaxed);
+    }
+
+    /// Who owns the span now; stale as soon as it is read unless the caller does.
+    pub(crate) fn owner(&self) -> OwnerId {
+        owner(self.0.load(Relaxed))
+    }
+
+    /// How many blocks wait on the remote list.
+    pub(crate) fn remote_count(&self) -> u32 {
+        taken(self.0.load(Relaxed)).count
+    }
+
+    /// Puts a chain of `count` blocks on the list. `link` is called with the list's present head, before each try, to join the
+    /// chain's last block to it. `first` names the chain's first block.
+    pub(crate) fn send(&self, me: OwnerId, first: BlockRef, count: u32, mut link: impl FnMut(BlockRef)) -> Sent {
+        let mut word = self.0.load(Relaxed);
+        loop {
+            let before = taken(word);
+            link(before.head);
+            let sum = u64::from(before.count + count);
+            let unowned = owner(word) == 0;
+            let new = if unowned {
+                // Q stays: whoever holds the token still does.
+                owned_by(me) | (word & QUEUED)
+            } else {
+                (word & !(HEAD | COUNT)) | QUEUED | (sum << COUNT_SHIFT) | u64::from(first.0)
+            };
+            // Release: the links are written before the taker's Acquire in `take`, `settle`, `claim` or `send` reads the head.
+            // Acquire: a claim sees the owner fields as `abandon` released them, and the blocks that others sent.
+            match self.0.compare_exchange_weak(word, new, SEND, Relaxed) {
+                Ok(_) if unowned => {
+                    return Sent::Claimed(Taken { head: first, count: before.count + count, listed: before.listed });
+                }
+                Ok(_) if word & QUEUED == 0 => return Sent::Notify,
+                Ok(_) => return Sent::Queued,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// The owner takes the list. Q stays.
+    pub(crate) fn take(&self) -> Taken {
+        let mut word = self.0.load(Relaxed);
+        loop {
+            if word & COUNT == 0 {
+                return taken(word);
+            }
+            // Acquire: pairs with the Release in `send`, for the links.
+            match self.0.compare_exchange_weak(word, word & !(HEAD | COUNT), TAKE, Relaxed) {
+                Ok(_) => return taken(word),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// The holder of the token consumes it if it owns the span, or if nobody does: then it claims the span.
+    pub(crate) fn settle(&self, me: OwnerId) -> Settled {
+        let mut word = self.0.load(Relaxed);
+        loop {
+            let owner = owner(word);
+            if owner != me && owner != 0 {
+                return Settled::Other(owner);
+            }
+            // Acquire: pairs with the Release in `send`, for the links, and in `abandon`, for the owner fields.
+            match self.0.compare_exchange_weak(word, owned_by(me), Acquire, Relaxed) {
+                Ok(_) => return Settled::Mine(taken(word)),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// The holder of the token drops it, provided that `owner` still owns the span: an owner whose mailbox is closed looks at
+    /// every span it has before it abandons it. `false`: the owner has changed, and the caller still holds the token.
+    pub(crate) fn drop_token(&self, expected: OwnerId) -> bool {
+        let mut word = self.0.load(Relaxed);
+        while owner(word) == expected {
+            match self.0.compare_exchange_weak(word, word & !QUEUED, Relaxed, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+
+    /// The owner gives the span up, having taken its list; `listed` tells that it goes on its central list. `false`: blocks have
+    /// come, take them first.
+    pub(crate) fn abandon(&self, me: OwnerId, listed: bool) -> bool {
+        let mut word = self.0.load(Relaxed);
+        while word & COUNT == 0 {
+            debug_assert_eq!(owner(word), me);
+            let new = (word & QUEUED) | if listed { LISTED } else { 0 };
+            // Release: the owner fields, for the Acquire of the next claim in `send`, `settle` or `claim`.
+            match self.0.compare_exchange_weak(word, new, ABANDON, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+
+    /// Takes a span that nobody owns, with its list. `None`: somebody was first.
+    pub(crate) fn claim(&self, me: OwnerId) -> Option<Taken> {
+        let mut word = self.0.load(Relaxed);
+        while owner(word) == 0 {
+            // Acquire: pairs with the Release in `abandon` and in `send`.
+            match self.0.compare_exchange_weak(word, owned_by(me) | (word & QUEUED), Acquire, Relaxed) {
+                Ok(_) => return Some(taken(word)),
+                Err(now) => word = now,
+            }
+        }
+        None
+    }
+
+    /// The owner of a span without live objects ends it. `false`: a token is out (W4), so the span must stay.
+    pub(crate) fn retire(&self, me: OwnerId) -> bool {
+        // Acquire: pairs with the Release of the last `send`, whose sender may have just consumed its own token.
+        self.0.compare_exchange(owned_by(me), 0, AcqRel, Relaxed).is_ok()
+    }
+}
+
+const SEND: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "send_relaxed") { Acquire } else { AcqRel };
+const TAKE: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "take_relaxed") { Relaxed } else { Acquire };
+const ABANDON: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "abandon_relaxed") { Relaxed } else { Release };

@@ -1,0 +1,227 @@
+//! The options: one table of name, form and help, and their parser.
+//!
+//! Compile-time geometry comes first, then what the program sets by call; the environment has the last word at the start.
+
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+/// What every key begins with.
+const PREFIX: &[u8] = b"GREYSPAN_";
+
+/// Option values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) reserve: Option<usize>,
+    pub(crate) purge_delay_ms: i64,
+    pub(crate) memory_limit: Option<usize>,
+    pub(crate) hard_limit: Option<usize>,
+    pub(crate) show_stats: bool,
+    pub(crate) verbose: bool,
+}
+
+impl Options {
+    /// What holds where nothing is set.
+    pub(crate) const DEFAULT: Self = Self {
+        reserve: None,
+        purge_delay_ms: 1000,
+        memory_limit: None,
+        hard_limit: None,
+        show_stats: false,
+        verbose: false,
+    };
+}
+
+/// The form of a value, and where it goes.
+enum Form {
+    Size(fn(&mut Options, usize)),
+    Millis(fn(&mut Options, i64)),
+    Switch(fn(&mut Options, bool)),
+}
+
+/// One option.
+struct Row {
+    key: &'static str,
+    form: Form,
+    help: &'static str,
+}
+
+static TABLE: [Row; 6] = [
+    Row {
+        key: "RESERVE",
+        form: Form::Size(|options, bytes| options.reserve = Some(bytes)),
+        help: "address space to reserve first",
+    },
+    Row {
+        key: "PURGE_DELAY",
+        form: Form::Millis(|options, millis| options.purge_delay_ms = millis),
+        help: "how long free memory stays",
+    },
+    Row {
+        key: "MEMLIMIT",
+        form: Form::Size(|options, bytes| options.memory_limit = Some(bytes)),
+        help: "soft limit",
+    },
+    Row {
+        key: "HARD_LIMIT",
+        form: Form::Size(|options, bytes| options.hard_limit = Some(bytes)),
+        help: "hard limit",
+    },
+    Row { key: "SHOW_STATS", form: Form::Switch(|options, on| options.show_stats = on), help: "statistics at exit" },
+    Row { key: "VERBOSE", form: Form::Switch(|options, on| options.verbose = on), help: "say what is set" },
+];
+
+impl Form {
+    fn set(&self, options: &mut Options, value: &[u8]) -> bool {
+        match self {
+            Self::Size(set) => size(value).map(|bytes| set(options, bytes)),
+            Self::Millis(set) => millis(value).map(|millis| set(options, millis)),
+            Self::Switch(set) => match value {
+                b"0" => Some(set(options, false)),
+                b"1" => Some(set(options, true)),
+                _ => None,
+            },
+        }
+        .is_some()
+    }
+
+    fn describe(&self) -> &'static str {
+        match self {
+            Self::Size(_) => "a size such as 1048576, 512MiB or 2GiB",
+            Self::Millis(_) => "milliseconds, 0 for at once, -1 for never",
+            Self::Switch(_) => "0 or 1",
+        }
+    }
+}
+
+/// What was wrong with one variable; its `Display` says what would be right.
+pub(crate) enum Warning<'a> {
+    Unknown(&'a [u8]),
+    Bad { key: &'a [u8], value: &'a [u8], form: &'static str },
+}
+
+impl fmt::Display for Warning<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(key) => {
+                write!(f, "unknown option {}; known are", key.escape_ascii())?;
+                for (index, row) in TABLE.iter().enumerate() {
+                    write!(f, "{} GREYSPAN_{} ({})", if index == 0 { "" } else { "," }, row.key, row.help)?;
+                }
+                Ok(())
+            }
+            Self::Bad { key, value, form } => {
+                write!(f, "{}={} is ignored: it takes {form}", key.escape_ascii(), value.escape_ascii())
+            }
+        }
+    }
+}
+
+impl Options {
+    /// What `pairs` of full key and value set; everything wrong with them goes to `warn`.
+    pub(crate) fn parse<'a>(
+        pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        mut warn: impl FnMut(Warning<'a>),
+    ) -> Self {
+        let mut options = Self::DEFAULT;
+        for (key, value) in pairs {
+            let name = key.strip_prefix(PREFIX).unwrap_or(key);
+            match TABLE.iter().find(|row| row.key.as_bytes() == name) {
+                None => warn(Warning::Unknown(key)),
+                Some(row) if !row.form.set(&mut options, value) => {
+                    warn(Warning::Bad { key, value, form: row.form.describe() });
+                }
+                Some(_) => {}
+            }
+        }
+        options
+    }
+
+    /// What the process's environment sets; what is wrong with it is said on standard error.
+    pub(crate) fn from_env() -> Self {
+        let options = Self::parse(crate::os::env::variables(PREFIX), |warning| {
+            crate::os::report::warn(format_args!("{warning}"));
+        });
+        if options.verbose {
+            crate::os::report::warn(format_args!("{options:?}"));
+        }
+        options
+    }
+}
+
+fn number(digits: &[u8]) -> Option<usize> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0usize, |sum, digit| {
+        let digit = char::from(*digit).to_digit(10)?;
+        sum.checked_mul(10)?.checked_add(digit as usize)
+    })
+}
+
+fn size(value: &[u8]) -> Option<usize> {
+    let split = value.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(value.len());
+    let (digits, unit) = value.split_at_checked(split)?;
+    let unit: usize = match unit {
+        b"" | b"B" => 1,
+        b"KiB" | b"K" => 1 << 10,
+        b"MiB" | b"M" => 1 << 20,
+        b"GiB" | b"G" => 1 << 30,
+        b"TiB" | b"T" => 1 << 40,
+        b"KB" => 1_000,
+        b"MB" => 1_000_000,
+        b"GB" => 1_000_000_000,
+        _ => return None,
+    };
+    number(digits)?.checked_mul(unit)
+}
+
+fn millis(value: &[u8]) -> Option<i64> {
+    if value == b"-1" { Some(-1) } else { i64::try_from(number(value)?).ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(pairs: &[(&str, &str)]) -> (Options, Vec<String>) {
+        let mut warnings = Vec::new();
+        let bytes = pairs.iter().map(|(key, value)| (key.as_bytes(), value.as_bytes()));
+        let options = Options::parse(bytes, |warning| warnings.push(warning.to_string()));
+        (options, warnings)
+    }
+
+    #[test]
+    fn sizes_take_units() {
+        let (options, warnings) = parse(&[("GREYSPAN_MEMLIMIT", "512MiB"), ("GREYSPAN_RESERVE", "4096")]);
+        assert_eq!((options.memory_limit, options.reserve), (Some(512 << 20), Some(4096)));
+        assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_what_would_be_right_and_changes_nothing() {
+        for (key, value) in [
+            ("GREYSPAN_MEMLIMIT", "lots"),
+            ("GREYSPAN_MEMLIMIT", ""),
+            ("GREYSPAN_HARD_LIMIT", "99999999999999999999"),
+            ("GREYSPAN_RESERVE", "99999999TiB"),
+            ("GREYSPAN_PURGE_DELAY", "-2"),
+            ("GREYSPAN_SHOW_STATS", "yes"),
+        ] {
+            let (options, warnings) = parse(&[(key, value)]);
+            assert_eq!(options, Options::DEFAULT);
+            assert!(warnings.len() == 1 && warnings[0].contains(key) && warnings[0].contains("takes"), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_lists_the_known_ones() {
+        let (_, warnings) = parse(&[("GREYSPAN_MEMLIMT", "1")]);
+        assert!(warnings.len() == 1 && TABLE.iter().all(|row| warnings[0].contains(row.key)), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_purge_delay_may_be_never() {
+        assert_eq!(parse(&[("GREYSPAN_PURGE_DELAY", "-1")]).0.purge_delay_ms, -1);
+    }
+}

@@ -1,0 +1,33 @@
+//! The environment, read in place: the standard library's way allocates and locks.
+
+use core::ffi::{CStr, c_char};
+
+unsafe extern "C" {
+    static environ: *const *const c_char;
+}
+
+/// The variables whose name begins with `prefix`, as name and value. Nothing for a program that runs with another user's rights, so that its
+/// caller cannot steer it.
+pub(crate) fn variables(prefix: &'static [u8]) -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
+    // SAFETY: always callable.
+    let privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
+    // SAFETY: read once, at the first allocation; libc keeps it valid.
+    let mut at = if privileged { core::ptr::null() } else { unsafe { environ } };
+    core::iter::from_fn(move || {
+        // SAFETY: null, or an entry of the array, which ends with null.
+        let entry = *unsafe { at.as_ref() }?;
+        if entry.is_null() {
+            return None;
+        }
+        at = at.wrapping_add(1);
+        // SAFETY: entries are C strings that live as long as the environment is not changed.
+        Some(unsafe { CStr::from_ptr(entry) }.to_bytes())
+    })
+    .filter_map(move |entry| {
+        if !entry.starts_with(prefix) {
+            return None;
+        }
+        let equals = entry.iter().position(|&byte| byte == b'=')?;
+        Some((entry.get(..equals)?, entry.get(equals + 1..)?))
+    })
+}

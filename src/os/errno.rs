@@ -1,0 +1,30 @@
+//! Keeps `errno`: POSIX.1-2024 asks that `free` leaves it alone, and a system call made inside must not show.
+
+/// Puts `errno` back to what it was, when dropped.
+pub(super) struct KeepErrno(i32);
+
+fn place() -> *mut i32 {
+    // SAFETY: always callable; gives the address of the calling thread's `errno`.
+    unsafe { libc::__errno_location() }
+}
+
+impl KeepErrno {
+    /// Remembers `errno`.
+    pub(super) fn new() -> Self {
+        // SAFETY: the place is valid for the calling thread.
+        Self(unsafe { place().read() })
+    }
+
+    /// What `errno` is now.
+    pub(super) fn now(&self) -> i32 {
+        // SAFETY: the place is valid for the calling thread.
+        unsafe { place().read() }
+    }
+}
+
+impl Drop for KeepErrno {
+    fn drop(&mut self) {
+        // SAFETY: the place is valid for the calling thread.
+        unsafe { place().write(self.0) };
+    }
+}

@@ -1,0 +1,135 @@
+//! Pages from Linux, by `libc`.
+
+use super::PageSource;
+use super::errno::KeepErrno;
+use crate::base::addr::align_up;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use core::ffi::c_void;
+use core::ptr::{NonNull, null_mut};
+
+/// Linux.
+pub(crate) struct Linux {
+    /// Read once; 0 before.
+    page_size: AtomicUsize,
+    /// The kernel refused a move by page tables as such (before 5.7, or a filter): not asked again.
+    no_remap: AtomicBool,
+}
+
+impl Linux {
+    /// Has asked the kernel nothing yet.
+    pub(crate) const fn new() -> Self {
+        Self { page_size: AtomicUsize::new(0), no_remap: AtomicBool::new(false) }
+    }
+}
+
+fn unmap(base: *mut u8, bytes: usize) {
+    if bytes > 0 {
+        // SAFETY: callers pass whole pages of a mapping that is theirs, with nothing in use.
+        unsafe { libc::munmap(base.cast(), bytes) };
+    }
+}
+
+fn map(at: *mut c_void, bytes: usize, protection: i32, flags: i32) -> Option<NonNull<u8>> {
+    let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new anonymous mapping; with MAP_FIXED, over a range that callers own.
+    let base = unsafe { libc::mmap(at, bytes, protection, flags, -1, 0) };
+    if base == libc::MAP_FAILED { None } else { NonNull::new(base.cast()) }
+}
+
+// SAFETY: `mmap` gives memory that is nobody else's, and `mprotect` makes it readable and writable.
+unsafe impl PageSource for Linux {
+    fn page_size(&self) -> usize {
+        match self.page_size.load(Relaxed) {
+            0 => {
+                // SAFETY: always callable.
+                let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+                let size = usize::try_from(size).unwrap_or(4096);
+                self.page_size.store(size, Relaxed);
+                size
+            }
+            size => size,
+        }
+    }
+
+    fn reserve(&self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
+        let _errno = KeepErrno::new();
+        let slack = align.saturating_sub(self.page_size());
+        let base = map(null_mut(), bytes.checked_add(slack)?, libc::PROT_NONE, 0)?.as_ptr();
+        let skip = align_up(base.addr(), align) - base.addr();
+        unmap(base, skip);
+        let start = base.wrapping_add(skip);
+        unmap(start.wrapping_add(bytes), slack - skip);
+        NonNull::new(start)
+    }
+
+    unsafe fn prepare(&self, base: NonNull<u8>, bytes: usize) -> bool {
+        let _errno = KeepErrno::new();
+        // SAFETY: the caller's range.
+        unsafe { libc::mprotect(base.as_ptr().cast(), bytes, libc::PROT_READ | libc::PROT_WRITE) == 0 }
+    }
+
+    unsafe fn ready(&self, _: NonNull<u8>, _: usize) -> bool {
+        // The first touch brings a zero page.
+        true
+    }
+
+    unsafe fn release(&self, base: NonNull<u8>, bytes: usize) -> bool {
+        let _errno = KeepErrno::new();
+        // SAFETY: the caller's range, with nothing in it that is needed.
+        unsafe { libc::madvise(base.as_ptr().cast(), bytes, libc::MADV_DONTNEED) == 0 }
+    }
+
+    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, bytes: usize) -> bool {
+        if self.no_remap.load(Relaxed) {
+            return false;
+        }
+        let errno = KeepErrno::new();
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
+        let (from, to) = (from.as_ptr().cast::<c_void>(), to.as_ptr().cast::<c_void>());
+        // SAFETY: both ranges are the caller's; `from` stays mapped and reads as zero.
+        if unsafe { libc::mremap(from, bytes, bytes, flags, to) } == to {
+            return true;
+        }
+        if errno.now() != libc::ENOMEM {
+            self.no_remap.store(true, Relaxed);
+        }
+        // The kernel may have unmapped the target before it failed: close the hole before anyone else maps there.
+        if map(to, bytes, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_FIXED).is_none() {
+            super::report::fatal("mremap failed half way and its target cannot be mapped again", to.addr());
+        }
+        false
+    }
+
+    unsafe fn free(&self, base: NonNull<u8>, bytes: usize) {
+        let _errno = KeepErrno::new();
+        unmap(base.as_ptr(), bytes);
+    }
+
+    fn address_space_left(&self) -> Option<usize> {
+        let _errno = KeepErrno::new();
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: `limit` is a valid place for the answer.
+        let known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } == 0;
+        if !known || limit.rlim_cur == libc::RLIM_INFINITY {
+            return None;
+        }
+        let limit = usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX);
+        Some(limit.saturating_sub(mapped_bytes(self.page_size()).unwrap_or(0)))
+    }
+}
+
+/// Bytes of address space that the process has mapped: the first number of `/proc/self/statm`.
+fn mapped_bytes(page_size: usize) -> Option<usize> {
+    // SAFETY: the path is a C string.
+    let file = unsafe { libc::open(c"/proc/self/statm".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    if file < 0 {
+        return None;
+    }
+    let mut text = [0u8; 32];
+    // SAFETY: the buffer is as long as stated.
+    let got = unsafe { libc::read(file, text.as_mut_ptr().cast(), text.len()) };
+    // SAFETY: opened above.
+    unsafe { libc::close(file) };
+    let digits = text.iter().take(usize::try_from(got).ok()?).take_while(|byte| byte.is_ascii_digit());
+    Some(digits.fold(0usize, |pages, digit| pages * 10 + usize::from(digit - b'0')) * page_size)
+}

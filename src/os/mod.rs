@@ -1,0 +1,85 @@
+//! The only door to the operating system.
+//!
+//! Address space is in one of four states, after Go's `mem.go`; each call of [`PageSource`] names its transition:
+//!
+//! ```text
+//!            reserve             prepare               ready
+//!   None ──────────────► Reserved ────────► Prepared ──────────► Ready
+//!    ▲                                         ▲                   │
+//!    └──────────────── free (from any) ────────┼──── release ◄─────┘
+//! ```
+//!
+//! - *None*: not ours.
+//! - *Reserved*: ours; access is a fault; costs no memory and no commitment.
+//! - *Prepared*: may be made ready at any time; what it holds is gone. Costs no physical memory.
+//! - *Ready*: readable and writable. Reads as zero when it comes from Prepared.
+//!
+//! For all calls: bases and lengths are multiples of [`PageSource::page_size`], lengths are not zero, and ranges lie inside one reservation.
+//! Every call keeps `errno`; none allocates, panics or takes a lock.
+
+pub(crate) mod env;
+pub(crate) mod errno;
+pub(crate) mod fork;
+pub(crate) mod futex;
+mod linux;
+pub(crate) mod report;
+pub(crate) mod tls;
+
+use core::ptr::NonNull;
+
+/// A source of pages.
+///
+/// # Safety
+/// Implementations keep the transitions above: memory that `reserve` returned is nobody else's, and Ready memory is readable and writable.
+pub(crate) unsafe trait PageSource: Sync {
+    /// Bytes of an OS page: a power of two, read at run time.
+    fn page_size(&self) -> usize;
+
+    /// None to Reserved: `bytes` at a multiple of `align`, a power of two. `None`: refused.
+    fn reserve(&self, bytes: usize, align: usize) -> Option<NonNull<u8>>;
+
+    /// Reserved to Prepared. `false`: refused, nothing changed.
+    ///
+    /// # Safety
+    /// The range is Reserved and the caller's.
+    unsafe fn prepare(&self, base: NonNull<u8>, bytes: usize) -> bool;
+
+    /// Prepared or Ready to Ready; Ready memory keeps what it holds. `false`: refused, nothing changed.
+    ///
+    /// # Safety
+    /// The range is Prepared or Ready, and the caller's.
+    unsafe fn ready(&self, base: NonNull<u8>, bytes: usize) -> bool;
+
+    /// Ready to Prepared: the physical memory goes back. `false`: refused; the range is still Ready, and what it holds is not known.
+    ///
+    /// # Safety
+    /// The range is Ready and the caller's, and nothing in it is needed.
+    unsafe fn release(&self, base: NonNull<u8>, bytes: usize) -> bool;
+
+    /// Moves what `from` holds to `to` by page tables: `to` is Ready, `from` Prepared. `false`: refused or not supported, and `from` is as
+    /// it was; what `to` holds is not known.
+    ///
+    /// # Safety
+    /// `from` is Ready, `to` Prepared or Ready, both are the caller's and do not overlap, and nothing in `to` is needed.
+    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, bytes: usize) -> bool;
+
+    /// Any state to None. Should the system refuse, the range stays ours and unused.
+    ///
+    /// # Safety
+    /// The range is the caller's, and nothing in it is needed.
+    unsafe fn free(&self, base: NonNull<u8>, bytes: usize);
+
+    /// Bytes of address space that the process may still map; `None` for no limit.
+    fn address_space_left(&self) -> Option<usize>;
+}
+
+/// The system that the process runs on.
+pub(crate) static NATIVE: linux::Linux = linux::Linux::new();
+
+/// Milliseconds of the monotonic clock, a few milliseconds late, for the price of a function call.
+pub(crate) fn coarse_millis() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a valid place for the answer. The clock exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}

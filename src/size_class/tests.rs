@@ -1,0 +1,85 @@
+use super::table::SIZES;
+use super::*;
+
+/// The table of the comment in `table.rs`: class, bytes of an object, bytes of a span, objects in it, bytes left at its end, and the
+/// mean waste of requests that fall into the class, in percent of the object.
+fn rows() -> Vec<String> {
+    let mut below = 0;
+    SizeClass::all()
+        .map(|class| {
+            let (size, span) = (class.size(), class.span_bytes());
+            let mean = (size + below + 1) as f64 / 2.0;
+            let waste = 100.0 * (size as f64 - mean) / size as f64;
+            below = size;
+            let left = span - class.objects() * size;
+            format!("//! {:>5} {size:>8} {span:>8} {:>8} {left:>6} {waste:>8.2}", class.index(), class.objects())
+        })
+        .collect()
+}
+
+#[test]
+fn the_comment_shows_the_table_in_force() {
+    let source = include_str!("table.rs");
+    for row in rows() {
+        assert!(source.contains(&row), "table.rs should hold the line\n{row}\nall rows:\n{}", rows().join("\n"));
+    }
+}
+
+#[test]
+fn every_size_gets_the_smallest_class_that_holds_it() {
+    for n in 0..=SMALL_MAX {
+        let class = SizeClass::holding(n);
+        assert!(class.size() >= n);
+        assert!(class.index() == 0 || (SIZES[class.index() - 1] as usize) < n, "{n} bytes fit a smaller class");
+    }
+}
+
+#[test]
+fn a_class_is_aligned_as_its_requests_are() {
+    for shift in 0..=PAGE.ilog2() {
+        let align = 1 << shift;
+        for n in (align..=SMALL_MAX).step_by(align) {
+            let class = SizeClass::serving(n, align).expect("small enough for a class");
+            assert_eq!(class, SizeClass::holding(n));
+            assert_eq!(class.size() % align, 0, "{n} bytes at {align}");
+        }
+    }
+}
+
+#[test]
+fn what_no_class_can_serve_goes_to_pages() {
+    assert_eq!(SizeClass::serving(SMALL_MAX + 1, 1), None);
+    assert_eq!(SizeClass::serving(SMALL_MAX, 2 * PAGE), None);
+    assert_eq!(SizeClass::serving(1, 2 * PAGE), None);
+    assert!(SizeClass::serving(1, PAGE).is_some());
+    assert_eq!(SizeClass::serving(isize::MAX as usize, 1), None);
+}
+
+#[test]
+fn spans_hold_at_least_eight_objects_and_are_whole_pages() {
+    for class in SizeClass::all() {
+        assert!(class.objects() >= 8);
+        assert!(class.span_bytes() / 8 < usize::from(u16::MAX), "offsets in units of 8 bytes fit 16 bits");
+    }
+}
+
+#[test]
+fn mean_internal_waste_of_log_uniform_sizes_is_below_six_percent() {
+    // Requests of 16 B to 32 KiB whose logarithm is uniform: the density of size n is 1/n.
+    let (mut asked, mut given) = (0.0, 0.0);
+    for n in 16..=SMALL_MAX {
+        let weight = 1.0 / n as f64;
+        asked += weight * n as f64;
+        given += weight * SizeClass::holding(n).size() as f64;
+    }
+    let by_bytes = 1.0 - asked / given;
+    let (mut waste, mut total) = (0.0, 0.0);
+    for n in 16..=SMALL_MAX {
+        let weight = 1.0 / n as f64;
+        waste += weight * (1.0 - n as f64 / SizeClass::holding(n).size() as f64);
+        total += weight;
+    }
+    let by_request = waste / total;
+    println!("mean waste: {:.2} % of the bytes, {:.2} % of a request", 100.0 * by_bytes, 100.0 * by_request);
+    assert!(by_bytes < 0.06 && by_request < 0.06, "{by_bytes} {by_request}");
+}
