@@ -77,7 +77,7 @@ fn size_of_code(scale: u8, [a, b, c]: [u8; 3]) -> usize {
     match scale % 32 {
         power @ 0..=25 => {
             let floor = 1_usize << power;
-            floor + (floor * (fine << 8 | usize::from(c)) >> 24)
+            floor + ((floor * (fine << 8 | usize::from(c))) >> 24)
         }
         26..=28 => around(edge(fine), c),
         29..=30 => around((fine % (SERVED_MAX >> 12)) << 12, c),
@@ -93,7 +93,7 @@ fn size_of_code(scale: u8, [a, b, c]: [u8; 3]) -> usize {
 /// One of eight steps in each doubling up to 64 MiB: any size class of any usual table begins or ends near one.
 fn edge(index: usize) -> usize {
     let floor = 1_usize << (index % 26);
-    floor + (floor * (index / 26 % 8) >> 3)
+    floor + ((floor * (index / 26 % 8)) >> 3)
 }
 
 fn around(size: usize, choice: u8) -> usize {
