@@ -11,8 +11,14 @@ use crate::probe::{free_all, make_mixed};
 use crate::support::oracle::Block;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("birth::memory_from_before_main_is_whole_in_main_and_can_be_freed", before_main),
-    Scenario::new("birth::memory_from_before_main_can_be_freed_by_another_thread", before_main_elsewhere),
+    Scenario::new(
+        "birth::memory_from_before_main_is_whole_in_main_and_can_be_freed",
+        before_main,
+    ),
+    Scenario::new(
+        "birth::memory_from_before_main_can_be_freed_by_another_thread",
+        before_main_elsewhere,
+    ),
     Scenario::new(REFUSED, refused_at_first).marked(&["refused", "served"]),
 ];
 
@@ -50,7 +56,10 @@ fn is_refused_scenario() -> bool {
 }
 
 fn set_address_space(soft: u64) {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: the pointer is to a live value.
     let got = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
     assert_eq!(got, 0);

@@ -10,12 +10,19 @@ use crate::support::oracle::Block;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("end::atexit_handlers_allocate_and_free", at_exit).marked(&["main is over", "second", "first"]),
-    Scenario::new("end::an_atexit_handler_can_start_a_thread_that_allocates", thread_at_exit).marked(&["thread at exit"]),
+    Scenario::new(
+        "end::an_atexit_handler_can_start_a_thread_that_allocates",
+        thread_at_exit,
+    )
+    .marked(&["thread at exit"]),
     Scenario::new("end::main_returns_while_threads_allocate", return_over_churn).repeated(12),
     Scenario::new("end::exit_is_called_by_a_thread_while_others_allocate", exit_in_thread).repeated(6),
     Scenario::new("end::exit_is_called_in_a_thread_local_destructor", exit_in_destructor).marked(&["exit handler"]),
-    Scenario::new("end::threads_allocate_on_after_the_main_thread_has_ended", main_thread_ends)
-        .marked(&["main thread ends", "the rest went on"]),
+    Scenario::new(
+        "end::threads_allocate_on_after_the_main_thread_has_ended",
+        main_thread_ends,
+    )
+    .marked(&["main thread ends", "the rest went on"]),
 ];
 
 static KEPT: Mutex<Vec<Block>> = Mutex::new(Vec::new());
@@ -114,7 +121,9 @@ extern "C" fn exit_handler() {
 
 fn exit_in_destructor() -> Next {
     register(exit_handler);
-    thread::spawn(|| LAST_WORD.with(|held| assert_eq!(held.0.len(), 50))).join().unwrap();
+    thread::spawn(|| LAST_WORD.with(|held| assert_eq!(held.0.len(), 50)))
+        .join()
+        .unwrap();
     Next::Return(1)
 }
 

@@ -38,7 +38,10 @@ fn in_child(body: impl FnOnce()) {
             // SAFETY: the pointer is to a live value.
             let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
             assert_eq!(waited, child);
-            assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "the child ended with {status:#x}");
+            assert!(
+                libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+                "the child ended with {status:#x}"
+            );
         }
     }
 }

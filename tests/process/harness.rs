@@ -32,12 +32,21 @@ pub(crate) struct Scenario {
 impl Scenario {
     /// A scenario that runs once, without limits or marks.
     pub(crate) const fn new(name: &'static str, run: fn() -> Next) -> Self {
-        Self { name, run, limit: None, marks: &[], rounds: 1 }
+        Self {
+            name,
+            run,
+            limit: None,
+            marks: &[],
+            rounds: 1,
+        }
     }
 
     /// The same under a limit.
     pub(crate) const fn limited(self, resource: libc::__rlimit_resource_t, bytes: u64) -> Self {
-        Self { limit: Some((resource, bytes)), ..self }
+        Self {
+            limit: Some((resource, bytes)),
+            ..self
+        }
     }
 
     /// The same with marks that must be printed.
@@ -85,12 +94,18 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
     .flatten()
 }
 
-/// In a child, its scenario; else all scenarios that the arguments select.
+/// In a child, its scenario; else all scenarios that the arguments select. Not inlined: `main` may have no frame that
+/// catches.
+#[inline(never)]
 pub(crate) fn run() -> Next {
     let key = KEY.to_str().expect("ASCII");
-    let Some(name) = env::var_os(key) else { return Next::Return(run_all(&Selection::from_arguments())) };
-    let scenario = scenarios().find(|scenario| name == scenario.name).expect("a scenario of this name");
-    (scenario.run)()
+    let Some(name) = env::var_os(key) else {
+        return Next::Return(run_all(&Selection::from_arguments()));
+    };
+    let scenario = scenarios()
+        .find(|scenario| name == scenario.name)
+        .expect("a scenario of this name");
+    std::panic::catch_unwind(scenario.run).unwrap_or(Next::Return(101))
 }
 
 #[derive(Default)]
@@ -122,7 +137,13 @@ impl Selection {
     }
 
     fn takes(&self, name: &str) -> bool {
-        let hit = |word: &String| if self.exact { name == word } else { name.contains(word.as_str()) };
+        let hit = |word: &String| {
+            if self.exact {
+                name == word
+            } else {
+                name.contains(word.as_str())
+            }
+        };
         (self.words.is_empty() || self.words.iter().any(hit)) && !self.skip.iter().any(hit)
     }
 }
@@ -141,7 +162,11 @@ fn run_all(selection: &Selection) -> i32 {
             scope.spawn(|| {
                 while let Some(scenario) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let verdict = (0..scenario.rounds).try_for_each(|_| run_child(scenario));
-                    println!("test {} ... {}", scenario.name, if verdict.is_ok() { "ok" } else { "FAILED" });
+                    println!(
+                        "test {} ... {}",
+                        scenario.name,
+                        if verdict.is_ok() { "ok" } else { "FAILED" }
+                    );
                     if let Err(why) = verdict {
                         failures.lock().unwrap().push((scenario.name, why));
                     }
@@ -154,16 +179,28 @@ fn run_all(selection: &Selection) -> i32 {
         println!("\n---- {name} ----\n{why}");
     }
     let verdict = if failures.is_empty() { "ok" } else { "FAILED" };
-    println!("\ntest result: {verdict}. {} passed; {} failed\n", chosen.len() - failures.len(), failures.len());
+    println!(
+        "\ntest result: {verdict}. {} passed; {} failed\n",
+        chosen.len() - failures.len(),
+        failures.len()
+    );
     i32::from(!failures.is_empty()) * 101
 }
 
 fn run_child(scenario: &'static Scenario) -> Result<(), String> {
     let mut command = Command::new(env::current_exe().map_err(|error| error.to_string())?);
-    command.env(KEY.to_str().expect("ASCII"), scenario.name).process_group(0);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .env(KEY.to_str().expect("ASCII"), scenario.name)
+        .process_group(0);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     if let Some((resource, bytes)) = scenario.limit {
-        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+        let limit = libc::rlimit {
+            rlim_cur: bytes,
+            rlim_max: bytes,
+        };
         let set = move || {
             // SAFETY: the pointer is to a live value.
             match unsafe { libc::setrlimit(resource, &raw const limit) } {
@@ -198,5 +235,8 @@ fn run_child(scenario: &'static Scenario) -> Result<(), String> {
         (_, _, Some(0), Some(mark)) => format!("ended without the mark `{mark}`"),
         (_, _, code, _) => format!("ended with {code:?}"),
     };
-    Err(format!("{why}\nstdout: {printed}\nstderr: {}", String::from_utf8_lossy(&output.stderr)))
+    Err(format!(
+        "{why}\nstdout: {printed}\nstderr: {}",
+        String::from_utf8_lossy(&output.stderr)
+    ))
 }

@@ -1,6 +1,6 @@
 //! Memory that cannot be had: the answer is null, never an end, and with memory there again all goes on.
 
-use std::alloc::GlobalAlloc;
+use std::alloc::{GlobalAlloc, Layout};
 use std::ptr;
 
 use crate::GLOBAL;
@@ -24,39 +24,100 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("oom::several_threads_meet_the_limit_together", threads).limited(libc::RLIMIT_AS, 2 * LIMIT),
     Scenario::new("oom::memory_freed_in_one_size_serves_another", other_size).limited(libc::RLIMIT_AS, LIMIT),
     Scenario::new("oom::a_process_without_mappings_left_allocates_or_gets_null", mappings),
-    Scenario::new("oom::zeroed_memory_is_zero_where_the_kernel_refuses_to_take_pages_back", locked),
+    Scenario::new(
+        "oom::zeroed_memory_is_zero_where_the_kernel_refuses_to_take_pages_back",
+        locked,
+    ),
 ];
 
-/// Allocates blocks of `size` until null and links them through their patterns' row, which grows before the limit is met.
-fn exhaust(size: usize, row: &mut Vec<Block>) {
-    row.reserve_exact(2 * LIMIT as usize / size);
-    while let Some(block) = try_make(size, row.len()) {
-        assert!(row.len() < row.capacity(), "the limit is never met");
-        row.push(block);
+/// Blocks of one size, linked through themselves, so that holding them takes no memory beside them.
+struct Chain {
+    layout: Layout,
+    last: *mut Link,
+    bytes: usize,
+}
+
+/// What stands at the start of each block of a chain; the block's last byte is written too.
+struct Link {
+    before: *mut Link,
+    check: usize,
+}
+
+const CHECK: usize = 0x5eed_0f57_ea5e_1e55;
+
+impl Chain {
+    fn new(size: usize) -> Self {
+        Self {
+            layout: layout(size.max(size_of::<Link>()), 16),
+            last: ptr::null_mut(),
+            bytes: 0,
+        }
     }
-    // A limit is no reason to panic or to end at any later try.
-    for _ in 0..100 {
-        if let Some(block) = try_make(size, 0) {
-            row.push(block);
+
+    /// Adds a block, if the allocator has one.
+    fn grow(&mut self) -> bool {
+        // SAFETY: the layout is not empty.
+        let block = unsafe { GLOBAL.alloc(self.layout) };
+        if block.is_null() {
+            return false;
         }
-        if let Some(block) = try_make(16 * MIB, 0) {
-            free(block);
+        // SAFETY: the last byte of the new block; where the block is no larger, the link overwrites it.
+        unsafe { block.wrapping_add(self.layout.size() - 1).write(1) };
+        let link = block.cast::<Link>();
+        // SAFETY: a block is large enough for a link and aligned to 16.
+        unsafe {
+            link.write(Link {
+                before: self.last,
+                check: link.addr() ^ CHECK,
+            })
+        };
+        self.last = link;
+        self.bytes += self.layout.size();
+        true
+    }
+
+    /// Grows until null, and shows that each later try is an answer too.
+    fn exhaust(&mut self) {
+        while self.grow() {
+            assert!(self.bytes <= 3 * LIMIT as usize, "the limit is never met");
         }
+        for _ in 0..100 {
+            self.grow();
+            if let Some(block) = try_make(16 * MIB, 0) {
+                free(block);
+            }
+        }
+    }
+
+    /// At least this much of the limit must have been handed out, in per cent: to refuse early is no way to meet it.
+    fn assert_used(&self, percent: usize) {
+        assert!(
+            self.bytes * 100 >= LIMIT as usize * percent,
+            "null after {} bytes of {LIMIT}",
+            self.bytes
+        );
     }
 }
 
-/// At least this much of the limit must have been handed out, in per cent: refusing early is no way to meet it.
-fn assert_used(row: &[Block], percent: usize) {
-    let bytes: usize = row.iter().map(|block| block.layout().size()).sum();
-    assert!(bytes * 100 >= LIMIT as usize * percent, "null after {bytes} bytes of {LIMIT}");
+impl Drop for Chain {
+    fn drop(&mut self) {
+        while !self.last.is_null() {
+            // SAFETY: the chain's links are live until they are freed here.
+            let Link { before, check } = unsafe { self.last.read() };
+            assert_eq!(check, self.last.addr() ^ CHECK, "a link is broken");
+            // SAFETY: the block is live with this layout and leaves the chain here.
+            unsafe { GLOBAL.dealloc(self.last.cast(), self.layout) };
+            self.last = before;
+        }
+    }
 }
 
 fn until_null_and_again(size: usize, percent: usize) -> Next {
-    let mut row = Vec::new();
     for _ in 0..3 {
-        exhaust(size, &mut row);
-        assert_used(&row, percent);
-        free_all(row.drain(..));
+        let mut chain = Chain::new(size);
+        chain.exhaust();
+        chain.assert_used(percent);
+        drop(chain);
         free_all(make_mixed(2_000, 61));
         free(make(4 * MIB, 62));
     }
@@ -64,17 +125,17 @@ fn until_null_and_again(size: usize, percent: usize) -> Next {
 }
 
 fn small() -> Next {
-    until_null_and_again(48, 30)
+    until_null_and_again(48, 40)
 }
 
 fn large() -> Next {
-    until_null_and_again(MIB, 30)
+    until_null_and_again(MIB, 40)
 }
 
 fn realloc() -> Next {
-    let mut row = Vec::new();
-    let kept = [make(1_000, 71), make(100_000, 72), make(3 * MIB, 73)];
-    exhaust(MIB, &mut row);
+    let mut kept = [make(1_000, 71), make(100_000, 72), make(3 * MIB, 73)];
+    let mut chain = Chain::new(MIB);
+    chain.exhaust();
     for block in &kept {
         for new_size in [LIMIT as usize, 1 << 40, isize::MAX as usize - 7] {
             // SAFETY: the block is live with this layout, and the size keeps the rules of `Layout`.
@@ -83,16 +144,19 @@ fn realloc() -> Next {
             block.check("after a refused realloc");
         }
     }
-    // Less is always to be had.
-    for (block, size) in kept.into_iter().zip([500, 40_000, 2 * MIB]) {
-        block.check("before realloc");
+    // A small block may have to move to be smaller, and a move may be refused; a large one shrinks where it stands.
+    for (block, size) in kept.iter_mut().zip([500, 40_000, 2 * MIB]) {
         // SAFETY: the block is live with this layout and replaced by the new one.
         let smaller = unsafe { GLOBAL.realloc(block.as_ptr(), block.layout(), size) };
-        let smaller = ptr::NonNull::new(smaller).unwrap_or_else(|| panic!("null for a shrink to {size}"));
-        // SAFETY: the block is live, and only this names it.
-        free(unsafe { Block::write(smaller, layout(size, 8), 74) });
+        match ptr::NonNull::new(smaller) {
+            // SAFETY: the block is live, and only this names it.
+            Some(smaller) => *block = unsafe { Block::write(smaller, layout(size, 8), 74) },
+            None => assert!(size < MIB, "null for a shrink to {size}"),
+        }
+        block.check("after a shrink");
     }
-    free_all(row);
+    drop(chain);
+    free_all(kept);
     free(make(8 * MIB, 75));
     DONE
 }
@@ -145,17 +209,11 @@ fn threads() -> Next {
 }
 
 fn other_size() -> Next {
-    let mut row = Vec::new();
     for size in [64, MIB, 4_096, 30_000, 256 << 10, 16] {
-        if size == 16 {
-            // One row entry is larger than such a block; a part of the memory is enough to show that it serves them.
-            row.extend((0..500_000).map_while(|seed| try_make(size, seed)));
-            assert_eq!(row.len(), 500_000);
-        } else {
-            exhaust(size, &mut row);
-            assert_used(&row, 25);
-        }
-        free_all(std::mem::take(&mut row));
+        let mut chain = Chain::new(size);
+        chain.exhaust();
+        chain.assert_used(30);
+        drop(chain);
         greyspan::thread_idle();
         greyspan::purge();
     }
@@ -168,7 +226,10 @@ fn mappings() -> Next {
     const PAGES: usize = 400_000;
     let blocks = make_mixed(3_000, 91);
     let larges: Vec<Block> = (0..8).map(|seed| make(5 * MIB, seed)).collect();
-    let (protection, flags) = (libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
+    let (protection, flags) = (
+        libc::PROT_NONE,
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+    );
     // SAFETY: a new mapping, at an address of the kernel's choice.
     let range = unsafe { libc::mmap(ptr::null_mut(), PAGES * PAGE, protection, flags, -1, 0) };
     assert_ne!(range, libc::MAP_FAILED);

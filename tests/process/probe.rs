@@ -21,12 +21,25 @@ pub(crate) struct Memory {
 /// The figures of this process, now. Does not allocate.
 pub(crate) fn memory() -> Memory {
     let mut text = [0; 128];
-    let count = File::open("/proc/self/statm").and_then(|mut file| file.read(&mut text)).expect("procfs");
-    let mut fields = std::str::from_utf8(&text[..count]).expect("ASCII").split_ascii_whitespace();
+    let count = File::open("/proc/self/statm")
+        .and_then(|mut file| file.read(&mut text))
+        .expect("procfs");
+    let mut fields = std::str::from_utf8(&text[..count])
+        .expect("ASCII")
+        .split_ascii_whitespace();
     // SAFETY: reads a constant of the system.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
-    let mut field = || fields.next().and_then(|field| field.parse::<usize>().ok()).expect("a number") * page;
-    Memory { mapped: field(), resident: field() }
+    let mut field = || {
+        fields
+            .next()
+            .and_then(|field| field.parse::<usize>().ok())
+            .expect("a number")
+            * page
+    };
+    Memory {
+        mapped: field(),
+        resident: field(),
+    }
 }
 
 /// Allocates a block and writes its pattern, or `None` if the allocator answers null.
@@ -72,7 +85,11 @@ pub(crate) fn churn(seed: u64, mut go_on: impl FnMut() -> bool) {
     let mut row: Vec<Block> = make_mixed(64, seed);
     while go_on() {
         for _ in 0..32 {
-            let size = if rng.below(200) == 0 { rng.size(19) } else { rng.size(12) };
+            let size = if rng.below(200) == 0 {
+                rng.size(19)
+            } else {
+                rng.size(12)
+            };
             let slot = rng.below(row.len());
             free(std::mem::replace(&mut row[slot], make(size, rng.below(1 << 30))));
         }

@@ -18,8 +18,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("stats::a_block_freed_by_another_thread_is_no_longer_counted", remote),
     Scenario::new("stats::classes_are_listed_in_order_with_their_blocks", classes),
     Scenario::new("stats::purge_returns_memory_to_the_kernel", purge),
-    Scenario::new("stats::purge_returns_memory_that_other_threads_made_and_left", purge_of_the_dead),
-    Scenario::new("stats::metadata_is_at_most_a_hundredth_of_a_heap_of_small_blocks", metadata),
+    Scenario::new(
+        "stats::purge_returns_memory_that_other_threads_made_and_left",
+        purge_of_the_dead,
+    ),
+    Scenario::new(
+        "stats::metadata_is_at_most_a_hundredth_of_a_heap_of_small_blocks",
+        metadata,
+    ),
     Scenario::new("stats::a_request_for_nothing_harms_nothing", nothing),
 ];
 
@@ -33,23 +39,36 @@ fn check_identities(now: &Stats) {
     assert!(now.heap_idle >= now.heap_released, "{now:?}");
     assert!(now.allocated <= now.active && now.active <= now.mapped, "{now:?}");
     assert!(now.resident <= now.mapped && now.retained <= now.mapped, "{now:?}");
-    assert!(now.mspan_inuse <= now.mspan_sys && now.mcache_inuse <= now.mcache_sys, "{now:?}");
+    assert!(
+        now.mspan_inuse <= now.mspan_sys && now.mcache_inuse <= now.mcache_sys,
+        "{now:?}"
+    );
     assert!(now.frees <= now.mallocs, "{now:?}");
     let sum = |field: fn(&greyspan::SizeClassStats) -> u64| now.by_size.iter().map(field).sum::<u64>();
-    assert!(sum(|class| class.mallocs) <= now.mallocs && sum(|class| class.frees) <= now.frees, "{now:?}");
+    assert!(
+        sum(|class| class.mallocs) <= now.mallocs && sum(|class| class.frees) <= now.frees,
+        "{now:?}"
+    );
     for class in &now.by_size {
         assert!(class.frees <= class.mallocs, "{class:?}");
     }
 }
 
 fn check_monotone(earlier: &Stats, later: &Stats) {
-    let counters: [fn(&Stats) -> u64; 4] =
-        [|stats| stats.total_alloc, |stats| stats.mallocs, |stats| stats.frees, |stats| stats.lookups];
+    let counters: [fn(&Stats) -> u64; 4] = [
+        |stats| stats.total_alloc,
+        |stats| stats.mallocs,
+        |stats| stats.frees,
+        |stats| stats.lookups,
+    ];
     for counter in counters {
         assert!(counter(earlier) <= counter(later), "{earlier:?} then {later:?}");
     }
     for (earlier, later) in earlier.by_size.iter().zip(&later.by_size) {
-        assert!(earlier.mallocs <= later.mallocs && earlier.frees <= later.frees, "{earlier:?} then {later:?}");
+        assert!(
+            earlier.mallocs <= later.mallocs && earlier.frees <= later.frees,
+            "{earlier:?} then {later:?}"
+        );
     }
 }
 
@@ -78,7 +97,10 @@ fn identities() -> Next {
         over.store(true, Ordering::Relaxed);
         rounds.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
-    assert!(rounds.mallocs > 0 && rounds.frees > 0 && rounds.allocated > 0 && rounds.metadata > 0, "{rounds:?}");
+    assert!(
+        rounds.mallocs > 0 && rounds.frees > 0 && rounds.allocated > 0 && rounds.metadata > 0,
+        "{rounds:?}"
+    );
     check_identities(&stats());
     DONE
 }
@@ -92,8 +114,14 @@ fn follows(size: usize, count: usize, free: impl FnOnce(Vec<Block>)) {
     let bytes = (size * count) as u64;
     let risen = full.allocated - before.allocated;
     assert!(risen >= bytes, "{bytes} bytes made, {risen} counted");
-    assert!(risen <= bytes + bytes / 4 + CACHES, "{bytes} bytes made, {risen} counted");
-    assert!(full.heap_objects - before.heap_objects >= count as u64, "{before:?} {full:?}");
+    assert!(
+        risen <= bytes + bytes / 4 + CACHES,
+        "{bytes} bytes made, {risen} counted"
+    );
+    assert!(
+        full.heap_objects - before.heap_objects >= count as u64,
+        "{before:?} {full:?}"
+    );
     assert!(full.heap_inuse - before.heap_inuse >= bytes, "{before:?} {full:?}");
     assert!(full.total_alloc - before.total_alloc >= bytes, "{before:?} {full:?}");
     free(row);
@@ -104,7 +132,13 @@ fn follows(size: usize, count: usize, free: impl FnOnce(Vec<Block>)) {
 }
 
 fn small() -> Next {
-    for (size, count) in [(16, 500_000), (100, 100_000), (1_000, 20_000), (9_000, 3_000), (32_000, 1_000)] {
+    for (size, count) in [
+        (16, 500_000),
+        (100, 100_000),
+        (1_000, 20_000),
+        (9_000, 3_000),
+        (32_000, 1_000),
+    ] {
         follows(size, count, free_all);
     }
     DONE
@@ -141,10 +175,17 @@ fn classes() -> Next {
     for class in used {
         // Enough that some pass the tiers, whatever this thread had ready.
         let count = ((4 << 20) / class.size as usize).max(64);
-        let index = before.by_size.iter().position(|other| other.size == class.size).expect("listed");
+        let index = before
+            .by_size
+            .iter()
+            .position(|other| other.size == class.size)
+            .expect("listed");
         let row: Vec<Block> = (0..count).map(|seed| make(class.size as usize, seed)).collect();
         let full = stats().by_size[index];
-        assert!(full.mallocs > class.mallocs && full.spans > 0, "{class:?} then {full:?}");
+        assert!(
+            full.mallocs > class.mallocs && full.spans > 0,
+            "{class:?} then {full:?}"
+        );
         assert!(full.mallocs - full.frees >= count as u64, "{class:?} then {full:?}");
         free_all(row);
     }
@@ -165,7 +206,10 @@ fn returns_memory(size: usize, make_row: impl FnOnce(usize, usize) -> Vec<Block>
     // What was returned on time is not there to purge; the rest must come.
     let kept = idle.resident.saturating_sub(before.resident);
     assert!(kept < 16 << 20 || returned > 0, "{idle:?} purged {returned}");
-    assert!(after.resident <= before.resident + (16 << 20), "{before:?} {full:?} {idle:?} {after:?} purged {returned}");
+    assert!(
+        after.resident <= before.resident + (16 << 20),
+        "{before:?} {full:?} {idle:?} {after:?} purged {returned}"
+    );
     let now = stats();
     check_identities(&now);
     assert!(now.heap_released > 0, "{now:?}");
@@ -173,7 +217,9 @@ fn returns_memory(size: usize, make_row: impl FnOnce(usize, usize) -> Vec<Block>
 
 fn purge() -> Next {
     for size in [1_024, 30_000, 1 << 20, 64 << 20] {
-        returns_memory(size, |size, count| (0..count).map(|seed| make(size, seed)).map(touched).collect());
+        returns_memory(size, |size, count| {
+            (0..count).map(|seed| make(size, seed)).map(touched).collect()
+        });
     }
     // A purge of what is not free harms nobody.
     let row = make_mixed(5_000, 1);

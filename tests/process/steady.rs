@@ -20,8 +20,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 const MIB: usize = 1 << 20;
 
 fn assert_flat(before: Memory, after: Memory, resident: usize, mapped: usize) {
-    assert!(after.resident <= before.resident + resident, "resident: {before:?} then {after:?}");
-    assert!(after.mapped <= before.mapped + mapped, "mapped: {before:?} then {after:?}");
+    assert!(
+        after.resident <= before.resident + resident,
+        "resident: {before:?} then {after:?}"
+    );
+    assert!(
+        after.mapped <= before.mapped + mapped,
+        "mapped: {before:?} then {after:?}"
+    );
 }
 
 /// Runs `first` rounds, then `more`, and checks that the latter needed next to nothing.
@@ -35,7 +41,9 @@ fn flat(first: u64, more: u64, resident: usize, mapped: usize, mut round: impl F
 
 fn threads() -> Next {
     // The same course in each thread, so that the first hundred have seen all that will be needed.
-    flat(100, 9_900, MIB, 4 * MIB, |_| thread::spawn(|| free_all(make_mixed(100, 1))).join().unwrap())
+    flat(100, 9_900, MIB, 4 * MIB, |_| {
+        thread::spawn(|| free_all(make_mixed(100, 1))).join().unwrap()
+    })
 }
 
 fn survivors() -> Next {
@@ -58,7 +66,9 @@ fn one_way() -> Next {
     let (sender, receiver) = mpsc::sync_channel::<Vec<Block>>(4);
     let consumer = thread::spawn(move || receiver.into_iter().for_each(free_all));
     let next = flat(300, 6_000, 4 * MIB, 16 * MIB, |_| {
-        sender.send((0..100).map(|seed| make(64 + seed % 2 * 900, seed)).collect()).unwrap();
+        sender
+            .send((0..100).map(|seed| make(64 + seed % 2 * 900, seed)).collect())
+            .unwrap();
     });
     drop(sender);
     consumer.join().unwrap();

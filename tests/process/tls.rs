@@ -11,7 +11,10 @@ use crate::support::oracle::Block;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("tls::destructors_of_thread_locals_allocate_and_free", thread_locals),
-    Scenario::new("tls::a_thread_whose_first_allocation_is_in_a_destructor_is_served", first_in_destructor),
+    Scenario::new(
+        "tls::a_thread_whose_first_allocation_is_in_a_destructor_is_served",
+        first_in_destructor,
+    ),
     Scenario::new("tls::key_destructors_that_run_again_and_again_allocate_and_free", keys),
     Scenario::new("tls::allocation_after_teardown_leaks_nothing", no_leak),
     Scenario::new("tls::a_thread_with_the_smallest_stack_allocates", small_stack),
@@ -174,6 +177,9 @@ fn no_leak() -> Next {
 fn small_stack() -> Next {
     // SAFETY: reads a constant of the system.
     let least = unsafe { libc::sysconf(libc::_SC_THREAD_STACK_MIN) };
-    bare_thread(allocate_on_a_small_stack, Some(usize::try_from(least).unwrap_or(0).max(16 << 10)));
+    bare_thread(
+        allocate_on_a_small_stack,
+        Some(usize::try_from(least).unwrap_or(0).max(16 << 10)),
+    );
     DONE
 }

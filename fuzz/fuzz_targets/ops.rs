@@ -1,0 +1,31 @@
+//! One thread: the input is a row of operations, judged by the oracle of the model test.
+//!
+//! On stable: `mkdir -p fuzz/corpus/ops; cargo fuzz run -s none ops fuzz/corpus/ops fuzz/seeds/ops -- -max_total_time=60`.
+#![no_main]
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use greyspan::Greyspan;
+use libfuzzer_sys::fuzz_target;
+use support::ops::Op;
+use support::oracle::{Atlas, Limits, Shadow};
+
+#[global_allocator]
+static GLOBAL: Greyspan = Greyspan::new();
+
+/// Few bytes, since an input that fills memory is a slow one, and slow inputs find little.
+const LIMITS: Limits = Limits {
+    bytes: 64 << 20,
+    reach: 4 << 30,
+    check_every: 128,
+};
+
+fuzz_target!(|input: &[u8]| {
+    let atlas = Atlas::default();
+    let mut shadow = Shadow::new(&GLOBAL, &atlas, LIMITS, 1);
+    for op in Op::decode_all(input) {
+        shadow.run(op);
+    }
+    shadow.check();
+});
