@@ -14,18 +14,23 @@ use support::oracle::{Atlas, Limits, Shadow};
 #[global_allocator]
 static GLOBAL: Greyspan = Greyspan::new();
 
-/// Few bytes, since an input that fills memory is a slow one, and slow inputs find little.
 const LIMITS: Limits = Limits {
-    bytes: 64 << 20,
+    bytes: 80 << 20,
     reach: 4 << 30,
-    check_every: 128,
+    check_every: 256,
 };
+
+/// Bytes in large blocks that an input may ask for: many if it is short, few if it is long.
+fn allowance(input: &[u8]) -> usize {
+    if input.len() < 128 { 160 << 20 } else { 8 << 20 }
+}
 
 fuzz_target!(|input: &[u8]| {
     let atlas = Atlas::default();
     let mut shadow = Shadow::new(&GLOBAL, &atlas, LIMITS, 1);
+    let mut allowance = allowance(input);
     for op in Op::decode_all(input) {
-        shadow.run(op);
+        shadow.run(op.within(&mut allowance));
     }
     shadow.check();
 });

@@ -18,6 +18,9 @@ pub(crate) const SERVED_MAX: usize = 64 << 20;
 /// Any request of at least this size exceeds the address space and must be refused.
 pub(crate) const REFUSED_MIN: usize = 1 << 48;
 
+/// From this size on a block counts as large for [`Op::within`].
+const LARGE: usize = 64 << 10;
+
 /// One step of a test. A slot is taken modulo the number of live blocks; without live blocks the step does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
@@ -56,6 +59,29 @@ impl Op {
             190..=251 => Self::Dealloc { slot: place.into() },
             252..=254 => Self::ThreadIdle,
             255 => Self::Purge,
+        }
+    }
+
+    /// The same operation; but once `allowance` bytes in large blocks are used up, it gets by with a small block. An input
+    /// of nothing but large blocks is a slow one, and slow inputs find little.
+    pub(crate) fn within(self, allowance: &mut usize) -> Self {
+        let mut cut = |size: usize| {
+            if (LARGE..REFUSED_MIN).contains(&size) {
+                match allowance.checked_sub(size) {
+                    Some(left) => *allowance = left,
+                    None => return size % LARGE + 1,
+                }
+            }
+            size
+        };
+        match self {
+            Self::Alloc { size, align } => Self::Alloc { size: cut(size), align },
+            Self::AllocZeroed { size, align } => Self::AllocZeroed { size: cut(size), align },
+            Self::Realloc { slot, new_size } => Self::Realloc {
+                slot,
+                new_size: cut(new_size),
+            },
+            other => other,
         }
     }
 

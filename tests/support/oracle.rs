@@ -205,7 +205,7 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            bytes: 256 << 20,
+            bytes: 160 << 20,
             reach: 8 << 30,
             check_every: 64,
         }
