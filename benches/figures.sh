@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# The figures that the allocator promises, against all rivals that build: instruction counts of a boxed 64 bytes,
+# producer and consumer, threads that come and go, the smallest program, and a gigabyte of small objects.
+#   benches/figures.sh [--quick]
+# Costs about 5 minutes on 2 cores once all is built (--quick: under 1, for a look only); building, about 3 more.
+set -euo pipefail
+manifest="$(dirname "$0")/Cargo.toml"
+repeat=7 scale=1
+if [[ "${1:-}" == "--quick" ]]; then
+    repeat=2 scale=0.05
+elif [[ $# -gt 0 ]]; then
+    echo "error: unknown argument '$1'; usage: benches/figures.sh [--quick]" >&2
+    exit 2
+fi
+
+run() {
+    local program=$1
+    shift
+    cargo run --quiet --release --package greyspan-bench --manifest-path "$manifest" --features rivals \
+        --bin "$program" -- "$@"
+}
+
+worst=0
+step() {
+    printf '\n== %s\n' "$1"
+    shift
+    "$@" || worst=$?
+}
+
+uptime
+step "Box of 64 bytes, make and drop: at most 16 instructions with fat LTO, at most 40 without" \
+    run icount --row box64
+step "Producer and consumer, 10 million boxes: time not above the best rival's, peak RSS at most 1.2 of the lowest" \
+    run round --bench xmalloc --threads 2 --repeat "$repeat" --scale "$scale"
+step "Threads one after another: mapped and resident memory flat after the first hundred" \
+    run round --bench threads --repeat "$(((repeat + 1) / 2))" --scale "$scale" --notes
+step "One small box: resident memory at most 1 MiB above system" \
+    run round --bench one-box --repeat "$repeat" --notes
+step "A gigabyte of 64-byte objects: metadata at most 1 %" \
+    run round --bench many64 --repeat "$(((repeat + 3) / 4))" --scale "$scale" --notes
+exit "$worst"

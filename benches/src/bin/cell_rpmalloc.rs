@@ -1,0 +1,3 @@
+//! Workloads under rpmalloc.
+
+greyspan_bench::cell_main!(rpmalloc::RpMalloc = rpmalloc::RpMalloc, "rpmalloc");

@@ -1,0 +1,159 @@
+//! The instruction ruler: how many instructions each path of an allocator takes, counted by callgrind.
+//!
+//! Each loop runs at two lengths, which takes the start-up away, with the heap and without it, which takes the loop
+//! away. Exit codes: 0 counted, 1 a count rose beyond the baseline or a run failed, 2 wrong arguments.
+
+use greyspan_bench::icount::ROWS;
+use greyspan_bench::runner::arguments::Arguments;
+use greyspan_bench::runner::table::Table;
+use greyspan_bench::runner::{ALLOCATORS, Allocator, Build, child, target_folder};
+use serde_json::{Map, Value, json};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const HELP: &str = "icount [--rivals] [--alloc a,b] [--row x,y] [--lto fat|off] [--json FILE] [--check FILE]";
+const SHORT: u64 = 10_000;
+const LONG: u64 = 210_000;
+/// How far a count may rise above the baseline: 3 %, and what rounding can do to the small ones.
+const TOLERANCE: f64 = 1.03;
+const ROUNDING: f64 = 0.05;
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Instructions per operation, by link-time optimisation, allocator and row.
+type Counts = Map<String, Value>;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(problem) => {
+            eprintln!("error: {problem}\nusage: {HELP}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<bool, String> {
+    let mut arguments = Arguments::of_process();
+    let rivals = arguments.flag("--rivals");
+    let named = arguments.choice("--alloc", ALLOCATORS, |allocator| allocator.name.to_owned())?;
+    let default = |allocator: &Allocator| rivals || allocator.is_enabled();
+    let everybody = named.len() == ALLOCATORS.len();
+    let chosen: Vec<Allocator> = named
+        .into_iter()
+        .filter(|allocator| !everybody || default(allocator))
+        .collect();
+    let rows = arguments.choice("--row", ROWS, |row| row.name.to_owned())?;
+    let modes = arguments.choice("--lto", &["fat", "off"], str::to_owned)?;
+    let json_file = arguments.value("--json")?;
+    let baseline = arguments
+        .value("--check")?
+        .map(|path| read_baseline(&path))
+        .transpose()?;
+    arguments.finish()?;
+    valgrind(&["--version"]).map_err(|problem| format!("the ruler needs valgrind: {problem}"))?;
+
+    let (able, unable): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|allocator| allocator.valgrind);
+    for allocator in &unable {
+        println!("{}: does not run under valgrind, skipped", allocator.name);
+    }
+    let target = target_folder();
+    let (mut all, mut good) = (Counts::new(), true);
+    for mode in modes {
+        let build = if mode == "fat" {
+            Build::release(&target)
+        } else {
+            Build::without_lto(&target)
+        };
+        let built = build.programs(&able, "icount");
+        good &= built.len() == able.len();
+        let mut headings = vec!["instructions"];
+        headings.extend(built.iter().map(|(allocator, _)| allocator.name));
+        let mut table = Table::new(&headings);
+        let mut counts = Counts::new();
+        for row in &rows {
+            let mut cells = vec![format!("{:<10} {}", row.name, row.help)];
+            for (allocator, program) in &built {
+                match price(program, row.name) {
+                    Ok(count) => {
+                        cells.push(format!("{count:.1}"));
+                        let of_allocator = counts.entry(allocator.name).or_insert_with(|| json!({}));
+                        of_allocator[row.name] = json!((count * 100.0).round() / 100.0);
+                    }
+                    Err(problem) => {
+                        eprintln!("{} {}: {problem}", allocator.name, row.name);
+                        cells.push("failed".to_owned());
+                        good = false;
+                    }
+                }
+            }
+            table.row(cells);
+        }
+        println!("\nLTO {mode}, instructions per operation beyond the same loop without the heap:\n{table}");
+        all.insert(mode.to_owned(), Value::Object(counts));
+    }
+    if let Some(baseline) = baseline {
+        good &= compare(&all, &baseline);
+    }
+    if let Some(path) = json_file {
+        std::fs::write(&path, format!("{:#}\n", Value::Object(all))).map_err(|error| format!("{path}: {error}"))?;
+    }
+    Ok(good)
+}
+
+fn read_baseline(path: &str) -> Result<Value, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    serde_json::from_str(&text).map_err(|error| format!("{path}: {error}"))
+}
+
+/// Instructions per operation of `row` that the heap adds.
+fn price(program: &Path, row: &str) -> Result<f64, String> {
+    Ok(slope(program, row, "heap")? - slope(program, row, "base")?)
+}
+
+fn slope(program: &Path, row: &str, kind: &str) -> Result<f64, String> {
+    let (short, long) = (count(program, row, kind, SHORT)?, count(program, row, kind, LONG)?);
+    Ok((long as f64 - short as f64) / (LONG - SHORT) as f64)
+}
+
+/// Instructions of the whole run, all threads.
+fn count(program: &Path, row: &str, kind: &str, operations: u64) -> Result<u64, String> {
+    let program = program.to_str().ok_or("the target folder's path is not UTF-8")?;
+    let operations = operations.to_string();
+    // Fair scheduling hands the one running thread its turn in order, so that counts of two threads repeat.
+    let options = ["--tool=callgrind", "--callgrind-out-file=/dev/null", "--fair-sched=try"];
+    let report = valgrind(&[&options[..], &[program, row, kind, &operations]].concat())?;
+    let collected = report.lines().find_map(|line| line.split_once("Collected : "));
+    let number = collected.and_then(|(_, number)| number.trim().parse().ok());
+    number.ok_or_else(|| format!("callgrind reported no count: {}", report.trim()))
+}
+
+fn valgrind(arguments: &[&str]) -> Result<String, String> {
+    child::run(Path::new("valgrind"), arguments, LIMIT).map(|output| output.stderr)
+}
+
+/// Whether no count of `now` rose above that of `baseline`; prints each one that differs by more than it may. What one
+/// of the two does not have is left out.
+fn compare(now: &Counts, baseline: &Value) -> bool {
+    let mut good = true;
+    for (mode, allocators) in now {
+        for (allocator, rows) in allocators.as_object().into_iter().flatten() {
+            for (row, count) in rows.as_object().into_iter().flatten() {
+                let (Some(count), Some(before)) = (count.as_f64(), baseline[mode][allocator][row].as_f64()) else {
+                    continue;
+                };
+                if count > before * TOLERANCE + ROUNDING {
+                    println!("ROSE: {allocator} {row} (LTO {mode}): {before:.2} -> {count:.2}");
+                    good = false;
+                } else if count < before / TOLERANCE - ROUNDING {
+                    println!("fell: {allocator} {row} (LTO {mode}): {before:.2} -> {count:.2}; renew the baseline");
+                }
+            }
+        }
+    }
+    if good {
+        println!("no count rose above the baseline");
+    }
+    good
+}

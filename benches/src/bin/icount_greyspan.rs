@@ -1,0 +1,3 @@
+//! The instruction ruler's loops under Greyspan.
+
+greyspan_bench::icount_main!(greyspan::Greyspan = greyspan::Greyspan::new());

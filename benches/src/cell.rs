@@ -1,0 +1,102 @@
+//! The body of every `cell_*` program: one workload, once, in this fresh process, and one line of JSON about it.
+//!
+//! Called through [`cell_main!`] only. Exit codes: 0 measured, 2 wrong arguments, 3 the cell is not what its name says.
+
+use crate::measure;
+use crate::workload::{self, Context, WORKLOADS};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Makes a program whose global allocator is `$allocator`, of type `$type`, and which runs workloads under `$name`.
+/// The optional last argument is a function that tells the bytes the allocator spends on its own records.
+#[macro_export]
+macro_rules! cell_main {
+    ($type:ty = $allocator:expr, $name:literal) => {
+        $crate::cell_main!($type = $allocator, $name, None);
+    };
+    ($type:ty = $allocator:expr, $name:literal, $metadata:expr) => {
+        #[global_allocator]
+        static GLOBAL: $type = $allocator;
+
+        fn main() -> std::process::ExitCode {
+            $crate::cell::main($name, $metadata)
+        }
+    };
+}
+
+/// Runs the workload that the command line names: `BENCH THREADS [SCALE]`, or `list`.
+#[must_use]
+pub fn main(allocator: &'static str, metadata: Option<fn() -> u64>) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (name, threads, scale) = match words[..] {
+        ["list"] => {
+            for workload in WORKLOADS {
+                println!("{:<16} {}", workload.name, workload.help);
+            }
+            return ExitCode::SUCCESS;
+        }
+        [name, threads] => (name, threads, "1"),
+        [name, threads, scale] => (name, threads, scale),
+        _ => return usage("expected BENCH THREADS [SCALE], or list"),
+    };
+    let Some(workload) = workload::find(name) else {
+        return usage(&format!("unknown bench {name:?}; valid names: {}", workload::names()));
+    };
+    let Some(threads) = threads.parse().ok().filter(|threads| (1..=1024).contains(threads)) else {
+        return usage(&format!("THREADS must be a number from 1 to 1024, not {threads:?}"));
+    };
+    let Some(scale) = scale.parse().ok().filter(|scale| *scale > 0.0 && *scale <= 1e6) else {
+        return usage(&format!("SCALE must be a number above 0, not {scale:?}"));
+    };
+    drop(words);
+    drop(arguments);
+    let outcome = (workload.run)(&Context {
+        threads,
+        scale,
+        metadata,
+    });
+    let memory = measure::memory();
+    let usage = measure::usage();
+    let mut line = format!(
+        "{{\"alloc\":\"{allocator}\",\"bench\":\"{}\",\"threads\":{threads},\"scale\":{scale},\"seconds\":{:.9},\
+         \"ops\":{},\"checksum\":\"{:016x}\",\"rss_bytes\":{},\"minor_faults\":{},\"user_seconds\":{:.6},\
+         \"system_seconds\":{:.6},\"notes\":{{",
+        workload.name,
+        outcome.seconds,
+        outcome.ops,
+        outcome.checksum,
+        memory.peak,
+        usage.minor_faults,
+        usage.user_seconds,
+        usage.system_seconds
+    );
+    for (index, (key, value)) in outcome.notes.iter().enumerate() {
+        line.push_str(&format!("{}\"{key}\":{value}", if index == 0 { "" } else { "," }));
+    }
+    line.push_str("}}");
+    match writeln!(std::io::stdout(), "{line}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn usage(problem: &str) -> ExitCode {
+    eprintln!("error: {problem}");
+    ExitCode::from(2)
+}
+
+/// Ends the process unless mimalloc's `version` number is of the major version that the program's name promises: the
+/// two features choose between two versions of one C library, so a build with both would measure the wrong one.
+pub fn require_mimalloc(expected: i32, version: i32) {
+    // 2.3.2 answers 20302; releases before 2.2.4 wrote 223.
+    let major = if version < 10_000 {
+        version / 100
+    } else {
+        version / 10_000
+    };
+    if major != expected {
+        eprintln!("error: this program wants mimalloc v{expected} and is linked with version number {version}");
+        std::process::exit(3);
+    }
+}

@@ -1,0 +1,114 @@
+//! What the kernel says about this process: memory, faults and processor time.
+//!
+//! Reads into a buffer on the stack, so that measuring never touches the allocator under test.
+
+use std::fs::File;
+use std::io::Read;
+use std::mem::MaybeUninit;
+use std::time::Instant;
+
+/// The memory lines of `/proc/self/status`, in bytes. Zero where the kernel does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// `VmSize`: mapped address space.
+    pub mapped: u64,
+    /// `VmRSS`: resident memory.
+    pub resident: u64,
+    /// `VmHWM`: the most that ever was resident in this process image. `ru_maxrss` is not used: it survives `exec`, so
+    /// a small child of a large parent would report its parent's peak.
+    pub peak: u64,
+}
+
+/// The process's memory now.
+#[must_use]
+pub fn memory() -> Memory {
+    let mut buffer = [0u8; 4096];
+    let mut filled = 0;
+    if let Ok(mut file) = File::open("/proc/self/status") {
+        while let Ok(count @ 1..) = file.read(&mut buffer[filled..]) {
+            filled += count;
+        }
+    }
+    parse(&buffer[..filled])
+}
+
+fn parse(status: &[u8]) -> Memory {
+    let mut memory = Memory::default();
+    for line in status.split(|&byte| byte == b'\n') {
+        for (key, field) in [
+            (&b"VmSize:"[..], &mut memory.mapped),
+            (b"VmRSS:", &mut memory.resident),
+            (b"VmHWM:", &mut memory.peak),
+        ] {
+            if let Some(rest) = line.strip_prefix(key) {
+                let digits = rest.iter().filter(|byte| byte.is_ascii_digit());
+                *field = digits.fold(0, |sum: u64, &digit| sum * 10 + u64::from(digit - b'0')) * 1024;
+            }
+        }
+    }
+    memory
+}
+
+/// What the process has used up since it began.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Page faults served without reading a device.
+    pub minor_faults: u64,
+    /// Seconds of processor time in user mode.
+    pub user_seconds: f64,
+    /// Seconds of processor time in the kernel.
+    pub system_seconds: f64,
+}
+
+/// The process's usage so far, all threads together.
+#[must_use]
+pub fn usage() -> Usage {
+    let mut raw = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: `raw` is writable and of the type that the call fills; RUSAGE_SELF is a valid target.
+    let status = unsafe { libc::getrusage(libc::RUSAGE_SELF, raw.as_mut_ptr()) };
+    if status != 0 {
+        return Usage::default();
+    }
+    // SAFETY: all fields are plain integers, for which the zeroes that `raw` began with are valid values already.
+    let raw = unsafe { raw.assume_init() };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    Usage {
+        minor_faults: u64::try_from(raw.ru_minflt).unwrap_or(0),
+        user_seconds: seconds(raw.ru_utime),
+        system_seconds: seconds(raw.ru_stime),
+    }
+}
+
+/// Runs `work` and returns its result with the seconds it took.
+pub fn timed<R>(work: impl FnOnce() -> R) -> (R, f64) {
+    let start = Instant::now();
+    let result = work();
+    (result, start.elapsed().as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_lines_are_read_as_kilobytes() {
+        let memory = parse(b"Name:\tx\nVmSize:\t    1000 kB\nVmHWM:\t      20 kB\nVmRSS:\t      12 kB\n");
+        assert_eq!(
+            memory,
+            Memory {
+                mapped: 1_024_000,
+                resident: 12_288,
+                peak: 20_480
+            }
+        );
+    }
+
+    #[test]
+    fn a_running_process_has_memory() {
+        let memory = memory();
+        assert!(
+            memory.resident > 0 && memory.peak >= memory.resident && memory.mapped >= memory.resident,
+            "{memory:?}"
+        );
+    }
+}

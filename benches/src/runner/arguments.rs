@@ -1,0 +1,105 @@
+//! The command line of the runners: `--key value` options and plain flags.
+
+/// What stands on a command line and was not taken yet.
+#[derive(Debug)]
+pub struct Arguments(Vec<String>);
+
+impl Arguments {
+    /// This process's own.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self(std::env::args().skip(1).collect())
+    }
+
+    /// Takes the flag `name` out; whether it was there.
+    pub fn flag(&mut self, name: &str) -> bool {
+        let before = self.0.len();
+        self.0.retain(|word| word != name);
+        self.0.len() < before
+    }
+
+    /// Takes `name VALUE` out.
+    ///
+    /// # Errors
+    /// If the value is missing.
+    pub fn value(&mut self, name: &str) -> Result<Option<String>, String> {
+        let Some(at) = self.0.iter().position(|word| word == name) else {
+            return Ok(None);
+        };
+        if at + 1 == self.0.len() {
+            return Err(format!("{name} wants a value"));
+        }
+        self.0.remove(at);
+        Ok(Some(self.0.remove(at)))
+    }
+
+    /// Takes `name NUMBER` out, or gives `default`.
+    ///
+    /// # Errors
+    /// If the value is missing or no number.
+    pub fn number<T: std::str::FromStr>(&mut self, name: &str, default: T) -> Result<T, String> {
+        match self.value(name)? {
+            None => Ok(default),
+            Some(text) => text.parse().map_err(|_| format!("{name} wants a number, not {text:?}")),
+        }
+    }
+
+    /// Takes `name A,B,C` out and looks each word up; all of `all` if the option is not there.
+    ///
+    /// # Errors
+    /// If a word is not among `all`: the message lists those that are.
+    pub fn choice<T: Copy>(&mut self, name: &str, all: &[T], label: impl Fn(T) -> String) -> Result<Vec<T>, String> {
+        let Some(list) = self.value(name)? else {
+            return Ok(all.to_vec());
+        };
+        let mut chosen = Vec::new();
+        for word in list.split(',') {
+            let Some(&found) = all.iter().find(|&&item| label(item) == word) else {
+                let valid: Vec<String> = all.iter().map(|&item| label(item)).collect();
+                return Err(format!("{name}: unknown {word:?}; valid: {}", valid.join(", ")));
+            };
+            chosen.push(found);
+        }
+        Ok(chosen)
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// If a word is left over.
+    pub fn finish(self) -> Result<(), String> {
+        match self.0.first() {
+            None => Ok(()),
+            Some(word) => Err(format!("unknown argument {word:?}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Arguments {
+        Arguments(text.split_whitespace().map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn options_are_taken_in_any_order_and_the_rest_is_refused() {
+        let mut arguments = words("--b 7 --quick --a x,y");
+        assert!(arguments.flag("--quick"));
+        assert_eq!(
+            arguments.choice("--a", &["x", "y", "z"], str::to_owned),
+            Ok(vec!["x", "y"])
+        );
+        assert_eq!(arguments.number("--b", 1), Ok(7));
+        assert_eq!(arguments.finish(), Ok(()));
+        assert!(words("--other").finish().is_err());
+    }
+
+    #[test]
+    fn a_wrong_name_is_answered_with_the_valid_ones() {
+        let message = words("--a q").choice("--a", &["x", "y"], str::to_owned).unwrap_err();
+        assert!(message.contains("\"q\"") && message.contains("x, y"), "{message}");
+        assert!(words("--a").value("--a").is_err());
+    }
+}

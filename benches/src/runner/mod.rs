@@ -1,0 +1,180 @@
+//! The allocators that can be lined up, and the building of their programs.
+//!
+//! Each rival is built by a Cargo invocation of its own with that rival's feature, so that one that does not build is
+//! named and skipped, and so that two versions of one C library never meet.
+
+#![forbid(unsafe_code)]
+
+pub mod arguments;
+pub mod child;
+pub mod numbers;
+pub mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// One allocator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocator {
+    /// The name on the command line and in results; with `_` for `-`, the end of its programs' names.
+    pub name: &'static str,
+    /// The Cargo feature that brings it in; `None` for those that are always there.
+    pub feature: Option<&'static str>,
+    /// Whether it runs under valgrind.
+    pub valgrind: bool,
+}
+
+const fn rival(name: &'static str, valgrind: bool) -> Allocator {
+    Allocator {
+        name,
+        feature: Some(name),
+        valgrind,
+    }
+}
+
+/// All allocators.
+pub const ALLOCATORS: &[Allocator] = &[
+    Allocator {
+        name: "greyspan",
+        feature: None,
+        valgrind: true,
+    },
+    Allocator {
+        name: "system",
+        feature: None,
+        valgrind: true,
+    },
+    rival("mimalloc", true),
+    rival("mimalloc-v2", true),
+    rival("jemalloc", true),
+    // Reserves more address space at its start than valgrind can give.
+    rival("snmalloc", false),
+    rival("rpmalloc", true),
+];
+
+impl Allocator {
+    /// The allocator called `name`.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Self> {
+        ALLOCATORS.iter().copied().find(|allocator| allocator.name == name)
+    }
+
+    /// Whether the features of this build ask for it.
+    #[must_use]
+    pub fn is_enabled(self) -> bool {
+        cfg!(feature = "rivals")
+            || match self.feature {
+                None => true,
+                Some("mimalloc") => cfg!(feature = "mimalloc"),
+                Some("mimalloc-v2") => cfg!(feature = "mimalloc-v2"),
+                Some("jemalloc") => cfg!(feature = "jemalloc"),
+                Some("snmalloc") => cfg!(feature = "snmalloc"),
+                Some("rpmalloc") => cfg!(feature = "rpmalloc"),
+                Some(_) => false,
+            }
+    }
+
+    /// The name of its program of the kind `cell` or `icount`.
+    #[must_use]
+    pub fn program(self, kind: &str) -> String {
+        format!("{kind}_{}", self.name.replace('-', "_"))
+    }
+}
+
+/// How programs are built.
+#[derive(Clone, Debug)]
+pub struct Build {
+    target: PathBuf,
+    environment: Vec<(&'static str, &'static str)>,
+}
+
+impl Build {
+    /// With the release profile as it stands, into `target`: fat LTO.
+    #[must_use]
+    pub fn release(target: &Path) -> Self {
+        Self {
+            target: target.to_path_buf(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// With the release profile but no LTO at all and Cargo's default number of codegen units, into a folder of its
+    /// own below `target`, so that the two never push each other out.
+    #[must_use]
+    pub fn without_lto(target: &Path) -> Self {
+        Self {
+            target: target.join("no-lto"),
+            environment: vec![
+                ("CARGO_PROFILE_RELEASE_LTO", "off"),
+                ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+            ],
+        }
+    }
+
+    /// Builds the program of `kind` for `allocator` and gives its path.
+    ///
+    /// # Errors
+    /// What Cargo wrote, if it failed.
+    pub fn program(&self, allocator: Allocator, kind: &str) -> Result<PathBuf, String> {
+        let name = allocator.program(kind);
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args([
+            "build",
+            "--quiet",
+            "--release",
+            "--package",
+            "greyspan-bench",
+            "--bin",
+            &name,
+        ]);
+        cargo.args(["--features", allocator.feature.unwrap_or("")]);
+        cargo
+            .arg("--manifest-path")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        cargo.arg("--target-dir").arg(&self.target);
+        cargo.envs(self.environment.iter().copied()).stdin(Stdio::null());
+        let output = cargo
+            .output()
+            .map_err(|error| format!("cargo could not be started: {error}"))?;
+        if output.status.success() {
+            Ok(self.target.join("release").join(name))
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).trim_end().to_owned())
+        }
+    }
+
+    /// Builds the programs of `kind` for all `allocators`; those that fail are named on stderr and left out.
+    #[must_use]
+    pub fn programs(&self, allocators: &[Allocator], kind: &str) -> Vec<(Allocator, PathBuf)> {
+        let mut built = Vec::new();
+        for &allocator in allocators {
+            eprint!("building {} ... ", allocator.program(kind));
+            match self.program(allocator, kind) {
+                Ok(path) => {
+                    eprintln!("done");
+                    built.push((allocator, path));
+                }
+                Err(output) => {
+                    eprintln!("FAILED, skipped");
+                    output
+                        .lines()
+                        .rev()
+                        .take(15)
+                        .collect::<Vec<_>>()
+                        .iter()
+                        .rev()
+                        .for_each(|line| eprintln!("  {line}"));
+                }
+            }
+        }
+        built
+    }
+}
+
+/// The target folder that this program itself was built into, or Cargo's default.
+#[must_use]
+pub fn target_folder() -> PathBuf {
+    let own = std::env::current_exe().ok();
+    let folder = own.as_deref().and_then(Path::parent).and_then(Path::parent);
+    folder.map_or_else(|| PathBuf::from("target"), Path::to_path_buf)
+}

@@ -1,0 +1,38 @@
+//! Tests that need a process of their own: its birth, its end, its limits, its forks, its memory figures.
+//!
+//! This binary is its own harness. Without `GREYSPAN_TEST_SCENARIO` it runs itself once per scenario, with that variable
+//! set, and judges the child by its end and by the marks it printed; a child that hangs is killed and counts as failed.
+//! It takes the arguments of the usual harness that matter: substrings to select, `--skip`, `--exact`, `--list`.
+//!
+//! `main` is the C one and this file is the only one without the Rust runtime around it, because a scenario lets the main
+//! thread end by `pthread_exit`, which unwinds `main` and may not meet a frame that catches.
+#![no_main]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod birth;
+mod end;
+mod fork;
+mod harness;
+mod oom;
+mod probe;
+mod stats;
+mod steady;
+mod tls;
+
+use std::ffi::{c_char, c_int};
+
+use greyspan::Greyspan;
+
+#[global_allocator]
+static GLOBAL: Greyspan = Greyspan::new();
+
+/// The entry point that the C runtime calls.
+#[unsafe(no_mangle)]
+extern "C-unwind" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
+    match harness::run() {
+        harness::Next::Return(code) => code,
+        harness::Next::EndTheMainThread => end::end_this_thread(),
+    }
+}

@@ -1,0 +1,289 @@
+//! `stats()` and `purge()` against what a process without other work allocates, and a request for nothing.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use greyspan::{Stats, stats};
+
+use crate::GLOBAL;
+use crate::harness::{DONE, Next, Scenario};
+use crate::probe::{churn, free_all, make, make_mixed, memory};
+use crate::support::oracle::Block;
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("stats::identities_hold_while_threads_allocate", identities),
+    Scenario::new("stats::allocated_follows_small_blocks", small),
+    Scenario::new("stats::allocated_follows_large_blocks", large),
+    Scenario::new("stats::a_block_freed_by_another_thread_is_no_longer_counted", remote),
+    Scenario::new("stats::classes_are_listed_in_order_with_their_blocks", classes),
+    Scenario::new("stats::purge_returns_memory_to_the_kernel", purge),
+    Scenario::new(
+        "stats::purge_returns_memory_that_other_threads_made_and_left",
+        purge_of_the_dead,
+    ),
+    Scenario::new(
+        "stats::metadata_is_at_most_a_hundredth_of_a_heap_of_small_blocks",
+        metadata,
+    ),
+    Scenario::new("stats::a_request_for_nothing_harms_nothing", nothing),
+];
+
+const MIB: u64 = 1 << 20;
+
+/// What threads may keep ready in their caches, for bounds.
+const CACHES: u64 = 2 * MIB;
+
+fn check_identities(now: &Stats) {
+    assert_eq!(now.heap_sys, now.heap_inuse + now.heap_idle, "{now:?}");
+    assert!(now.heap_idle >= now.heap_released, "{now:?}");
+    assert!(now.allocated <= now.active && now.active <= now.mapped, "{now:?}");
+    assert!(now.resident <= now.mapped && now.retained <= now.mapped, "{now:?}");
+    assert!(
+        now.mspan_inuse <= now.mspan_sys && now.mcache_inuse <= now.mcache_sys,
+        "{now:?}"
+    );
+    assert!(now.frees <= now.mallocs, "{now:?}");
+    let sum = |field: fn(&greyspan::SizeClassStats) -> u64| now.by_size.iter().map(field).sum::<u64>();
+    assert!(
+        sum(|class| class.mallocs) <= now.mallocs && sum(|class| class.frees) <= now.frees,
+        "{now:?}"
+    );
+    for class in &now.by_size {
+        assert!(class.frees <= class.mallocs, "{class:?}");
+    }
+}
+
+fn check_monotone(earlier: &Stats, later: &Stats) {
+    let counters: [fn(&Stats) -> u64; 4] = [
+        |stats| stats.total_alloc,
+        |stats| stats.mallocs,
+        |stats| stats.frees,
+        |stats| stats.lookups,
+    ];
+    for counter in counters {
+        assert!(counter(earlier) <= counter(later), "{earlier:?} then {later:?}");
+    }
+    for (earlier, later) in earlier.by_size.iter().zip(&later.by_size) {
+        assert!(
+            earlier.mallocs <= later.mallocs && earlier.frees <= later.frees,
+            "{earlier:?} then {later:?}"
+        );
+    }
+}
+
+fn identities() -> Next {
+    let over = AtomicBool::new(false);
+    let rounds = thread::scope(|scope| {
+        for id in 0..3 {
+            let over = &over;
+            scope.spawn(move || churn(id, || !over.load(Ordering::Relaxed)));
+        }
+        let rounds = std::panic::catch_unwind(|| {
+            let mut last = stats();
+            for round in 0..2_000 {
+                let now = stats();
+                check_identities(&now);
+                check_monotone(&last, &now);
+                last = now;
+                if round % 200 == 0 {
+                    greyspan::purge();
+                    // A block that this thread alone makes, so that something grows between two looks.
+                    free_all(make_mixed(300, round));
+                }
+            }
+            last
+        });
+        over.store(true, Ordering::Relaxed);
+        rounds.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    assert!(
+        rounds.mallocs > 0 && rounds.frees > 0 && rounds.allocated > 0 && rounds.metadata > 0,
+        "{rounds:?}"
+    );
+    check_identities(&stats());
+    DONE
+}
+
+/// Makes `count` blocks, checks that `allocated` rises with them, frees them through `free`, and checks that it falls.
+fn follows(size: usize, count: usize, free: impl FnOnce(Vec<Block>)) {
+    let mut row = Vec::with_capacity(count);
+    let before = stats();
+    row.extend((0..count).map(|seed| make(size, seed)));
+    let full = stats();
+    let bytes = (size * count) as u64;
+    let risen = full.allocated - before.allocated;
+    assert!(risen >= bytes, "{bytes} bytes made, {risen} counted");
+    assert!(
+        risen <= bytes + bytes / 4 + CACHES,
+        "{bytes} bytes made, {risen} counted"
+    );
+    assert!(
+        full.heap_objects - before.heap_objects >= count as u64,
+        "{before:?} {full:?}"
+    );
+    assert!(full.heap_inuse - before.heap_inuse >= bytes, "{before:?} {full:?}");
+    assert!(full.total_alloc - before.total_alloc >= bytes, "{before:?} {full:?}");
+    free(row);
+    let after = stats();
+    assert!(after.allocated <= before.allocated + CACHES, "{before:?} {after:?}");
+    assert!(full.allocated - after.allocated + CACHES >= bytes, "{full:?} {after:?}");
+    [before, full, after].iter().for_each(check_identities);
+}
+
+fn small() -> Next {
+    for (size, count) in [
+        (16, 500_000),
+        (100, 100_000),
+        (1_000, 20_000),
+        (9_000, 3_000),
+        (32_000, 1_000),
+    ] {
+        follows(size, count, free_all);
+    }
+    DONE
+}
+
+fn large() -> Next {
+    for (size, count) in [(70_000, 500), (1 << 20, 40), (100 << 20, 2)] {
+        follows(size, count, free_all);
+    }
+    DONE
+}
+
+fn remote() -> Next {
+    for size in [48, 1_000, 40_000] {
+        follows(size, (32 << 20) / size, |row| {
+            thread::spawn(move || {
+                free_all(row);
+                greyspan::thread_idle();
+            })
+            .join()
+            .unwrap();
+            // What was freed for this thread by the other is taken in when this one next needs blocks, or is idle.
+            greyspan::thread_idle();
+        });
+    }
+    DONE
+}
+
+fn classes() -> Next {
+    let before = stats();
+    let used: Vec<_> = before.by_size.iter().filter(|class| class.size != 0).collect();
+    assert!(used.len() > 20, "{} classes", used.len());
+    assert!(used.windows(2).all(|pair| pair[0].size < pair[1].size));
+    for class in used {
+        // Enough that some pass the tiers, whatever this thread had ready.
+        let count = ((4 << 20) / class.size as usize).max(64);
+        let index = before
+            .by_size
+            .iter()
+            .position(|other| other.size == class.size)
+            .expect("listed");
+        let row: Vec<Block> = (0..count).map(|seed| make(class.size as usize, seed)).collect();
+        let full = stats().by_size[index];
+        assert!(
+            full.mallocs > class.mallocs && full.spans > 0,
+            "{class:?} then {full:?}"
+        );
+        assert!(full.mallocs - full.frees >= count as u64, "{class:?} then {full:?}");
+        free_all(row);
+    }
+    DONE
+}
+
+fn returns_memory(size: usize, make_row: impl FnOnce(usize, usize) -> Vec<Block>) {
+    const BYTES: usize = 256 << 20;
+    greyspan::purge();
+    let before = memory();
+    let row = make_row(size, BYTES / size);
+    let full = memory();
+    assert!(full.resident - before.resident >= BYTES, "{before:?} {full:?}");
+    free_all(row);
+    let idle = memory();
+    let returned = greyspan::purge();
+    let after = memory();
+    // What was returned on time is not there to purge; the rest must come.
+    let kept = idle.resident.saturating_sub(before.resident);
+    assert!(kept < 16 << 20 || returned > 0, "{idle:?} purged {returned}");
+    assert!(
+        after.resident <= before.resident + (16 << 20),
+        "{before:?} {full:?} {idle:?} {after:?} purged {returned}"
+    );
+    let now = stats();
+    check_identities(&now);
+    assert!(now.heap_released > 0, "{now:?}");
+}
+
+fn purge() -> Next {
+    for size in [1_024, 30_000, 1 << 20, 64 << 20] {
+        returns_memory(size, |size, count| {
+            (0..count).map(|seed| make(size, seed)).map(touched).collect()
+        });
+    }
+    // A purge of what is not free harms nobody.
+    let row = make_mixed(5_000, 1);
+    greyspan::purge();
+    free_all(row);
+    DONE
+}
+
+/// The whole block in memory, also where its pattern is sparse.
+fn touched(block: Block) -> Block {
+    block.check("when new");
+    block
+}
+
+fn purge_of_the_dead() -> Next {
+    returns_memory(1_000, |size, count| {
+        let makers: Vec<_> = (0..4)
+            .map(|_| thread::spawn(move || (0..count.div_ceil(4)).map(|seed| make(size, seed)).collect::<Vec<_>>()))
+            .collect();
+        makers.into_iter().flat_map(|maker| maker.join().unwrap()).collect()
+    });
+    DONE
+}
+
+fn metadata() -> Next {
+    const BYTES: usize = 256 << 20;
+    let mut row = Vec::with_capacity(BYTES / 64);
+    let layout = Layout::new::<[u64; 8]>();
+    // SAFETY: the layout is not empty.
+    row.extend((0..BYTES / 64).map(|_| unsafe { GLOBAL.alloc(layout) }));
+    let now = stats();
+    assert!(now.allocated >= BYTES as u64, "{now:?}");
+    assert!(now.metadata > 0 && now.metadata <= BYTES as u64 / 100, "{now:?}");
+    for ptr in row {
+        // SAFETY: each block is live with this layout and freed once.
+        unsafe { GLOBAL.dealloc(ptr, layout) };
+    }
+    DONE
+}
+
+/// `GlobalAlloc` leaves a request of size zero undefined; callers that make one all the same must not spoil the heap.
+fn nothing() -> Next {
+    let row = make_mixed(500, 1);
+    for align in [1, 8, 64, 4_096, 1 << 20] {
+        let layout = Layout::from_size_align(0, align).expect("a power of two");
+        let blocks: Vec<*mut u8> = (0..100)
+            .map(|turn| {
+                if turn % 2 == 0 {
+                    // SAFETY: outside the contract; that no harm comes of it is what this scenario asks.
+                    unsafe { GLOBAL.alloc(layout) }
+                } else {
+                    // SAFETY: as above.
+                    unsafe { GLOBAL.alloc_zeroed(layout) }
+                }
+            })
+            .collect();
+        free_all(make_mixed(200, 2));
+        for ptr in blocks.into_iter().filter(|ptr| !ptr.is_null()) {
+            assert!(ptr.addr().is_multiple_of(align));
+            // SAFETY: as above; the block came from the same layout.
+            unsafe { GLOBAL.dealloc(ptr, layout) };
+        }
+    }
+    free_all(make_mixed(500, 3));
+    free_all(row);
+    DONE
+}

@@ -1,0 +1,121 @@
+//! Work that repeats needs no more memory than its first rounds did.
+
+use std::sync::mpsc;
+use std::thread;
+
+use crate::harness::{DONE, Next, Scenario};
+use crate::probe::{Memory, free_all, make, make_mixed, memory};
+use crate::support::oracle::Block;
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("steady::ten_thousand_threads_one_after_another", threads),
+    Scenario::new("steady::threads_whose_blocks_others_free_after_their_end", survivors),
+    Scenario::new("steady::one_thread_makes_what_another_frees", one_way),
+    Scenario::new("steady::a_thread_that_only_frees_hands_memory_on", only_frees),
+    Scenario::new("steady::sizes_that_change_from_round_to_round", phases),
+    Scenario::new("steady::large_blocks_come_and_go", large),
+    Scenario::new("steady::a_vector_that_grows_and_is_dropped", vector),
+];
+
+const MIB: usize = 1 << 20;
+
+fn assert_flat(before: Memory, after: Memory, resident: usize, mapped: usize) {
+    assert!(
+        after.resident <= before.resident + resident,
+        "resident: {before:?} then {after:?}"
+    );
+    assert!(
+        after.mapped <= before.mapped + mapped,
+        "mapped: {before:?} then {after:?}"
+    );
+}
+
+/// Runs `first` rounds, then `more`, and checks that the latter needed next to nothing.
+fn flat(first: u64, more: u64, resident: usize, mapped: usize, mut round: impl FnMut(u64)) -> Next {
+    (0..first).for_each(&mut round);
+    let before = memory();
+    (first..first + more).for_each(&mut round);
+    assert_flat(before, memory(), resident, mapped);
+    DONE
+}
+
+fn threads() -> Next {
+    // The same course in each thread, so that the first hundred have seen all that will be needed.
+    flat(100, 9_900, MIB, 4 * MIB, |_| {
+        thread::spawn(|| free_all(make_mixed(100, 1))).join().unwrap()
+    })
+}
+
+fn survivors() -> Next {
+    let mut estate: Vec<Vec<Block>> = (0..50).map(|_| Vec::new()).collect();
+    flat(300, 3_000, 4 * MIB, 8 * MIB, |round| {
+        let slot = round as usize % 50;
+        let old = std::mem::take(&mut estate[slot]);
+        estate[slot] = thread::spawn(move || {
+            let new = make_mixed(100, 1);
+            // A thread that is not the maker frees what an earlier one left, and ends at once.
+            free_all(old);
+            new
+        })
+        .join()
+        .unwrap();
+    })
+}
+
+fn one_way() -> Next {
+    let (sender, receiver) = mpsc::sync_channel::<Vec<Block>>(4);
+    let consumer = thread::spawn(move || receiver.into_iter().for_each(free_all));
+    let next = flat(300, 6_000, 4 * MIB, 16 * MIB, |_| {
+        sender
+            .send((0..100).map(|seed| make(64 + seed % 2 * 900, seed)).collect())
+            .unwrap();
+    });
+    drop(sender);
+    consumer.join().unwrap();
+    next
+}
+
+fn only_frees() -> Next {
+    let (to_reaper, graves) = mpsc::sync_channel::<Vec<Block>>(0);
+    let (done, reaped) = mpsc::sync_channel::<()>(0);
+    // It keeps freeing and never allocates: what it gathers must go back to where it can serve again.
+    let reaper = thread::spawn(move || {
+        for row in graves {
+            free_all(row);
+            done.send(()).unwrap();
+        }
+    });
+    let next = flat(20, 200, 4 * MIB, 16 * MIB, |round| {
+        let row = thread::spawn(move || (0..1_000).map(|seed| make(200, seed + round as usize)).collect());
+        to_reaper.send(row.join().unwrap()).unwrap();
+        reaped.recv().unwrap();
+    });
+    drop(to_reaper);
+    reaper.join().unwrap();
+    next
+}
+
+fn phases() -> Next {
+    // Each round another size fills 4 MiB and frees it: empty spans of one class must serve the next.
+    flat(64, 512, 12 * MIB, 32 * MIB, |round| {
+        let size = 16 + (round as usize % 64) * 500;
+        free_all((0..4 * MIB / size).map(|seed| make(size, seed)).collect::<Vec<_>>());
+    })
+}
+
+fn large() -> Next {
+    flat(50, 500, 12 * MIB, 64 * MIB, |round| {
+        let sizes = [5 * MIB, 300_000, 70_000, MIB + round as usize % 7 * 100_000];
+        free_all(sizes.map(|size| make(size, round as usize)));
+    })
+}
+
+fn vector() -> Next {
+    flat(5, 40, 24 * MIB, 64 * MIB, |_| {
+        let mut bytes = Vec::new();
+        for turn in 0..2 * MIB {
+            bytes.push(turn as u64);
+        }
+        assert!(bytes.iter().copied().eq(0..2 * MIB as u64));
+    })
+}
