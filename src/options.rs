@@ -67,8 +67,16 @@ static TABLE: [Row; 6] = [
         form: Form::Size(|options, bytes| options.hard_limit = Some(bytes)),
         help: "hard limit",
     },
-    Row { key: "SHOW_STATS", form: Form::Switch(|options, on| options.show_stats = on), help: "statistics at exit" },
-    Row { key: "VERBOSE", form: Form::Switch(|options, on| options.verbose = on), help: "say what is set" },
+    Row {
+        key: "SHOW_STATS",
+        form: Form::Switch(|options, on| options.show_stats = on),
+        help: "statistics at exit",
+    },
+    Row {
+        key: "VERBOSE",
+        form: Form::Switch(|options, on| options.verbose = on),
+        help: "say what is set",
+    },
 ];
 
 impl Form {
@@ -97,7 +105,11 @@ impl Form {
 /// What was wrong with one variable; its `Display` says what would be right.
 pub(crate) enum Warning<'a> {
     Unknown(&'a [u8]),
-    Bad { key: &'a [u8], value: &'a [u8], form: &'static str },
+    Bad {
+        key: &'a [u8],
+        value: &'a [u8],
+        form: &'static str,
+    },
 }
 
 impl fmt::Display for Warning<'_> {
@@ -106,12 +118,23 @@ impl fmt::Display for Warning<'_> {
             Self::Unknown(key) => {
                 write!(f, "unknown option {}; known are", key.escape_ascii())?;
                 for (index, row) in TABLE.iter().enumerate() {
-                    write!(f, "{} GREYSPAN_{} ({})", if index == 0 { "" } else { "," }, row.key, row.help)?;
+                    write!(
+                        f,
+                        "{} GREYSPAN_{} ({})",
+                        if index == 0 { "" } else { "," },
+                        row.key,
+                        row.help
+                    )?;
                 }
                 Ok(())
             }
             Self::Bad { key, value, form } => {
-                write!(f, "{}={} is ignored: it takes {form}", key.escape_ascii(), value.escape_ascii())
+                write!(
+                    f,
+                    "{}={} is ignored: it takes {form}",
+                    key.escape_ascii(),
+                    value.escape_ascii()
+                )
             }
         }
     }
@@ -129,7 +152,11 @@ impl Options {
             match TABLE.iter().find(|row| row.key.as_bytes() == name) {
                 None => warn(Warning::Unknown(key)),
                 Some(row) if !row.form.set(&mut options, value) => {
-                    warn(Warning::Bad { key, value, form: row.form.describe() });
+                    warn(Warning::Bad {
+                        key,
+                        value,
+                        form: row.form.describe(),
+                    });
                 }
                 Some(_) => {}
             }
@@ -160,7 +187,10 @@ fn number(digits: &[u8]) -> Option<usize> {
 }
 
 fn size(value: &[u8]) -> Option<usize> {
-    let split = value.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(value.len());
+    let split = value
+        .iter()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(value.len());
     let (digits, unit) = value.split_at_checked(split)?;
     let unit: usize = match unit {
         b"" | b"B" => 1,
@@ -177,7 +207,11 @@ fn size(value: &[u8]) -> Option<usize> {
 }
 
 fn millis(value: &[u8]) -> Option<i64> {
-    if value == b"-1" { Some(-1) } else { i64::try_from(number(value)?).ok() }
+    if value == b"-1" {
+        Some(-1)
+    } else {
+        i64::try_from(number(value)?).ok()
+    }
 }
 
 #[cfg(test)]
@@ -210,14 +244,20 @@ mod tests {
         ] {
             let (options, warnings) = parse(&[(key, value)]);
             assert_eq!(options, Options::DEFAULT);
-            assert!(warnings.len() == 1 && warnings[0].contains(key) && warnings[0].contains("takes"), "{warnings:?}");
+            assert!(
+                warnings.len() == 1 && warnings[0].contains(key) && warnings[0].contains("takes"),
+                "{warnings:?}"
+            );
         }
     }
 
     #[test]
     fn an_unknown_key_lists_the_known_ones() {
         let (_, warnings) = parse(&[("GREYSPAN_MEMLIMT", "1")]);
-        assert!(warnings.len() == 1 && TABLE.iter().all(|row| warnings[0].contains(row.key)), "{warnings:?}");
+        assert!(
+            warnings.len() == 1 && TABLE.iter().all(|row| warnings[0].contains(row.key)),
+            "{warnings:?}"
+        );
     }
 
     #[test]

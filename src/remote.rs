@@ -18,11 +18,11 @@
 use crate::meta::Bump;
 use crate::mspan::{Block, MSpan, OWNER_MAX, OwnerId, Sent, Settled, Taken};
 use crate::os::PageSource;
+use crate::size_class::COUNT;
 use crate::sync::atomic::{
     AtomicPtr, AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use crate::size_class::COUNT;
 use crate::sync::stack::{Chain as Posted, Inbox};
 use core::cell::Cell;
 use core::ptr::null_mut;
@@ -84,7 +84,8 @@ impl Tally {
 
     /// Adds to both; called by the cache's thread alone.
     pub(crate) fn add(&self, mallocs: u32, frees: u32) {
-        self.mallocs.store(self.mallocs.load(Relaxed) + u64::from(mallocs), Relaxed);
+        self.mallocs
+            .store(self.mallocs.load(Relaxed) + u64::from(mallocs), Relaxed);
         self.frees.store(self.frees.load(Relaxed) + u64::from(frees), Relaxed);
     }
 }
@@ -147,11 +148,17 @@ impl Directory {
     /// Gives the cache behind `shared` the number `id`, which nobody has. The caller holds the lock of the thread registry. `false`: no memory, or no
     /// more numbers.
     pub(crate) fn enter(&self, os: &dyn PageSource, memory: &mut Bump, id: OwnerId, shared: &'static Shared) -> bool {
-        let Some(leaf) = self.leaves.get(id as usize / LEAF).filter(|_| id != 0 && id <= OWNER_MAX) else {
+        let Some(leaf) = self
+            .leaves
+            .get(id as usize / LEAF)
+            .filter(|_| id != 0 && id <= OWNER_MAX)
+        else {
             return false;
         };
         if leaf.load(Relaxed).is_null() {
-            let Some(fresh) = memory.take(os, size_of::<Leaf>(), align_of::<Leaf>()) else { return false };
+            let Some(fresh) = memory.take(os, size_of::<Leaf>(), align_of::<Leaf>()) else {
+                return false;
+            };
             // Release: the zeroed leaf, for the Acquire in `slot`.
             leaf.store(fresh.cast().as_ptr(), Release);
         }
@@ -204,7 +211,12 @@ impl Outgoing {
     pub(crate) unsafe fn one(span: &'static MSpan, block: *mut Block) -> Self {
         // SAFETY: the block is the caller's.
         unsafe { Block::set_next(block, null_mut()) };
-        Self { span, first: block, last: block, count: 1 }
+        Self {
+            span,
+            first: block,
+            last: block,
+            count: 1,
+        }
     }
 
     /// Puts one more block first.
@@ -251,7 +263,9 @@ impl Outbox {
 
     /// Nothing gathered.
     pub(crate) const fn new() -> Self {
-        Self { slots: [const { Cell::new(None) }; Self::SLOTS] }
+        Self {
+            slots: [const { Cell::new(None) }; Self::SLOTS],
+        }
     }
 
     /// The slot where blocks of `span` gather.

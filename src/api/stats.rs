@@ -6,7 +6,7 @@ use crate::heap::Figures;
 use std::fmt;
 
 /// How many size classes [`Stats::by_size`] lists.
-pub const SIZE_CLASSES: usize = crate::size_class::COUNT;
+pub(crate) const SIZE_CLASSES: usize = crate::size_class::COUNT;
 
 /// One row of [`Stats::by_size`]: what one size class holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,7 +96,12 @@ impl Stats {
             ..Self::default()
         };
         for (row, class) in stats.by_size.iter_mut().zip(&figures.classes) {
-            *row = SizeClassStats { size: class.size, mallocs: class.mallocs, frees: class.frees, spans: class.spans };
+            *row = SizeClassStats {
+                size: class.size,
+                mallocs: class.mallocs,
+                frees: class.frees,
+                spans: class.spans,
+            };
             stats.mallocs += class.mallocs;
             stats.frees += class.frees;
         }

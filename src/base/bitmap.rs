@@ -80,7 +80,9 @@ impl<'a> Bits<'a> {
     /// How many of `start..start + n` are set.
     pub(crate) fn count(self, start: usize, n: usize) -> usize {
         let mut total = 0;
-        self.each_word(start, n, |cell, mask| total += (cell.get() & mask).count_ones() as usize);
+        self.each_word(start, n, |cell, mask| {
+            total += (cell.get() & mask).count_ones() as usize
+        });
         total
     }
 
@@ -143,14 +145,21 @@ mod tests {
         assert_eq!(bits.best_fit(8, 8, 4, 256), Some(100), "100 + 4 is a multiple of 8");
         assert_eq!(bits.best_fit(8, 8, 5, 256), Some(3));
         assert_eq!(bits.best_fit(21, 1, 0, 256), None);
-        assert_eq!(bits.best_fit(9, 1, 0, 105), Some(1), "bits at or above the limit do not count");
+        assert_eq!(
+            bits.best_fit(9, 1, 0, 105),
+            Some(1),
+            "bits at or above the limit do not count"
+        );
     }
 
     #[test]
     fn a_full_row_is_one_run() {
         let words = row([u64::MAX; 4]);
         let bits = Bits(&words);
-        assert_eq!((bits.longest(), bits.run_at(0), bits.run_at(255), bits.run_at(256)), (256, 256, 1, 0));
+        assert_eq!(
+            (bits.longest(), bits.run_at(0), bits.run_at(255), bits.run_at(256)),
+            (256, 256, 1, 0)
+        );
         assert_eq!(bits.best_fit(256, 256, 0, 256), Some(0));
     }
 }

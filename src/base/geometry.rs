@@ -45,4 +45,7 @@ pub(crate) const REQUEST_MAX: usize = isize::MAX as usize - 2 * HUGE;
 const _: () = assert!(PAGE.is_power_of_two() && HUGE.is_multiple_of(PAGE));
 const _: () = assert!(PAGES_PER_HUGE == 256, "a tracker is four words of 64 pages");
 const _: () = assert!(SMALL_MAX.is_multiple_of(PAGE));
-const _: () = assert!(usize::BITS == 64, "the region and the ownership word need 64-bit addresses");
+const _: () = assert!(
+    usize::BITS == 64,
+    "the region and the ownership word need 64-bit addresses"
+);

@@ -43,7 +43,10 @@ fn get<T>(cell: &AtomicPtr<T>) -> Option<&'static T> {
 }
 
 fn put<T>(cell: &AtomicPtr<T>, node: Option<&'static T>) {
-    cell.store(node.map_or(core::ptr::null_mut(), |node| core::ptr::from_ref(node).cast_mut()), Relaxed);
+    cell.store(
+        node.map_or(core::ptr::null_mut(), |node| core::ptr::from_ref(node).cast_mut()),
+        Relaxed,
+    );
 }
 
 impl<L: Linked> List<L> {

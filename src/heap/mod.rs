@@ -51,7 +51,11 @@ impl Heap {
         match SizeClass::serving(layout.size(), layout.align()) {
             Some(class) => {
                 let block = cache.pop(class);
-                if block.is_null() { self.alloc_small_slow(cache, class).cast() } else { block.cast() }
+                if block.is_null() {
+                    self.alloc_small_slow(cache, class).cast()
+                } else {
+                    block.cast()
+                }
             }
             None => self.alloc_large_slow(cache, layout),
         }
@@ -65,7 +69,11 @@ impl Heap {
         }
         self.with_cache(cache, |cache| {
             let block = cache.pop(class);
-            if block.is_null() { cache.refill(&self.tiers, class) } else { block }
+            if block.is_null() {
+                cache.refill(&self.tiers, class)
+            } else {
+                block
+            }
         })
         .unwrap_or(null_mut())
     }
@@ -73,7 +81,9 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn alloc_large_slow(&self, cache: &MCache, layout: Layout) -> *mut u8 {
-        let span = self.with_cache(cache, |cache| cache.alloc_large(&self.tiers, layout.size(), layout.align()));
+        let span = self.with_cache(cache, |cache| {
+            cache.alloc_large(&self.tiers, layout.size(), layout.align())
+        });
         span.flatten().map_or(null_mut(), |span| span.base())
     }
 
@@ -118,7 +128,9 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn alloc_large_zeroed(&self, cache: &MCache, layout: Layout) -> *mut u8 {
-        let span = self.with_cache(cache, |cache| cache.alloc_large(&self.tiers, layout.size(), layout.align()));
+        let span = self.with_cache(cache, |cache| {
+            cache.alloc_large(&self.tiers, layout.size(), layout.align())
+        });
         let Some(span) = span.flatten() else { return null_mut() };
         if !span.zeroed() {
             // SAFETY: the run is this call's, and holds `layout.size()` bytes.

@@ -44,7 +44,9 @@ impl Heap {
         let large = |size| SizeClass::serving(size, align).is_none();
         let mut room = 0;
         if large(layout.size()) && large(new_size) {
-            let Some(span) = self.tiers.mheap.map().span_of(Addr::of(ptr)) else { return null_mut() };
+            let Some(span) = self.tiers.mheap.map().span_of(Addr::of(ptr)) else {
+                return null_mut();
+            };
             if self.resize_in_place(span, new_size) {
                 if new_size > layout.size() {
                     self.with_cache(cache, |cache| cache.count_large_bytes(new_size - layout.size()));
@@ -107,7 +109,10 @@ impl Heap {
         let pages = pages_for(layout.size()).min(span.pages());
         if !mheap.move_pages(span, to, pages) {
             // SAFETY: both runs hold the old size, and the new one is this call's.
-            unsafe { span.base().copy_to_nonoverlapping(to.base(), layout.size().min(pages * PAGE)) };
+            unsafe {
+                span.base()
+                    .copy_to_nonoverlapping(to.base(), layout.size().min(pages * PAGE))
+            };
         }
         to.set_dirty();
         self.with_cache(cache, |cache| {

@@ -7,8 +7,8 @@
 
 use super::Heap;
 use crate::mcache::MCache;
-use crate::remote::Shared;
 use crate::meta::Bump;
+use crate::remote::Shared;
 use crate::sync::lock::Lock;
 
 struct Inner {
@@ -108,7 +108,10 @@ impl Heap {
 
     fn make_cache(&self, inner: &mut Inner) -> Option<&'static MCache> {
         let os = self.tiers.mheap.os();
-        let memory = inner.memory.take(os, size_of::<MCache>(), align_of::<MCache>())?.cast::<MCache>();
+        let memory = inner
+            .memory
+            .take(os, size_of::<MCache>(), align_of::<MCache>())?
+            .cast::<MCache>();
         // SAFETY: fresh memory of the right size and alignment.
         unsafe { memory.write(MCache::new()) };
         // SAFETY: just initialised, and never freed (G2).

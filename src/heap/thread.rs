@@ -10,9 +10,9 @@
 //!
 //! The slot is a `thread_local!` that is const-initialised and has no destructor, which never allocates and never fails.
 
-use super::Heap;
 #[cfg(not(loom))]
 use super::HEAP;
+use super::Heap;
 use crate::mcache::{MCache, Sentinel};
 use crate::os;
 use crate::sync::atomic::{

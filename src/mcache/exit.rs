@@ -95,8 +95,11 @@ impl MCache {
                 tiers.mheap.give(span);
                 return;
             }
-            let gone =
-                if span.has_room() { tiers.central(class).put(span, me) } else { span.word.abandon(me, false) };
+            let gone = if span.has_room() {
+                tiers.central(class).put(span, me)
+            } else {
+                span.word.abandon(me, false)
+            };
             if gone {
                 return;
             }

@@ -52,13 +52,19 @@ impl MCache {
     #[inline(never)]
     pub(super) fn emptied(&self, tiers: &Tiers, span: &'static MSpan) {
         let Some(class) = span.class() else { return };
-        if self.active(class).get().is_some_and(|active| core::ptr::eq(active, span)) {
+        if self
+            .active(class)
+            .get()
+            .is_some_and(|active| core::ptr::eq(active, span))
+        {
             return;
         }
         // The only other span of its class is kept as it is: a program that frees a little and allocates a little would
         // otherwise make and end a span each time.
         let partial = self.partial(class);
-        let only = partial.first().is_some_and(|first| core::ptr::eq(first, span) && partial.after(span).is_none());
+        let only = partial
+            .first()
+            .is_some_and(|first| core::ptr::eq(first, span) && partial.after(span).is_none());
         if !only {
             self.end_span(tiers, span);
         }

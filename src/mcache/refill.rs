@@ -41,7 +41,9 @@ impl MCache {
 
     /// A zeroed object of `class`, straight from memory that was never touched; null when the active span has none.
     pub(crate) fn take_untouched(&self, class: SizeClass) -> *mut u8 {
-        let Some(span) = self.active(class).get() else { return null_mut() };
+        let Some(span) = self.active(class).get() else {
+            return null_mut();
+        };
         if span.has_free() {
             return null_mut();
         }

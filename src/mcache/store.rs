@@ -32,7 +32,11 @@ pub(super) const fn run_class(pages: usize) -> usize {
 
 /// Pages of a run of class `run_class(pages)`: `pages` rounded up.
 pub(super) const fn run_pages(pages: usize) -> usize {
-    if pages <= 16 { pages } else { pages.next_multiple_of(1 << ((pages - 1).ilog2() - 3)) }
+    if pages <= 16 {
+        pages
+    } else {
+        pages.next_multiple_of(1 << ((pages - 1).ilog2() - 3))
+    }
 }
 
 /// The store of one thread.
@@ -59,7 +63,10 @@ impl Store {
     }
 
     fn spares(&self, pages: usize) -> Option<&SpanList> {
-        SPARE_PAGES.iter().zip(&self.spares).find_map(|(&length, list)| (length == pages).then_some(list))
+        SPARE_PAGES
+            .iter()
+            .zip(&self.spares)
+            .find_map(|(&length, list)| (length == pages).then_some(list))
     }
 
     fn runs(&self, class: usize) -> &SpanList {
@@ -147,8 +154,14 @@ mod tests {
         let mut last = 0;
         for pages in 1..=RUN_CACHE_MAX_PAGES {
             let (class, rounded) = (run_class(pages), run_pages(pages));
-            assert!(class == last || class == last + 1, "{pages} pages: class {class} after {last}");
-            assert!(rounded >= pages && rounded * 8 <= pages * 9 + 7, "{pages} pages become {rounded}");
+            assert!(
+                class == last || class == last + 1,
+                "{pages} pages: class {class} after {last}"
+            );
+            assert!(
+                rounded >= pages && rounded * 8 <= pages * 9 + 7,
+                "{pages} pages become {rounded}"
+            );
             assert_eq!(run_class(rounded), class);
             last = class;
         }

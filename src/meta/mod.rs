@@ -29,7 +29,12 @@ unsafe impl Send for Bump {}
 impl Bump {
     /// Owns nothing yet.
     pub(crate) const fn new() -> Self {
-        Self { at: None, left: 0, mapped: 0, used: 0 }
+        Self {
+            at: None,
+            left: 0,
+            mapped: 0,
+            used: 0,
+        }
     }
 
     /// `bytes` of zeroed memory aligned to `align` (at most an OS page), for ever; `None` when the system refuses.
@@ -126,7 +131,10 @@ impl<L: Linked<Node: Record>> Pool<L> {
         let record = match self.free.pop() {
             Some(record) => record,
             None => {
-                let fresh = self.bump.take(os, size_of::<L::Node>(), align_of::<L::Node>())?.cast::<L::Node>();
+                let fresh = self
+                    .bump
+                    .take(os, size_of::<L::Node>(), align_of::<L::Node>())?
+                    .cast::<L::Node>();
                 // SAFETY: fresh memory of the right size and alignment, used for this record only (I1).
                 unsafe { fresh.write(new()) };
                 // SAFETY: just initialised, never freed, and reached by shared reference only from here on.

@@ -17,7 +17,13 @@ pub(crate) fn pages_for(bytes: usize) -> usize {
 impl MHeap {
     /// A span of `pages` pages at a multiple of `align` bytes, holding one object of `bytes`; up to `headroom` pages behind it are its own
     /// to grow into.
-    pub(crate) fn take_large(&self, bytes: usize, pages: usize, align: usize, headroom: usize) -> Option<&'static MSpan> {
+    pub(crate) fn take_large(
+        &self,
+        bytes: usize,
+        pages: usize,
+        align: usize,
+        headroom: usize,
+    ) -> Option<&'static MSpan> {
         if bytes > REQUEST_MAX || align > REQUEST_MAX / 2 || pages > u32::MAX as usize / 4 {
             return None;
         }
@@ -52,7 +58,9 @@ impl MHeap {
             let mut inner = self.inner.lock();
             inner.headroom += from_room;
             if more > headroom {
-                inner.pages.give(end.wrapping_add(headroom * PAGE), more - headroom, false, 0);
+                inner
+                    .pages
+                    .give(end.wrapping_add(headroom * PAGE), more - headroom, false, 0);
             }
             return None;
         }
@@ -74,7 +82,9 @@ impl MHeap {
             inner.pages.give(tail, old - pages, false, now);
             if headroom > 0 {
                 inner.headroom -= headroom;
-                inner.pages.give(span.base().wrapping_add(old * PAGE), headroom, true, now);
+                inner
+                    .pages
+                    .give(span.base().wrapping_add(old * PAGE), headroom, true, now);
             }
         }
         self.tick();
@@ -99,6 +109,10 @@ impl MHeap {
     /// How many pages of room to leave behind an object of `pages` pages that has begun to grow: address space costs nothing, and
     /// twice the size makes the next doubling a matter of page tables only.
     pub(crate) fn growth_room(pages: usize) -> usize {
-        if pages < PAGES_PER_HUGE / 2 { 0 } else { (pages * 3).next_multiple_of(PAGES_PER_HUGE) }
+        if pages < PAGES_PER_HUGE / 2 {
+            0
+        } else {
+            (pages * 3).next_multiple_of(PAGES_PER_HUGE)
+        }
     }
 }

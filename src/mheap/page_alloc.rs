@@ -91,9 +91,15 @@ impl PageAlloc {
     }
 
     fn address(&self, tracker: &Tracker, page: usize) -> *mut u8 {
-        let region = self.regions.get(usize::from(tracker.region.get())).and_then(Option::as_ref);
+        let region = self
+            .regions
+            .get(usize::from(tracker.region.get()))
+            .and_then(Option::as_ref);
         region.map_or(core::ptr::null_mut(), |region| {
-            region.address(tracker.index.get() as usize).as_ptr().wrapping_add(page * PAGE)
+            region
+                .address(tracker.index.get() as usize)
+                .as_ptr()
+                .wrapping_add(page * PAGE)
         })
     }
 
@@ -198,7 +204,10 @@ impl PageAlloc {
     fn find_huge(&self, huge: usize, align: usize) -> Option<(usize, usize)> {
         self.regions().enumerate().find_map(|(number, region)| {
             let phase = region.base().addr().get() >> HUGE_SHIFT;
-            region.empty().best_fit(huge, align, phase % align, region.ready).map(|index| (number, index))
+            region
+                .empty()
+                .best_fit(huge, align, phase % align, region.ready)
+                .map(|index| (number, index))
         })
     }
 
@@ -242,7 +251,14 @@ impl PageAlloc {
     }
 
     /// Takes up to `pages` free pages that directly follow `end`, if there are at least `least`.
-    pub(super) fn take_behind(&mut self, os: &dyn PageSource, map: &PageMap, end: *mut u8, least: usize, pages: usize) -> Option<Run> {
+    pub(super) fn take_behind(
+        &mut self,
+        os: &dyn PageSource,
+        map: &PageMap,
+        end: *mut u8,
+        least: usize,
+        pages: usize,
+    ) -> Option<Run> {
         // The page in front of `end` belongs to the caller, so it names the region even when `end` is the end of what is ready.
         let (region, mut index, mut start) = self.locate(end.wrapping_sub(PAGE))?;
         start += 1;
@@ -266,7 +282,11 @@ impl PageAlloc {
             }
             (index, start) = (index + 1, 0);
         }
-        if found < least { None } else { self.take_at(region, first, first_start, found.min(pages)) }
+        if found < least {
+            None
+        } else {
+            self.take_at(region, first, first_start, found.min(pages))
+        }
     }
 
     /// Makes room for `huge` huge pages in a row, in the newest region or in a new one.
@@ -299,7 +319,9 @@ impl PageAlloc {
     }
 
     fn grow_region(&mut self, os: &dyn PageSource, map: &PageMap, number: usize, to: usize) -> bool {
-        let Some(Some(region)) = self.regions.get_mut(number) else { return false };
+        let Some(Some(region)) = self.regions.get_mut(number) else {
+            return false;
+        };
         if to > region.end {
             return false;
         }
@@ -328,7 +350,11 @@ impl PageAlloc {
         }
         let need = Region::bytes_for(huge, os.page_size());
         let least = need.max(if number == 0 { RESERVE_MIN } else { HUGE });
-        let mut want = if number == 0 { self.reserve } else { self.reserve.min((64 << 20) << number.min(24)) };
+        let mut want = if number == 0 {
+            self.reserve
+        } else {
+            self.reserve.min((64 << 20) << number.min(24))
+        };
         // Leave most of a limited address space to the rest of the program: stacks, libraries, files.
         if let Some(left) = os.address_space_left() {
             want = want.min(left / 4);
@@ -367,6 +393,10 @@ impl PageAlloc {
         let run = tracker.first_dirty()?;
         let base = self.address(tracker, run.start);
         self.take_pages(tracker, run.start, run.len);
-        Some(Run { base, pages: run.len, clean: false })
+        Some(Run {
+            base,
+            pages: run.len,
+            clean: false,
+        })
     }
 }

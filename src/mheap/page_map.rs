@@ -33,7 +33,10 @@ pub(crate) struct RegionMap {
 
 impl RegionMap {
     const fn new() -> Self {
-        Self { entries: AtomicPtr::new(null_mut()), limit: AtomicUsize::new(0) }
+        Self {
+            entries: AtomicPtr::new(null_mut()),
+            limit: AtomicUsize::new(0),
+        }
     }
 
     #[inline(always)]
@@ -89,7 +92,11 @@ impl PageMap {
     }
 
     fn region(&self, index: usize) -> Option<&RegionMap> {
-        if index == 0 { Some(&self.main) } else { self.more.get(index - 1) }
+        if index == 0 {
+            Some(&self.main)
+        } else {
+            self.more.get(index - 1)
+        }
     }
 
     /// Makes the region with the next number known. The caller holds the page heap's lock.

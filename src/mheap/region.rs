@@ -92,9 +92,21 @@ impl Region {
         let base = os.reserve(end << HUGE_SHIFT, HUGE)?;
         let table = |offset| {
             // SAFETY: the tables lie inside the reservation, in front of `first`.
-            Table { base: unsafe { base.add(offset) }, ready: 0 }
+            Table {
+                base: unsafe { base.add(offset) },
+                ready: 0,
+            }
         };
-        Some(Self { base, map: table(map), trackers: table(trackers), free: table(free), first, ready: first, end, prepared: first })
+        Some(Self {
+            base,
+            map: table(map),
+            trackers: table(trackers),
+            free: table(free),
+            first,
+            ready: first,
+            end,
+            prepared: first,
+        })
     }
 
     /// Gives a region back in which nothing was made ready.
@@ -149,7 +161,13 @@ impl Region {
     }
 
     /// Makes huge pages up to `to` ready, and calls `each` with their trackers. `false`: the system refuses, nothing changed.
-    pub(super) fn grow(&mut self, os: &dyn PageSource, number: u16, to: usize, mut each: impl FnMut(&'static Tracker)) -> bool {
+    pub(super) fn grow(
+        &mut self,
+        os: &dyn PageSource,
+        number: u16,
+        to: usize,
+        mut each: impl FnMut(&'static Tracker),
+    ) -> bool {
         debug_assert!(to <= self.end);
         if !(self.map.ensure(os, to * PAGES_PER_HUGE * 8)
             && self.trackers.ensure(os, to * size_of::<Tracker>())

@@ -15,7 +15,8 @@ const PERIOD: u64 = 50;
 impl MHeap {
     /// Sets the milliseconds that free pages stay; negative for ever.
     pub(crate) fn set_purge_delay(&self, millis: i64) {
-        self.purge_delay.store(usize::try_from(millis).unwrap_or(usize::MAX), Relaxed);
+        self.purge_delay
+            .store(usize::try_from(millis).unwrap_or(usize::MAX), Relaxed);
     }
 
     /// Sets the bytes beyond which memory is given back at once; `None` for no limit.
@@ -61,7 +62,9 @@ impl MHeap {
         let mut given = 0;
         let os_page = self.os.page_size();
         while given < most {
-            let Some(run) = self.inner.lock().pages.take_dirty(before) else { break };
+            let Some(run) = self.inner.lock().pages.take_dirty(before) else {
+                break;
+            };
             // Where the kernel's pages are larger than ours, only whole ones can go.
             let skip = run.base.align_offset(os_page).min(run.pages * PAGE);
             let bytes = (run.pages * PAGE - skip) / os_page * os_page;

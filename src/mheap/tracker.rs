@@ -117,7 +117,10 @@ impl Tracker {
         self.free_pages.set(self.free_pages.get() - n as u16);
         self.dirty_pages.set(self.dirty_pages.get() - (n - clean) as u16);
         self.longest.set(self.free().longest() as u16);
-        Taken { clean, dirty: n - clean }
+        Taken {
+            clean,
+            dirty: n - clean,
+        }
     }
 
     /// Gives back `n` pages from `start`, clean or dirty.

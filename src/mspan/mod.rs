@@ -18,10 +18,7 @@ use crate::base::addr::Addr;
 use crate::base::geometry::CARVE;
 use crate::base::list::{Linked, Links, List};
 use crate::size_class::SizeClass;
-use crate::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize,
-    Ordering::Relaxed,
-};
+use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use core::ptr::null_mut;
 
 /// A free object: its first word is the link of the list it is on (I4).

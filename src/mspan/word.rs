@@ -137,7 +137,11 @@ impl Word {
             // Acquire: a claim sees the owner fields as `abandon` released them, and the blocks that others sent.
             match self.0.compare_exchange_weak(word, new, SEND, Relaxed) {
                 Ok(_) if unowned => {
-                    return Sent::Claimed(Taken { head: first, count: before.count + count, listed: before.listed });
+                    return Sent::Claimed(Taken {
+                        head: first,
+                        count: before.count + count,
+                        listed: before.listed,
+                    });
                 }
                 Ok(_) if word & QUEUED == 0 => return Sent::Notify,
                 Ok(_) => return Sent::Queued,
@@ -154,7 +158,10 @@ impl Word {
                 return taken(word);
             }
             // Acquire: pairs with the Release in `send`, for the links.
-            match self.0.compare_exchange_weak(word, word & !(HEAD | COUNT), TAKE, Relaxed) {
+            match self
+                .0
+                .compare_exchange_weak(word, word & !(HEAD | COUNT), TAKE, Relaxed)
+            {
                 Ok(_) => return taken(word),
                 Err(now) => word = now,
             }
@@ -211,7 +218,10 @@ impl Word {
         let mut word = self.0.load(Relaxed);
         while owner(word) == 0 {
             // Acquire: pairs with the Release in `abandon` and in `send`.
-            match self.0.compare_exchange_weak(word, owned_by(me) | (word & QUEUED), Acquire, Relaxed) {
+            match self
+                .0
+                .compare_exchange_weak(word, owned_by(me) | (word & QUEUED), Acquire, Relaxed)
+            {
                 Ok(_) => return Some(taken(word)),
                 Err(now) => word = now,
             }
@@ -226,6 +236,18 @@ impl Word {
     }
 }
 
-const SEND: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "send_relaxed") { Acquire } else { AcqRel };
-const TAKE: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "take_relaxed") { Relaxed } else { Acquire };
-const ABANDON: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "abandon_relaxed") { Relaxed } else { Release };
+const SEND: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "send_relaxed") {
+    Acquire
+} else {
+    AcqRel
+};
+const TAKE: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "take_relaxed") {
+    Relaxed
+} else {
+    Acquire
+};
+const ABANDON: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "abandon_relaxed") {
+    Relaxed
+} else {
+    Release
+};

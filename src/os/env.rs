@@ -12,7 +12,11 @@ pub(crate) fn variables(prefix: &'static [u8]) -> impl Iterator<Item = (&'static
     // SAFETY: always callable.
     let privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
     // SAFETY: read once, at the first allocation; libc keeps it valid.
-    let mut at = if privileged { core::ptr::null() } else { unsafe { environ } };
+    let mut at = if privileged {
+        core::ptr::null()
+    } else {
+        unsafe { environ }
+    };
     core::iter::from_fn(move || {
         // SAFETY: null, or an entry of the array, which ends with null.
         let entry = *unsafe { at.as_ref() }?;

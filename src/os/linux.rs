@@ -18,7 +18,10 @@ pub(crate) struct Linux {
 impl Linux {
     /// Has asked the kernel nothing yet.
     pub(crate) const fn new() -> Self {
-        Self { page_size: AtomicUsize::new(0), no_remap: AtomicBool::new(false) }
+        Self {
+            page_size: AtomicUsize::new(0),
+            no_remap: AtomicBool::new(false),
+        }
     }
 }
 
@@ -33,7 +36,11 @@ fn map(at: *mut c_void, bytes: usize, protection: i32, flags: i32) -> Option<Non
     let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a new anonymous mapping; with MAP_FIXED, over a range that callers own.
     let base = unsafe { libc::mmap(at, bytes, protection, flags, -1, 0) };
-    if base == libc::MAP_FAILED { None } else { NonNull::new(base.cast()) }
+    if base == libc::MAP_FAILED {
+        None
+    } else {
+        NonNull::new(base.cast())
+    }
 }
 
 // SAFETY: `mmap` gives memory that is nobody else's, and `mprotect` makes it readable and writable.
@@ -95,7 +102,10 @@ unsafe impl PageSource for Linux {
         }
         // The kernel may have unmapped the target before it failed: close the hole before anyone else maps there.
         if map(to, bytes, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_FIXED).is_none() {
-            super::report::fatal("mremap failed half way and its target cannot be mapped again", to.addr());
+            super::report::fatal(
+                "mremap failed half way and its target cannot be mapped again",
+                to.addr(),
+            );
         }
         false
     }
@@ -107,7 +117,10 @@ unsafe impl PageSource for Linux {
 
     fn address_space_left(&self) -> Option<usize> {
         let _errno = KeepErrno::new();
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
         // SAFETY: `limit` is a valid place for the answer.
         let known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } == 0;
         if !known || limit.rlim_cur == libc::RLIM_INFINITY {
@@ -130,6 +143,9 @@ fn mapped_bytes(page_size: usize) -> Option<usize> {
     let got = unsafe { libc::read(file, text.as_mut_ptr().cast(), text.len()) };
     // SAFETY: opened above.
     unsafe { libc::close(file) };
-    let digits = text.iter().take(usize::try_from(got).ok()?).take_while(|byte| byte.is_ascii_digit());
+    let digits = text
+        .iter()
+        .take(usize::try_from(got).ok()?)
+        .take_while(|byte| byte.is_ascii_digit());
     Some(digits.fold(0usize, |pages, digit| pages * 10 + usize::from(digit - b'0')) * page_size)
 }

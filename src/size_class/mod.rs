@@ -5,8 +5,8 @@
 //! the class size, up to a page. The rule therefore needs no search:
 //!
 //! - I1. For every `n <= SMALL_MAX` that is a multiple of a power of two `a <= PAGE`, `SizeClass::holding(n).size()` is a
-//!   multiple of `a`. (Classes above 128 bytes are evenly spaced in each doubling by a power of two `s`: if `a <= s` every class is
-//!   a multiple of `a`, and if `a > s` then `n` is itself a class.) The tests check it for every `n` and `a`.
+//!   multiple of `a`. (Classes are evenly spaced, below 128 bytes by 8 and then in each doubling by a power of two `s`: if `a <= s`
+//!   every class is a multiple of `a`, and if `a > s` then `n` is itself a class.) The tests check it for every `n` and `a`.
 //! - I2. Sizes grow strictly with the class number, so the class of a request is the same in `alloc`, `dealloc` and `realloc`.
 
 #![forbid(unsafe_code)]
@@ -32,13 +32,21 @@ impl SizeClass {
     /// The smallest class that holds `n` bytes, where `n` is at most [`SMALL_MAX`]; larger `n` give the largest class.
     #[inline(always)]
     pub(crate) const fn holding(n: usize) -> Self {
-        if n <= 1024 { Self(SMALL[n.div_ceil(8)]) } else { Self::holding_medium(n) }
+        if n <= 1024 {
+            Self(SMALL[n.div_ceil(8)])
+        } else {
+            Self::holding_medium(n)
+        }
     }
 
     #[inline(always)]
     const fn holding_medium(n: usize) -> Self {
         let slot = n.div_ceil(128);
-        if slot < MEDIUM.len() { Self(MEDIUM[slot]) } else { Self(COUNT as u8 - 1) }
+        if slot < MEDIUM.len() {
+            Self(MEDIUM[slot])
+        } else {
+            Self(COUNT as u8 - 1)
+        }
     }
 
     /// The class that serves `size` bytes at `align`, or `None` where whole pages do.
@@ -74,13 +82,13 @@ impl SizeClass {
     /// Bytes of one object.
     #[inline(always)]
     pub(crate) const fn size(self) -> usize {
-        SIZES[self.index() & 63] as usize
+        SIZES[self.index() & 127] as usize
     }
 
     /// Pages of one span.
     #[inline(always)]
     pub(crate) const fn span_pages(self) -> usize {
-        SPAN_PAGES[self.index() & 63] as usize
+        SPAN_PAGES[self.index() & 127] as usize
     }
 
     /// Bytes of one span.

@@ -12,7 +12,11 @@ fn rows() -> Vec<String> {
             let waste = 100.0 * (size as f64 - mean) / size as f64;
             below = size;
             let left = span - class.objects() * size;
-            format!("//! {:>5} {size:>8} {span:>8} {:>8} {left:>6} {waste:>8.2}", class.index(), class.objects())
+            format!(
+                "//! {:>5} {size:>8} {span:>8} {:>8} {left:>6} {waste:>8.2}",
+                class.index(),
+                class.objects()
+            )
         })
         .collect()
 }
@@ -21,7 +25,11 @@ fn rows() -> Vec<String> {
 fn the_comment_shows_the_table_in_force() {
     let source = include_str!("table.rs");
     for row in rows() {
-        assert!(source.contains(&row), "table.rs should hold the line\n{row}\nall rows:\n{}", rows().join("\n"));
+        assert!(
+            source.contains(&row),
+            "table.rs should hold the line\n{row}\nall rows:\n{}",
+            rows().join("\n")
+        );
     }
 }
 
@@ -30,7 +38,10 @@ fn every_size_gets_the_smallest_class_that_holds_it() {
     for n in 0..=SMALL_MAX {
         let class = SizeClass::holding(n);
         assert!(class.size() >= n);
-        assert!(class.index() == 0 || (SIZES[class.index() - 1] as usize) < n, "{n} bytes fit a smaller class");
+        assert!(
+            class.index() == 0 || (SIZES[class.index() - 1] as usize) < n,
+            "{n} bytes fit a smaller class"
+        );
     }
 }
 
@@ -59,7 +70,10 @@ fn what_no_class_can_serve_goes_to_pages() {
 fn spans_hold_at_least_eight_objects_and_are_whole_pages() {
     for class in SizeClass::all() {
         assert!(class.objects() >= 8);
-        assert!(class.span_bytes() / 8 < usize::from(u16::MAX), "offsets in units of 8 bytes fit 16 bits");
+        assert!(
+            class.span_bytes() / 8 < usize::from(u16::MAX),
+            "offsets in units of 8 bytes fit 16 bits"
+        );
     }
 }
 
@@ -80,6 +94,10 @@ fn mean_internal_waste_of_log_uniform_sizes_is_below_six_percent() {
         total += weight;
     }
     let by_request = waste / total;
-    println!("mean waste: {:.2} % of the bytes, {:.2} % of a request", 100.0 * by_bytes, 100.0 * by_request);
+    println!(
+        "mean waste: {:.2} % of the bytes, {:.2} % of a request",
+        100.0 * by_bytes,
+        100.0 * by_request
+    );
     assert!(by_bytes < 0.06 && by_request < 0.06, "{by_bytes} {by_request}");
 }

@@ -47,12 +47,18 @@ impl<T> Lock<T> {
     /// Waits for the lock.
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         self.acquire();
-        Guard { lock: self, stays: PhantomData }
+        Guard {
+            lock: self,
+            stays: PhantomData,
+        }
     }
 
     /// The lock, if nobody has it.
     pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
-        self.try_acquire().then_some(Guard { lock: self, stays: PhantomData })
+        self.try_acquire().then_some(Guard {
+            lock: self,
+            stays: PhantomData,
+        })
     }
 
     #[inline]

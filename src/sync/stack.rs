@@ -24,7 +24,11 @@ pub(crate) struct Inbox<T: Linked> {
 
 const CLOSED: usize = 1;
 
-const PUSH: super::atomic::Ordering = if cfg!(greyspan_broken = "inbox_push_relaxed") { Relaxed } else { Release };
+const PUSH: super::atomic::Ordering = if cfg!(greyspan_broken = "inbox_push_relaxed") {
+    Relaxed
+} else {
+    Release
+};
 
 fn is_closed<T>(head: *mut T) -> bool {
     head.addr() == CLOSED
