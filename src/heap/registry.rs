@@ -113,7 +113,7 @@ impl Heap {
             .take(os, size_of::<MCache>(), align_of::<MCache>())?
             .cast::<MCache>();
         // SAFETY: fresh memory of the right size and alignment.
-        unsafe { memory.write(MCache::new()) };
+        unsafe { MCache::write_new(memory) };
         // SAFETY: just initialised, and never freed (G2).
         let cache: &'static MCache = unsafe { memory.as_ref() };
         let id = inner.count + 1;

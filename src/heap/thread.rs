@@ -13,7 +13,7 @@
 #[cfg(not(loom))]
 use super::HEAP;
 use super::Heap;
-use crate::mcache::{MCache, Sentinel};
+use crate::mcache::{EMPTY, MCache, Sentinel};
 use crate::os;
 use crate::sync::atomic::{
     AtomicUsize,
@@ -22,7 +22,6 @@ use crate::sync::atomic::{
 use core::cell::Cell;
 use core::ffi::c_void;
 
-static EMPTY: Sentinel = Sentinel::new();
 static TORN: Sentinel = Sentinel::new();
 
 thread_local! {

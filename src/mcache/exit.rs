@@ -29,7 +29,13 @@ impl MCache {
     pub(crate) fn trim(&self, tiers: &Tiers) -> usize {
         self.flush_outbox(tiers);
         self.collect_mail(tiers);
-        for class in SizeClass::all() {
+        self.end_idle(tiers, 0);
+        self.empty_store(tiers)
+    }
+
+    /// Ends the empty spans of every class whose bit is not set in `busy`, the active ones included.
+    pub(super) fn end_idle(&self, tiers: &Tiers, busy: u128) {
+        for class in SizeClass::all().filter(|class| busy >> class.index() & 1 == 0) {
             self.empty_bin(class);
             let partial = self.partial(class);
             let mut next = partial.first();
@@ -40,7 +46,6 @@ impl MCache {
                 }
             }
         }
-        self.empty_store(tiers)
     }
 
     /// Puts the bin's blocks back into the active span, and that span on the partial or the full list.

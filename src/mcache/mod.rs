@@ -84,6 +84,9 @@ pub(crate) struct MCache {
     outbox: Outbox,
     store: Store,
     purges_seen: Cell<usize>,
+    /// Refills since the last look for idle classes, and the classes that were refilled since.
+    refills: Cell<u32>,
+    refilled: Cell<u128>,
     ready: Cell<bool>,
     shared: Shared,
     /// The next cache in the registry's list of unused ones.
@@ -102,6 +105,8 @@ impl MCache {
                 outbox: Outbox::new(),
                 store: Store::new(),
                 purges_seen: Cell::new(0),
+                refills: Cell::new(0),
+                refilled: Cell::new(0),
                 ready: Cell::new(false),
                 shared: Shared::new(),
                 next_unused: Cell::new(None),
@@ -223,6 +228,30 @@ pub(crate) struct Sentinel(MCache);
 // SAFETY: nobody writes to a sentinel: its bins are empty, no address lies in their spans, no span has its tag, and the slow paths turn
 // away from a cache that is not ready before they touch it.
 unsafe impl Sync for Sentinel {}
+
+/// Stands in for the cache of a thread that has none yet.
+#[cfg(not(loom))]
+pub(crate) static EMPTY: Sentinel = Sentinel::new();
+
+impl MCache {
+    /// Writes a new cache to `place`.
+    ///
+    /// # Safety
+    /// `place` is valid for writes of a cache, and nobody else's.
+    pub(crate) unsafe fn write_new(place: core::ptr::NonNull<Self>) {
+        // A copy of a static needs no room on the stack, where a value of several KiB would: threads may have 16 KiB.
+        #[cfg(not(loom))]
+        // SAFETY: the sentinel is never written to, so its bytes are those of a new cache; the place is the caller's.
+        unsafe {
+            core::ptr::from_ref(EMPTY.cache()).copy_to_nonoverlapping(place.as_ptr(), 1)
+        };
+        #[cfg(loom)]
+        // SAFETY: the place is the caller's.
+        unsafe {
+            place.write(Self::new())
+        };
+    }
+}
 
 impl Sentinel {
     /// A cache that is never ready.

@@ -11,12 +11,16 @@ use crate::size_class::SizeClass;
 use crate::sync::atomic::Ordering::Relaxed;
 use core::ptr::null_mut;
 
+/// Refills, of any class, after which a class that had none is idle.
+const IDLE_AFTER: u32 = 128;
+
 impl MCache {
     /// An object of `class`, whose bin is empty; null when no memory is to be had. The cache is ready.
     #[cold]
     #[inline(never)]
     pub(crate) fn refill(&self, tiers: &Tiers, class: SizeClass) -> *mut Block {
         self.heed_purge(tiers);
+        self.note_refill(tiers, class);
         if let Some(span) = self.active(class).get() {
             if !self.mailbox().is_empty() && !span.has_free() {
                 self.collect_mail(tiers);
@@ -110,6 +114,19 @@ impl MCache {
         };
         span.word.adopt_new(me);
         Some(span)
+    }
+
+    /// Counts the refill; now and then gives up the empty spans of classes that were not refilled since the last time, so that a program
+    /// that changes its sizes does not keep memory for those it has left behind.
+    #[inline]
+    fn note_refill(&self, tiers: &Tiers, class: SizeClass) {
+        self.refilled.set(self.refilled.get() | 1 << class.index());
+        let refills = self.refills.get() + 1;
+        self.refills.set(refills);
+        if refills == IDLE_AFTER {
+            self.refills.set(0);
+            self.end_idle(tiers, self.refilled.replace(0));
+        }
     }
 
     /// The program has asked for all memory back since this thread last looked.

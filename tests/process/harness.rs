@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Names the scenario in a child.
-pub(crate) const KEY: &std::ffi::CStr = c"GREYSPAN_TEST_SCENARIO";
+pub(crate) const KEY: &std::ffi::CStr = c"SPAN_TEST_SCENARIO";
 
 /// No scenario takes a tenth of this; one that does hangs.
 const HANG: Duration = Duration::from_secs(120);

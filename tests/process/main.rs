@@ -1,6 +1,6 @@
 //! Tests that need a process of their own: its birth, its end, its limits, its forks, its memory figures.
 //!
-//! This binary is its own harness. Without `GREYSPAN_TEST_SCENARIO` it runs itself once per scenario, with that variable
+//! This binary is its own harness. Without `SPAN_TEST_SCENARIO` it runs itself once per scenario, with that variable
 //! set, and judges the child by its end and by the marks it printed; a child that hangs is killed and counts as failed.
 //! It takes the arguments of the usual harness that matter: substrings to select, `--skip`, `--exact`, `--list`.
 //!
