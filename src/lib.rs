@@ -6,6 +6,7 @@ mod sync;
 
 mod os;
 
+#[cfg(not(loom))]
 mod options;
 
 mod meta;
@@ -14,18 +15,28 @@ mod size_class;
 
 mod mspan;
 
+#[cfg(not(loom))]
 mod mheap;
 
 mod mcentral;
 
 mod remote;
 
+#[cfg(not(loom))]
 mod mcache;
 
+#[cfg(not(loom))]
 mod heap;
 
+#[cfg(not(loom))]
 mod api;
 
+#[cfg(all(test, loom))]
+mod models;
+
+#[cfg(not(loom))]
 pub use api::global::Greyspan;
+#[cfg(not(loom))]
 pub use api::stats::{SizeClassStats, Stats};
+#[cfg(not(loom))]
 pub use api::{purge, set_hard_limit, set_memory_limit, stats, thread_idle, usable_size, version};

@@ -23,7 +23,6 @@ pub(crate) struct MCentral {
 
 struct Lists {
     by_fullness: [SpanList; FULLNESS],
-    count: usize,
 }
 
 fn shelf(span: &MSpan) -> usize {
@@ -41,13 +40,13 @@ impl MCentral {
     crate::sync::const_unless_loom! {
         /// Holds no span.
         pub(crate) fn new() -> Self {
-            Self { lists: CachePadded(Lock::new(Lists { by_fullness: [const { SpanList::new() }; FULLNESS], count: 0 })) }
+            Self { lists: CachePadded(Lock::new(Lists { by_fullness: crate::sync::array_of!(SpanList::new(); FULLNESS)})) }
         }
     }
 
     /// The owner `me` gives up a span that has room and whose remote list it took. `false`: blocks have come meanwhile.
     pub(crate) fn put(&self, span: &'static MSpan, me: OwnerId) -> bool {
-        let mut lists = self.lists.lock();
+        let lists = self.lists.lock();
         let shelf = shelf(span);
         // The shelf is read by whoever takes the span off, after it has claimed it; so it is written before the word is released.
         span.set_shelf(shelf as u8);
@@ -56,16 +55,14 @@ impl MCentral {
             return false;
         }
         lists.list(shelf).push(span);
-        lists.count += 1;
         true
     }
 
     /// A span with room, claimed for `me`, with its remote list; the fullest there is, roughly.
     pub(crate) fn take(&self, me: OwnerId) -> Option<(&'static MSpan, Taken)> {
-        let mut lists = self.lists.lock();
+        let lists = self.lists.lock();
         for shelf in (0..FULLNESS).rev() {
             while let Some(span) = lists.list(shelf).pop() {
-                lists.count -= 1;
                 span.set_shelf(MSpan::NO_SHELF);
                 // A span that a freeing thread claimed first is that thread's: it finds it off the list.
                 if let Some(taken) = span.word.claim(me) {
@@ -78,18 +75,12 @@ impl MCentral {
 
     /// Takes a span off the list that its new owner claimed while it was listed, unless `take` did so already.
     pub(crate) fn remove(&self, span: &'static MSpan) {
-        let mut lists = self.lists.lock();
+        let lists = self.lists.lock();
         let shelf = span.shelf();
         if shelf != MSpan::NO_SHELF {
             lists.list(shelf as usize).remove(span);
-            lists.count -= 1;
             span.set_shelf(MSpan::NO_SHELF);
         }
-    }
-
-    /// How many spans are listed.
-    pub(crate) fn len(&self) -> usize {
-        self.lists.lock().count
     }
 
     /// Before `fork`: holds the lock.

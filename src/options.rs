@@ -16,7 +16,6 @@ pub(crate) struct Options {
     pub(crate) purge_delay_ms: i64,
     pub(crate) memory_limit: Option<usize>,
     pub(crate) hard_limit: Option<usize>,
-    pub(crate) show_stats: bool,
     pub(crate) verbose: bool,
 }
 
@@ -27,7 +26,6 @@ impl Options {
         purge_delay_ms: 1000,
         memory_limit: None,
         hard_limit: None,
-        show_stats: false,
         verbose: false,
     };
 }
@@ -46,7 +44,7 @@ struct Row {
     help: &'static str,
 }
 
-static TABLE: [Row; 6] = [
+static TABLE: [Row; 5] = [
     Row {
         key: "RESERVE",
         form: Form::Size(|options, bytes| options.reserve = Some(bytes)),
@@ -82,15 +80,16 @@ static TABLE: [Row; 6] = [
 impl Form {
     fn set(&self, options: &mut Options, value: &[u8]) -> bool {
         match self {
-            Self::Size(set) => size(value).map(|bytes| set(options, bytes)),
-            Self::Millis(set) => millis(value).map(|millis| set(options, millis)),
-            Self::Switch(set) => match value {
-                b"0" => Some(set(options, false)),
-                b"1" => Some(set(options, true)),
-                _ => None,
-            },
+            Self::Size(set) => size(value).inspect(|&bytes| set(options, bytes)).is_some(),
+            Self::Millis(set) => millis(value).inspect(|&millis| set(options, millis)).is_some(),
+            Self::Switch(set) => {
+                let on = value == b"1";
+                if on || value == b"0" {
+                    set(options, on);
+                }
+                on || value == b"0"
+            }
         }
-        .is_some()
     }
 
     fn describe(&self) -> &'static str {
@@ -240,7 +239,7 @@ mod tests {
             ("GREYSPAN_HARD_LIMIT", "99999999999999999999"),
             ("GREYSPAN_RESERVE", "99999999TiB"),
             ("GREYSPAN_PURGE_DELAY", "-2"),
-            ("GREYSPAN_SHOW_STATS", "yes"),
+            ("GREYSPAN_VERBOSE", "yes"),
         ] {
             let (options, warnings) = parse(&[(key, value)]);
             assert_eq!(options, Options::DEFAULT);

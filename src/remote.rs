@@ -105,15 +105,15 @@ impl Shared {
         pub(crate) fn new() -> Self {
             Self {
                 mailbox: Mailbox::new(),
-                tallies: [const { Tally::new() }; COUNT + 1],
+                tallies: crate::sync::array_of!(Tally::new(); COUNT + 1),
                 large_bytes: AtomicU64::new(0),
             }
         }
     }
 }
 
-const LEAF: usize = 1024;
-const LEAVES: usize = 1024;
+const LEAF: usize = if cfg!(loom) { 4 } else { 1024 };
+const LEAVES: usize = if cfg!(loom) { 1 } else { 1024 };
 
 type Leaf = [AtomicPtr<Shared>; LEAF];
 
@@ -126,7 +126,7 @@ impl Directory {
     crate::sync::const_unless_loom! {
         /// Knows nobody.
         pub(crate) fn new() -> Self {
-            Self { leaves: [const { AtomicPtr::new(null_mut()) }; LEAVES] }
+            Self { leaves: crate::sync::array_of!(AtomicPtr::new(null_mut()); LEAVES) }
         }
     }
 
@@ -143,6 +143,21 @@ impl Directory {
         let mailbox = self.slot(id)?.load(Acquire);
         // SAFETY: null, or a mailbox that lives for ever.
         unsafe { mailbox.as_ref() }
+    }
+
+    /// Gives the cache behind `shared` a number, for the models: memory comes from `Box`.
+    #[cfg(loom)]
+    pub(crate) fn enter_for_model(&self, id: OwnerId, shared: &'static Shared) -> bool {
+        let leaf = self.leaves.first().expect("one leaf");
+        if leaf.load(Relaxed).is_null() {
+            let fresh: Leaf = core::array::from_fn(|_| AtomicPtr::new(null_mut()));
+            leaf.store(Box::leak(Box::new(fresh)), Release);
+        }
+        shared.mailbox.id.store(id, Relaxed);
+        self.slot(id)
+            .expect("a small number")
+            .store(core::ptr::from_ref(shared).cast_mut(), Release);
+        true
     }
 
     /// Gives the cache behind `shared` the number `id`, which nobody has. The caller holds the lock of the thread registry. `false`: no memory, or no

@@ -42,7 +42,6 @@ impl Heap {
     unsafe fn realloc_slow(&self, cache: &MCache, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let align = layout.align();
         let large = |size| SizeClass::serving(size, align).is_none();
-        let mut room = 0;
         if large(layout.size()) && large(new_size) {
             let Some(span) = self.tiers.mheap.map().span_of(Addr::of(ptr)) else {
                 return null_mut();
@@ -54,7 +53,7 @@ impl Heap {
                 return ptr;
             }
             if new_size > layout.size() {
-                room = MHeap::growth_room(pages_for(new_size));
+                let room = MHeap::growth_room(pages_for(new_size));
                 if let Some(moved) = self.move_large(cache, span, layout, new_size, room) {
                     return moved;
                 }

@@ -2,7 +2,8 @@
 //!
 //! After TCMalloc's Temeraire (Hunter et al., OSDI 2021): each 2 MiB huge page has a tracker; trackers are binned by their longest free
 //! run. A run shorter than a huge page comes from a tracker whose longest run is the shortest that holds it, so long runs are not
-//! broken for short requests and empty huge pages are the last resort; among equals the fullest of a few wins. A longer run takes
+//! broken for short requests and empty huge pages are the last resort; a tracker with room that still has physical memory goes first, and
+//! among equals the fullest of a few. A longer run takes
 //! whole empty huge pages, best fit, and leaves the rest of its last one to short runs.
 //!
 //! Everything here happens under the page heap's lock and makes no decision about limits or giving memory back.
@@ -39,8 +40,8 @@ pub(super) struct Counts {
     pub(super) dirty: usize,
 }
 
-/// How many trackers of a bin are compared for fullness.
-const CANDIDATES: usize = 4;
+/// How many trackers are looked at for a short run.
+const CANDIDATES: usize = 16;
 
 /// All regions and the bins of their trackers.
 pub(super) struct PageAlloc {
@@ -182,22 +183,40 @@ impl PageAlloc {
 
     fn take_short(&mut self, pages: usize, align: usize) -> Option<Run> {
         let want = pages + align - 1;
-        let filled = Bits(&self.filled);
-        let longest = filled.runs().find(|run| run.start + run.len > want)?.start.max(want);
-        let bin = self.bin(longest);
-        let mut best = bin.first()?;
-        let mut next = bin.after(best);
-        for _ in 1..CANDIDATES {
-            let Some(tracker) = next else { break };
-            if tracker.free_pages() < best.free_pages() {
-                best = tracker;
+        // Pages that still have memory come first: taking untouched ones while those lie free would only grow the footprint.
+        let mut best: Option<&'static Tracker> = None;
+        let mut choice = None;
+        for tracker in self.trackers_from(want).take(CANDIDATES) {
+            if let Some(start) = tracker.best_fit_dirty(pages, align) {
+                choice = Some((tracker, start));
+                break;
             }
-            next = bin.after(tracker);
+            let fuller =
+                |best: &Tracker| best.longest() == tracker.longest() && tracker.free_pages() < best.free_pages();
+            if best.is_none_or(fuller) {
+                best = Some(tracker);
+            }
         }
-        let start = best.best_fit(pages, align)?;
+        let (best, start) = match choice {
+            Some(choice) => choice,
+            None => (best?, best?.best_fit(pages, align)?),
+        };
         let base = self.address(best, start);
         let clean = self.take_pages(best, start, pages);
         Some(Run { base, pages, clean })
+    }
+
+    /// Trackers whose longest free run is at least `want`, those with the shortest such run first.
+    fn trackers_from(&self, want: usize) -> impl Iterator<Item = &'static Tracker> {
+        Bits(&self.filled)
+            .runs()
+            .flat_map(|run| run.start..run.start + run.len)
+            .skip_while(move |&longest| longest < want)
+            .flat_map(|longest| {
+                core::iter::successors(self.bin(longest).first(), move |tracker| {
+                    self.bin(longest).after(tracker)
+                })
+            })
     }
 
     /// The region and first index of `huge` empty huge pages in a row.

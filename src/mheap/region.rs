@@ -92,10 +92,8 @@ impl Region {
         let base = os.reserve(end << HUGE_SHIFT, HUGE)?;
         let table = |offset| {
             // SAFETY: the tables lie inside the reservation, in front of `first`.
-            Table {
-                base: unsafe { base.add(offset) },
-                ready: 0,
-            }
+            let base = unsafe { base.add(offset) };
+            Table { base, ready: 0 }
         };
         Some(Self {
             base,
@@ -107,12 +105,6 @@ impl Region {
             end,
             prepared: first,
         })
-    }
-
-    /// Gives a region back in which nothing was made ready.
-    pub(super) fn abandon(self, os: &dyn PageSource) {
-        // SAFETY: the whole reservation is ours and nothing in it is in use.
-        unsafe { os.free(self.base, self.end << HUGE_SHIFT) };
     }
 
     /// The region's first byte, where the page map begins.

@@ -104,6 +104,22 @@ impl Tracker {
         self.free().best_fit(n, align, 0, PAGES_PER_HUGE)
     }
 
+    /// Like [`best_fit`](Self::best_fit), among the pages that may have physical memory.
+    pub(super) fn best_fit_dirty(&self, n: usize, align: usize) -> Option<usize> {
+        if self.dirty_pages() < n {
+            return None;
+        }
+        Bits(&self.dirty()).best_fit(n, align, 0, PAGES_PER_HUGE)
+    }
+
+    fn dirty(&self) -> [Cell<u64>; 4] {
+        let mut words = [const { Cell::new(0) }; 4];
+        for ((word, free), clean) in words.iter_mut().zip(&self.free).zip(&self.clean) {
+            word.set(free.get() & !clean.get());
+        }
+        words
+    }
+
     /// Free pages from `start` on without a gap.
     pub(super) fn free_at(&self, start: usize) -> usize {
         self.free().run_at(start)
@@ -137,10 +153,6 @@ impl Tracker {
 
     /// The first run of free pages that may have physical memory.
     pub(super) fn first_dirty(&self) -> Option<BitRun> {
-        let mut words = [const { Cell::new(0) }; 4];
-        for ((word, free), clean) in words.iter_mut().zip(&self.free).zip(&self.clean) {
-            word.set(free.get() & !clean.get());
-        }
-        Bits(&words).runs().next()
+        Bits(&self.dirty()).runs().next()
     }
 }

@@ -178,6 +178,12 @@ impl MSpan {
         self.set_state(State::Large);
     }
 
+    /// Lets the span have fewer objects than its class, for the models.
+    #[cfg(loom)]
+    pub(crate) fn limit_objects(&self, objects: u32) {
+        self.objects.store(objects, Relaxed);
+    }
+
     /// What the span is used for.
     #[inline]
     pub(crate) fn state(&self) -> State {

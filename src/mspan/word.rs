@@ -108,11 +108,6 @@ impl Word {
         self.0.store(owned_by(me), Relaxed);
     }
 
-    /// Who owns the span now; stale as soon as it is read unless the caller does.
-    pub(crate) fn owner(&self) -> OwnerId {
-        owner(self.0.load(Relaxed))
-    }
-
     /// How many blocks wait on the remote list.
     pub(crate) fn remote_count(&self) -> u32 {
         taken(self.0.load(Relaxed)).count
@@ -231,7 +226,11 @@ impl Word {
 
     /// The owner of a span without live objects ends it. `false`: a token is out (W4), so the span must stay.
     pub(crate) fn retire(&self, me: OwnerId) -> bool {
-        // Acquire: pairs with the Release of the last `send`, whose sender may have just consumed its own token.
+        if cfg!(greyspan_broken = "retire_ignores_token") {
+            self.0.store(0, Relaxed);
+            return true;
+        }
+        // Acquire: pairs with the Release of the last `send`. Release: orders what the owner did before the record's next use.
         self.0.compare_exchange(owned_by(me), 0, AcqRel, Relaxed).is_ok()
     }
 }

@@ -11,12 +11,11 @@ unsafe extern "C" {
 pub(crate) fn variables(prefix: &'static [u8]) -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
     // SAFETY: always callable.
     let privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-    // SAFETY: read once, at the first allocation; libc keeps it valid.
-    let mut at = if privileged {
-        core::ptr::null()
-    } else {
-        unsafe { environ }
-    };
+    let mut at = core::ptr::null();
+    if !privileged {
+        // SAFETY: read once, at the first allocation; libc keeps it valid.
+        at = unsafe { environ };
+    }
     core::iter::from_fn(move || {
         // SAFETY: null, or an entry of the array, which ends with null.
         let entry = *unsafe { at.as_ref() }?;

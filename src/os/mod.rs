@@ -21,6 +21,7 @@ pub(crate) mod env;
 pub(crate) mod errno;
 pub(crate) mod fork;
 pub(crate) mod futex;
+#[cfg(not(loom))]
 mod linux;
 pub(crate) mod report;
 pub(crate) mod tls;
@@ -74,6 +75,7 @@ pub(crate) unsafe trait PageSource: Sync {
 }
 
 /// The system that the process runs on.
+#[cfg(not(loom))]
 pub(crate) static NATIVE: linux::Linux = linux::Linux::new();
 
 /// Milliseconds of the monotonic clock, a few milliseconds late, for the price of a function call.

@@ -30,7 +30,7 @@ pub(crate) const fn rounded(size: usize, align: usize) -> usize {
 
 impl SizeClass {
     /// The smallest class that holds `n` bytes, where `n` is at most [`SMALL_MAX`]; larger `n` give the largest class.
-    #[inline(always)]
+    #[cfg(test)]
     pub(crate) const fn holding(n: usize) -> Self {
         if n <= 1024 {
             Self(SMALL[n.div_ceil(8)])

@@ -36,6 +36,21 @@ macro_rules! const_unless_loom {
 }
 pub(crate) use const_unless_loom;
 
+/// An array of values made by a constructor that is `const` except under loom.
+macro_rules! array_of {
+    ($new:expr; $count:expr) => {{
+        #[cfg(not(loom))]
+        {
+            [const { $new }; $count]
+        }
+        #[cfg(loom)]
+        {
+            core::array::from_fn(|_| $new)
+        }
+    }};
+}
+pub(crate) use array_of;
+
 /// Keeps a value on cache lines of its own: two, because processors fetch lines in pairs.
 #[repr(align(128))]
 pub(crate) struct CachePadded<T>(pub(crate) T);

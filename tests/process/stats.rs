@@ -120,11 +120,14 @@ fn follows(size: usize, count: usize, free: impl FnOnce(Vec<Block>)) {
         "{bytes} bytes made, {risen} counted"
     );
     assert!(
-        full.heap_objects - before.heap_objects >= count as u64,
+        full.heap_objects - before.heap_objects + CACHES / size as u64 >= count as u64,
         "{before:?} {full:?}"
     );
     assert!(full.heap_inuse - before.heap_inuse >= bytes, "{before:?} {full:?}");
-    assert!(full.total_alloc - before.total_alloc >= bytes, "{before:?} {full:?}");
+    assert!(
+        full.total_alloc - before.total_alloc + CACHES >= bytes,
+        "{before:?} {full:?}"
+    );
     free(row);
     let after = stats();
     assert!(after.allocated <= before.allocated + CACHES, "{before:?} {after:?}");

@@ -1,0 +1,215 @@
+//! loom models of the protocols between threads, over the real ownership word, mailboxes, remote lists and central lists.
+//!
+//! Each block of the model's span has a cell that loom watches: who frees a block writes it, who gets the block from a list reads it. So an
+//! ordering that is too weak shows as a data race, and a lost or doubled block as a wrong count. `.ci/loom.sh` runs the models and each
+//! broken variant.
+
+use crate::mcentral::MCentral;
+use crate::mspan::{Block, MSpan, State, Taken};
+use crate::remote::{Delivery, Directory, Outgoing, Shared, deliver};
+use crate::size_class::SizeClass;
+use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use loom::cell::UnsafeCell;
+use loom::thread;
+
+/// Objects in play; the class has more, which stay uncarved.
+const BLOCKS: usize = 2;
+
+struct World {
+    span: &'static MSpan,
+    caches: [&'static Shared; 3],
+    directory: Directory,
+    central: MCentral,
+    watched: [UnsafeCell<u32>; BLOCKS],
+    retired: AtomicU32,
+}
+
+// SAFETY: the cells are what the models are about; loom checks each access.
+unsafe impl Sync for World {}
+
+impl World {
+    /// A span that cache 1 owns, with `BLOCKS` live objects and no more room.
+    fn new() -> &'static Self {
+        let class = SizeClass::from_index(79).expect("the largest class");
+        let span: &'static MSpan = Box::leak(Box::new(MSpan::new()));
+        let memory: &'static mut [u64] = Box::leak(vec![0u64; class.span_bytes() / 8].into_boxed_slice());
+        span.set_run(memory.as_mut_ptr().cast(), class.span_pages(), false);
+        span.init_small(class);
+        span.limit_objects(BLOCKS as u32);
+        for _ in 0..BLOCKS {
+            assert!(!span.carve().is_null());
+        }
+        let caches = [(); 3].map(|()| &*Box::leak(Box::new(Shared::new())));
+        let directory = Directory::new();
+        for (index, &cache) in caches.iter().enumerate() {
+            assert!(directory.enter_for_model(index as u32 + 1, cache));
+        }
+        span.word.adopt_new(1);
+        let watched = [(); BLOCKS].map(|()| UnsafeCell::new(0));
+        let world = Self {
+            span,
+            caches,
+            directory,
+            central: MCentral::new(),
+            watched,
+            retired: AtomicU32::new(0),
+        };
+        Box::leak(Box::new(world))
+    }
+
+    fn block(&self, index: usize) -> *mut Block {
+        self.span.base().wrapping_add(index * self.span.size()).cast()
+    }
+
+    /// Cache `me` frees object `index`, which belongs to another thread's span.
+    fn free_remote(&self, me: u32, index: usize) {
+        self.watched[index].with_mut(|cell| {
+            // SAFETY: loom checks that nobody else accesses it meanwhile.
+            unsafe { *cell += 1 }
+        });
+        // SAFETY: the object is live, and freed once.
+        let chain = unsafe { Outgoing::one(self.span, self.block(index)) };
+        if let Some(taken) = chain.send(&self.directory, me) {
+            self.receive(me, taken);
+            self.give_up(me);
+        }
+    }
+
+    /// The owner `me` joins a list to the span; every block on it must be seen as its freeing thread left it.
+    fn receive(&self, me: u32, taken: Taken) {
+        assert_eq!(self.retired.load(Relaxed), 0, "cache {me} got a span that was retired");
+        if taken.listed {
+            self.central.remove(self.span);
+        }
+        let mut block = self.span.block(taken.head);
+        for _ in 0..taken.count {
+            let index = (block.addr() - self.span.base().addr()) / self.span.size();
+            self.watched[index].with(|cell| {
+                // SAFETY: loom checks that nobody writes meanwhile.
+                assert_eq!(unsafe { *cell }, 1);
+            });
+            // SAFETY: the list is this thread's.
+            block = unsafe { Block::next(block) };
+        }
+        self.span.absorb(taken);
+    }
+
+    /// The owner `me` looks into its mailbox.
+    fn collect(&self, me: u32) {
+        for span in self.caches[me as usize - 1].mailbox.take_all() {
+            self.accept(me, span);
+        }
+    }
+
+    fn accept(&self, me: u32, span: &'static MSpan) {
+        if let Delivery::Mine(taken) = deliver(&self.directory, me, span) {
+            self.receive(me, taken);
+        }
+    }
+
+    /// The owner `me` gives the span up, as `MCache::give_up` does.
+    fn give_up(&self, me: u32) {
+        loop {
+            self.receive(me, self.span.word.take());
+            if self.span.live() == 0 && self.span.word.retire(me) {
+                self.retired.fetch_add(1, Relaxed);
+                self.span.set_state(State::Free);
+                return;
+            }
+            let gone = if self.span.has_room() {
+                self.central.put(self.span, me)
+            } else {
+                self.span.word.abandon(me, false)
+            };
+            if gone {
+                return;
+            }
+        }
+    }
+
+    /// The owner `me` exits, as `MCache::leave` does: the mailbox closes first.
+    fn leave(&self, me: u32) {
+        for span in self.caches[me as usize - 1].mailbox.close() {
+            self.accept(me, span);
+        }
+        self.give_up(me);
+    }
+}
+
+#[test]
+fn models_an_owner_gets_all_blocks_that_two_threads_send() {
+    loom::model(|| {
+        let world = World::new();
+        let senders = [2, 3].map(|me| thread::spawn(move || world.free_remote(me, me as usize - 2)));
+        world.collect(1);
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        world.collect(1);
+        assert_eq!(
+            world.span.live(),
+            0,
+            "a block is lost: the mail named the span, or nobody did"
+        );
+        assert!(world.span.word.retire(1), "no token is out once all mail was read");
+    });
+}
+
+#[test]
+fn models_an_owner_exits_while_two_threads_send() {
+    loom::model(|| {
+        let world = World::new();
+        let senders = [2, 3].map(|me| thread::spawn(move || world.free_remote(me, me as usize - 2)));
+        world.leave(1);
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        assert_eq!(
+            (world.span.live(), world.retired.load(Relaxed)),
+            (0, 1),
+            "all blocks came back, and the span once"
+        );
+    });
+}
+
+#[test]
+fn models_an_owner_that_takes_the_list_early_waits_for_the_token() {
+    loom::model(|| {
+        let world = World::new();
+        let senders = [2, 3].map(|me| thread::spawn(move || world.free_remote(me, me as usize - 2)));
+        // What a refill does: the list first, the mail later.
+        world.receive(1, world.span.word.take());
+        if world.span.live() == 0 && world.span.word.retire(1) {
+            world.retired.fetch_add(1, Relaxed);
+        } else {
+            world.leave(1);
+        }
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        assert_eq!((world.span.live(), world.retired.load(Relaxed)), (0, 1));
+    });
+}
+
+#[test]
+fn models_a_listed_span_goes_to_one_of_a_freeing_and_an_allocating_thread() {
+    loom::model(|| {
+        let world = World::new();
+        // One object is free, so the span is listed; the other is freed while a third thread looks for a span.
+        world.free_remote(2, 0);
+        world.leave(1);
+        let sender = thread::spawn(move || world.free_remote(2, 1));
+        if let Some((span, taken)) = world.central.take(3) {
+            assert!(core::ptr::eq(span, world.span) && !taken.listed || world.span.shelf() == MSpan::NO_SHELF);
+            world.receive(3, Taken { listed: false, ..taken });
+            world.leave(3);
+        }
+        sender.join().unwrap();
+        if world.retired.load(Relaxed) == 0 {
+            let (_, taken) = world.central.take(3).expect("a span that is not retired is listed");
+            world.receive(3, Taken { listed: false, ..taken });
+            world.give_up(3);
+        }
+        assert_eq!((world.span.live(), world.retired.load(Relaxed)), (0, 1));
+    });
+}
