@@ -116,7 +116,9 @@ impl World {
                 self.span.set_state(State::Free);
                 return;
             }
-            let gone = if self.span.has_room() {
+            let gone = if self.span.live() == 0 {
+                self.span.word.leave_to_token(me)
+            } else if self.span.has_room() {
                 self.central.put(self.span, me)
             } else {
                 self.span.word.abandon(me, false)

@@ -66,11 +66,6 @@ static TABLE: [Row; 5] = [
         help: "hard limit",
     },
     Row {
-        key: "SHOW_STATS",
-        form: Form::Switch(|options, on| options.show_stats = on),
-        help: "statistics at exit",
-    },
-    Row {
         key: "VERBOSE",
         form: Form::Switch(|options, on| options.verbose = on),
         help: "say what is set",

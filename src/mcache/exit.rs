@@ -100,7 +100,9 @@ impl MCache {
                 tiers.mheap.give(span);
                 return;
             }
-            let gone = if span.has_room() {
+            let gone = if span.live() == 0 {
+                span.word.leave_to_token(me)
+            } else if span.has_room() {
                 tiers.central(class).put(span, me)
             } else {
                 span.word.abandon(me, false)

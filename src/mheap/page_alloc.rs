@@ -212,7 +212,7 @@ impl PageAlloc {
             .runs()
             .flat_map(|run| run.start..run.start + run.len)
             .skip_while(move |&longest| longest < want)
-            .flat_map(|longest| {
+            .flat_map(move |longest| {
                 core::iter::successors(self.bin(longest).first(), move |tracker| {
                     self.bin(longest).after(tracker)
                 })

@@ -224,6 +224,15 @@ impl Word {
         None
     }
 
+    /// The owner of a span without live objects gives it up while its token is out: whoever holds the token claims the span and ends it.
+    /// `false`: the token has come back, or blocks have; nothing was done.
+    pub(crate) fn leave_to_token(&self, me: OwnerId) -> bool {
+        // Release: as in `abandon`, for the Acquire in `settle`.
+        self.0
+            .compare_exchange(owned_by(me) | QUEUED, QUEUED, Release, Relaxed)
+            .is_ok()
+    }
+
     /// The owner of a span without live objects ends it. `false`: a token is out (W4), so the span must stay.
     pub(crate) fn retire(&self, me: OwnerId) -> bool {
         if cfg!(greyspan_broken = "retire_ignores_token") {
