@@ -17,7 +17,7 @@ const BLOCKS: usize = 2;
 
 struct World {
     span: &'static MSpan,
-    caches: [&'static Shared; 3],
+    caches: [&'static Shared; 4],
     directory: Directory,
     central: MCentral,
     watched: [UnsafeCell<u32>; BLOCKS],
@@ -39,7 +39,7 @@ impl World {
         for _ in 0..BLOCKS {
             assert!(!span.carve().is_null());
         }
-        let caches = [(); 3].map(|()| &*Box::leak(Box::new(Shared::new())));
+        let caches = [(); 4].map(|()| &*Box::leak(Box::new(Shared::new())));
         let directory = Directory::new();
         for (index, &cache) in caches.iter().enumerate() {
             assert!(directory.enter_for_model(index as u32 + 1, cache));
@@ -72,6 +72,13 @@ impl World {
         if let Some(taken) = chain.send(&self.directory, me) {
             self.receive(me, taken);
             self.give_up(me);
+        }
+        // The thread ends; mail that came to it while it had the span is its to deal with.
+        for span in self.caches[me as usize - 1].mailbox.close() {
+            if let Delivery::Mine(taken) = deliver(&self.directory, me, span) {
+                self.receive(me, taken);
+                self.give_up(me);
+            }
         }
     }
 
@@ -200,7 +207,7 @@ fn models_a_listed_span_goes_to_one_of_a_freeing_and_an_allocating_thread() {
         // One object is free, so the span is listed; the other is freed while a third thread looks for a span.
         world.free_remote(2, 0);
         world.leave(1);
-        let sender = thread::spawn(move || world.free_remote(2, 1));
+        let sender = thread::spawn(move || world.free_remote(4, 1));
         if let Some((span, taken)) = world.central.take(3) {
             assert!(core::ptr::eq(span, world.span) && !taken.listed || world.span.shelf() == MSpan::NO_SHELF);
             world.receive(3, Taken { listed: false, ..taken });
