@@ -112,7 +112,7 @@ impl Shared {
     }
 }
 
-const LEAF: usize = if cfg!(loom) { 4 } else { 1024 };
+const LEAF: usize = if cfg!(loom) { 8 } else { 1024 };
 const LEAVES: usize = if cfg!(loom) { 1 } else { 1024 };
 
 type Leaf = [AtomicPtr<Shared>; LEAF];
