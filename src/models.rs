@@ -222,3 +222,48 @@ fn models_a_listed_span_goes_to_one_of_a_freeing_and_an_allocating_thread() {
         assert_eq!((world.span.live(), world.retired.load(Relaxed)), (0, 1));
     });
 }
+
+struct Letter {
+    link: crate::sync::atomic::AtomicPtr<Letter>,
+    text: UnsafeCell<u32>,
+}
+
+// SAFETY: the cell is what the model is about; loom checks each access.
+unsafe impl Sync for Letter {}
+
+impl crate::sync::stack::Linked for Letter {
+    fn link(&self) -> &crate::sync::atomic::AtomicPtr<Self> {
+        &self.link
+    }
+}
+
+#[test]
+fn models_an_inbox_that_closes_loses_and_doubles_nothing() {
+    loom::model(|| {
+        let inbox: &'static crate::sync::stack::Inbox<Letter> = Box::leak(Box::new(crate::sync::stack::Inbox::new()));
+        let pushers = [1, 2].map(|value| {
+            thread::spawn(move || {
+                let link = crate::sync::atomic::AtomicPtr::new(core::ptr::null_mut());
+                let letter: &'static Letter = Box::leak(Box::new(Letter {
+                    link,
+                    text: UnsafeCell::new(0),
+                }));
+                letter.text.with_mut(|text| {
+                    // SAFETY: loom checks that nobody else accesses it meanwhile.
+                    unsafe { *text = value }
+                });
+                inbox.push(letter)
+            })
+        });
+        let read = |letter: &'static Letter| {
+            letter.text.with(|text| {
+                // SAFETY: loom checks that nobody writes meanwhile.
+                unsafe { *text }
+            })
+        };
+        let sum: u32 = inbox.take_all().chain(inbox.close()).map(read).sum();
+        let accepted = pushers.map(|pusher| pusher.join().unwrap());
+        assert_eq!(sum, u32::from(accepted[0]) + 2 * u32::from(accepted[1]));
+        assert!(inbox.take_all().next().is_none());
+    });
+}
