@@ -47,7 +47,9 @@ fn each_file_imports_only_from_the_layers_above_it() {
             let Some(other) = layers.iter().position(|layer| *layer == name) else {
                 continue;
             };
-            let allowed = other <= own || name == "base" || name == "sync";
+            // The lock sleeps by a system call: the one upward need that is not a hook.
+            let futex = layer == "sync" && name == "os";
+            let allowed = other <= own || name == "base" || name == "sync" || futex;
             assert!(
                 allowed,
                 "{} may not import from {name}, which stands below it in lib.rs",

@@ -229,7 +229,7 @@ impl Word {
     pub(crate) fn leave_to_token(&self, me: OwnerId) -> bool {
         // Release: as in `abandon`, for the Acquire in `settle`.
         self.0
-            .compare_exchange(owned_by(me) | QUEUED, QUEUED, Release, Relaxed)
+            .compare_exchange(owned_by(me) | QUEUED, QUEUED, ABANDON, Relaxed)
             .is_ok()
     }
 
