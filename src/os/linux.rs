@@ -71,10 +71,12 @@ unsafe impl PageSource for Linux {
         let lead = start.align_offset(align.max(page));
         let base = start.wrapping_add(lead);
         if lead > 0 {
-            unmap(start, lead);
+            // SAFETY: these bytes lie before the range that is handed out, and nobody knows them.
+            unsafe { unmap(start, lead) };
         }
         if slack > lead {
-            unmap(base.wrapping_add(bytes), slack - lead);
+            // SAFETY: these bytes lie behind the range that is handed out, and nobody knows them.
+            unsafe { unmap(base.wrapping_add(bytes), slack - lead) };
         }
         NonNull::new(base)
     }
@@ -82,11 +84,13 @@ unsafe impl PageSource for Linux {
     /// Reserved -> Prepared.
     unsafe fn prepare(&self, base: NonNull<u8>, bytes: usize) -> bool {
         let _keep = KeepErrno::new();
-        if protect(base, bytes, libc::PROT_READ | libc::PROT_WRITE) {
+        // SAFETY: the range is the caller's and Reserved.
+        if unsafe { protect(base, bytes, libc::PROT_READ | libc::PROT_WRITE) } {
             return true;
         }
         // The kernel changes one mapping after the other and may have changed some before it refused.
-        protect(base, bytes, libc::PROT_NONE);
+        // SAFETY: the range is the caller's and was Reserved, so nobody reads or writes there.
+        unsafe { protect(base, bytes, libc::PROT_NONE) };
         false
     }
 
@@ -99,7 +103,8 @@ unsafe impl PageSource for Linux {
     /// Ready -> Prepared. The kernel refuses where pages are locked in memory (`mlockall`).
     unsafe fn release(&self, base: NonNull<u8>, bytes: usize) -> bool {
         let _keep = KeepErrno::new();
-        advise(base, bytes, libc::MADV_DONTNEED)
+        // SAFETY: the range is the caller's, who drops its contents (contract of `release`).
+        unsafe { advise(base, bytes, libc::MADV_DONTNEED) }
     }
 
     /// `from` Ready -> Prepared, `to` Prepared or Ready -> Ready, in two moves of page tables:
@@ -129,7 +134,8 @@ unsafe impl PageSource for Linux {
         // The kernel is out of memory for its own records. `from` is mapped and zero, so the contents go back by copy.
         // SAFETY: both ranges are mapped readable and writable, are ours, and do not overlap.
         unsafe { ptr::copy_nonoverlapping(lifted.cast::<u8>(), from.as_ptr(), bytes) };
-        unmap(lifted.cast(), bytes);
+        // SAFETY: the mapping was made above, and its contents were copied out.
+        unsafe { unmap(lifted.cast(), bytes) };
         // If the refusal came after `to` was unmapped, this closes the hole; if before, this is refused and `to` is whole.
         map(to.as_ptr(), bytes, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_FIXED_NOREPLACE);
         false
@@ -138,9 +144,11 @@ unsafe impl PageSource for Linux {
     /// Any -> None.
     unsafe fn free(&self, base: NonNull<u8>, bytes: usize) {
         let _keep = KeepErrno::new();
-        if !unmap(base.as_ptr(), bytes) {
+        // SAFETY: the range is the caller's, who does not use it any more (contract of `free`).
+        if !unsafe { unmap(base.as_ptr(), bytes) } {
             // Cutting a mapping in two is refused at the limit of mappings; the memory at least goes back.
-            advise(base, bytes, libc::MADV_DONTNEED);
+            // SAFETY: as above, and the refusal left the range mapped.
+            unsafe { advise(base, bytes, libc::MADV_DONTNEED) };
         }
     }
 
@@ -159,7 +167,9 @@ unsafe impl PageSource for Linux {
 
     fn huge_pages(&self, base: NonNull<u8>, bytes: usize, allow: bool) {
         let _keep = KeepErrno::new();
-        advise(base, bytes, if allow { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE });
+        let advice = if allow { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
+        // SAFETY: this advice changes no contents, wherever it points.
+        unsafe { advise(base, bytes, advice) };
     }
 }
 
@@ -171,21 +181,30 @@ fn map(at: *mut u8, bytes: usize, protection: c_int, flags: c_int) -> Option<*mu
     if start == libc::MAP_FAILED { None } else { Some(start.cast()) }
 }
 
-/// Unmaps a range that is ours and unused: every caller here has it from `map`, `mremap` or its own caller's promise.
-fn unmap(start: *mut u8, bytes: usize) -> bool {
-    // SAFETY: the range is ours and nobody uses it, see above.
+/// Unmaps a range.
+///
+/// # Safety
+/// The range is ours and nobody uses it any more.
+unsafe fn unmap(start: *mut u8, bytes: usize) -> bool {
+    // SAFETY: the contract of this function.
     unsafe { libc::munmap(start.cast(), bytes) == 0 }
 }
 
-/// Sets the protection of a range that is ours.
-fn protect(base: NonNull<u8>, bytes: usize, protection: c_int) -> bool {
-    // SAFETY: the range is ours and holds nothing that is in use: it is, or just was, Reserved.
+/// Sets the protection of a range.
+///
+/// # Safety
+/// The range is ours, and nobody uses it in a way that the new protection forbids.
+unsafe fn protect(base: NonNull<u8>, bytes: usize, protection: c_int) -> bool {
+    // SAFETY: the contract of this function.
     unsafe { libc::mprotect(base.as_ptr().cast(), bytes, protection) == 0 }
 }
 
-/// Gives advice on a range that is ours.
-fn advise(base: NonNull<u8>, bytes: usize, advice: c_int) -> bool {
-    // SAFETY: the range is ours, and where the advice drops contents, nobody refers into it (contract of the callers).
+/// Gives the kernel advice on a range.
+///
+/// # Safety
+/// If the advice drops contents, the range is ours and nobody refers into it.
+unsafe fn advise(base: NonNull<u8>, bytes: usize, advice: c_int) -> bool {
+    // SAFETY: the contract of this function.
     unsafe { libc::madvise(base.as_ptr().cast(), bytes, advice) == 0 }
 }
 
