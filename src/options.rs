@@ -178,7 +178,11 @@ impl Options {
             match TABLE.iter().find(|row| row.key.as_bytes() == key) {
                 None => warn(Warning::UnknownKey { key }),
                 Some(row) if (row.set)(&mut options, value) => {}
-                Some(row) => warn(Warning::BadValue { key: row.key, value, form: row.form }),
+                Some(row) => warn(Warning::BadValue {
+                    key: row.key,
+                    value,
+                    form: row.form,
+                }),
             }
         }
         options
@@ -228,7 +232,12 @@ const SHOWN: usize = 64;
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.0.get(..SHOWN).unwrap_or(self.0);
-        write!(f, "{}{}", shown.escape_ascii(), if shown.len() < self.0.len() { ".." } else { "" })
+        write!(
+            f,
+            "{}{}",
+            shown.escape_ascii(),
+            if shown.len() < self.0.len() { ".." } else { "" }
+        )
     }
 }
 
@@ -250,7 +259,10 @@ fn digits(text: &[u8]) -> Option<usize> {
 
 /// A size above 0: digits and a suffix, whose letters may be of either case.
 fn size(text: &[u8]) -> Option<usize> {
-    let split = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let split = text
+        .iter()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, suffix) = text.split_at_checked(split)?;
     let units: [(&[u8], u64); 10] = [
         (b"", 1),
@@ -280,7 +292,11 @@ fn switch(text: &[u8]) -> Option<bool> {
 
 /// Milliseconds, or -1.
 fn millis(text: &[u8]) -> Option<i64> {
-    if text == b"-1" { Some(-1) } else { i64::try_from(digits(text)?).ok() }
+    if text == b"-1" {
+        Some(-1)
+    } else {
+        i64::try_from(digits(text)?).ok()
+    }
 }
 
 /// A name of [`Thp`].

@@ -42,7 +42,12 @@ fn every_option_is_set_by_its_key() {
 fn a_row_changes_something_and_rows_do_not_share_keys() {
     for (index, row) in TABLE.iter().enumerate() {
         assert!(row.key.as_bytes().starts_with(PREFIX) && !row.name.is_empty() && !row.help.is_empty());
-        assert!(TABLE.iter().skip(index + 1).all(|other| other.key != row.key && other.name != row.name));
+        assert!(
+            TABLE
+                .iter()
+                .skip(index + 1)
+                .all(|other| other.key != row.key && other.name != row.name)
+        );
         let sample: &[u8] = match row.form {
             Form::Size => b"4096",
             Form::Switch => b"1",
@@ -86,7 +91,18 @@ fn sizes_take_binary_and_decimal_suffixes_in_either_case() {
 #[test]
 fn sizes_that_are_not_sizes_are_refused_without_overflow() {
     let bad: [&[u8]; 12] = [
-        b"", b"0", b"0MiB", b"MiB", b"-1", b"+1", b"1 MiB", b"1.5GiB", b"1XiB", b"18446744073709551616", b"99999999999TiB", b"\xff",
+        b"",
+        b"0",
+        b"0MiB",
+        b"MiB",
+        b"-1",
+        b"+1",
+        b"1 MiB",
+        b"1.5GiB",
+        b"1XiB",
+        b"18446744073709551616",
+        b"99999999999TiB",
+        b"\xff",
     ];
     for text in bad {
         assert_eq!(size(text), None, "{}", text.escape_ascii());
@@ -95,7 +111,10 @@ fn sizes_that_are_not_sizes_are_refused_without_overflow() {
 
 #[test]
 fn milliseconds_know_minus_one_and_no_other_negative() {
-    assert_eq!([millis(b"0"), millis(b"250"), millis(b"-1")], [Some(0), Some(250), Some(-1)]);
+    assert_eq!(
+        [millis(b"0"), millis(b"250"), millis(b"-1")],
+        [Some(0), Some(250), Some(-1)]
+    );
     for text in [&b"-2"[..], b"--1", b"", b"1s", b"9223372036854775808"] {
         assert_eq!(millis(text), None);
     }
@@ -116,7 +135,10 @@ fn a_bad_value_warns_with_the_form_and_leaves_the_default() {
     for row in TABLE {
         let (options, warnings) = parse(&[(row.key, "nonsense")]);
         assert_eq!(options, Options::DEFAULT);
-        assert_eq!(warnings, [format!("{}=nonsense is ignored; it takes {}", row.key, row.form)]);
+        assert_eq!(
+            warnings,
+            [format!("{}=nonsense is ignored; it takes {}", row.key, row.form)]
+        );
     }
 }
 
@@ -129,7 +151,12 @@ fn a_bad_value_does_not_undo_an_earlier_good_one() {
 #[test]
 fn foreign_text_is_escaped_and_cut() {
     let value = [b"\n\x1b\xff", &[b'x'; 100][..]].concat();
-    let text = Warning::BadValue { key: "GREYSPAN_THP", value: &value, form: Form::Thp }.to_string();
+    let text = Warning::BadValue {
+        key: "GREYSPAN_THP",
+        value: &value,
+        form: Form::Thp,
+    }
+    .to_string();
     assert!(text.starts_with("GREYSPAN_THP=\\n\\x1b\\xffxxx") && text.is_ascii());
     assert!(text.contains("x.. is ignored") && text.len() < 200);
 }

@@ -37,7 +37,10 @@ impl Pairs<'_> {
     /// # Safety
     /// `block` is null or leads to pointers to C strings, the last one null; all of it is unchanged during `'a`.
     unsafe fn new(block: *const *const c_char) -> Self {
-        Self { next: block, text: core::marker::PhantomData }
+        Self {
+            next: block,
+            text: core::marker::PhantomData,
+        }
     }
 }
 
@@ -57,7 +60,9 @@ impl<'a> Iterator for Pairs<'a> {
             if !text.starts_with(PREFIX) {
                 continue;
             }
-            let Some(equals) = text.iter().position(|&byte| byte == b'=') else { continue };
+            let Some(equals) = text.iter().position(|&byte| byte == b'=') else {
+                continue;
+            };
             if let (Some(name), Some(value)) = (text.get(..equals), text.get(equals + 1..)) {
                 return Some((name, value));
             }

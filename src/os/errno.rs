@@ -36,7 +36,12 @@ impl Drop for KeepErrno {
 #[cfg(unix)]
 #[inline]
 fn location() -> *mut libc::c_int {
-    #[cfg(any(target_os = "linux", target_os = "emscripten", target_os = "hurd", target_os = "dragonfly"))]
+    #[cfg(any(
+        target_os = "linux",
+        target_os = "emscripten",
+        target_os = "hurd",
+        target_os = "dragonfly"
+    ))]
     // SAFETY: takes no argument and returns a pointer that is valid as long as the thread lives.
     return unsafe { libc::__errno_location() };
     #[cfg(any(target_os = "android", target_os = "netbsd", target_os = "openbsd"))]

@@ -8,6 +8,9 @@
 //! Invariants:
 //! 1. Handlers neither allocate nor panic.
 
+#[cfg(all(test, unix))]
+mod tests;
+
 /// A handler.
 pub(crate) type Handler = unsafe extern "C" fn();
 

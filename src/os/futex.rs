@@ -33,7 +33,14 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32) {
 pub(crate) fn wake(word: &AtomicU32) {
     let _keep = KeepErrno::new();
     // SAFETY: the kernel takes the address as a name and does not access the word.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1) };
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+            1,
+        )
+    };
 }
 
 /// Lets other threads run.

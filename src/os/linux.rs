@@ -33,14 +33,19 @@ pub(crate) struct Linux {
 impl Linux {
     /// A source that has not asked for the page size yet.
     pub(crate) const fn new() -> Self {
-        Self { page: AtomicUsize::new(0) }
+        Self {
+            page: AtomicUsize::new(0),
+        }
     }
 
     #[cold]
     fn ask_page_size(&self) -> usize {
         // SAFETY: `sysconf` takes any name and touches no memory of ours.
         let answer = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-        let page = usize::try_from(answer).ok().filter(|page| page.is_power_of_two()).unwrap_or(4096);
+        let page = usize::try_from(answer)
+            .ok()
+            .filter(|page| page.is_power_of_two())
+            .unwrap_or(4096);
         self.page.store(page, Ordering::Relaxed);
         page
     }
@@ -66,7 +71,9 @@ unsafe impl PageSource for Linux {
         }
         // With `align - page` bytes more, some multiple of `align` has `bytes` bytes behind it; the rest is trimmed.
         let slack = align.max(page) - page;
-        let total = bytes.checked_add(slack).filter(|&total| isize::try_from(total).is_ok())?;
+        let total = bytes
+            .checked_add(slack)
+            .filter(|&total| isize::try_from(total).is_ok())?;
         let start = map(ptr::null_mut(), total, libc::PROT_NONE, 0)?;
         let lead = start.align_offset(align.max(page));
         let base = start.wrapping_add(lead);
@@ -119,8 +126,10 @@ unsafe impl PageSource for Linux {
     unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, bytes: usize) -> bool {
         let _keep = KeepErrno::new();
         let lift = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
+        // The kernel reads the new address with MREMAP_DONTUNMAP too, as a wish: null is none.
+        let anywhere: *mut libc::c_void = ptr::null_mut();
         // SAFETY: the range is the caller's and nobody refers into it; without MREMAP_FIXED nothing else is unmapped.
-        let lifted = unsafe { libc::mremap(from.as_ptr().cast(), bytes, bytes, lift) };
+        let lifted = unsafe { libc::mremap(from.as_ptr().cast(), bytes, bytes, lift, anywhere) };
         if lifted == libc::MAP_FAILED {
             return false;
         }
@@ -137,7 +146,12 @@ unsafe impl PageSource for Linux {
         // SAFETY: the mapping was made above, and its contents were copied out.
         unsafe { unmap(lifted.cast(), bytes) };
         // If the refusal came after `to` was unmapped, this closes the hole; if before, this is refused and `to` is whole.
-        map(to.as_ptr(), bytes, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_FIXED_NOREPLACE);
+        map(
+            to.as_ptr(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_FIXED_NOREPLACE,
+        );
         false
     }
 
@@ -154,7 +168,10 @@ unsafe impl PageSource for Linux {
 
     fn address_space_left(&self) -> Option<usize> {
         let _keep = KeepErrno::new();
-        let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+        let mut limit = libc::rlimit {
+            rlim_cur: libc::RLIM_INFINITY,
+            rlim_max: libc::RLIM_INFINITY,
+        };
         // SAFETY: `limit` is a live rlimit that the call fills.
         let asked = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
         if asked != 0 || limit.rlim_cur == libc::RLIM_INFINITY {
@@ -167,7 +184,11 @@ unsafe impl PageSource for Linux {
 
     fn huge_pages(&self, base: NonNull<u8>, bytes: usize, allow: bool) {
         let _keep = KeepErrno::new();
-        let advice = if allow { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
+        let advice = if allow {
+            libc::MADV_HUGEPAGE
+        } else {
+            libc::MADV_NOHUGEPAGE
+        };
         // SAFETY: this advice changes no contents, wherever it points.
         unsafe { advise(base, bytes, advice) };
     }
@@ -178,7 +199,11 @@ fn map(at: *mut u8, bytes: usize, protection: c_int, flags: c_int) -> Option<*mu
     let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: without MAP_FIXED a new mapping replaces no other.
     let start = unsafe { libc::mmap(at.cast(), bytes, protection, flags, -1, 0) };
-    if start == libc::MAP_FAILED { None } else { Some(start.cast()) }
+    if start == libc::MAP_FAILED {
+        None
+    } else {
+        Some(start.cast())
+    }
 }
 
 /// Unmaps a range.
@@ -222,5 +247,7 @@ fn mapped_pages() -> usize {
     unsafe { libc::close(fd) };
     let got = usize::try_from(got).unwrap_or(0);
     let digits = text.iter().take(got).take_while(|byte| byte.is_ascii_digit());
-    digits.fold(0usize, |sum, byte| sum.saturating_mul(10).saturating_add(usize::from(byte - b'0')))
+    digits.fold(0usize, |sum, byte| {
+        sum.saturating_mul(10).saturating_add(usize::from(byte - b'0'))
+    })
 }

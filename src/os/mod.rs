@@ -53,6 +53,9 @@ pub(crate) mod tls;
 
 use core::ptr::NonNull;
 
+#[cfg(all(test, unix))]
+mod tests;
+
 /// Where pages come from: see the contract in the module's header.
 ///
 /// # Safety

@@ -21,7 +21,7 @@ use super::PageSource;
 use super::errno::KeepErrno;
 use crate::sync::unmodeled::{AtomicUsize, Ordering};
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 
 /// The page source of systems without a backend of their own.
@@ -33,7 +33,9 @@ pub(crate) struct Portable {
 impl Portable {
     /// A source that has not asked for the page size yet.
     pub(crate) const fn new() -> Self {
-        Self { page: AtomicUsize::new(0) }
+        Self {
+            page: AtomicUsize::new(0),
+        }
     }
 
     #[cold]
@@ -69,7 +71,9 @@ unsafe impl PageSource for Portable {
         }
         let slack = align.max(page) - page;
         // memmap2 allocates its error for a length beyond isize::MAX.
-        let total = bytes.checked_add(slack).filter(|&total| isize::try_from(total).is_ok())?;
+        let total = bytes
+            .checked_add(slack)
+            .filter(|&total| isize::try_from(total).is_ok())?;
         let mapping = MmapOptions::new().len(total).no_reserve_swap().map_anon().ok()?;
         let start = ManuallyDrop::new(mapping).as_mut_ptr();
         let lead = start.align_offset(align.max(page));

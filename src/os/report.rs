@@ -28,7 +28,10 @@ pub(crate) struct Line {
 impl Line {
     /// A line that begins with the name of the crate.
     pub(crate) fn new() -> Self {
-        let mut line = Self { bytes: [0; LINE], len: 0 };
+        let mut line = Self {
+            bytes: [0; LINE],
+            len: 0,
+        };
         line.push(b"greyspan: ");
         line
     }
@@ -100,7 +103,11 @@ pub(crate) fn write_stderr(text: &[u8]) {
         if wrote < 0 && super::errno::get() == libc::EINTR {
             continue;
         }
-        match usize::try_from(wrote).ok().filter(|&wrote| wrote > 0).and_then(|wrote| rest.get(wrote..)) {
+        match usize::try_from(wrote)
+            .ok()
+            .filter(|&wrote| wrote > 0)
+            .and_then(|wrote| rest.get(wrote..))
+        {
             Some(left) => rest = left,
             None => return,
         }

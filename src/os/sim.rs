@@ -74,9 +74,16 @@ pub(crate) struct Sim {
 impl Sim {
     /// A system that refuses nothing. It is leaked: heaps hold it for ever.
     pub(crate) fn new() -> &'static Self {
-        let books =
-            Books { runs: BTreeMap::new(), calls: 0, refusals: 0, plan: Plan::Nothing, violations: Vec::new() };
-        Box::leak(Box::new(Self { books: Mutex::new(books) }))
+        let books = Books {
+            runs: BTreeMap::new(),
+            calls: 0,
+            refusals: 0,
+            plan: Plan::Nothing,
+            violations: Vec::new(),
+        };
+        Box::leak(Box::new(Self {
+            books: Mutex::new(books),
+        }))
     }
 
     /// Refuses the `k`-th call, counted as [`calls`](Self::calls) counts: the next one is `calls() + 1`.
@@ -132,7 +139,11 @@ impl Sim {
 
 impl Books {
     fn bytes(&self, wanted: impl Fn(State) -> bool) -> usize {
-        self.runs.iter().filter(|(_, (_, state))| wanted(*state)).map(|(start, (end, _))| end - start).sum()
+        self.runs
+            .iter()
+            .filter(|(_, (_, state))| wanted(*state))
+            .map(|(start, (end, _))| end - start)
+            .sum()
     }
 
     /// Counts a call, and says whether the plan lets it pass.
@@ -158,17 +169,20 @@ impl Books {
             match self.runs.range(..=at).next_back() {
                 Some((_, &(run_end, state))) if at < run_end && allowed.contains(&state) => at = run_end,
                 Some((_, &(run_end, state))) if at < run_end => {
-                    self.violations.push(format!("{call:?} of {start:#x}+{bytes:#x}: {at:#x} is {state:?}"));
+                    self.violations
+                        .push(format!("{call:?} of {start:#x}+{bytes:#x}: {at:#x} is {state:?}"));
                     return false;
                 }
                 _ => {
-                    self.violations.push(format!("{call:?} of {start:#x}+{bytes:#x}: {at:#x} is None"));
+                    self.violations
+                        .push(format!("{call:?} of {start:#x}+{bytes:#x}: {at:#x} is None"));
                     return false;
                 }
             }
         }
         if !whole {
-            self.violations.push(format!("{call:?} of {start:#x}+{bytes:#x}: not whole pages"));
+            self.violations
+                .push(format!("{call:?} of {start:#x}+{bytes:#x}: not whole pages"));
         }
         whole
     }
@@ -176,7 +190,13 @@ impl Books {
     /// Puts a range into a state; `None` takes it out of the books.
     fn set(&mut self, base: NonNull<u8>, bytes: usize, state: Option<State>) {
         let (start, end) = (base.addr().get(), base.addr().get() + bytes);
-        let cut: Vec<_> = self.runs.range(..end).rev().take_while(|(_, run)| run.0 > start).map(|(k, v)| (*k, *v)).collect();
+        let cut: Vec<_> = self
+            .runs
+            .range(..end)
+            .rev()
+            .take_while(|(_, run)| run.0 > start)
+            .map(|(k, v)| (*k, *v))
+            .collect();
         for (run_start, (run_end, run_state)) in cut {
             self.runs.remove(&run_start);
             if run_start < start {
@@ -197,7 +217,11 @@ impl Books {
 /// # Safety
 /// The range is the simulated system's, and nobody uses it in a way that the new protection forbids.
 unsafe fn protect(base: NonNull<u8>, bytes: usize, access: bool) {
-    let protection = if access { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_NONE };
+    let protection = if access {
+        libc::PROT_READ | libc::PROT_WRITE
+    } else {
+        libc::PROT_NONE
+    };
     // SAFETY: the contract of this function.
     let refused = unsafe { libc::mprotect(base.as_ptr().cast(), bytes, protection) };
     assert_eq!(refused, 0, "the real system refused a change of protection");
@@ -213,7 +237,9 @@ unsafe impl PageSource for Sim {
         let _keep = KeepErrno::new();
         let mut books = self.books();
         if bytes == 0 || !bytes.is_multiple_of(NATIVE.page_size()) || !align.is_power_of_two() {
-            books.violations.push(format!("Reserve of {bytes:#x} aligned to {align:#x}: not whole pages"));
+            books
+                .violations
+                .push(format!("Reserve of {bytes:#x} aligned to {align:#x}: not whole pages"));
             return None;
         }
         if !books.admit(Kind::Reserve) {
@@ -289,7 +315,9 @@ unsafe impl PageSource for Sim {
             return false;
         }
         if from.addr().get().abs_diff(to.addr().get()) < bytes {
-            books.violations.push(format!("Remap of {from:?} to {to:?}: {bytes:#x} bytes overlap"));
+            books
+                .violations
+                .push(format!("Remap of {from:?} to {to:?}: {bytes:#x} bytes overlap"));
             return false;
         }
         if !books.admit(Kind::Remap) {
@@ -311,7 +339,12 @@ unsafe impl PageSource for Sim {
     unsafe fn free(&self, base: NonNull<u8>, bytes: usize) {
         let _keep = KeepErrno::new();
         let mut books = self.books();
-        if !books.check(&Kind::Free, base, bytes, &[State::Reserved, State::Prepared, State::Ready]) {
+        if !books.check(
+            &Kind::Free,
+            base,
+            bytes,
+            &[State::Reserved, State::Prepared, State::Ready],
+        ) {
             return;
         }
         books.set(base, bytes, None);

@@ -91,13 +91,19 @@ impl<T> Lock<T> {
 
     #[inline]
     fn guard(&self) -> Guard<'_, T> {
-        Guard { lock: self, access: ManuallyDrop::new(self.value.get_mut()), not_send: PhantomData }
+        Guard {
+            lock: self,
+            access: ManuallyDrop::new(self.value.get_mut()),
+            not_send: PhantomData,
+        }
     }
 
     #[inline]
     fn try_acquire(&self) -> bool {
         // Acquire: pairs with the Release of `release` and `reset_in_child`.
-        self.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.state
+            .compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
     }
 
     #[inline]

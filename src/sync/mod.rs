@@ -14,7 +14,10 @@ pub(crate) mod stack;
 use core::ops::Deref;
 
 /// Atomics that loom can see.
-#[allow(unused_imports, reason = "the door offers the whole set; which of it is used varies with the build")]
+#[allow(
+    unused_imports,
+    reason = "the door offers the whole set; which of it is used varies with the build"
+)]
 pub(crate) mod atomic {
     #[cfg(not(loom))]
     pub(crate) use core::sync::atomic::{
@@ -27,7 +30,10 @@ pub(crate) mod atomic {
 }
 
 /// Atomics that loom does not see, for statics outside any protocol (invariant 2): they stay `const`-constructible.
-#[allow(unused_imports, reason = "the door offers the whole set; which of it is used varies with the build")]
+#[allow(
+    unused_imports,
+    reason = "the door offers the whole set; which of it is used varies with the build"
+)]
 pub(crate) mod unmodeled {
     pub(crate) use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 }
@@ -67,7 +73,10 @@ pub(crate) mod cell {
         /// # Safety
         /// The cell outlives the result and nobody else accesses its value meanwhile.
         #[inline]
-        #[allow(clippy::mut_from_ref, reason = "the shape of loom's MutPtr; exclusivity is the caller's promise")]
+        #[allow(
+            clippy::mut_from_ref,
+            reason = "the shape of loom's MutPtr; exclusivity is the caller's promise"
+        )]
         pub(crate) unsafe fn deref(&self) -> &mut T {
             // SAFETY: the pointer comes from a live cell, and exclusivity is this function's contract.
             unsafe { &mut *self.0 }

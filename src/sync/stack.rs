@@ -39,8 +39,11 @@ pub(crate) trait Linked: Sized + 'static {
 }
 
 /// The order of the CAS that publishes a pushed item.
-const PUBLISH: Ordering =
-    if cfg!(greyspan_broken = "inbox_push_relaxed") { Ordering::Relaxed } else { Ordering::Release };
+const PUBLISH: Ordering = if cfg!(greyspan_broken = "inbox_push_relaxed") {
+    Ordering::Relaxed
+} else {
+    Ordering::Release
+};
 
 /// A stack of `&'static T`: many producers, one consumer.
 pub(crate) struct Inbox<T: Linked> {
@@ -95,7 +98,10 @@ impl<T: Linked> Inbox<T> {
             }
             // Acquire: pairs with the Release of `push`. A CAS, not a swap: a swap could open an inbox that another thread
             // closes between the test above and the swap (invariant 3).
-            match self.head.compare_exchange_weak(head, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed) {
+            match self
+                .head
+                .compare_exchange_weak(head, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed)
+            {
                 Ok(_) => return Chain { next: head },
                 Err(now) => head = now,
             }
@@ -106,14 +112,18 @@ impl<T: Linked> Inbox<T> {
     pub(crate) fn close(&self) -> Chain<T> {
         // Acquire: pairs with the Release of `push`. Release: pairs with the Acquire of a push that is refused.
         let head = self.head.swap(Self::CLOSED, Ordering::AcqRel);
-        Chain { next: if head == Self::CLOSED { ptr::null_mut() } else { head } }
+        Chain {
+            next: if head == Self::CLOSED { ptr::null_mut() } else { head },
+        }
     }
 
     /// Opens a closed inbox, empty. An open one is left as it is.
     pub(crate) fn reopen(&self) {
         // Release: pairs with the Acquire load of `push`, so that who pushes into the reopened inbox sees what was done
         // while it was closed.
-        let _ = self.head.compare_exchange(Self::CLOSED, ptr::null_mut(), Ordering::Release, Ordering::Relaxed);
+        let _ = self
+            .head
+            .compare_exchange(Self::CLOSED, ptr::null_mut(), Ordering::Release, Ordering::Relaxed);
     }
 
     /// Whether there is nothing to take, as of a moment ago; a closed inbox counts as empty.

@@ -11,7 +11,14 @@ fn pairs_of(entries: &[&'static CStr]) -> Vec<(String, String)> {
 
 #[test]
 fn only_our_variables_are_yielded_split_at_the_first_equals_sign() {
-    let found = pairs_of(&[c"HOME=/", c"GREYSPAN_A=1", c"GREYSPAN_B=x=y", c"XGREYSPAN_C=2", c"GREYSPAN_D=", c"GREYSPAN_E"]);
+    let found = pairs_of(&[
+        c"HOME=/",
+        c"GREYSPAN_A=1",
+        c"GREYSPAN_B=x=y",
+        c"XGREYSPAN_C=2",
+        c"GREYSPAN_D=",
+        c"GREYSPAN_E",
+    ]);
     let expected = [("GREYSPAN_A", "1"), ("GREYSPAN_B", "x=y"), ("GREYSPAN_D", "")];
     assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }

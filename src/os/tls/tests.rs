@@ -14,6 +14,8 @@ fn the_destructor_runs_once_for_each_thread_that_set_a_value() {
         let thread = std::thread::spawn(move || assert!(set(key, core::ptr::without_provenance_mut(value))));
         thread.join().unwrap();
     }
-    std::thread::spawn(move || assert!(set(key, core::ptr::null_mut()))).join().unwrap();
+    std::thread::spawn(move || assert!(set(key, core::ptr::null_mut())))
+        .join()
+        .unwrap();
     assert_eq!(ENDED.load(Ordering::Relaxed), 111);
 }
