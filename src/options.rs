@@ -1,7 +1,8 @@
 //! What a user can choose at run time: one table of options and the parser of their values.
 //!
 //! - Owns: nothing; [`Options`] is a plain value.
-//! - Callers: `heap`, once, when it starts ([`Options::from_env`]); the documentation of the options is made from [`TABLE`].
+//! - Callers: `heap`, once, when it starts ([`Options::from_env`]); the documentation of the options is made from
+//!   [`TABLE`].
 //! - Locks and ordering: none.
 //!
 //! Invariants:

@@ -14,10 +14,11 @@ mod tests;
 /// A handler.
 pub(crate) type Handler = unsafe extern "C" fn();
 
-/// Has `prepare` called before each `fork`, then `parent` and `child` in their processes. False: refused, no handler runs.
+/// Has `prepare` called before each `fork`, then `parent` and `child` in their processes. False: refused, no handler
+/// runs.
 ///
-/// The C library may allocate to remember the handlers (glibc does beyond the first 48), so the heap must be able to serve
-/// when this is called.
+/// The C library may allocate to remember the handlers (glibc does beyond the first 48), so the heap must be able to
+/// serve when this is called.
 #[cfg(unix)]
 pub(crate) fn register(prepare: Handler, parent: Handler, child: Handler) -> bool {
     let _keep = super::errno::KeepErrno::new();

@@ -121,8 +121,8 @@ unsafe impl PageSource for Linux {
     ///    has changed.
     /// 2. From there onto `to`.
     ///
-    /// A single move onto `to` could be refused after the kernel unmapped `to`, and another thread's `mmap` could land in
-    /// the hole before it is closed.
+    /// A single move onto `to` could be refused after the kernel unmapped `to`, and another thread's `mmap` could land
+    /// in the hole before it is closed.
     unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, bytes: usize) -> bool {
         let _keep = KeepErrno::new();
         let lift = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
@@ -145,7 +145,8 @@ unsafe impl PageSource for Linux {
         unsafe { ptr::copy_nonoverlapping(lifted.cast::<u8>(), from.as_ptr(), bytes) };
         // SAFETY: the mapping was made above, and its contents were copied out.
         unsafe { unmap(lifted.cast(), bytes) };
-        // If the refusal came after `to` was unmapped, this closes the hole; if before, this is refused and `to` is whole.
+        // If the refusal came after `to` was unmapped, this closes the hole; if before, this is refused and `to` is
+        // whole.
         map(
             to.as_ptr(),
             bytes,

@@ -33,8 +33,10 @@
 //! | `free(p, n)` | any but None | None, or ours but lost: never touch it again | cannot report failure |
 //!
 //! Invariants:
-//! 1. Every base and length is a non-zero multiple of [`PageSource::page_size`]; `reserve` answers anything else with `None`.
-//! 2. A range may cover parts of one reservation or of several, but every page of it is in the state that the call wants.
+//! 1. Every base and length is a non-zero multiple of [`PageSource::page_size`]; `reserve` answers anything else with
+//!    `None`.
+//! 2. A range may cover parts of one reservation or of several, but every page of it is in the state that the call
+//!    wants.
 //! 3. No call fails because of the state of pages outside its range.
 
 pub(crate) mod env;
@@ -81,8 +83,8 @@ pub(crate) unsafe trait PageSource: Sync {
     /// The range is Prepared and the caller's.
     unsafe fn ready(&self, base: NonNull<u8>, bytes: usize) -> bool;
 
-    /// Ready -> Prepared: the contents are dropped, and after the next `ready` the range reads as zero. False: the range
-    /// is still Ready and the caller's, with unknown contents.
+    /// Ready -> Prepared: the contents are dropped, and after the next `ready` the range reads as zero. False: the
+    /// range is still Ready and the caller's, with unknown contents.
     ///
     /// # Safety
     /// The range is Ready and the caller's, and nobody holds a reference into it.

@@ -4,9 +4,9 @@
 //! - Callers: through [`PageSource`], as `os::NATIVE` where no other backend exists.
 //! - Locks and ordering: none.
 //!
-//! How the states are made: a mapping is readable and writable from the start, so Reserved, Prepared and Ready differ only
-//! in what the caller may do. Memory goes back by `MADV_DONTNEED` on Linux; on other unix systems, where that does not
-//! promise zeroes, by mapping fresh pages over it; elsewhere `release` refuses and the pages stay Ready.
+//! How the states are made: a mapping is readable and writable from the start, so Reserved, Prepared and Ready differ
+//! only in what the caller may do. Memory goes back by `MADV_DONTNEED` on Linux; on other unix systems, where that does
+//! not promise zeroes, by mapping fresh pages over it; elsewhere `release` refuses and the pages stay Ready.
 //!
 //! Invariants:
 //! 1. A mapping's `MmapMut` is never dropped: the range belongs to the caller of `reserve`, piece by piece.

@@ -4,8 +4,8 @@
 //! - Callers: unit tests, with heaps that are not the global allocator: its bookkeeping allocates.
 //! - Locks and ordering: one std mutex around the books and each call, so that books and memory never disagree.
 //!
-//! A heap that is right on this source is right on a stricter system than the real one: pages that are not Ready fault, and a
-//! refused `release` overwrites the contents.
+//! A heap that is right on this source is right on a stricter system than the real one: pages that are not Ready fault,
+//! and a refused `release` overwrites the contents.
 //!
 //! Invariants:
 //! 1. A range in `runs` is ours and in that state; runs do not overlap. What is in no run is None.

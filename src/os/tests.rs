@@ -113,6 +113,20 @@ pub(crate) fn freed_memory_is_unmapped_and_its_neighbours_stay(source: &dyn Page
     let page = source.page_size();
     let base = ready_range(source, PAGES * page);
     fill(base, PAGES * page, 7);
+    // In a child, whose one thread maps nothing: here another test could map the hole at once.
+    // SAFETY: the child makes system calls only and exits without running anybody's handlers.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        free(source, at(base, 4 * page), 4 * page);
+        let gone = !is_readable(at(base, 4 * page)) && !is_readable(at(base, 8 * page - 1));
+        let kept = is_readable(at(base, 4 * page - 1)) && is_readable(at(base, 8 * page));
+        // SAFETY: ends the child at once.
+        unsafe { libc::_exit(i32::from(!(gone && kept))) };
+    }
+    let mut status = -1;
+    // SAFETY: `status` is live, and `child` is our child.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0);
     free(source, at(base, 4 * page), 4 * page);
     assert!(holds(base, 4 * page, 7));
     assert!(holds(at(base, 8 * page), (PAGES - 8) * page, 7));

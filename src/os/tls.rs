@@ -4,14 +4,15 @@
 //! - Callers: `heap`, which makes one key, and sets it once per thread that allocates.
 //! - Locks and ordering: none.
 //!
-//! When a thread ends, glibc runs the destructors of `thread_local!` values first, then those of pthread keys, in the order
-//! of the keys, and repeats up to `PTHREAD_DESTRUCTOR_ITERATIONS` (4) rounds while any value is not null. So other
-//! keys' destructors may allocate and free after ours; ours may set its own value again to be called in the next round, but not
-//! for ever. The thread that calls `exit`, or returns from `main`, runs no key destructor at all.
+//! When a thread ends, glibc runs the destructors of `thread_local!` values first, then those of pthread keys, in the
+//! order of the keys, and repeats up to `PTHREAD_DESTRUCTOR_ITERATIONS` (4) rounds while any value is not null. So
+//! other keys' destructors may allocate and free after ours; ours may set its own value again to be called in the next
+//! round, but not for ever. The thread that calls `exit`, or returns from `main`, runs no key destructor at all.
 //!
 //! Invariants:
-//! 1. [`Key::set`] does not allocate for a key below 32: glibc keeps those values inside the thread's own record. Later keys
-//!    go through a block that glibc allocates with `calloc` on the thread's first `set`, which may come back into us.
+//! 1. [`Key::set`] does not allocate for a key below 32: glibc keeps those values inside the thread's own record. Later
+//!    keys go through a block that glibc allocates with `calloc` on the thread's first `set`, which may come back into
+//!    us.
 
 use core::ffi::c_void;
 

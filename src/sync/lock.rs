@@ -85,7 +85,8 @@ impl<T> Lock<T> {
     /// The process has one thread, no guard of this lock is alive in it, and the value is whole: the thread that forked
     /// held the lock by `acquire_for_fork`, or nobody did.
     pub(crate) unsafe fn reset_in_child(&self) {
-        // Release: pairs with the Acquire of the next lock in the child, as an unlock would. Sleepers do not exist here.
+        // Release: pairs with the Acquire of the next lock in the child, as an unlock would. Sleepers do not exist
+        // here.
         self.state.store(FREE, Ordering::Release);
     }
 
@@ -172,7 +173,8 @@ impl<T> Deref for Guard<'_, T> {
 impl<T> DerefMut for Guard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: this thread holds the lock (invariant 2) as long as the guard lives; `&mut self` makes it the only access.
+        // SAFETY: this thread holds the lock (invariant 2) as long as the guard lives; `&mut self` makes it the only
+        // access.
         unsafe { MutPtr::deref(&self.access) }
     }
 }

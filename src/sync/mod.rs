@@ -111,7 +111,8 @@ macro_rules! const_unless_loom {
 #[allow(unused_imports, reason = "exported for the layers above")]
 pub(crate) use const_unless_loom;
 
-/// A value alone on its cache lines: 128 bytes, because x86 prefetches lines in pairs and some ARM cores have such lines.
+/// A value alone on its cache lines: 128 bytes, because x86 prefetches lines in pairs and some ARM cores have such
+/// lines.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct CachePadded<T>(pub(crate) T);

@@ -1,7 +1,8 @@
 //! [`Inbox`]: a lock-free intrusive stack that many threads push on, one thread empties, and that can be closed.
 //!
 //! - Owns: the head word and, while an item is in the inbox, the item's link.
-//! - Callers: whoever sends records between threads. Items are `'static`: records live in memory that is never unmapped.
+//! - Callers: whoever sends records between threads. Items are `'static`: records live in memory that is never
+//!   unmapped.
 //! - Locks and ordering: none; a push is one Release CAS that pairs with the Acquire of `take_all` and `close`.
 //!
 //! ```text
@@ -11,9 +12,10 @@
 //! ```
 //!
 //! Invariants:
-//! 1. The head is null, `CLOSED`, or points to an item that was pushed and not yet taken; each such item's link is null or
-//!    points to the item pushed before it. `CLOSED` is never in a link and never dereferenced.
-//! 2. An item is in at most one inbox, once, and only the inbox writes its link while it is there (the pusher's promise).
+//! 1. The head is null, `CLOSED`, or points to an item that was pushed and not yet taken; each such item's link is null
+//!    or points to the item pushed before it. `CLOSED` is never in a link and never dereferenced.
+//! 2. An item is in at most one inbox, once, and only the inbox writes its link while it is there (the pusher's
+//!    promise).
 //! 3. Only `close` turns the head into `CLOSED` and only `reopen` turns it back.
 
 use core::iter::FusedIterator;
@@ -96,8 +98,8 @@ impl<T: Linked> Inbox<T> {
             if head.is_null() || head == Self::CLOSED {
                 return Chain { next: ptr::null_mut() };
             }
-            // Acquire: pairs with the Release of `push`. A CAS, not a swap: a swap could open an inbox that another thread
-            // closes between the test above and the swap (invariant 3).
+            // Acquire: pairs with the Release of `push`. A CAS, not a swap: a swap could open an inbox that another
+            // thread closes between the test above and the swap (invariant 3).
             match self
                 .head
                 .compare_exchange_weak(head, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed)
@@ -151,8 +153,8 @@ impl<T: Linked> Iterator for Chain<T> {
         if self.next.is_null() {
             return None;
         }
-        // SAFETY: a non-null `next` was made from a `&'static T` by `push` (invariant 1), so it is valid for ever, and the
-        // Acquire that made this chain ordered the pusher's writes before this read.
+        // SAFETY: a non-null `next` was made from a `&'static T` by `push` (invariant 1), so it is valid for ever, and
+        // the Acquire that made this chain ordered the pusher's writes before this read.
         let item: &'static T = unsafe { &*self.next };
         // Before the item is yielded: from then on the consumer may push it again, and its link is another inbox's.
         self.next = item.link().load(Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! Models of [`Inbox`]. Each item's value is a loom cell, so that an item which is read without an order after the write of its
-//! pusher is a race that loom reports: `--cfg greyspan_broken="inbox_push_relaxed"` must fail here.
+//! Models of [`Inbox`]. Each item's value is a loom cell, so that an item which is read without an order after the
+//! write of its pusher is a race that loom reports: `--cfg greyspan_broken="inbox_push_relaxed"` must fail here.
 
 use loom::sync::Arc;
 use loom::thread;
