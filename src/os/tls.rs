@@ -10,7 +10,7 @@
 //! round, but not for ever. The thread that calls `exit`, or returns from `main`, runs no key destructor at all.
 //!
 //! Invariants:
-//! 1. [`Key::set`] does not allocate for a key below 32: glibc keeps those values inside the thread's own record. Later
+//! 1. [`set`] does not allocate for a key below 32: glibc keeps those values inside the thread's own record. Later
 //!    keys go through a block that glibc allocates with `calloc` on the thread's first `set`, which may come back into
 //!    us.
 
