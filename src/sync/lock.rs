@@ -55,7 +55,7 @@ impl<T> Lock<T> {
 
     /// The lock, if nobody has it.
     pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
-        self.try_acquire().then_some(Guard {
+        self.try_acquire().then(|| Guard {
             lock: self,
             stays: PhantomData,
         })
