@@ -71,8 +71,15 @@ unsafe impl PageSource for Linux {
 
     unsafe fn prepare(&self, base: NonNull<u8>, bytes: usize) -> bool {
         let _errno = KeepErrno::new();
+        let base = base.as_ptr().cast();
         // SAFETY: the caller's range.
-        unsafe { libc::mprotect(base.as_ptr().cast(), bytes, libc::PROT_READ | libc::PROT_WRITE) == 0 }
+        if unsafe { libc::mprotect(base, bytes, libc::PROT_READ | libc::PROT_WRITE) } == 0 {
+            return true;
+        }
+        // A range of several mappings may have been changed in part.
+        // SAFETY: the caller's range, which was Reserved: nobody uses it.
+        unsafe { libc::mprotect(base, bytes, libc::PROT_NONE) };
+        false
     }
 
     unsafe fn ready(&self, _: NonNull<u8>, _: usize) -> bool {
@@ -86,27 +93,35 @@ unsafe impl PageSource for Linux {
         unsafe { libc::madvise(base.as_ptr().cast(), bytes, libc::MADV_DONTNEED) == 0 }
     }
 
+    /// In two moves: to a place that the kernel picks, then onto `to`. What the kernel can object to, such as a range of several
+    /// mappings, it says in the first, when nothing has changed. One move onto `to` could be refused after `to` was unmapped, and
+    /// another thread's mapping could land in the hole.
     unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, bytes: usize) -> bool {
         if self.no_remap.load(Relaxed) {
             return false;
         }
         let errno = KeepErrno::new();
-        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
         let (from, to) = (from.as_ptr().cast::<c_void>(), to.as_ptr().cast::<c_void>());
-        // SAFETY: both ranges are the caller's; `from` stays mapped and reads as zero.
-        if unsafe { libc::mremap(from, bytes, bytes, flags, to) } == to {
+        let lift = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
+        // SAFETY: `from` is the caller's and stays mapped, reading as zero; the kernel takes the null address for no wish.
+        let lifted = unsafe { libc::mremap(from, bytes, bytes, lift, null_mut::<c_void>()) };
+        if lifted == libc::MAP_FAILED {
+            if matches!(errno.now(), libc::ENOSYS | libc::EINVAL | libc::EPERM) {
+                self.no_remap.store(true, Relaxed);
+            }
+            return false;
+        }
+        let place = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        // SAFETY: `lifted` was made above, and `to` is the caller's to replace.
+        if unsafe { libc::mremap(lifted, bytes, bytes, place, to) } == to {
             return true;
         }
-        if errno.now() != libc::ENOMEM {
-            self.no_remap.store(true, Relaxed);
-        }
-        // The kernel may have unmapped the target before it failed: close the hole before anyone else maps there.
-        if map(to, bytes, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_FIXED).is_none() {
-            super::report::fatal(
-                "mremap failed half way and its target cannot be mapped again",
-                to.addr(),
-            );
-        }
+        // The kernel lacks memory for its own records: back by copy.
+        // SAFETY: both ranges are ours, mapped and apart.
+        unsafe { lifted.cast::<u8>().copy_to_nonoverlapping(from.cast(), bytes) };
+        unmap(lifted.cast(), bytes);
+        // If `to` was unmapped before the refusal this closes the hole; if not, it is refused, and `to` is whole.
+        map(to, bytes, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_FIXED_NOREPLACE);
         false
     }
 
@@ -149,3 +164,6 @@ fn mapped_bytes(page_size: usize) -> Option<usize> {
         .take_while(|byte| byte.is_ascii_digit());
     Some(digits.fold(0usize, |pages, digit| pages * 10 + usize::from(digit - b'0')) * page_size)
 }
+
+#[cfg(test)]
+mod tests;

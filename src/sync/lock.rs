@@ -179,6 +179,7 @@ mod tests {
         let lock = Lock::new(());
         let guard = lock.lock();
         assert!(lock.try_lock().is_none());
+        assert!(lock.try_lock().is_none(), "a try that fails must leave the lock held");
         drop(guard);
         assert!(lock.try_lock().is_some());
     }

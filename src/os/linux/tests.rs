@@ -1,0 +1,81 @@
+//! Transitions of real memory.
+
+use super::*;
+
+const MIB: usize = 1 << 20;
+
+fn prepared(bytes: usize) -> (Linux, NonNull<u8>) {
+    let linux = Linux::new();
+    let base = linux.reserve(bytes, 2 * MIB).expect("address space");
+    // SAFETY: just reserved.
+    assert!(unsafe { linux.prepare(base, bytes) });
+    (linux, base)
+}
+
+fn at(base: NonNull<u8>, offset: usize) -> NonNull<u8> {
+    NonNull::new(base.as_ptr().wrapping_add(offset)).expect("inside the range")
+}
+
+fn fill(base: NonNull<u8>, bytes: usize, value: u8) {
+    // SAFETY: the tests' own range, prepared.
+    unsafe { base.as_ptr().write_bytes(value, bytes) };
+}
+
+fn holds(base: NonNull<u8>, bytes: usize, value: u8) -> bool {
+    // SAFETY: the tests' own range, prepared.
+    unsafe { core::slice::from_raw_parts(base.as_ptr(), bytes) }
+        .iter()
+        .all(|&byte| byte == value)
+}
+
+#[test]
+fn a_reservation_is_aligned_and_released_pages_read_zero() {
+    let (linux, base) = prepared(4 * MIB);
+    assert!(base.addr().get().is_multiple_of(2 * MIB));
+    fill(base, MIB, 7);
+    // SAFETY: the range is the test's.
+    assert!(unsafe { linux.release(base, MIB) });
+    assert!(holds(base, MIB, 0));
+    // SAFETY: nothing in it is used any more.
+    unsafe { linux.free(base, 4 * MIB) };
+}
+
+#[test]
+fn a_move_by_page_table_takes_the_contents_and_leaves_zero() {
+    let (linux, base) = prepared(8 * MIB);
+    let to = at(base, 4 * MIB);
+    fill(base, 2 * MIB, 5);
+    fill(to, 2 * MIB, 9);
+    // SAFETY: both ranges are the test's and apart.
+    if unsafe { linux.remap(base, to, 2 * MIB) } {
+        assert!(holds(to, 2 * MIB, 5) && holds(base, 2 * MIB, 0));
+    } else {
+        assert!(holds(base, 2 * MIB, 5), "a refused move keeps what was there");
+    }
+    // SAFETY: nothing in it is used any more.
+    unsafe { linux.free(base, 8 * MIB) };
+}
+
+#[test]
+fn a_refused_move_of_several_mappings_changes_nothing_and_leaves_no_hole() {
+    let (linux, base) = prepared(16 * MIB);
+    let (to, end) = (at(base, 4 * MIB), at(base, 12 * MIB));
+    fill(base, 2 * MIB, 5);
+    // SAFETY: the ranges are the test's and apart.
+    let moved = unsafe { linux.remap(base, to, 2 * MIB) };
+    // The range from `to` on now begins with a mapping of its own, where the kernel keeps moved pages apart.
+    fill(to, 4 * MIB, 6);
+    fill(end, 4 * MIB, 8);
+    // SAFETY: as above.
+    if unsafe { linux.remap(to, end, 4 * MIB) } {
+        assert!(holds(end, 4 * MIB, 6) && holds(to, 4 * MIB, 0));
+    } else {
+        assert!(holds(to, 4 * MIB, 6) && holds(end, 4 * MIB, 8));
+        assert!(
+            !moved || !linux.no_remap.load(Relaxed),
+            "one odd range does not end moving for good"
+        );
+    }
+    // SAFETY: nothing in it is used any more.
+    unsafe { linux.free(base, 16 * MIB) };
+}
