@@ -5,7 +5,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 pub struct Greyspan;
 impl Greyspan {
     /// TEMPORARY
-    pub const fn new() -> Self { Greyspan }
+    pub const fn new() -> Self {
+        Greyspan
+    }
 }
 // SAFETY: forwards to System.
 unsafe impl GlobalAlloc for Greyspan {
