@@ -13,13 +13,13 @@ const SHARDS: usize = 64;
 /// Words that a counter gathers for one shard before it takes the shard's lock.
 const BATCH: usize = 256;
 /// The shared map: each word lives in the shard that its hash names.
-pub struct Words {
+pub(crate) struct Words {
     hasher: RandomState,
-    pub shards: [Mutex<HashMap<String, u64>>; SHARDS],
+    pub(crate) shards: [Mutex<HashMap<String, u64>>; SHARDS],
 }
 
 impl Words {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
@@ -40,7 +40,7 @@ impl Words {
 }
 
 /// Counts texts as they come, until all readers are done.
-pub fn count(texts: &Mutex<Receiver<String>>, words: &Words, done: &ProgressBar) {
+pub(crate) fn count(texts: &Mutex<Receiver<String>>, words: &Words, done: &ProgressBar) {
     let mut batches: [Vec<String>; SHARDS] = std::array::from_fn(|_| Vec::new());
     loop {
         let next = texts.lock().expect("no counter panics").recv();
@@ -61,7 +61,7 @@ pub fn count(texts: &Mutex<Receiver<String>>, words: &Words, done: &ProgressBar)
 }
 
 /// Reads files until none is left; returns how many were texts, and what was skipped.
-pub fn read_files(
+pub(crate) fn read_files(
     files: &Mutex<impl Iterator<Item = PathBuf>>,
     texts: &SyncSender<String>,
     done: &ProgressBar,

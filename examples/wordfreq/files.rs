@@ -10,7 +10,7 @@ const PROBE: u64 = 64 << 10;
 
 /// Why a file was not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Skip {
+pub(crate) enum Skip {
     NotUtf8,
     Unreadable,
     UnreadableFolder,
@@ -20,7 +20,7 @@ pub enum Skip {
 }
 
 impl Skip {
-    pub fn why(self) -> &'static str {
+    pub(crate) fn why(self) -> &'static str {
         match self {
             Self::NotUtf8 => "not UTF-8",
             Self::Unreadable => "unreadable",
@@ -32,10 +32,10 @@ impl Skip {
     }
 }
 
-pub type Skips = BTreeMap<Skip, u64>;
+pub(crate) type Skips = BTreeMap<Skip, u64>;
 
 /// All regular files at or below `path` but `own`; the rest is counted in `skips`.
-pub fn walk(path: &Path, own: Option<&Path>, skips: &mut Skips) -> Vec<PathBuf> {
+pub(crate) fn walk(path: &Path, own: Option<&Path>, skips: &mut Skips) -> Vec<PathBuf> {
     if !path.is_dir() {
         return vec![path.to_owned()];
     }
@@ -74,7 +74,7 @@ pub fn walk(path: &Path, own: Option<&Path>, skips: &mut Skips) -> Vec<PathBuf> 
 }
 
 /// The text of a file. One that shows early that it is none is not read to its end.
-pub fn read(path: &Path) -> Result<String, Skip> {
+pub(crate) fn read(path: &Path) -> Result<String, Skip> {
     let mut bytes = Vec::new();
     let mut file = File::open(path).map_err(|_| Skip::Unreadable)?;
     Read::by_ref(&mut file)

@@ -13,7 +13,7 @@ mod files;
 mod options;
 
 use count::{Words, count, read_files};
-use files::Skips;
+use files::{Skips, walk};
 use greyspan::Greyspan;
 use indicatif::{ProgressBar, ProgressStyle};
 use options::{HELP, Options, options};

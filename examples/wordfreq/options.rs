@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::{env, thread};
 
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Counts the words of every UTF-8 text under PATH, with Greyspan as the allocator.
 
 usage: wordfreq [--threads N] [--json FILE] [PATH]
@@ -19,16 +19,16 @@ is read, hidden ones and build folders too, but FILE; symbolic links are not fol
 ";
 
 /// What the command line asks for.
-pub struct Options {
-    pub path: PathBuf,
+pub(crate) struct Options {
+    pub(crate) path: PathBuf,
     /// Where to write, opened.
-    pub json: Option<(PathBuf, File)>,
+    pub(crate) json: Option<(PathBuf, File)>,
     /// Readers and counters together, at least two.
-    pub threads: usize,
+    pub(crate) threads: usize,
 }
 
 /// Reads the command line; `None` asks for the help text.
-pub fn options() -> Result<Option<Options>, String> {
+pub(crate) fn options() -> Result<Option<Options>, String> {
     let (mut path, mut json, mut threads) = (None, None, None);
     let mut args = env::args_os().skip(1);
     let mut flags = true;
