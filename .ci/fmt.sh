@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Formatting of the workspace and of the fuzz targets. Seconds.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+component rustfmt fmt
+cargo fmt --all --check
+[[ ! -f fuzz/Cargo.toml ]] || cargo fmt --manifest-path fuzz/Cargo.toml --check
