@@ -17,7 +17,7 @@ pub(crate) use stats::Figures;
 
 use crate::base::geometry::PAGE;
 use crate::mcache::{MCache, Tiers};
-use crate::mspan::Block;
+use crate::mspan::{Block, State};
 use crate::os::PageSource;
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -48,21 +48,32 @@ impl Heap {
     /// Memory for `layout`, or null.
     #[inline(always)]
     pub(crate) fn alloc(&self, cache: &MCache, layout: Layout) -> *mut u8 {
-        match SizeClass::serving(layout.size(), layout.align()) {
-            Some(class) => {
-                let block = cache.pop(class);
-                if block.is_null() {
-                    self.alloc_small_slow(cache, class).cast()
-                } else {
-                    block.cast()
-                }
-            }
-            None => self.alloc_large_slow(cache, layout),
+        let (size, align) = (layout.size(), layout.align());
+        // Two arms that do the same: the first has no table in it.
+        let block = if let Some(class) = SizeClass::smallest(size, align) {
+            cache.pop(class)
+        } else if let Some(class) = SizeClass::serving(size, align) {
+            cache.pop(class)
+        } else {
+            null_mut()
+        };
+        if block.is_null() {
+            return Self::alloc_slow(size, align, cache, self);
+        }
+        block.cast()
+    }
+
+    /// What the bin does not have. The arguments stand in the order of `GlobalAlloc::alloc`'s own, and so stay in their registers.
+    #[cold]
+    #[inline(never)]
+    fn alloc_slow(size: usize, align: usize, cache: &MCache, heap: &Self) -> *mut u8 {
+        match SizeClass::serving(size, align) {
+            Some(class) => heap.alloc_small_slow(cache, class).cast(),
+            // SAFETY: the two come from a layout.
+            None => heap.alloc_large_slow(cache, unsafe { Layout::from_size_align_unchecked(size, align) }),
         }
     }
 
-    #[cold]
-    #[inline(never)]
     fn alloc_small_slow(&self, cache: &MCache, class: SizeClass) -> *mut Block {
         if cache.is_ready() {
             return cache.refill(&self.tiers, class);
@@ -78,9 +89,10 @@ impl Heap {
         .unwrap_or(null_mut())
     }
 
-    #[cold]
-    #[inline(never)]
     fn alloc_large_slow(&self, cache: &MCache, layout: Layout) -> *mut u8 {
+        if layout.size() == 0 {
+            return self.alloc(cache, one_byte(layout));
+        }
         let span = self.with_cache(cache, |cache| {
             cache.alloc_large(&self.tiers, layout.size(), layout.align())
         });
@@ -128,6 +140,9 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn alloc_large_zeroed(&self, cache: &MCache, layout: Layout) -> *mut u8 {
+        if layout.size() == 0 {
+            return self.alloc(cache, one_byte(layout));
+        }
         let span = self.with_cache(cache, |cache| {
             cache.alloc_large(&self.tiers, layout.size(), layout.align())
         });
@@ -146,26 +161,33 @@ impl Heap {
     #[inline(always)]
     pub(crate) unsafe fn dealloc(&self, cache: &MCache, ptr: *mut u8, layout: Layout) {
         let block: *mut Block = ptr.cast();
-        if let Some(class) = SizeClass::serving(layout.size(), layout.align())
+        // The class that the size has at the least alignment is a guess, but right for every size that a type can have. It is enough: the
+        // block goes onto the bin only if it lies in the bin's span.
+        let pushed = if let Some(class) = SizeClass::smallest(layout.size(), 1) {
             // SAFETY: as the caller promised.
-            && unsafe { cache.push(class, block) }
-        {
-            return;
+            unsafe { cache.push(class, SizeClass::SMALLEST_SPAN_BYTES, block) }
+        } else if let Some(class) = SizeClass::serving(layout.size(), 1) {
+            // SAFETY: as the caller promised.
+            unsafe { cache.push(class, class.span_bytes(), block) }
+        } else {
+            false
+        };
+        if !pushed {
+            // SAFETY: as the caller promised.
+            unsafe { Self::free(block, self, cache) };
         }
-        // SAFETY: as the caller promised.
-        unsafe { self.free(cache, block) };
     }
 
-    /// Takes back the memory at `ptr`, whatever its size.
+    /// Takes back `block`, whatever its size. The arguments stand in the order of `GlobalAlloc::dealloc`'s own.
     ///
     /// # Safety
-    /// `ptr` was handed out by this heap, and nobody uses it any more.
+    /// `block` was handed out by `heap`, and nobody uses it any more.
     #[inline(never)]
-    pub(crate) unsafe fn free(&self, cache: &MCache, block: *mut Block) {
+    pub(crate) unsafe fn free(block: *mut Block, heap: &Self, cache: &MCache) {
         // SAFETY: as the caller promised.
-        if !unsafe { cache.free(&self.tiers, block) } {
+        if !unsafe { cache.free(&heap.tiers, block) } {
             // SAFETY: as the caller promised.
-            unsafe { self.free_without_cache(cache, block) };
+            unsafe { heap.free_without_cache(cache, block) };
         }
     }
 
@@ -185,7 +207,8 @@ impl Heap {
         match SizeClass::serving(layout.size(), layout.align()) {
             Some(class) => class.size(),
             None => match self.tiers.mheap.map().span_of(crate::base::addr::Addr::of(ptr)) {
-                Some(span) => span.pages() * PAGE,
+                Some(span) if span.state() == State::Large => span.pages() * PAGE,
+                Some(span) => span.size(),
                 None => layout.size(),
             },
         }
@@ -207,6 +230,12 @@ impl Heap {
             cache.idle(&self.tiers);
         }
     }
+}
+
+/// What serves the empty request: `GlobalAlloc` does not allow it, C's `malloc` does.
+const fn one_byte(layout: Layout) -> Layout {
+    // SAFETY: one byte at an alignment that a layout has is a layout.
+    unsafe { Layout::from_size_align_unchecked(1, layout.align()) }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -34,7 +34,8 @@ static EXIT_KEY: AtomicUsize = AtomicUsize::new(0);
 /// The calling thread's cache, or what stands in for it.
 #[inline(always)]
 pub(crate) fn current() -> &'static MCache {
-    CACHE.with(Cell::get)
+    // `try_with` and not `with`: std marks only the former for inlining across crates, which builds without LTO depend on.
+    CACHE.try_with(Cell::get).unwrap_or(EMPTY.cache())
 }
 
 /// The calling thread's cache if it has one by now, where `cache` was what it had before.

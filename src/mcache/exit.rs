@@ -51,10 +51,9 @@ impl MCache {
     /// Puts the bin's blocks back into the active span, and that span on the partial or the full list.
     fn empty_bin(&self, class: SizeClass) {
         let Some(span) = self.active(class).take() else { return };
-        let bin = self.bin(class);
-        bin.base.set(NOWHERE);
+        self.base(class).set(NOWHERE);
         // SAFETY: the bin's blocks are the active span's (M1), which this thread owns.
-        unsafe { span.give_back(bin.head.replace(null_mut())) };
+        unsafe { span.give_back(self.head(class).replace(null_mut())) };
         if span.has_room() {
             self.partial(class).push(span);
         } else {

@@ -4,12 +4,12 @@
 //! slot), so its fields are plain cells; other threads see the [`Mailbox`] alone.
 //!
 //! ```text
-//!  bins[class]  head ──► block ──► block ──► null        base: first address of the active span
-//!  active[class]  the span that the bin's blocks come from
+//!  heads[class]  the bin: block ──► block ──► null
+//!  active[class]  the span that the bin's blocks come from        bases[class]  its first address
 //!  partial[class] other owned spans with room, oldest first        full[class]  owned spans without
 //! ```
 //!
-//! - M1. A bin's blocks belong to the class's active span, and count as live there. The bin's base is that span's, or [`NOWHERE`].
+//! - M1. A bin's blocks belong to the class's active span, and count as live there. Its base is that span's, or [`NOWHERE`].
 //! - M2. An owned span's tag is this cache's address; with `FULL` added exactly when it stands on the full list. So one compare tells
 //!   a free that it may push without further ado.
 //! - M3. The cache of a thread that has none (`EMPTY`) or no longer any (`TORN`) is a static with empty bins that nobody writes: the fast
@@ -36,14 +36,8 @@ use core::cell::Cell;
 use core::ptr::null_mut;
 use store::Store;
 
-/// The base of a bin without a span: no address lies in the span's length behind it.
+/// The base where a class has no active span: no address lies in a span's length behind it.
 const NOWHERE: usize = 1;
-
-/// Ready objects of one class.
-struct Bin {
-    head: Cell<*mut Block>,
-    base: Cell<usize>,
-}
 
 /// Everything below the thread caches.
 pub(crate) struct Tiers {
@@ -77,7 +71,9 @@ impl Tiers {
 /// The cache of one thread.
 #[repr(C, align(128))]
 pub(crate) struct MCache {
-    bins: [Bin; COUNT],
+    // One array for each word of a bin: the offset in it is the class times 8, which an address can express without further ado.
+    heads: [Cell<*mut Block>; COUNT],
+    bases: [Cell<usize>; COUNT],
     active: [Cell<Option<&'static MSpan>>; COUNT],
     partial: [SpanList; COUNT],
     full: [SpanList; COUNT],
@@ -98,7 +94,8 @@ impl MCache {
         /// A cache that owns nothing. It serves once it has an owner number and [`make_ready`](Self::make_ready) was called.
         pub(crate) fn new() -> Self {
             Self {
-                bins: [const { Bin { head: Cell::new(null_mut()), base: Cell::new(NOWHERE) } }; COUNT],
+                heads: [const { Cell::new(null_mut()) }; COUNT],
+                bases: [const { Cell::new(NOWHERE) }; COUNT],
                 active: [const { Cell::new(None) }; COUNT],
                 partial: [const { SpanList::new() }; COUNT],
                 full: [const { SpanList::new() }; COUNT],
@@ -143,9 +140,20 @@ impl MCache {
     }
 
     #[inline(always)]
-    fn bin(&self, class: SizeClass) -> &Bin {
+    fn head(&self, class: SizeClass) -> &Cell<*mut Block> {
+        // The offset in bytes, which a smallest class has by one mask of the size: one instruction less than with an index.
         // SAFETY: a class's index is below COUNT, the array's length.
-        unsafe { self.bins.get_unchecked(class.index()) }
+        let head = unsafe { self.heads.as_ptr().byte_add(class.index() * size_of::<usize>()) };
+        // SAFETY: as above; the borrow is of `self`.
+        unsafe { &*head }
+    }
+
+    #[inline(always)]
+    fn base(&self, class: SizeClass) -> &Cell<usize> {
+        // SAFETY: a class's index is below COUNT, the array's length.
+        let base = unsafe { self.bases.as_ptr().byte_add(class.index() * size_of::<usize>()) };
+        // SAFETY: as above; the borrow is of `self`.
+        unsafe { &*base }
     }
 
     fn active(&self, class: SizeClass) -> &Cell<Option<&'static MSpan>> {
@@ -171,28 +179,28 @@ impl MCache {
     /// Takes an object of `class` from its bin; null when the bin is empty.
     #[inline(always)]
     pub(crate) fn pop(&self, class: SizeClass) -> *mut Block {
-        let bin = self.bin(class);
-        let head = bin.head.get();
+        let bin = self.head(class);
+        let head = bin.get();
         if !head.is_null() {
             // SAFETY: the bin's blocks are this thread's, with links written.
-            bin.head.set(unsafe { Block::next(head) });
+            bin.set(unsafe { Block::next(head) });
         }
         head
     }
 
-    /// Puts an object back on the bin of its class, if it lies in the active span. `false`: it does not, nothing was done.
+    /// Puts an object back on the bin of `class`, if it lies in that class's active span. `false`: it does not, nothing was done.
     ///
     /// # Safety
-    /// `block` is a live object of `class` that nobody uses any more.
+    /// `block` is a live object that nobody uses any more; `span_bytes` is the class's.
     #[inline(always)]
-    pub(crate) unsafe fn push(&self, class: SizeClass, block: *mut Block) -> bool {
-        let bin = self.bin(class);
-        if Addr::of(block).offset_from(Addr(bin.base.get())) >= class.span_bytes() {
+    pub(crate) unsafe fn push(&self, class: SizeClass, span_bytes: usize, block: *mut Block) -> bool {
+        if Addr::of(block).offset_from(Addr(self.base(class).get())) >= span_bytes {
             return false;
         }
+        let bin = self.head(class);
         // SAFETY: the block is free from here on, and of this thread's span (M1).
-        unsafe { Block::set_next(block, bin.head.get()) };
-        bin.head.set(block);
+        unsafe { Block::set_next(block, bin.get()) };
+        bin.set(block);
         true
     }
 

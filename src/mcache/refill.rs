@@ -76,14 +76,14 @@ impl MCache {
             return null_mut();
         }
         // SAFETY: the list was just taken and is this thread's.
-        self.bin(class).head.set(unsafe { Block::next(head) });
+        self.head(class).set(unsafe { Block::next(head) });
         head
     }
 
     /// The active span has nothing left.
     fn retire_active(&self, class: SizeClass, span: &'static MSpan) {
         self.active(class).set(None);
-        self.bin(class).base.set(NOWHERE);
+        self.base(class).set(NOWHERE);
         span.owner.store(self.tag() | FULL, Relaxed);
         self.full(class).push(span);
     }
@@ -92,7 +92,7 @@ impl MCache {
     fn activate(&self, class: SizeClass, span: &'static MSpan) {
         span.owner.store(self.tag(), Relaxed);
         self.active(class).set(Some(span));
-        self.bin(class).base.set(Addr::of(span.base()).0);
+        self.base(class).set(Addr::of(span.base()).0);
     }
 
     /// An owned span with room that stands on no list.

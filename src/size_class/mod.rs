@@ -1,7 +1,7 @@
 //! Request to size class: which of the fixed object sizes serves a request of so many bytes at such an alignment.
 //!
-//! A request for `size` bytes at `align` is served as `size` rounded up to a multiple of `align` ([`rounded`]), from the smallest
-//! class that holds it. Spans begin on page boundaries, so an object of a class is aligned to every power of two that divides
+//! A request for `size` bytes at `align` is served as `size` rounded up to a multiple of `align`, from the smallest class that holds
+//! it. Its [`last_unit`] is all that the look-up needs. Spans begin on page boundaries, so an object of a class is aligned to every power of two that divides
 //! the class size, up to a page. The rule therefore needs no search:
 //!
 //! - I1. For every `n <= SMALL_MAX` that is a multiple of a power of two `a <= PAGE`, `SizeClass::holding(n).size()` is a
@@ -15,49 +15,47 @@ mod table;
 
 use crate::base::geometry::{PAGE, SMALL_MAX};
 pub(crate) use table::COUNT;
-use table::{MEDIUM, SIZES, SMALL, SPAN_PAGES};
+use table::{EVERY_8, MEDIUM, SIZES, SMALL, SPAN_PAGES};
 
 /// The number of a size class. Invariant: below [`COUNT`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SizeClass(u8);
 
-/// The bytes that a request of `size` bytes at `align` (a power of two) takes before classes round it: a multiple of `align`.
-/// `Layout` keeps the sum below `isize::MAX`.
+/// The last unit of 8 bytes in `size` bytes rounded up to a multiple of `align` (a power of two). The empty request has none: it gives
+/// a number beyond those of all classes.
 #[inline(always)]
-pub(crate) const fn rounded(size: usize, align: usize) -> usize {
-    crate::base::addr::align_up(size, align)
+const fn last_unit(size: usize, align: usize) -> usize {
+    (size.wrapping_sub(1) | (align - 1)) / 8
 }
 
 impl SizeClass {
     /// The smallest class that holds `n` bytes, where `n` is at most [`SMALL_MAX`]; larger `n` give the largest class.
     #[cfg(test)]
-    pub(crate) const fn holding(n: usize) -> Self {
-        if n <= 1024 {
-            Self(SMALL[n.div_ceil(8)])
-        } else {
-            Self::holding_medium(n)
-        }
+    pub(crate) fn holding(n: usize) -> Self {
+        Self::serving(n.max(1), 1).unwrap_or(Self(COUNT as u8 - 1))
     }
 
+    /// The class that serves `size` bytes at `align`, if it is one of the smallest, which need no table.
     #[inline(always)]
-    const fn holding_medium(n: usize) -> Self {
-        let slot = n.div_ceil(128);
-        if slot < MEDIUM.len() {
-            Self(MEDIUM[slot])
+    pub(crate) const fn smallest(size: usize, align: usize) -> Option<Self> {
+        let last = last_unit(size, align);
+        if last < EVERY_8 / 8 {
+            Some(Self(last as u8))
         } else {
-            Self(COUNT as u8 - 1)
+            None
         }
     }
 
-    /// The class that serves `size` bytes at `align`, or `None` where whole pages do.
+    /// The class that serves `size` bytes at `align`, or `None` where whole pages do, and for the empty request.
     #[inline(always)]
     pub(crate) const fn serving(size: usize, align: usize) -> Option<Self> {
-        let n = rounded(size, align);
-        if n <= 1024 {
-            // `align` divides `n`, so it is at most 1024 too, unless the request is empty.
-            Some(Self(SMALL[n.div_ceil(8)]))
-        } else if n <= SMALL_MAX && align <= PAGE {
-            Some(Self::holding_medium(n))
+        let last = last_unit(size, align);
+        if last < EVERY_8 / 8 {
+            Some(Self(last as u8))
+        } else if last < 1024 / 8 {
+            Some(Self(SMALL[last / 2]))
+        } else if last < SMALL_MAX / 8 && align <= PAGE {
+            Some(Self(MEDIUM[last / 16]))
         } else {
             None
         }
@@ -96,6 +94,9 @@ impl SizeClass {
     pub(crate) const fn span_bytes(self) -> usize {
         self.span_pages() * PAGE
     }
+
+    /// Bytes of a span of one of the [`smallest`](Self::smallest) classes.
+    pub(crate) const SMALLEST_SPAN_BYTES: usize = Self(0).span_bytes();
 
     /// Objects in one span.
     pub(crate) const fn objects(self) -> usize {

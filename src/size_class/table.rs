@@ -92,6 +92,8 @@
 
 use crate::base::geometry::{PAGE, SMALL_MAX};
 
+/// Up to here, in bytes, every multiple of 8 is a class: the class number of a request is that of its last unit of 8 bytes.
+pub(super) const EVERY_8: usize = 128;
 /// How many size classes there are.
 pub(crate) const COUNT: usize = 80;
 
@@ -109,7 +111,7 @@ const fn sizes() -> [u32; 128] {
 
 /// Bytes from the class of `size` to the next.
 const fn step(size: usize) -> usize {
-    if size < 128 { 8 } else { (1 << size.ilog2()) / 8 }
+    if size < EVERY_8 { 8 } else { (1 << size.ilog2()) / 8 }
 }
 
 /// Spans hold at least 8 objects, and 64 KiB of small ones; the resident cost is what is touched, not the size of the span.
@@ -127,12 +129,12 @@ const fn span_pages() -> [u8; 128] {
     pages
 }
 
-/// Class number of the smallest class that holds `slot * granule` bytes, for each slot.
+/// Class number of the smallest class that holds more than `slot * granule` bytes, for each slot.
 const fn look_up<const N: usize>(granule: usize) -> [u8; N] {
     let mut table = [0; N];
     let (mut slot, mut class) = (0, 0);
     while slot < N {
-        while (SIZES[class] as usize) < slot * granule {
+        while SIZES[class] as usize <= slot * granule {
             class += 1;
         }
         table[slot] = class as u8;
@@ -145,7 +147,7 @@ const fn look_up<const N: usize>(granule: usize) -> [u8; N] {
 pub(super) const SIZES: [u32; 128] = sizes();
 /// Pages of a span of each class, padded likewise.
 pub(super) const SPAN_PAGES: [u8; 128] = span_pages();
-/// Class by size in units of 8 bytes, to 1 KiB.
-pub(super) const SMALL: [u8; 129] = look_up(8);
-/// Class by size in units of 128 bytes, to 32 KiB.
-pub(super) const MEDIUM: [u8; 257] = look_up(128);
+/// Class by the last byte's offset in units of 16 bytes, below 1 KiB; right for requests above [`EVERY_8`].
+pub(super) const SMALL: [u8; 64] = look_up(16);
+/// Class by the last byte's offset in units of 128 bytes, below 32 KiB; right for requests above 1 KiB.
+pub(super) const MEDIUM: [u8; 256] = look_up(128);

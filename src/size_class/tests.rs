@@ -35,7 +35,7 @@ fn the_comment_shows_the_table_in_force() {
 
 #[test]
 fn every_size_gets_the_smallest_class_that_holds_it() {
-    for n in 0..=SMALL_MAX {
+    for n in 1..=SMALL_MAX {
         let class = SizeClass::holding(n);
         assert!(class.size() >= n);
         assert!(
@@ -52,6 +52,9 @@ fn a_class_is_aligned_as_its_requests_are() {
         for n in (align..=SMALL_MAX).step_by(align) {
             let class = SizeClass::serving(n, align).expect("small enough for a class");
             assert_eq!(class, SizeClass::holding(n));
+            assert_eq!(Some(class), SizeClass::serving(n, 1));
+            assert_eq!(SizeClass::smallest(n, align), (n <= 128).then_some(class));
+            assert_eq!(Some(class), SizeClass::serving(n - align + 1, align));
             assert_eq!(class.size() % align, 0, "{n} bytes at {align}");
         }
     }
@@ -62,8 +65,16 @@ fn what_no_class_can_serve_goes_to_pages() {
     assert_eq!(SizeClass::serving(SMALL_MAX + 1, 1), None);
     assert_eq!(SizeClass::serving(SMALL_MAX, 2 * PAGE), None);
     assert_eq!(SizeClass::serving(1, 2 * PAGE), None);
+    assert_eq!(SizeClass::serving(0, 8), None);
     assert!(SizeClass::serving(1, PAGE).is_some());
     assert_eq!(SizeClass::serving(isize::MAX as usize, 1), None);
+}
+
+#[test]
+fn spans_of_the_smallest_classes_are_of_one_length() {
+    for class in SizeClass::all().filter(|class| class.size() <= 128) {
+        assert_eq!(class.span_bytes(), SizeClass::SMALLEST_SPAN_BYTES);
+    }
 }
 
 #[test]
