@@ -1,7 +1,6 @@
 //! The slow half of freeing: full spans, empty spans, other threads' spans, large objects and pointers that are nobody's.
 
 use super::{MCache, Tiers};
-use crate::base::geometry::OUTGOING_BYTES;
 use crate::mspan::{Block, FULL, MSpan, State, Taken};
 use crate::os::report::fatal;
 use crate::remote::{Delivery, Outgoing, deliver};
@@ -91,40 +90,23 @@ impl MCache {
     /// # Safety
     /// As for `free_slow`.
     unsafe fn free_remote(&self, tiers: &Tiers, span: &'static MSpan, block: *mut Block) {
-        let slot = self.outbox.slot(span);
-        let chain = match slot.take() {
-            Some(mut chain) if core::ptr::eq(chain.span, span) => {
-                // SAFETY: the block is the caller's to give.
-                unsafe { chain.push(block) };
-                chain
-            }
-            other => {
-                if let Some(chain) = other {
-                    self.send(tiers, chain);
-                }
-                // SAFETY: the block is the caller's to give.
-                unsafe { Outgoing::one(span, block) }
-            }
-        };
-        if chain.count() as usize * span.size() >= OUTGOING_BYTES {
+        // SAFETY: as the caller promised.
+        if let Some(chain) = unsafe { self.outbox.begin(span, block) } {
             self.send(tiers, chain);
-        } else {
-            slot.set(Some(chain));
         }
     }
 
     fn send(&self, tiers: &Tiers, chain: Outgoing) {
+        let span = chain.span;
         if let Some(taken) = chain.send(&tiers.directory, self.mailbox().id()) {
-            self.receive(tiers, chain.span, taken);
+            self.receive(tiers, span, taken);
         }
     }
 
     /// Sends everything gathered.
     pub(super) fn flush_outbox(&self, tiers: &Tiers) {
-        for slot in self.outbox.slots() {
-            if let Some(chain) = slot.take() {
-                self.send(tiers, chain);
-            }
+        for chain in self.outbox.drain() {
+            self.send(tiers, chain);
         }
     }
 

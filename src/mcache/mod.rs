@@ -220,6 +220,11 @@ impl MCache {
             }
             return true;
         }
+        // A cache that is not ready gathers nothing. A span that has become this thread's meanwhile gets its blocks when the chain is sent.
+        // SAFETY: as the caller promised.
+        if unsafe { self.outbox.add(span, block) } {
+            return true;
+        }
         if !self.is_ready() {
             return false;
         }
