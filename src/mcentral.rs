@@ -2,12 +2,14 @@
 //!
 //! A span comes here when its owner exits or goes idle, or when a thread frees into a span that nobody owns and does not keep it.
 //! A span whose objects are all in use and that nobody owns stands on no list: the first thread that frees into it claims it.
+//! An empty span of a thread that ends rests here for a while, so that threads that come and go use the same pages again and again.
 //!
 //! - C1. A span is on the list of its class exactly when it was put there and not yet taken off, all under the class's lock; `listed`
 //!   in its ownership word says that it was put there, and the thread that takes the ownership with that flag takes it off.
 //! - C2. The lock is held from giving up the ownership to the listing, so whoever claims meanwhile finds the span listed once it has
 //!   the lock.
-//! - C3. Lock order: a class's lock comes before the page heap's. No two classes' locks are held together, except around `fork`.
+//! - C3. A resting span is empty, free and nobody's: no word names it, and no thread can reach it but through the list.
+//! - C4. Lock order: a class's lock comes before the page heap's. No two classes' locks are held together, except around `fork`.
 
 use crate::mspan::{MSpan, OwnerId, SpanList, Taken};
 use crate::sync::CachePadded;
@@ -23,6 +25,7 @@ pub(crate) struct MCentral {
 
 struct Lists {
     by_fullness: [SpanList; FULLNESS],
+    resting: SpanList,
 }
 
 fn shelf(span: &MSpan) -> usize {
@@ -40,7 +43,10 @@ impl MCentral {
     crate::sync::const_unless_loom! {
         /// Holds no span.
         pub(crate) fn new() -> Self {
-            Self { lists: CachePadded(Lock::new(Lists { by_fullness: crate::sync::array_of!(SpanList::new(); FULLNESS)})) }
+            Self { lists: CachePadded(Lock::new(Lists {
+                by_fullness: crate::sync::array_of!(SpanList::new(); FULLNESS),
+                resting: SpanList::new(),
+            })) }
         }
     }
 
@@ -71,6 +77,21 @@ impl MCentral {
             }
         }
         None
+    }
+
+    /// Keeps an empty span that was retired, in the class's shape still. `false`: one rests here already.
+    pub(crate) fn rest(&self, span: &'static MSpan) -> bool {
+        let lists = self.lists.lock();
+        let room = lists.resting.is_empty();
+        if room {
+            lists.resting.push(span);
+        }
+        room
+    }
+
+    /// The resting span, if there is one. It is the caller's alone.
+    pub(crate) fn take_resting(&self) -> Option<&'static MSpan> {
+        self.lists.lock().resting.pop()
     }
 
     /// Takes a span off the list that its new owner claimed while it was listed, unless `take` did so already.

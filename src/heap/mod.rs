@@ -67,11 +67,20 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn alloc_slow(size: usize, align: usize, cache: &MCache, heap: &Self) -> *mut u8 {
-        match SizeClass::serving(size, align) {
+        heap.or_after_rest(|| match SizeClass::serving(size, align) {
             Some(class) => heap.alloc_small_slow(cache, class).cast(),
             // SAFETY: the two come from a layout.
             None => heap.alloc_large_slow(cache, unsafe { Layout::from_size_align_unchecked(size, align) }),
+        })
+    }
+
+    /// What `attempt` gives; where that is null, what it gives once the memory of resting spans is there for all.
+    fn or_after_rest(&self, attempt: impl Fn() -> *mut u8) -> *mut u8 {
+        let block = attempt();
+        if block.is_null() && self.tiers.end_rest() > 0 {
+            return attempt();
         }
+        block
     }
 
     fn alloc_small_slow(&self, cache: &MCache, class: SizeClass) -> *mut Block {
@@ -134,7 +143,7 @@ impl Heap {
             }
             block
         };
-        self.with_cache(cache, take).unwrap_or(null_mut())
+        self.or_after_rest(|| self.with_cache(cache, take).unwrap_or(null_mut()))
     }
 
     #[cold]
@@ -143,15 +152,17 @@ impl Heap {
         if layout.size() == 0 {
             return self.alloc(cache, one_byte(layout));
         }
-        let span = self.with_cache(cache, |cache| {
-            cache.alloc_large(&self.tiers, layout.size(), layout.align())
-        });
-        let Some(span) = span.flatten() else { return null_mut() };
-        if !span.zeroed() {
-            // SAFETY: the run is this call's, and holds `layout.size()` bytes.
-            unsafe { span.base().write_bytes(0, layout.size()) };
-        }
-        span.base()
+        self.or_after_rest(|| {
+            let span = self.with_cache(cache, |cache| {
+                cache.alloc_large(&self.tiers, layout.size(), layout.align())
+            });
+            let Some(span) = span.flatten() else { return null_mut() };
+            if !span.zeroed() {
+                // SAFETY: the run is this call's, and holds `layout.size()` bytes.
+                unsafe { span.base().write_bytes(0, layout.size()) };
+            }
+            span.base()
+        })
     }
 
     /// Takes back the memory at `ptr`.
@@ -221,6 +232,7 @@ impl Heap {
             cache.trim(&self.tiers);
         }
         self.trim_late();
+        self.tiers.end_rest();
         self.tiers.mheap.purge()
     }
 

@@ -86,7 +86,7 @@ impl MCache {
         }
     }
 
-    /// Gives up an owned span that stands on no list: to the page heap if it is empty, to the central list if it has room, and else
+    /// Gives up an owned span that stands on no list: to rest or to the page heap if it is empty, to the central list if it has room, and else
     /// to whoever frees into it first.
     fn give_up(&self, tiers: &Tiers, class: SizeClass, span: &'static MSpan) {
         let me = self.mailbox().id();
@@ -96,7 +96,8 @@ impl MCache {
             if span.live() == 0 && span.word.retire(me) {
                 self.tally(class.index()).add(0, span.carved());
                 span.set_state(State::Free);
-                tiers.mheap.give(span);
+                span.set_dirty();
+                tiers.rest(class, span);
                 return;
             }
             let gone = if span.live() == 0 {

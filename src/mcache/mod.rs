@@ -31,10 +31,13 @@ use crate::mspan::{Block, MSpan, SpanList};
 use crate::os::PageSource;
 use crate::remote::{Directory, Mailbox, Outbox, Shared, Tally};
 use crate::size_class::{COUNT, SizeClass};
-use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use core::cell::Cell;
 use core::ptr::null_mut;
 use store::Store;
+
+/// Milliseconds that empty spans rest with their class.
+const REST_MILLIS: u64 = 500;
 
 /// The base where a class has no active span: no address lies in a span's length behind it.
 const NOWHERE: usize = 1;
@@ -46,6 +49,8 @@ pub(crate) struct Tiers {
     pub(crate) directory: Directory,
     /// Grows when the program asks for all memory back: each cache trims itself when it next refills.
     pub(crate) purges: AtomicUsize,
+    /// When resting spans were last sent to the page heap, in coarse milliseconds.
+    rest_ended: AtomicU64,
 }
 
 impl Tiers {
@@ -57,7 +62,40 @@ impl Tiers {
                 central: [const { MCentral::new() }; COUNT],
                 directory: Directory::new(),
                 purges: AtomicUsize::new(0),
+                rest_ended: AtomicU64::new(0),
             }
+        }
+    }
+
+    /// Lets an empty span that was retired rest with its class, or gives it to the page heap.
+    fn rest(&self, class: SizeClass, span: &'static MSpan) {
+        if !self.mheap.keeps_free_pages() || !self.central(class).rest(span) {
+            self.mheap.give(span);
+        }
+    }
+
+    /// Gives all resting spans to the page heap. Returns how many.
+    pub(crate) fn end_rest(&self) -> usize {
+        let mut count = 0;
+        for class in SizeClass::all() {
+            while let Some(span) = self.central(class).take_resting() {
+                self.mheap.give(span);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Gives resting spans to the page heap, now and then: from there they reach other classes, and in time the system.
+    fn end_long_rest(&self) {
+        let now = crate::os::coarse_millis();
+        let last = self.rest_ended.load(Relaxed);
+        if now.saturating_sub(last) < REST_MILLIS {
+            return;
+        }
+        // One thread sees to it. Relaxed: the lists have locks.
+        if self.rest_ended.compare_exchange(last, now, Relaxed, Relaxed).is_ok() {
+            self.end_rest();
         }
     }
 

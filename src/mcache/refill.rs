@@ -2,7 +2,7 @@
 //!
 //! 1. the active span's free list; 2. its remote list; 3. the mailbox, which may give either; 4. fresh objects of the active span;
 //! 5. other owned spans with room, the one longest out of use first, so that frees gather in the others; 6. the central lists;
-//! 7. an empty span that the thread kept; 8. the page heap.
+//! 7. an empty span that rests there, or that the thread kept; 8. the page heap.
 
 use super::{MCache, NOWHERE, Tiers};
 use crate::base::addr::Addr;
@@ -105,12 +105,16 @@ impl MCache {
             span.absorb(taken);
             return Some(span);
         }
-        let span = match self.store.take_spare(class.span_pages()) {
+        let spare = tiers.central(class).take_resting();
+        let span = match spare.or_else(|| self.store.take_spare(class.span_pages())) {
             Some(span) => {
                 span.init_small(class);
                 span
             }
-            None => tiers.mheap.take_small(class)?,
+            None => {
+                tiers.end_long_rest();
+                tiers.mheap.take_small(class)?
+            }
         };
         span.word.adopt_new(me);
         Some(span)

@@ -29,6 +29,11 @@ impl MHeap {
         self.hard_limit.store(bytes.unwrap_or(usize::MAX), Relaxed);
     }
 
+    /// Whether free pages stay for a while: neither a limit nor the delay asks for their return at once.
+    pub(crate) fn keeps_free_pages(&self) -> bool {
+        self.purge_delay.load(Relaxed) > 0 && self.soft_limit.load(Relaxed) == usize::MAX
+    }
+
     /// Gives all free pages back now. Returns the bytes given back.
     pub(crate) fn purge(&self) -> usize {
         self.scavenge(u64::MAX, usize::MAX)
