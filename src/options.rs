@@ -17,6 +17,17 @@ pub(crate) struct Options {
     pub(crate) memory_limit: Option<usize>,
     pub(crate) hard_limit: Option<usize>,
     pub(crate) verbose: bool,
+    pub(crate) huge: Huge,
+    pub(crate) background: bool,
+}
+
+/// Whether to ask for huge pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Huge {
+    /// For what a heap of some size grows by, until parts of it are given back.
+    Auto,
+    Always,
+    Never,
 }
 
 impl Options {
@@ -27,6 +38,8 @@ impl Options {
         memory_limit: None,
         hard_limit: None,
         verbose: false,
+        huge: Huge::Auto,
+        background: true,
     };
 }
 
@@ -35,6 +48,7 @@ enum Form {
     Size(fn(&mut Options, usize)),
     Millis(fn(&mut Options, i64)),
     Switch(fn(&mut Options, bool)),
+    Huge(fn(&mut Options, Huge)),
 }
 
 /// One option.
@@ -44,7 +58,7 @@ struct Row {
     help: &'static str,
 }
 
-static TABLE: [Row; 5] = [
+static TABLE: [Row; 7] = [
     Row {
         key: "RESERVE",
         form: Form::Size(|options, bytes| options.reserve = Some(bytes)),
@@ -66,6 +80,16 @@ static TABLE: [Row; 5] = [
         help: "hard limit",
     },
     Row {
+        key: "BACKGROUND",
+        form: Form::Switch(|options, on| options.background = on),
+        help: "a thread gives memory back",
+    },
+    Row {
+        key: "THP",
+        form: Form::Huge(|options, huge| options.huge = huge),
+        help: "transparent huge pages",
+    },
+    Row {
         key: "VERBOSE",
         form: Form::Switch(|options, on| options.verbose = on),
         help: "say what is set",
@@ -84,6 +108,15 @@ impl Form {
                 }
                 on || value == b"0"
             }
+            Self::Huge(set) => {
+                let choice = match value {
+                    b"auto" => Some(Huge::Auto),
+                    b"always" => Some(Huge::Always),
+                    b"never" => Some(Huge::Never),
+                    _ => None,
+                };
+                choice.inspect(|&choice| set(options, choice)).is_some()
+            }
         }
     }
 
@@ -92,6 +125,7 @@ impl Form {
             Self::Size(_) => "a size such as 1048576, 512MiB or 2GiB",
             Self::Millis(_) => "milliseconds, 0 for at once, -1 for never",
             Self::Switch(_) => "0 or 1",
+            Self::Huge(_) => "auto, always or never",
         }
     }
 }
@@ -235,6 +269,7 @@ mod tests {
             ("GREYSPAN_RESERVE", "99999999TiB"),
             ("GREYSPAN_PURGE_DELAY", "-2"),
             ("GREYSPAN_VERBOSE", "yes"),
+            ("GREYSPAN_THP", "sometimes"),
         ] {
             let (options, warnings) = parse(&[(key, value)]);
             assert_eq!(options, Options::DEFAULT);

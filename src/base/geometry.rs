@@ -35,6 +35,8 @@ pub(crate) const OUTGOING_BYTES: usize = 8 << 10;
 pub(crate) const GROW_MIN_HUGE: usize = 2;
 /// Largest growth beyond what is needed: 64 MiB, Go's arena.
 pub(crate) const GROW_MAX_HUGE: usize = 32;
+/// Bytes of memory from which on the heap grows by huge pages. What of them is not used yet is then small beside what is.
+pub(crate) const HUGE_AFTER: usize = 32 << 20;
 /// Bytes of address space that the first region asks for.
 pub(crate) const RESERVE_DEFAULT: usize = 1 << 40;
 /// Smallest first region: below that the program's address space is too small to share.

@@ -76,6 +76,8 @@ impl Heap {
         }
         // SAFETY: likewise.
         unsafe { self.registry.after_fork_in_child() };
+        self.tiers.mheap.set_attended(false);
+        self.background.forget();
     }
 }
 

@@ -6,6 +6,7 @@
 //!   all of them in it.
 //! - Nothing here panics, allocates through the heap itself, or unwinds: what cannot be served is null.
 
+mod background;
 mod fork;
 mod options;
 mod realloc;
@@ -16,11 +17,12 @@ pub(crate) mod thread;
 pub(crate) use stats::Figures;
 
 use crate::base::geometry::PAGE;
-use crate::mcache::{MCache, Tiers};
+use crate::mcache::{Freed, MCache, Tiers};
 use crate::mspan::{Block, State};
 use crate::os::PageSource;
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use background::Background;
 use core::alloc::Layout;
 use core::ptr::null_mut;
 use registry::Registry;
@@ -29,6 +31,7 @@ use registry::Registry;
 pub(crate) struct Heap {
     pub(crate) tiers: Tiers,
     registry: Registry,
+    background: Background,
     /// Whether the process-wide set-up (options, exit and fork hooks) is done.
     set_up: AtomicU32,
 }
@@ -41,7 +44,7 @@ impl Heap {
     crate::sync::const_unless_loom! {
         /// A heap over `os` that owns nothing yet.
         pub(crate) fn new(os: &'static dyn PageSource) -> Self {
-            Self { tiers: Tiers::new(os), registry: Registry::new(), set_up: AtomicU32::new(0) }
+            Self { tiers: Tiers::new(os), registry: Registry::new(), background: Background::new(), set_up: AtomicU32::new(0) }
         }
     }
 
@@ -67,11 +70,13 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn alloc_slow(size: usize, align: usize, cache: &MCache, heap: &Self) -> *mut u8 {
-        heap.or_after_rest(|| match SizeClass::serving(size, align) {
+        let block = heap.or_after_rest(|| match SizeClass::serving(size, align) {
             Some(class) => heap.alloc_small_slow(cache, class).cast(),
             // SAFETY: the two come from a layout.
             None => heap.alloc_large_slow(cache, unsafe { Layout::from_size_align_unchecked(size, align) }),
-        })
+        });
+        heap.after_slow();
+        block
     }
 
     /// What `attempt` gives; where that is null, what it gives once the memory of resting spans is there for all.
@@ -196,9 +201,11 @@ impl Heap {
     #[inline(never)]
     pub(crate) unsafe fn free(block: *mut Block, heap: &Self, cache: &MCache) {
         // SAFETY: as the caller promised.
-        if !unsafe { cache.free(&heap.tiers, block) } {
+        match unsafe { cache.free(&heap.tiers, block) } {
+            Freed::Fast => {}
+            Freed::Slowly => heap.after_slow(),
             // SAFETY: as the caller promised.
-            unsafe { heap.free_without_cache(cache, block) };
+            Freed::NotYet => unsafe { heap.free_without_cache(cache, block) },
         }
     }
 

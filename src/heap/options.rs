@@ -13,4 +13,8 @@ pub(super) fn apply(heap: &Heap) {
     mheap.set_purge_delay(options.purge_delay_ms);
     mheap.set_soft_limit(options.memory_limit);
     mheap.set_hard_limit(options.hard_limit);
+    mheap.set_huge(options.huge);
+    if !options.background {
+        heap.background.turn_off();
+    }
 }

@@ -50,11 +50,13 @@ impl Heap {
                 if new_size > layout.size() {
                     self.with_cache(cache, |cache| cache.count_large_bytes(new_size - layout.size()));
                 }
+                self.after_slow();
                 return ptr;
             }
             if new_size > layout.size() {
                 let room = MHeap::growth_room(pages_for(new_size));
                 if let Some(moved) = self.move_large(cache, span, layout, new_size, room) {
+                    self.after_slow();
                     return moved;
                 }
             }

@@ -100,5 +100,6 @@ extern "C" fn thread_exits(_: *mut c_void) {
         // From here on the thread has no cache; what runs later in it finds that out by `TORN`.
         CACHE.set(TORN.cache());
         HEAP.retire_cache(cache);
+        HEAP.after_slow();
     }
 }

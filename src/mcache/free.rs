@@ -31,11 +31,10 @@ impl MCache {
 
     /// A pointer into no span.
     #[cold]
-    pub(super) fn free_foreign(&self, block: *mut Block) -> bool {
-        if block.is_null() {
-            return true;
+    pub(super) fn free_foreign(&self, block: *mut Block) {
+        if !block.is_null() {
+            fatal("free of a pointer that this heap did not hand out", block.addr());
         }
-        fatal("free of a pointer that this heap did not hand out", block.addr());
     }
 
     /// Moves an owned span from the full list to the partial one.

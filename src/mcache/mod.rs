@@ -106,6 +106,16 @@ impl Tiers {
     }
 }
 
+/// What became of a block that was freed.
+pub(crate) enum Freed {
+    /// Back in its span, or on its way, by a few instructions.
+    Fast,
+    /// The same, and pages may have become free.
+    Slowly,
+    /// Nothing: it takes a cache that is ready.
+    NotYet,
+}
+
 /// The cache of one thread.
 #[repr(C, align(128))]
 pub(crate) struct MCache {
@@ -247,28 +257,30 @@ impl MCache {
     /// # Safety
     /// `block` was handed out by this heap and nobody uses it any more.
     #[inline(always)]
-    pub(crate) unsafe fn free(&self, tiers: &Tiers, block: *mut Block) -> bool {
+    pub(crate) unsafe fn free(&self, tiers: &Tiers, block: *mut Block) -> Freed {
         let Some(span) = tiers.mheap.map().span_of(Addr::of(block)) else {
-            return self.free_foreign(block);
+            self.free_foreign(block);
+            return Freed::Fast;
         };
         if span.owner.load(Relaxed) == self.tag() {
             // SAFETY: the tag says that this thread owns the span (M2); the block is its live object.
             if unsafe { span.push_local(block) } == 0 {
                 self.emptied(tiers, span);
+                return Freed::Slowly;
             }
-            return true;
+            return Freed::Fast;
         }
         // A cache that is not ready gathers nothing. A span that has become this thread's meanwhile gets its blocks when the chain is sent.
         // SAFETY: as the caller promised.
         if unsafe { self.outbox.add(span, block) } {
-            return true;
+            return Freed::Fast;
         }
         if !self.is_ready() {
-            return false;
+            return Freed::NotYet;
         }
         // SAFETY: as the caller promised.
         unsafe { self.free_slow(tiers, span, block) };
-        true
+        Freed::Slowly
     }
 }
 

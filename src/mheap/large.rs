@@ -60,7 +60,7 @@ impl MHeap {
             if more > headroom {
                 inner
                     .pages
-                    .give(end.wrapping_add(headroom * PAGE), more - headroom, false, 0);
+                    .give(end.wrapping_add(headroom * PAGE), more - headroom, false);
             }
             return None;
         }
@@ -74,20 +74,20 @@ impl MHeap {
         if pages >= old {
             return;
         }
-        let now = crate::os::coarse_millis();
         span.set_pages(pages, 0);
         let tail = span.base().wrapping_add(pages * PAGE);
-        {
+        let due = {
             let mut inner = self.inner.lock();
-            inner.pages.give(tail, old - pages, false, now);
+            inner.pages.give(tail, old - pages, false);
             if headroom > 0 {
                 inner.headroom -= headroom;
-                inner
-                    .pages
-                    .give(span.base().wrapping_add(old * PAGE), headroom, true, now);
+                inner.pages.give(span.base().wrapping_add(old * PAGE), headroom, true);
             }
+            self.due(&mut inner)
+        };
+        if due > 0 {
+            self.scavenge(due);
         }
-        self.tick();
     }
 
     /// Moves the first `pages` pages of `from` to the front of `to` by page tables. `false`: nothing moved, copy instead.

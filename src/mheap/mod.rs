@@ -10,18 +10,20 @@
 
 mod large;
 pub(crate) use large::pages_for;
-pub(crate) mod page_alloc;
+mod page_alloc;
 pub(crate) mod page_map;
 mod region;
 mod scavenge;
+pub(crate) use scavenge::IDLE_BYTES;
 mod tracker;
 
 use crate::base::geometry::{HUGE, PAGE};
 use crate::meta::Pool;
 use crate::mspan::{ByUse, MSpan, State};
+use crate::options::Huge;
 use crate::os::PageSource;
 use crate::size_class::SizeClass;
-use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use crate::sync::lock::Lock;
 use page_alloc::{PageAlloc, Run};
 use page_map::PageMap;
@@ -34,8 +36,8 @@ struct Inner {
     headroom: usize,
     /// Moves by page table that were made; each may cost the process a mapping.
     remaps: usize,
-    /// Scavenged last, in coarse milliseconds.
-    scavenged_at: u64,
+    /// When the scavenger last looked, in coarse milliseconds.
+    looked_at: u64,
 }
 
 // SAFETY: the cells and records inside are reached only by the holder of the lock around this value.
@@ -49,8 +51,12 @@ pub(crate) struct MHeap {
     /// Bytes of footprint beyond which memory is given back at once, and beyond which allocation fails; `usize::MAX` for none.
     soft_limit: AtomicUsize,
     hard_limit: AtomicUsize,
-    /// Milliseconds that free pages stay before they are given back; negative for ever.
+    /// Milliseconds that free pages stay before they are given back; `usize::MAX` for ever.
     purge_delay: AtomicUsize,
+    /// Bytes of free pages that may have physical memory, for readers without the lock.
+    idle: AtomicUsize,
+    /// A thread in the background looks after free pages.
+    attended: AtomicBool,
 }
 
 /// Figures of the page heap, in bytes.
@@ -77,11 +83,13 @@ impl MHeap {
                     spans: Pool::new(),
                     headroom: 0,
                     remaps: 0,
-                    scavenged_at: 0,
+                    looked_at: 0,
                 }),
                 soft_limit: AtomicUsize::new(usize::MAX),
                 hard_limit: AtomicUsize::new(usize::MAX),
                 purge_delay: AtomicUsize::new(1000),
+                idle: AtomicUsize::new(0),
+                attended: AtomicBool::new(false),
             }
         }
     }
@@ -102,6 +110,11 @@ impl MHeap {
         self.inner.lock().pages.set_reserve(bytes.max(HUGE * 4));
     }
 
+    /// Sets whether the heap asks for huge pages; for what it grows by from here on.
+    pub(crate) fn set_huge(&self, huge: Huge) {
+        self.inner.lock().pages.huge = huge;
+    }
+
     /// A span of `class`, whole and free, that nobody owns.
     pub(crate) fn take_small(&self, class: SizeClass) -> Option<&'static MSpan> {
         let span = self.take_run(class.span_pages(), 1, 0)?;
@@ -113,7 +126,7 @@ impl MHeap {
     /// Takes a run of `pages` pages, with up to `headroom` untouched pages behind it, and describes it in a record that is not in the
     /// page map yet.
     fn take_run(&self, pages: usize, align: usize, headroom: usize) -> Option<&'static MSpan> {
-        let (span, run) = {
+        let (span, run, due) = {
             let mut inner = self.inner.lock();
             if !self.admits(&inner, pages) {
                 drop(inner);
@@ -132,20 +145,22 @@ impl MHeap {
                     return None;
                 }
             };
-            (span, run)
+            (span, run, self.over_soft_limit(inner))
         };
         let behind = run.pages - pages;
         // SAFETY: the run is held, and its pages are Prepared or Ready.
         if !unsafe { self.os.ready(non_null(run.base), pages * PAGE) } {
             let mut inner = self.inner.lock();
             inner.headroom -= behind;
-            inner.pages.give(run.base, run.pages, false, 0);
+            inner.pages.give(run.base, run.pages, false);
             inner.spans.give(span);
             return None;
         }
         span.set_run(run.base, pages, run.clean);
         span.set_pages(pages, behind);
-        self.tick();
+        if due > 0 {
+            self.scavenge(due);
+        }
         Some(span)
     }
 
@@ -167,7 +182,7 @@ impl MHeap {
             }
             // Room that was used before would keep its memory; the object itself may have it.
             let end = run.base.wrapping_add(pages * PAGE);
-            inner.pages.give(end, headroom, false, crate::os::coarse_millis());
+            inner.pages.give(end, headroom, false);
             return Some(Run { pages, ..run });
         }
         inner.pages.take(os, map, pages, align)
@@ -189,18 +204,20 @@ impl MHeap {
     pub(crate) fn give(&self, span: &'static MSpan) {
         self.map.set(span.base(), span.mapped_pages(), None);
         span.set_state(State::Free);
-        let now = crate::os::coarse_millis();
-        {
+        let due = {
             let mut inner = self.inner.lock();
             let (base, pages, headroom) = (span.base(), span.pages(), span.headroom());
-            inner.pages.give(base, pages, false, now);
+            inner.pages.give(base, pages, false);
             if headroom > 0 {
                 inner.headroom -= headroom;
-                inner.pages.give(base.wrapping_add(pages * PAGE), headroom, true, now);
+                inner.pages.give(base.wrapping_add(pages * PAGE), headroom, true);
             }
             inner.spans.give(span);
+            self.due(&mut inner)
+        };
+        if due > 0 {
+            self.scavenge(due);
         }
-        self.tick();
     }
 
     /// One snapshot.

@@ -14,9 +14,10 @@ use super::tracker::{ByAge, ByLongest, Tracker};
 use crate::base::addr::align_up;
 use crate::base::bitmap::Bits;
 use crate::base::geometry::{
-    GROW_MAX_HUGE, GROW_MIN_HUGE, HUGE, HUGE_SHIFT, PAGE, PAGES_PER_HUGE, RESERVE_DEFAULT, RESERVE_MIN,
+    GROW_MAX_HUGE, GROW_MIN_HUGE, HUGE, HUGE_AFTER, HUGE_SHIFT, PAGE, PAGES_PER_HUGE, RESERVE_DEFAULT, RESERVE_MIN,
 };
 use crate::base::list::List;
+use crate::options::Huge;
 use crate::os::PageSource;
 use core::cell::Cell;
 
@@ -38,6 +39,8 @@ pub(super) struct Counts {
     pub(super) clean: usize,
     /// Free pages that may have physical memory.
     pub(super) dirty: usize,
+    /// The fewest dirty pages there were since the scavenger last set this: what nobody missed.
+    pub(super) low_dirty: usize,
 }
 
 /// How many trackers are looked at for a short run.
@@ -50,9 +53,11 @@ pub(super) struct PageAlloc {
     bins: [List<ByLongest>; PAGES_PER_HUGE + 1],
     /// Bit n is set when bin n is not empty.
     filled: [Cell<u64>; PAGES_PER_HUGE / 64 + 1],
-    /// Trackers with dirty pages, the latest to become so first.
+    /// Trackers with dirty pages, the latest to become so last.
     aged: List<ByAge>,
     pub(super) counts: Counts,
+    /// Whether to ask the system for huge pages.
+    pub(super) huge: Huge,
     /// What the first region asks for.
     reserve: usize,
 }
@@ -67,7 +72,8 @@ impl PageAlloc {
                 bins: [const { List::new() }; PAGES_PER_HUGE + 1],
                 filled: [const { Cell::new(0) }; PAGES_PER_HUGE / 64 + 1],
                 aged: List::new(),
-                counts: Counts { ready: 0, clean: 0, dirty: 0 },
+                counts: Counts { ready: 0, clean: 0, dirty: 0, low_dirty: 0 },
+                huge: Huge::Auto,
                 reserve: RESERVE_DEFAULT,
             }
         }
@@ -111,7 +117,7 @@ impl PageAlloc {
     }
 
     /// Takes the tracker off its lists, lets `change` alter it, and puts it where it belongs.
-    fn update<R>(&mut self, tracker: &'static Tracker, now: u64, change: impl FnOnce(&Tracker) -> R) -> R {
+    fn update<R>(&mut self, tracker: &'static Tracker, change: impl FnOnce(&Tracker) -> R) -> R {
         let (longest, dirty) = (tracker.longest(), tracker.dirty_pages());
         let was_empty = tracker.is_empty();
         let result = change(tracker);
@@ -133,10 +139,7 @@ impl PageAlloc {
             region.set_empty(tracker.index.get() as usize, tracker.is_empty());
         }
         match (dirty, tracker.dirty_pages()) {
-            (0, 1..) => {
-                tracker.dirty_since.set(now);
-                self.aged.push(tracker);
-            }
+            (0, 1..) => self.aged.push_back(tracker),
             (1.., 0) => self.aged.remove(tracker),
             _ => {}
         }
@@ -144,14 +147,20 @@ impl PageAlloc {
     }
 
     fn take_pages(&mut self, tracker: &'static Tracker, start: usize, pages: usize) -> bool {
-        let taken = self.update(tracker, 0, |tracker| tracker.take(start, pages));
-        self.counts.clean -= taken.clean;
+        let first_touch = tracker.advised.get() && tracker.is_untouched();
+        let (taken, soiled) = self.update(tracker, |tracker| {
+            let taken = tracker.take(start, pages);
+            (taken, if first_touch { tracker.soil() } else { 0 })
+        });
+        self.counts.clean -= taken.clean + soiled;
+        self.counts.dirty += soiled;
         self.counts.dirty -= taken.dirty;
+        self.counts.low_dirty = self.counts.low_dirty.min(self.counts.dirty);
         taken.dirty == 0
     }
 
-    fn give_pages(&mut self, tracker: &'static Tracker, start: usize, pages: usize, clean: bool, now: u64) {
-        self.update(tracker, now, |tracker| tracker.give(start, pages, clean));
+    fn give_pages(&mut self, tracker: &'static Tracker, start: usize, pages: usize, clean: bool) {
+        self.update(tracker, |tracker| tracker.give(start, pages, clean));
         if clean {
             self.counts.clean += pages;
         } else {
@@ -252,7 +261,7 @@ impl PageAlloc {
     }
 
     /// Gives back `pages` pages from `base`, clean or dirty.
-    pub(super) fn give(&mut self, base: *mut u8, pages: usize, clean: bool, now: u64) {
+    pub(super) fn give(&mut self, base: *mut u8, pages: usize, clean: bool) {
         let Some((region, mut index, mut start)) = self.locate(base) else {
             crate::os::report::fatal("page heap: a run outside every region was given back", base.addr());
         };
@@ -262,7 +271,7 @@ impl PageAlloc {
                 crate::os::report::fatal("page heap: a run that leaves its region was given back", base.addr());
             };
             let here = left.min(PAGES_PER_HUGE - start);
-            self.give_pages(tracker, start, here, clean, now);
+            self.give_pages(tracker, start, here, clean);
             left -= here;
             start = 0;
             index += 1;
@@ -346,7 +355,13 @@ impl PageAlloc {
         }
         let bin = self.bins.last();
         let mut new = 0;
-        let grown = region.grow(os, number as u16, to, |tracker| {
+        let touched = (self.counts.ready - self.counts.clean) * PAGE;
+        let huge = match self.huge {
+            Huge::Always => true,
+            Huge::Auto => touched >= HUGE_AFTER,
+            Huge::Never => false,
+        };
+        let grown = region.grow(os, number as u16, to, huge, |tracker| {
             if let Some(bin) = bin {
                 bin.push(tracker);
             }
@@ -380,7 +395,7 @@ impl PageAlloc {
         }
         want = want.max(least);
         let region = loop {
-            match Region::reserve(os, want) {
+            match Region::reserve(os, want, self.huge != Huge::Always) {
                 Some(region) => break region,
                 None if want > least => want = (want / 2).max(least),
                 None if want > need => want = need,
@@ -395,27 +410,47 @@ impl PageAlloc {
         Some(number)
     }
 
-    /// Takes one run of free pages that may have physical memory and have been so since `before` milliseconds at the latest.
+    /// Takes one run of free pages that may have physical memory, of the huge page that has had such pages for longest.
     /// The caller gives them back, clean or dirty.
-    pub(super) fn take_dirty(&mut self, before: u64) -> Option<Run> {
-        let mut next = self.aged.first();
-        let mut oldest: Option<&'static Tracker> = None;
-        // The list is in order of age, youngest first; a bounded look keeps the lock short, and each call removes what it finds.
-        while let Some(tracker) = next {
-            if tracker.dirty_since.get() <= before {
-                oldest = Some(tracker);
-                break;
-            }
-            next = self.aged.after(tracker);
-        }
-        let tracker = oldest?;
+    pub(super) fn take_dirty(&mut self) -> Option<Run> {
+        let tracker = self.aged.first()?;
         let run = tracker.first_dirty()?;
         let base = self.address(tracker, run.start);
+        let low = self.counts.low_dirty;
         self.take_pages(tracker, run.start, run.len);
+        // The scavenger is not the demand that `low_dirty` looks for.
+        self.counts.low_dirty = low;
         Some(Run {
             base,
             pages: run.len,
             clean: false,
         })
+    }
+
+    /// The release of pages of the huge page at `base` was refused: the others' turn comes first.
+    pub(super) fn postpone(&mut self, base: *mut u8) {
+        let found = self
+            .locate(base)
+            .and_then(|(region, huge, _)| self.tracker(region, huge));
+        if let Some(tracker) = found.filter(|tracker| tracker.dirty_pages() > 0) {
+            self.aged.remove(tracker);
+            self.aged.push_back(tracker);
+        }
+    }
+
+    /// Part of a huge page is about to be released: the region's huge pages are asked for no longer, or the system would fill the part
+    /// again behind our back. Growth asks anew.
+    pub(super) fn stop_huge(&mut self, os: &dyn PageSource, run: &Run) {
+        let Some((number, huge, _)) = self.locate(run.base) else {
+            return;
+        };
+        let part_of_huge =
+            run.pages < PAGES_PER_HUGE && self.tracker(number, huge).is_some_and(|tracker| tracker.advised.get());
+        if part_of_huge
+            && self.huge == Huge::Auto
+            && let Some(Some(region)) = self.regions.get_mut(number)
+        {
+            region.stop_huge(os);
+        }
     }
 }

@@ -18,6 +18,7 @@ use crate::base::bitmap::Bits;
 use crate::base::geometry::{HUGE, HUGE_SHIFT, PAGE, PAGES_PER_HUGE};
 use crate::os::PageSource;
 use core::cell::Cell;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 /// A table at the front of a region that is made ready piece by piece.
@@ -60,6 +61,8 @@ pub(super) struct Region {
     pub(super) end: usize,
     /// Readiness already asked of the system beyond `ready` (kept so that a failed later step is not repeated).
     prepared: usize,
+    /// Huge pages for which the system was asked to use huge pages, and was not told to stop.
+    advised: Range<usize>,
 }
 
 // SAFETY: the pointers lead into memory that the region owns; the page heap's lock orders all access.
@@ -81,8 +84,8 @@ impl Region {
         layout(total, os_page).1 + huge * HUGE
     }
 
-    /// Reserves `bytes` (rounded down to huge pages) of address space.
-    pub(super) fn reserve(os: &dyn PageSource, bytes: usize) -> Option<Self> {
+    /// Reserves `bytes` (rounded down to huge pages) of address space; `small` where the system shall use huge pages only when asked.
+    pub(super) fn reserve(os: &dyn PageSource, bytes: usize, small: bool) -> Option<Self> {
         let end = bytes >> HUGE_SHIFT;
         let ([map, trackers, free], front) = layout(end, os.page_size());
         let first = front >> HUGE_SHIFT;
@@ -90,6 +93,9 @@ impl Region {
             return None;
         }
         let base = os.reserve(end << HUGE_SHIFT, HUGE)?;
+        if small {
+            os.advise_huge(base, end << HUGE_SHIFT, false);
+        }
         let table = |offset| {
             // SAFETY: the tables lie inside the reservation, in front of `first`.
             let base = unsafe { base.add(offset) };
@@ -104,6 +110,7 @@ impl Region {
             ready: first,
             end,
             prepared: first,
+            advised: first..first,
         })
     }
 
@@ -152,12 +159,14 @@ impl Region {
         }
     }
 
-    /// Makes huge pages up to `to` ready, and calls `each` with their trackers. `false`: the system refuses, nothing changed.
+    /// Makes huge pages up to `to` ready, asks for real ones where `huge` says so, and calls `each` with their trackers. `false`: the system
+    /// refuses, nothing changed.
     pub(super) fn grow(
         &mut self,
         os: &dyn PageSource,
         number: u16,
         to: usize,
+        huge: bool,
         mut each: impl FnMut(&'static Tracker),
     ) -> bool {
         debug_assert!(to <= self.end);
@@ -176,6 +185,16 @@ impl Region {
             self.prepared = to;
         }
         let old = core::mem::replace(&mut self.ready, to);
+        // Ready pages that were prepared by a failed call before are asked for here too.
+        let huge = huge && os.advise_huge(self.address(old), (to - old) << HUGE_SHIFT, true);
+        if huge {
+            let from = if self.advised.is_empty() {
+                old
+            } else {
+                self.advised.start
+            };
+            self.advised = from..to;
+        }
         for index in old..to {
             // SAFETY: the table is ready up to `to`.
             let slot = unsafe { self.trackers.base.cast::<Tracker>().add(index) };
@@ -183,10 +202,20 @@ impl Region {
             unsafe { slot.write(Tracker::new(number, index as u32)) };
             self.set_empty(index, true);
             if let Some(tracker) = self.tracker(index) {
+                tracker.advised.set(huge);
                 each(tracker);
             }
         }
         true
+    }
+
+    /// Asks for huge pages no longer. What has one keeps it until it is released.
+    pub(super) fn stop_huge(&mut self, os: &dyn PageSource) {
+        let advised = core::mem::take(&mut self.advised);
+        os.advise_huge(self.address(advised.start), advised.len() << HUGE_SHIFT, false);
+        for tracker in advised.filter_map(|index| self.tracker(index)) {
+            tracker.advised.set(false);
+        }
     }
 
     /// Bytes of the tables that are ready.

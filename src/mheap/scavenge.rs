@@ -1,22 +1,33 @@
-//! The scavenger: gives free pages back to the operating system once they have been free for the purge delay, or at once when a limit
+//! The scavenger: gives free pages back to the operating system once nobody has missed them for the purge delay, or at once when a limit
 //! is near or the program asks.
+//!
+//! What nobody missed is counted, not timed page by page: the fewest free pages with memory that there were at any moment of the last
+//! delay. A program that frees and takes in turn keeps what it circulates; after a peak, what is beyond that goes back within two delays.
+//! (TCMalloc skips subrelease by the same kind of look at recent demand.) The background thread looks where there is one, else whoever
+//! gives pages back.
 //!
 //! Pages on their way are held like a span's, without the lock (H3), so allocation goes on beside it.
 
-use super::{MHeap, non_null};
+use super::{Inner, MHeap, non_null};
 use crate::base::geometry::PAGE;
 use crate::sync::atomic::Ordering::Relaxed;
 
 /// Free pages below this many bytes are not worth a system call unless the program asks.
-const IDLE_BYTES: usize = 256 << 10;
-/// Milliseconds between two looks.
-const PERIOD: u64 = 50;
+pub(crate) const IDLE_BYTES: usize = 256 << 10;
+/// Milliseconds between two looks at the least.
+const PERIOD: u64 = 10;
 
 impl MHeap {
     /// Sets the milliseconds that free pages stay; negative for ever.
     pub(crate) fn set_purge_delay(&self, millis: i64) {
         self.purge_delay
             .store(usize::try_from(millis).unwrap_or(usize::MAX), Relaxed);
+    }
+
+    /// Milliseconds that free pages stay; `None` for ever.
+    pub(crate) fn purge_delay(&self) -> Option<u64> {
+        let delay = self.purge_delay.load(Relaxed);
+        (delay != usize::MAX).then_some(delay as u64)
     }
 
     /// Sets the bytes beyond which memory is given back at once; `None` for no limit.
@@ -34,41 +45,84 @@ impl MHeap {
         self.purge_delay.load(Relaxed) > 0 && self.soft_limit.load(Relaxed) == usize::MAX
     }
 
+    /// Whether a background thread looks after free pages, so that the program's threads need not.
+    pub(crate) fn set_attended(&self, attended: bool) {
+        self.attended.store(attended, Relaxed);
+    }
+
+    /// Bytes of free pages that wait to be given back, as of a moment ago.
+    pub(crate) fn idle_bytes(&self) -> usize {
+        self.idle.load(Relaxed)
+    }
+
     /// Gives all free pages back now. Returns the bytes given back.
     pub(crate) fn purge(&self) -> usize {
-        self.scavenge(u64::MAX, usize::MAX)
+        self.scavenge(usize::MAX)
     }
 
-    /// Called after each span taken or given: looks, now and then, whether something is due.
-    pub(super) fn tick(&self) {
-        let delay = self.purge_delay.load(Relaxed);
+    /// Bytes to give back now because of the soft limit.
+    pub(super) fn over_soft_limit(&self, inner: &Inner) -> usize {
         let soft = self.soft_limit.load(Relaxed);
-        let (before, most) = {
-            let Some(mut inner) = self.inner.try_lock() else { return };
-            let dirty = inner.pages.counts.dirty * PAGE;
-            if dirty > 0 && soft != usize::MAX && Self::footprint(&inner) > soft {
-                (u64::MAX, Self::footprint(&inner) - soft)
-            } else if dirty <= IDLE_BYTES || delay == usize::MAX {
-                return;
-            } else {
-                let now = crate::os::coarse_millis();
-                if now.wrapping_sub(inner.scavenged_at) < PERIOD.min(delay as u64) {
-                    return;
-                }
-                inner.scavenged_at = now;
-                (now.saturating_sub(delay as u64), usize::MAX)
-            }
-        };
-        self.scavenge(before, most);
+        if soft == usize::MAX || inner.pages.counts.dirty == 0 {
+            0
+        } else {
+            Self::footprint(inner).saturating_sub(soft)
+        }
     }
 
-    /// Gives back free pages that became free at `before` at the latest, up to about `most` bytes. Returns the bytes given back.
-    pub(crate) fn scavenge(&self, before: u64, most: usize) -> usize {
+    /// Bytes to give back now, after pages became free.
+    pub(super) fn due(&self, inner: &mut Inner) -> usize {
+        let idle = inner.pages.counts.dirty * PAGE;
+        self.idle.store(idle, Relaxed);
+        let over = self.over_soft_limit(inner);
+        if over > 0 {
+            over
+        } else if idle <= IDLE_BYTES || self.attended.load(Relaxed) && self.keeps_free_pages() {
+            0
+        } else {
+            self.unmissed(inner)
+        }
+    }
+
+    /// Bytes that were free for a whole delay; 0 while that is not over.
+    fn unmissed(&self, inner: &mut Inner) -> usize {
+        let Some(delay) = self.purge_delay() else { return 0 };
+        if delay == 0 {
+            return inner.pages.counts.dirty * PAGE;
+        }
+        let now = crate::os::coarse_millis();
+        if now.saturating_sub(inner.looked_at) < delay.max(PERIOD) {
+            return 0;
+        }
+        inner.looked_at = now;
+        let counts = &mut inner.pages.counts;
+        let unmissed = counts.low_dirty * PAGE;
+        counts.low_dirty = counts.dirty;
+        if unmissed > IDLE_BYTES { unmissed } else { 0 }
+    }
+
+    /// One look of the background thread. Returns the bytes of free pages that are left.
+    pub(crate) fn attend(&self) -> usize {
+        let due = {
+            let mut inner = self.inner.lock();
+            self.over_soft_limit(&inner).max(self.unmissed(&mut inner))
+        };
+        if due > 0 {
+            self.scavenge(due);
+        }
+        self.idle_bytes()
+    }
+
+    /// Gives back free pages, up to about `most` bytes, those that have been free for longest first. Returns the bytes given back.
+    pub(crate) fn scavenge(&self, most: usize) -> usize {
         let mut given = 0;
         let os_page = self.os.page_size();
         while given < most {
-            let Some(run) = self.inner.lock().pages.take_dirty(before) else {
-                break;
+            let run = {
+                let mut inner = self.inner.lock();
+                let Some(run) = inner.pages.take_dirty() else { break };
+                inner.pages.stop_huge(self.os, &run);
+                run
             };
             // Where the kernel's pages are larger than ours, only whole ones can go.
             let skip = run.base.align_offset(os_page).min(run.pages * PAGE);
@@ -78,20 +132,22 @@ impl MHeap {
             let released = bytes > 0 && unsafe { self.os.release(non_null(start), bytes) };
             let mut inner = self.inner.lock();
             if !released {
-                // Refused: still dirty. As young as can be, so that this call and the next ones do not try it for ever.
-                inner.pages.give(run.base, run.pages, false, crate::os::coarse_millis());
+                inner.pages.give(run.base, run.pages, false);
+                inner.pages.postpone(run.base);
                 break;
             }
             given += bytes;
-            let now = crate::os::coarse_millis();
             if skip > 0 {
-                inner.pages.give(run.base, skip / PAGE, false, now);
+                inner.pages.give(run.base, skip / PAGE, false);
             }
-            inner.pages.give(start, bytes / PAGE, true, now);
+            inner.pages.give(start, bytes / PAGE, true);
             let rest = run.pages - (skip + bytes) / PAGE;
             if rest > 0 {
-                inner.pages.give(start.wrapping_add(bytes), rest, false, now);
+                inner.pages.give(start.wrapping_add(bytes), rest, false);
             }
+            let counts = &mut inner.pages.counts;
+            counts.low_dirty = counts.low_dirty.min(counts.dirty);
+            self.idle.store(counts.dirty * PAGE, Relaxed);
         }
         given
     }

@@ -22,8 +22,8 @@ pub(super) struct Tracker {
     longest: Cell<u16>,
     free_pages: Cell<u16>,
     dirty_pages: Cell<u16>,
-    /// When the oldest dirty page may have become free, in milliseconds.
-    pub(super) dirty_since: Cell<u64>,
+    /// The system was asked to back it by one huge page: the first touch brings memory to all of it.
+    pub(super) advised: Cell<bool>,
     by_longest: Links<Tracker>,
     by_age: Links<Tracker>,
 }
@@ -65,7 +65,7 @@ impl Tracker {
             longest: Cell::new(PAGES_PER_HUGE as u16),
             free_pages: Cell::new(PAGES_PER_HUGE as u16),
             dirty_pages: Cell::new(0),
-            dirty_since: Cell::new(0),
+            advised: Cell::new(false),
             by_longest: Links::new(),
             by_age: Links::new(),
         }
@@ -123,6 +123,19 @@ impl Tracker {
     /// Free pages from `start` on without a gap.
     pub(super) fn free_at(&self, start: usize) -> usize {
         self.free().run_at(start)
+    }
+
+    /// The whole huge page has memory now: no free page is clean. Returns how many were.
+    pub(super) fn soil(&self) -> usize {
+        let clean = self.clean().count(0, PAGES_PER_HUGE);
+        self.clean().clear(0, PAGES_PER_HUGE);
+        self.dirty_pages.set(self.dirty_pages.get() + clean as u16);
+        clean
+    }
+
+    /// Whether no page has memory, as far as free ones tell: all are free and clean.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.is_empty() && self.dirty_pages() == 0
     }
 
     /// Takes `n` free pages from `start`. Tells how many of them were clean.

@@ -5,16 +5,30 @@ use crate::sync::atomic::AtomicU32;
 
 /// Sleeps while `word` holds `value`; may return early.
 pub(crate) fn wait(word: &AtomicU32, value: u32) {
+    wait_until(word, value, core::ptr::null());
+}
+
+/// Sleeps while `word` holds `value`, for `millis` milliseconds at the most; may return early.
+#[cfg(not(loom))]
+pub(crate) fn wait_for(word: &AtomicU32, value: u32, millis: u64) {
+    let limit = libc::timespec {
+        tv_sec: (millis / 1000).min(1 << 30) as libc::time_t,
+        tv_nsec: (millis % 1000 * 1_000_000) as libc::c_long,
+    };
+    wait_until(word, value, &raw const limit);
+}
+
+/// `limit` is null, for none, or valid.
+fn wait_until(word: &AtomicU32, value: u32, limit: *const libc::timespec) {
     let _errno = KeepErrno::new();
-    let none = core::ptr::null::<libc::timespec>();
-    // SAFETY: the word is valid for the call; a null timeout means none.
+    // SAFETY: the word is valid for the call, and so is the limit unless it is null, which means none.
     unsafe {
         libc::syscall(
             libc::SYS_futex,
             core::ptr::from_ref(word),
             libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
             value,
-            none,
+            limit,
         )
     };
 }

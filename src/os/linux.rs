@@ -130,6 +130,17 @@ unsafe impl PageSource for Linux {
         unmap(base.as_ptr(), bytes);
     }
 
+    fn advise_huge(&self, base: NonNull<u8>, bytes: usize, huge: bool) -> bool {
+        let _errno = KeepErrno::new();
+        let advice = if huge {
+            libc::MADV_HUGEPAGE
+        } else {
+            libc::MADV_NOHUGEPAGE
+        };
+        // SAFETY: advice that changes nothing that a program can see.
+        unsafe { libc::madvise(base.as_ptr().cast(), bytes, advice) == 0 }
+    }
+
     fn address_space_left(&self) -> Option<usize> {
         let _errno = KeepErrno::new();
         let mut limit = libc::rlimit {

@@ -24,6 +24,8 @@ pub(crate) mod futex;
 #[cfg(not(loom))]
 mod linux;
 pub(crate) mod report;
+#[cfg(not(loom))]
+pub(crate) mod thread;
 pub(crate) mod tls;
 
 use core::ptr::NonNull;
@@ -69,6 +71,12 @@ pub(crate) unsafe trait PageSource: Sync {
     /// # Safety
     /// The range is the caller's, and nothing in it is needed.
     unsafe fn free(&self, base: NonNull<u8>, bytes: usize);
+
+    /// Asks that the range be backed by huge pages, or by small ones only. `false`: refused or not supported. Advice: it changes no state.
+    fn advise_huge(&self, base: NonNull<u8>, bytes: usize, huge: bool) -> bool {
+        let _ = (base, bytes, huge);
+        false
+    }
 
     /// Bytes of address space that the process may still map; `None` for no limit.
     fn address_space_left(&self) -> Option<usize>;

@@ -1,0 +1,46 @@
+//! A thread of our own, below the standard library's: detached, with a small stack, no signals and no thread-local destructors.
+
+use super::errno::KeepErrno;
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr::null_mut;
+
+/// Bytes of stack.
+const STACK: usize = 128 << 10;
+
+/// Starts a thread that runs `body`, which does not return. `false`: the system refuses.
+///
+/// May allocate by the process's `malloc`; so no lock is held and no structure is half changed when this is called.
+pub(crate) fn spawn(body: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
+    let _errno = KeepErrno::new();
+    let mut attributes = MaybeUninit::uninit();
+    // SAFETY: a valid place for the attributes.
+    if unsafe { libc::pthread_attr_init(attributes.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: initialised above.
+    unsafe { libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), STACK) };
+    // SAFETY: likewise.
+    unsafe { libc::pthread_attr_setdetachstate(attributes.as_mut_ptr(), libc::PTHREAD_CREATE_DETACHED) };
+    // The thread inherits the mask: the program's signals are for the program's threads.
+    let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+    // SAFETY: a valid place for a set.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: `all` is initialised, `before` a valid place.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
+    let mut thread = MaybeUninit::uninit();
+    // SAFETY: places and attributes are valid, and the function lives as long as the process.
+    let started = unsafe { libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), body, null_mut()) } == 0;
+    // SAFETY: `before` was filled above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), null_mut()) };
+    // SAFETY: initialised above.
+    unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
+    started
+}
+
+/// Names the calling thread, for those who look at the process; at most 15 bytes.
+#[cfg(target_os = "linux")]
+pub(crate) fn name_self(name: &core::ffi::CStr) {
+    // SAFETY: the string is valid; a name that does not fit is refused.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
