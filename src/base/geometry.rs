@@ -23,6 +23,9 @@ pub(crate) const PAGES_PER_HUGE: usize = HUGE / PAGE;
 pub(crate) const SMALL_MAX: usize = 32 << 10;
 /// Bytes of fresh objects that are threaded onto a free list at once, so that untouched memory stays untouched.
 pub(crate) const CARVE: usize = 4 << 10;
+/// Bytes of free objects of one class that a thread keeps at first, and by how many the bins of all classes together may grow.
+pub(crate) const BIN_BYTES: usize = 16 << 10;
+pub(crate) const BIN_GROWTH_BYTES: usize = 1 << 20;
 /// Largest run of pages that a thread keeps for reuse.
 pub(crate) const RUN_CACHE_MAX_PAGES: usize = (4 << 20) / PAGE;
 /// Bytes of free runs that one thread keeps at the most.

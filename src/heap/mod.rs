@@ -176,36 +176,53 @@ impl Heap {
     /// `ptr` was handed out by this heap for `layout`, and nobody uses it any more.
     #[inline(always)]
     pub(crate) unsafe fn dealloc(&self, cache: &MCache, ptr: *mut u8, layout: Layout) {
-        let block: *mut Block = ptr.cast();
-        // The class that the size has at the least alignment is a guess, but right for every size that a type can have. It is enough: the
-        // block goes onto the bin only if it lies in the bin's span.
-        let pushed = if let Some(class) = SizeClass::smallest(layout.size(), 1) {
-            // SAFETY: as the caller promised.
-            unsafe { cache.push(class, SizeClass::SMALLEST_SPAN_BYTES, block) }
-        } else if let Some(class) = SizeClass::serving(layout.size(), 1) {
-            // SAFETY: as the caller promised.
-            unsafe { cache.push(class, class.span_bytes(), block) }
+        let (size, block) = (layout.size(), ptr.cast::<Block>());
+        // The class by the size alone is the block's own for every size that a type can have, or else a smaller one, with no more alignment
+        // than the block has. (If a class above the smallest that holds `size` was taken, the alignment asked for does not divide that one.)
+        let pushed = if let Some(class) = SizeClass::smallest(size, 1) {
+            // SAFETY: as the caller promised; the block fits the class as said.
+            unsafe { cache.push(class, block) }
+        } else if let Some(class) = SizeClass::serving(size, 1) {
+            // SAFETY: likewise.
+            unsafe { cache.push(class, block) }
         } else {
             false
         };
         if !pushed {
             // SAFETY: as the caller promised.
-            unsafe { Self::free(block, self, cache) };
+            unsafe { Self::dealloc_slow(block, size, cache, self) };
         }
     }
 
-    /// Takes back `block`, whatever its size. The arguments stand in the order of `GlobalAlloc::dealloc`'s own.
+    /// What the bin has no room for. The arguments stand in the order of `GlobalAlloc::dealloc`'s own, and so stay in their registers.
     ///
     /// # Safety
-    /// `block` was handed out by `heap`, and nobody uses it any more.
+    /// As for `dealloc`, with the layout's size.
+    #[cold]
     #[inline(never)]
-    pub(crate) unsafe fn free(block: *mut Block, heap: &Self, cache: &MCache) {
-        // SAFETY: as the caller promised.
-        match unsafe { cache.free(&heap.tiers, block) } {
-            Freed::Fast => {}
-            Freed::Slowly => heap.after_slow(),
+    unsafe fn dealloc_slow(block: *mut Block, size: usize, cache: &MCache, heap: &Self) {
+        match SizeClass::serving(size, 1) {
+            Some(class) if cache.is_ready() => {
+                // SAFETY: as the caller promised.
+                unsafe { cache.push_over(&heap.tiers, class, block) };
+                heap.after_slow();
+            }
             // SAFETY: as the caller promised.
-            Freed::NotYet => unsafe { heap.free_without_cache(cache, block) },
+            _ => unsafe { heap.free(cache, block) },
+        }
+    }
+
+    /// Takes back `block`, whatever its size.
+    ///
+    /// # Safety
+    /// `block` was handed out by this heap, and nobody uses it any more.
+    unsafe fn free(&self, cache: &MCache, block: *mut Block) {
+        // SAFETY: as the caller promised.
+        match unsafe { cache.free(&self.tiers, block) } {
+            Freed::Fast => {}
+            Freed::Slowly => self.after_slow(),
+            // SAFETY: as the caller promised.
+            Freed::NotYet => unsafe { self.free_without_cache(cache, block) },
         }
     }
 

@@ -1,15 +1,15 @@
 //! Giving things up: when the thread exits, says that it will be idle, or is asked to trim.
 
-use super::{MCache, NOWHERE, Tiers};
+use super::{MCache, Tiers};
 use crate::base::geometry::PAGE;
 use crate::mspan::{FULL, MSpan, SpanList, State};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::Ordering::Relaxed;
-use core::ptr::null_mut;
 
 impl MCache {
     /// Gives up everything for good: the thread ends. The mailbox closes first (R2 of `remote`), the spans follow.
     pub(crate) fn leave(&self, tiers: &Tiers) {
+        self.empty_bins(tiers);
         self.flush_outbox(tiers);
         for span in self.mailbox().close() {
             self.accept(tiers, span);
@@ -20,6 +20,7 @@ impl MCache {
 
     /// Gives up everything for now: the thread will be idle. Its spans are there for others at once.
     pub(crate) fn idle(&self, tiers: &Tiers) {
+        self.empty_bins(tiers);
         self.flush_outbox(tiers);
         self.collect_mail(tiers);
         self.share(tiers);
@@ -27,6 +28,7 @@ impl MCache {
 
     /// Gives free memory to the page heap and keeps what is in use. Returns the bytes given.
     pub(crate) fn trim(&self, tiers: &Tiers) -> usize {
+        self.empty_bins(tiers);
         self.flush_outbox(tiers);
         self.collect_mail(tiers);
         self.end_idle(tiers, 0);
@@ -36,7 +38,8 @@ impl MCache {
     /// Ends the empty spans of every class whose bit is not set in `busy`, the active ones included.
     pub(super) fn end_idle(&self, tiers: &Tiers, busy: u128) {
         for class in SizeClass::all().filter(|class| busy >> class.index() & 1 == 0) {
-            self.empty_bin(class);
+            self.empty_bin(tiers, class);
+            self.deactivate(class);
             let partial = self.partial(class);
             let mut next = partial.first();
             while let Some(span) = next {
@@ -48,12 +51,16 @@ impl MCache {
         }
     }
 
-    /// Puts the bin's blocks back into the active span, and that span on the partial or the full list.
-    fn empty_bin(&self, class: SizeClass) {
+    /// All blocks in bins go back to their spans, or on their way there.
+    fn empty_bins(&self, tiers: &Tiers) {
+        for class in SizeClass::all() {
+            self.empty_bin(tiers, class);
+        }
+    }
+
+    /// Puts the active span on the partial or the full list.
+    fn deactivate(&self, class: SizeClass) {
         let Some(span) = self.active(class).take() else { return };
-        self.base(class).set(NOWHERE);
-        // SAFETY: the bin's blocks are the active span's (M1), which this thread owns.
-        unsafe { span.give_back(self.head(class).replace(null_mut())) };
         if span.has_room() {
             self.partial(class).push(span);
         } else {
@@ -73,7 +80,7 @@ impl MCache {
 
     fn share(&self, tiers: &Tiers) {
         for class in SizeClass::all() {
-            self.empty_bin(class);
+            self.deactivate(class);
             self.give_up_all(tiers, class, self.partial(class));
             self.give_up_all(tiers, class, self.full(class));
         }
@@ -94,7 +101,6 @@ impl MCache {
         loop {
             span.absorb(span.word.take());
             if span.live() == 0 && span.word.retire(me) {
-                self.tally(class.index()).add(0, span.carved());
                 span.set_state(State::Free);
                 span.set_dirty();
                 tiers.rest(class, span);

@@ -14,6 +14,9 @@ impl MCache {
     #[cold]
     #[inline(never)]
     pub(crate) unsafe fn free_slow(&self, tiers: &Tiers, span: &'static MSpan, block: *mut Block) {
+        if span.state() == State::Small {
+            self.tally(span.class_index()).add(0, 1);
+        }
         match span.state() {
             State::Small if span.owner.load(Relaxed) == self.tag() | FULL => {
                 self.unfull(span);
@@ -75,7 +78,6 @@ impl MCache {
             return;
         }
         self.partial(class).remove(span);
-        self.tally(class.index()).add(0, span.carved());
         span.owner.store(0, Relaxed);
         span.set_state(State::Free);
         span.set_dirty();

@@ -4,20 +4,23 @@
 //! slot), so its fields are plain cells; other threads see the [`Mailbox`] alone.
 //!
 //! ```text
-//!  heads[class]  the bin: block ──► block ──► null
-//!  active[class]  the span that the bin's blocks come from        bases[class]  its first address
-//!  partial[class] other owned spans with room, oldest first        full[class]  owned spans without
+//!  heads[class]    the bin: block ──► block ──► null      rooms[class]  how many more blocks it may hold      caps[class]  in all
+//!  active[class]   the span that the bin is refilled from
+//!  partial[class]  other owned spans with room, oldest first        full[class]  owned spans without
 //! ```
 //!
-//! - M1. A bin's blocks belong to the class's active span, and count as live there. Its base is that span's, or [`NOWHERE`].
-//! - M2. An owned span's tag is this cache's address; with `FULL` added exactly when it stands on the full list. So one compare tells
-//!   a free that it may push without further ado.
-//! - M3. The cache of a thread that has none (`EMPTY`) or no longer any (`TORN`) is a static with empty bins that nobody writes: the fast
-//!   path needs no test for it, and its slow path leads to `heap::thread`.
+//! A bin takes back whatever block of its class the thread frees, of its own spans or of others', with no look at any metadata, and hands
+//! out first what came last: most objects die young, and their memory is in the processor's cache. A bin that runs over gives the older
+//! half back to the blocks' spans ([`bins`]); one that runs over and runs empty in turn may grow.
 //!
-//! A free with a known size asks whether the block lies in the class's active span. If so it goes straight back on the bin, and no
-//! metadata is read at all: the common fate of a temporary.
+//! - M1. A bin's blocks are this thread's alone, hold at least its class's size and have at least its alignment. They count as live in their
+//!   spans. A bin holds `caps - rooms` blocks.
+//! - M2. An owned span's tag is this cache's address; with `FULL` added exactly when it stands on the full list. So one compare tells
+//!   whether a block that goes back to its span may be pushed without further ado.
+//! - M3. The cache of a thread that has none (`EMPTY`) or no longer any (`TORN`) is a static with empty bins and no room that nobody writes:
+//!   the fast path needs no test for it, and its slow path leads to `heap::thread`.
 
+mod bins;
 mod exit;
 mod free;
 mod large;
@@ -38,9 +41,6 @@ use store::Store;
 
 /// Milliseconds that empty spans rest with their class.
 const REST_MILLIS: u64 = 500;
-
-/// The base where a class has no active span: no address lies in a span's length behind it.
-const NOWHERE: usize = 1;
 
 /// Everything below the thread caches.
 pub(crate) struct Tiers {
@@ -121,7 +121,10 @@ pub(crate) enum Freed {
 pub(crate) struct MCache {
     // One array for each word of a bin: the offset in it is the class times 8, which an address can express without further ado.
     heads: [Cell<*mut Block>; COUNT],
-    bases: [Cell<usize>; COUNT],
+    rooms: [Cell<isize>; COUNT],
+    caps: [Cell<u32>; COUNT],
+    /// Bytes by which bins have grown.
+    grown: Cell<usize>,
     active: [Cell<Option<&'static MSpan>>; COUNT],
     partial: [SpanList; COUNT],
     full: [SpanList; COUNT],
@@ -143,7 +146,9 @@ impl MCache {
         pub(crate) fn new() -> Self {
             Self {
                 heads: [const { Cell::new(null_mut()) }; COUNT],
-                bases: [const { Cell::new(NOWHERE) }; COUNT],
+                rooms: [const { Cell::new(0) }; COUNT],
+                caps: [const { Cell::new(0) }; COUNT],
+                grown: Cell::new(0),
                 active: [const { Cell::new(None) }; COUNT],
                 partial: [const { SpanList::new() }; COUNT],
                 full: [const { SpanList::new() }; COUNT],
@@ -178,6 +183,7 @@ impl MCache {
     /// A thread begins to run with this cache, which has an owner number.
     pub(crate) fn make_ready(&self, tiers: &Tiers) {
         self.purges_seen.set(tiers.purges.load(Relaxed));
+        self.open_bins();
         self.ready.set(true);
     }
 
@@ -197,11 +203,11 @@ impl MCache {
     }
 
     #[inline(always)]
-    fn base(&self, class: SizeClass) -> &Cell<usize> {
+    fn room(&self, class: SizeClass) -> &Cell<isize> {
         // SAFETY: a class's index is below COUNT, the array's length.
-        let base = unsafe { self.bases.as_ptr().byte_add(class.index() * size_of::<usize>()) };
+        let room = unsafe { self.rooms.as_ptr().byte_add(class.index() * size_of::<usize>()) };
         // SAFETY: as above; the borrow is of `self`.
-        unsafe { &*base }
+        unsafe { &*room }
     }
 
     fn active(&self, class: SizeClass) -> &Cell<Option<&'static MSpan>> {
@@ -232,27 +238,33 @@ impl MCache {
         if !head.is_null() {
             // SAFETY: the bin's blocks are this thread's, with links written.
             bin.set(unsafe { Block::next(head) });
+            let room = self.room(class);
+            room.set(room.get() + 1);
         }
         head
     }
 
-    /// Puts an object back on the bin of `class`, if it lies in that class's active span. `false`: it does not, nothing was done.
+    /// Puts a block on the bin of `class`. `false`: the bin is full, nothing was done.
     ///
     /// # Safety
-    /// `block` is a live object that nobody uses any more; `span_bytes` is the class's.
+    /// `block` was handed out by this heap, nobody uses it any more, and it holds an object of `class` as M1 says.
     #[inline(always)]
-    pub(crate) unsafe fn push(&self, class: SizeClass, span_bytes: usize, block: *mut Block) -> bool {
-        if Addr::of(block).offset_from(Addr(self.base(class).get())) >= span_bytes {
+    pub(crate) unsafe fn push(&self, class: SizeClass, block: *mut Block) -> bool {
+        let room = self.room(class);
+        // The wrapping form keeps the compiler from a test of its own: the subtraction sets the flag.
+        let left = room.get().wrapping_sub(1);
+        if left < 0 {
             return false;
         }
+        room.set(left);
         let bin = self.head(class);
-        // SAFETY: the block is free from here on, and of this thread's span (M1).
+        // SAFETY: the block is free from here on and this thread's.
         unsafe { Block::set_next(block, bin.get()) };
         bin.set(block);
         true
     }
 
-    /// Frees an object that is not in its class's active span, or whose size is not known.
+    /// Gives a block back to its span, past the bins.
     ///
     /// # Safety
     /// `block` was handed out by this heap and nobody uses it any more.
@@ -263,6 +275,7 @@ impl MCache {
             return Freed::Fast;
         };
         if span.owner.load(Relaxed) == self.tag() {
+            self.tally(span.class_index()).add(0, 1);
             // SAFETY: the tag says that this thread owns the span (M2); the block is its live object.
             if unsafe { span.push_local(block) } == 0 {
                 self.emptied(tiers, span);
@@ -273,6 +286,7 @@ impl MCache {
         // A cache that is not ready gathers nothing. A span that has become this thread's meanwhile gets its blocks when the chain is sent.
         // SAFETY: as the caller promised.
         if unsafe { self.outbox.add(span, block) } {
+            self.tally(span.class_index()).add(0, 1);
             return Freed::Fast;
         }
         if !self.is_ready() {

@@ -4,8 +4,7 @@
 //! 5. other owned spans with room, the one longest out of use first, so that frees gather in the others; 6. the central lists;
 //! 7. an empty span that rests there, or that the thread kept; 8. the page heap.
 
-use super::{MCache, NOWHERE, Tiers};
-use crate::base::addr::Addr;
+use super::{MCache, Tiers};
 use crate::mspan::{Block, FULL, MSpan};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::Ordering::Relaxed;
@@ -63,27 +62,26 @@ impl MCache {
         if !span.has_free() {
             span.absorb(span.word.take());
         }
-        let reused = span.carved() - span.live();
-        let mut head = span.take_free();
+        let batch = self.batch(class);
+        let (mut head, mut count) = span.take_free(batch);
         if head.is_null() {
-            let live = span.live();
-            head = span.carve();
-            self.tally(class.index()).add(span.live() - live, 0);
-        } else {
-            self.tally(class.index()).add(reused, reused);
+            (head, count) = span.carve(batch);
         }
         if head.is_null() {
             return null_mut();
         }
+        self.tally(class.index()).add(count, 0);
         // SAFETY: the list was just taken and is this thread's.
         self.head(class).set(unsafe { Block::next(head) });
+        // The bin was empty, and a batch fits into it.
+        let room = self.room(class);
+        room.set(room.get() + 1 - count as isize);
         head
     }
 
     /// The active span has nothing left.
     fn retire_active(&self, class: SizeClass, span: &'static MSpan) {
         self.active(class).set(None);
-        self.base(class).set(NOWHERE);
         span.owner.store(self.tag() | FULL, Relaxed);
         self.full(class).push(span);
     }
@@ -92,7 +90,6 @@ impl MCache {
     fn activate(&self, class: SizeClass, span: &'static MSpan) {
         span.owner.store(self.tag(), Relaxed);
         self.active(class).set(Some(span));
-        self.base(class).set(Addr::of(span.base()).0);
     }
 
     /// An owned span with room that stands on no list.

@@ -7,7 +7,7 @@
 //!   it (a large span's `pages` and `bytes` change only by the thread that holds its one object).
 //! - I2. Objects `0..carved` were handed out or are on a free list; objects from `carved` on were never touched since the span was made.
 //! - I3. `live` counts the carved objects that are neither on `free` nor taken off the remote list: those the program holds, those in
-//!   the owner's bin, and those on their way through other threads.
+//!   bins, and those on their way through other threads.
 //! - I4. A block on a free list holds in its first word the pointer to the next, or null.
 
 mod word;
@@ -238,15 +238,16 @@ impl MSpan {
         SizeClass::from_index(self.class.load(Relaxed) as usize)
     }
 
+    /// The number of a small span's class.
+    #[inline]
+    pub(crate) fn class_index(&self) -> usize {
+        self.class.load(Relaxed) as usize
+    }
+
     /// Objects that are not free (I3).
     #[inline]
     pub(crate) fn live(&self) -> u32 {
         self.live.load(Relaxed)
-    }
-
-    /// Objects that were ever handed out or put on a list (I2).
-    pub(crate) fn carved(&self) -> u32 {
-        self.carved.load(Relaxed)
     }
 
     /// Whether the free list holds anything.
@@ -305,30 +306,27 @@ impl MSpan {
         live
     }
 
-    /// The owner takes the whole free list; its objects count as live from here on. Null when there is none.
-    pub(crate) fn take_free(&self) -> *mut Block {
+    /// The owner takes up to `most` objects off the free list; they count as live from here on. The list, and its length.
+    pub(crate) fn take_free(&self, most: u32) -> (*mut Block, u32) {
         let head = self.free.load(Relaxed);
-        if !head.is_null() {
+        // All carved objects that do not count as live are on the list (I3).
+        let count = self.carved.load(Relaxed) - self.live();
+        if count <= most {
             self.free.store(null_mut(), Relaxed);
-            // All carved objects are out now: every other one was live already (I3), or is on the remote list and counted there.
             self.live.store(self.carved.load(Relaxed), Relaxed);
+            return (head, count);
         }
-        head
-    }
-
-    /// The owner puts the list `head`, of blocks that count as live, back as the free list. It counts them by walking.
-    ///
-    /// # Safety
-    /// The caller owns the span, and all blocks of the list belong to it and to the caller.
-    pub(crate) unsafe fn give_back(&self, head: *mut Block) {
-        let mut block = head;
-        while !block.is_null() {
-            // SAFETY: the caller owns the list, whose links are written.
-            let next = unsafe { Block::next(block) };
-            // SAFETY: the block is the span's and the caller's.
-            unsafe { self.push_local(block) };
-            block = next;
+        let mut last = head;
+        for _ in 1..most {
+            // SAFETY: the list is the owner's and longer than `most`.
+            last = unsafe { Block::next(last) };
         }
+        // SAFETY: as above.
+        self.free.store(unsafe { Block::next(last) }, Relaxed);
+        // SAFETY: the block is the owner's.
+        unsafe { Block::set_next(last, null_mut()) };
+        self.live.store(self.live() + most, Relaxed);
+        (head, most)
     }
 
     /// The owner joins a remote list that it took to the free list.
@@ -365,13 +363,18 @@ impl MSpan {
         BlockRef((Addr::of(block).offset_from(Addr::of(self.base())) / 8 + 1) as u16)
     }
 
-    /// The owner threads fresh objects, about [`CARVE`] bytes of them, into a list in address order. They count as live.
-    /// Null when all are carved.
-    pub(crate) fn carve(&self) -> *mut Block {
+    /// The owner threads up to `most` fresh objects into a list in address order; of memory that nobody has touched, about [`CARVE`] bytes
+    /// at the most. They count as live. The list, null when all are carved, and its length.
+    pub(crate) fn carve(&self, most: u32) -> (*mut Block, u32) {
         let (carved, objects, size) = (self.carved.load(Relaxed), self.objects(), self.size());
-        let count = ((CARVE / size).max(1) as u32).min(objects - carved);
+        let most = if self.zeroed() {
+            most.min((CARVE / size) as u32)
+        } else {
+            most
+        };
+        let count = most.max(1).min(objects - carved);
         if count == 0 {
-            return null_mut();
+            return (null_mut(), 0);
         }
         let first: *mut u8 = self.base().wrapping_add(carved as usize * size);
         let mut at = first;
@@ -385,7 +388,7 @@ impl MSpan {
         unsafe { Block::set_next(at.cast(), null_mut()) };
         self.carved.store(carved + count, Relaxed);
         self.live.store(self.live() + count, Relaxed);
-        first.cast()
+        (first.cast(), count)
     }
 
     /// The owner takes one fresh object without writing to it, when fresh memory is known to be zero.

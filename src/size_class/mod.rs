@@ -61,6 +61,12 @@ impl SizeClass {
         }
     }
 
+    /// The class with number `index`, which is below [`COUNT`].
+    pub(crate) const fn from_number(index: usize) -> Self {
+        assert!(index < COUNT);
+        Self(index as u8)
+    }
+
     /// The class with number `index`, if there is one.
     pub(crate) fn from_index(index: usize) -> Option<Self> {
         (index < COUNT).then_some(Self(index as u8))
@@ -94,9 +100,6 @@ impl SizeClass {
     pub(crate) const fn span_bytes(self) -> usize {
         self.span_pages() * PAGE
     }
-
-    /// Bytes of a span of one of the [`smallest`](Self::smallest) classes.
-    pub(crate) const SMALLEST_SPAN_BYTES: usize = Self(0).span_bytes();
 
     /// Objects in one span.
     pub(crate) const fn objects(self) -> usize {

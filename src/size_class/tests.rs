@@ -71,13 +71,6 @@ fn what_no_class_can_serve_goes_to_pages() {
 }
 
 #[test]
-fn spans_of_the_smallest_classes_are_of_one_length() {
-    for class in SizeClass::all().filter(|class| class.size() <= 128) {
-        assert_eq!(class.span_bytes(), SizeClass::SMALLEST_SPAN_BYTES);
-    }
-}
-
-#[test]
 fn spans_hold_at_least_eight_objects_and_are_whole_pages() {
     for class in SizeClass::all() {
         assert!(class.objects() >= 8);

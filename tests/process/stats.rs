@@ -108,19 +108,20 @@ fn identities() -> Next {
 /// Makes `count` blocks, checks that `allocated` rises with them, frees them through `free`, and checks that it falls.
 fn follows(size: usize, count: usize, free: impl FnOnce(Vec<Block>)) {
     let mut row = Vec::with_capacity(count);
+    // What this thread's caches hold counts as handed out; with them empty the figures can only rise by what is made.
+    greyspan::purge();
     let before = stats();
     row.extend((0..count).map(|seed| make(size, seed)));
     let full = stats();
     let bytes = (size * count) as u64;
     let risen = full.allocated - before.allocated;
-    // Blocks that stood ready in the thread's bin were counted before the program held them.
-    assert!(risen + CACHES >= bytes, "{bytes} bytes made, {risen} counted");
+    assert!(risen >= bytes, "{bytes} bytes made, {risen} counted");
     assert!(
         risen <= bytes + bytes / 4 + CACHES,
         "{bytes} bytes made, {risen} counted"
     );
     assert!(
-        full.heap_objects - before.heap_objects + CACHES / size as u64 >= count as u64,
+        full.heap_objects - before.heap_objects >= count as u64,
         "{before:?} {full:?}"
     );
     // Spans that the thread kept, empty, were in use before.
