@@ -108,7 +108,8 @@ impl Heap {
         let mheap = &self.tiers.mheap;
         let to = mheap.take_large(new_size, pages_for(new_size), layout.align(), room)?;
         let pages = pages_for(layout.size()).min(span.pages());
-        if !mheap.move_pages(span, to, pages) {
+        let moved = mheap.move_pages(span, to, pages);
+        if !moved {
             // SAFETY: both runs hold the old size, and the new one is this call's.
             unsafe {
                 span.base()
@@ -119,7 +120,12 @@ impl Heap {
         self.with_cache(cache, |cache| {
             cache.count_large_bytes(new_size);
             cache.count_move();
-            cache.free_large(&self.tiers, span, span.base());
+            if moved && pages == span.pages() {
+                cache.count_moved_away();
+                mheap.give_moved(span);
+            } else {
+                cache.free_large(&self.tiers, span, span.base());
+            }
         });
         Some(to.base())
     }

@@ -6,7 +6,7 @@
 //! - G3. The late cache belongs to no thread: it serves whoever has none, under its lock.
 
 use super::Heap;
-use crate::mcache::MCache;
+use crate::mcache::{MCache, SLOT_BYTES};
 use crate::meta::Bump;
 use crate::remote::Shared;
 use crate::sync::lock::Lock;
@@ -82,7 +82,7 @@ impl Registry {
     pub(super) fn figures(&self) -> CacheFigures {
         let inner = self.inner.lock();
         CacheFigures {
-            in_use: inner.in_use * size_of::<MCache>(),
+            in_use: inner.in_use * (size_of::<MCache>() + SLOT_BYTES),
             sys: inner.memory.mapped(),
             count: inner.count,
         }
@@ -110,12 +110,14 @@ impl Heap {
         let os = self.tiers.mheap.os();
         let memory = inner
             .memory
-            .take(os, size_of::<MCache>(), align_of::<MCache>())?
+            .take(os, size_of::<MCache>() + SLOT_BYTES, align_of::<MCache>())?
             .cast::<MCache>();
         // SAFETY: fresh memory of the right size and alignment.
         unsafe { MCache::write_new(memory) };
         // SAFETY: just initialised, and never freed (G2).
         let cache: &'static MCache = unsafe { memory.as_ref() };
+        // SAFETY: zeroed memory behind the record, taken with it.
+        unsafe { cache.set_slots(memory.as_ptr().wrapping_add(1).cast()) };
         let id = inner.count + 1;
         if !self.tiers.directory.enter(os, &mut inner.memory, id, cache.shared()) {
             return None;

@@ -2,21 +2,22 @@
 //!
 //! A bin begins with room for some KiB. Where it runs over though it has run empty a moment ago, the program frees and allocates in
 //! batches that are larger than the bin: it doubles, as long as all growth together stays small. Classes that fall idle start anew.
+//!
+//! The first arrays of all bins lie behind the cache's record; a bin that has grown has its array in a block of the heap's own.
 
-use super::{MCache, Tiers};
+use super::{MCache, Slot, Tiers};
 use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES};
-use crate::mspan::Block;
+use crate::mspan::{Block, MSpan};
 use crate::size_class::{COUNT, SizeClass};
 use core::ptr::null_mut;
 
-/// Blocks in a bin at the most, and at the least.
-const MOST: u32 = 1024;
-const LEAST: u32 = 4;
-/// Blocks in a bin that has not grown, at the most.
-const FEW: u32 = 128;
+/// Blocks in a bin at the most; and in one that has not grown, at the most and at the least.
+const MOST: usize = 1024;
+const FEW: usize = 128;
+const LEAST: usize = 4;
 
-const fn first_cap(size: usize) -> u32 {
-    let cap = (BIN_BYTES / size) as u32;
+const fn first_cap(index: usize) -> usize {
+    let cap = BIN_BYTES / SizeClass::from_number(index).size();
     if cap > FEW {
         FEW
     } else if cap < LEAST {
@@ -26,48 +27,97 @@ const fn first_cap(size: usize) -> u32 {
     }
 }
 
-const FIRST_CAPS: [u32; COUNT] = {
-    let mut caps = [0; COUNT];
+/// Where each bin's first array begins, in slots, behind its null; and, last, how many slots there are in all.
+const FIRST: [u16; COUNT + 1] = {
+    let mut starts = [1; COUNT + 1];
     let mut index = 0;
     while index < COUNT {
-        caps[index] = first_cap(SizeClass::from_number(index).size());
+        starts[index + 1] = starts[index] + first_cap(index) as u16 + 1;
         index += 1;
     }
-    caps
+    starts
 };
 
+/// Bytes of the bins' first arrays, which the maker of a cache provides, zeroed.
+pub(crate) const SLOT_BYTES: usize = FIRST[COUNT] as usize * size_of::<Slot>();
+
+/// The null slot of bins that have no array.
+struct Nothing([Slot; 1]);
+
+// SAFETY: nobody writes to it: a bin that ends here is full.
+unsafe impl Sync for Nothing {}
+
+static NOTHING: Nothing = Nothing([null_mut()]);
+
+/// The base, top and end of a bin that has no array.
+pub(super) const fn nothing() -> *mut Slot {
+    (&raw const NOTHING.0).cast::<Slot>().wrapping_add(1).cast_mut()
+}
+
+/// Slots from `from` to `to`.
+fn slots_between(from: *mut Slot, to: *mut Slot) -> usize {
+    (to.addr() - from.addr()) / size_of::<Slot>()
+}
+
 impl MCache {
-    fn cap(&self, class: SizeClass) -> u32 {
+    fn base(&self, class: SizeClass) -> *mut Slot {
         #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        self.caps[class.index()].get()
+        self.bases[class.index()].get()
     }
 
-    fn set_cap(&self, class: SizeClass, cap: u32) {
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        self.caps[class.index()].set(cap);
+    /// Blocks that the bin may hold.
+    fn cap(&self, class: SizeClass) -> usize {
+        slots_between(self.base(class), self.end(class).get())
+    }
+
+    /// Blocks that the bin holds.
+    fn held(&self, class: SizeClass) -> usize {
+        slots_between(self.base(class), self.top(class).get())
     }
 
     /// How many blocks a refill brings: half a bin, so that the next frees find room.
     pub(super) fn batch(&self, class: SizeClass) -> u32 {
-        (self.cap(class) / 2).max(1)
+        (self.cap(class) / 2).max(1) as u32
     }
 
-    /// Gives every bin, all of them empty, its first room.
-    pub(super) fn open_bins(&self) {
-        for class in SizeClass::all() {
-            self.reset_cap(class);
-        }
-        self.grown.set(0);
-    }
-
-    /// Gives the empty bin of `class` its first room.
-    fn reset_cap(&self, class: SizeClass) {
+    /// Lets the bin, with `held` blocks in it, lie in `cap` slots from `base` on.
+    fn set_bin(&self, class: SizeClass, base: *mut Slot, held: usize, cap: usize) {
         #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        let first = FIRST_CAPS[class.index()];
-        let growth = self.cap(class).saturating_sub(first) as usize * class.size();
-        self.grown.set(self.grown.get().saturating_sub(growth));
-        self.set_cap(class, first);
-        self.room(class).set(first as isize);
+        self.bases[class.index()].set(base);
+        self.top(class).set(base.wrapping_add(held));
+        self.end(class).set(base.wrapping_add(cap));
+    }
+
+    /// Gives a new cache the memory of its bins.
+    ///
+    /// # Safety
+    /// `slots` is [`SLOT_BYTES`] of zeroed memory, aligned for pointers, for this cache and for ever.
+    pub(crate) unsafe fn set_slots(&self, slots: *mut u8) {
+        self.slots.set(slots.cast());
+        for class in SizeClass::all() {
+            self.set_first(class);
+        }
+    }
+
+    /// Gives the empty bin of `class` its first array.
+    fn set_first(&self, class: SizeClass) {
+        let index = class.index();
+        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
+        let base = self.slots.get().wrapping_add(usize::from(FIRST[index]));
+        self.set_bin(class, base, 0, first_cap(index));
+    }
+
+    /// Puts what a refill brought, in order and without its first block, on the empty bin; the next to be handed out comes first.
+    pub(super) fn fill_bin(&self, class: SizeClass, blocks: impl Iterator<Item = *mut Block>, count: u32) {
+        let base = self.base(class);
+        let mut slot = base.wrapping_add(count as usize);
+        self.top(class).set(slot);
+        for block in blocks.take(count as usize) {
+            slot = slot.wrapping_sub(1);
+            // SAFETY: `count` is below half the bin's room, and at most so many slots were passed.
+            unsafe { *slot = block };
+        }
+        debug_assert_eq!(slot, base);
     }
 
     /// Frees a block whose bin is full. The cache is ready.
@@ -76,59 +126,103 @@ impl MCache {
     /// As for [`push`](Self::push).
     #[cold]
     pub(crate) unsafe fn push_over(&self, tiers: &Tiers, class: SizeClass, block: *mut Block) {
-        if !self.grow_bin(class) {
+        if !self.grow_bin(tiers, class) {
             self.flush(tiers, class, self.cap(class) / 2);
         }
-        // SAFETY: as the caller promised.
+        // SAFETY: as the caller promised. There is room now.
         unsafe { self.push(class, block) };
     }
 
     /// Lets a bin hold twice as much, if its class is refilled too, and growth is in bounds.
-    fn grow_bin(&self, class: SizeClass) -> bool {
+    fn grow_bin(&self, tiers: &Tiers, class: SizeClass) -> bool {
         let cap = self.cap(class);
-        let grown = self.grown.get() + cap as usize * class.size();
         let refilled = self.refilled.get() >> class.index() & 1 == 1;
-        if !refilled || cap * 2 > MOST || grown > BIN_GROWTH_BYTES {
+        if !refilled || cap * 2 > MOST || self.grown.get() + cap * class.size() > BIN_GROWTH_BYTES {
             return false;
         }
-        self.grown.set(grown);
-        self.set_cap(class, cap * 2);
-        let room = self.room(class);
-        room.set(room.get() + cap as isize);
+        let Some(array) = self.take_array(tiers, cap * 2 + 1) else {
+            return false;
+        };
+        // Taking the array may have changed this very bin.
+        let (old, held) = (self.base(class), self.held(class));
+        // SAFETY: the array has more than one slot.
+        unsafe { *array = null_mut() };
+        let base = array.wrapping_add(1);
+        // SAFETY: the blocks lie in the old array and fit the new one, which is apart from it.
+        unsafe { old.copy_to_nonoverlapping(base, held) };
+        self.give_array(tiers, class);
+        self.set_bin(class, base, held, cap * 2);
+        self.grown.set(self.grown.get() + self.growth(class));
         true
     }
 
+    /// A block of the heap with room for `slots` slots.
+    fn take_array(&self, tiers: &Tiers, slots: usize) -> Option<*mut Slot> {
+        let class = SizeClass::serving(slots * size_of::<Slot>(), align_of::<Slot>())?;
+        let mut block = self.pop(class);
+        if block.is_null() {
+            block = self.refill(tiers, class);
+        }
+        (!block.is_null()).then_some(block.cast())
+    }
+
+    /// Bytes of blocks that the bin may hold beyond what it first could.
+    fn growth(&self, class: SizeClass) -> usize {
+        (self.cap(class) - first_cap(class.index())) * class.size()
+    }
+
+    /// Gives the array of a bin back, if it is not the first.
+    fn give_array(&self, tiers: &Tiers, class: SizeClass) {
+        let growth = self.growth(class);
+        if growth > 0 {
+            self.grown.set(self.grown.get() - growth);
+            // SAFETY: the block came from `take_array`, and its slot 0 is in front of the base.
+            unsafe { self.free(tiers, self.base(class).wrapping_sub(1).cast()) };
+        }
+    }
+
     /// Gives all blocks of a bin but the youngest `keep` back to their spans.
-    pub(super) fn flush(&self, tiers: &Tiers, class: SizeClass, keep: u32) {
-        let (cap, room) = (self.cap(class) as isize, self.room(class));
-        if cap - room.get() <= keep as isize {
-            return;
-        }
-        let (mut last, mut rest) = (null_mut(), self.head(class).get());
-        for _ in 0..keep {
-            last = rest;
-            // SAFETY: the bin holds more than `keep` linked blocks (M1).
-            rest = unsafe { Block::next(rest) };
-        }
-        if last.is_null() {
-            self.head(class).set(null_mut());
-        } else {
-            // SAFETY: the block is the bin's.
-            unsafe { Block::set_next(last, null_mut()) };
-        }
-        room.set(cap - keep as isize);
-        while !rest.is_null() {
-            let block = rest;
-            // SAFETY: the list was the bin's and is cut off it.
-            rest = unsafe { Block::next(block) };
+    pub(super) fn flush(&self, tiers: &Tiers, class: SizeClass, keep: usize) {
+        let (base, held) = (self.base(class), self.held(class));
+        let goes = held.saturating_sub(keep);
+        for index in 0..goes {
+            // SAFETY: the slot holds one of the bin's blocks.
+            let block = unsafe { *base.wrapping_add(index) };
             // SAFETY: the block is free and this thread's. The cache is ready, so it is taken.
             unsafe { self.free(tiers, block) };
         }
+        // SAFETY: both ranges lie in the bin's array.
+        unsafe { base.wrapping_add(goes).copy_to(base, held - goes) };
+        self.top(class).set(base.wrapping_add(held - goes));
     }
 
     /// Empties the bin of `class`, and lets it begin small again.
     pub(super) fn empty_bin(&self, tiers: &Tiers, class: SizeClass) {
         self.flush(tiers, class, 0);
-        self.reset_cap(class);
+        self.give_array(tiers, class);
+        self.set_first(class);
     }
+}
+
+/// The blocks of a list, in order.
+///
+/// # Safety
+/// The list is the caller's alone while the iterator lives.
+pub(super) unsafe fn list(head: *mut Block) -> impl Iterator<Item = *mut Block> {
+    let mut next = head;
+    core::iter::from_fn(move || {
+        let block = next;
+        if block.is_null() {
+            return None;
+        }
+        // SAFETY: the list is the caller's, and its links are written.
+        next = unsafe { Block::next(block) };
+        Some(block)
+    })
+}
+
+/// The objects of `span` from `first` on, in order.
+pub(super) fn row(span: &MSpan, first: *mut u8) -> impl Iterator<Item = *mut Block> {
+    let size = span.size();
+    (0..).map(move |index: usize| first.wrapping_add(index * size).cast())
 }

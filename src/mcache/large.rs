@@ -45,6 +45,11 @@ impl MCache {
         self.tally(COUNT).add(1, 0);
     }
 
+    /// Notes a large object that was given back elsewhere than in `free_large`.
+    pub(crate) fn count_moved_away(&self) {
+        self.tally(COUNT).add(0, 1);
+    }
+
     /// Frees a large object.
     pub(crate) fn free_large(&self, tiers: &Tiers, span: &'static MSpan, object: *mut u8) {
         if object != span.base() {

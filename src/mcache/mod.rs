@@ -4,23 +4,26 @@
 //! slot), so its fields are plain cells; other threads see the [`Mailbox`] alone.
 //!
 //! ```text
-//!  heads[class]    the bin: block ──► block ──► null      rooms[class]  how many more blocks it may hold      caps[class]  in all
+//!  null │ block │ block │ block │       │       │        the bin of one class: an array of pointers
+//!        bases                   tops            ends
+//!
 //!  active[class]   the span that the bin is refilled from
 //!  partial[class]  other owned spans with room, oldest first        full[class]  owned spans without
 //! ```
 //!
-//! A bin takes back whatever block of its class the thread frees, of its own spans or of others', with no look at any metadata, and hands
-//! out first what came last: most objects die young, and their memory is in the processor's cache. A bin that runs over gives the older
-//! half back to the blocks' spans ([`bins`]); one that runs over and runs empty in turn may grow.
+//! A bin takes back whatever block of its class the thread frees, of its own spans or of others', and hands out first what came last: most
+//! objects die young, and their memory is in the processor's cache. Neither reads metadata, nor the block itself. A bin that runs
+//! over gives its older half back to the blocks' spans ([`bins`]); one that runs over and runs empty in turn may grow.
 //!
 //! - M1. A bin's blocks are this thread's alone, hold at least its class's size and have at least its alignment. They count as live in their
-//!   spans. A bin holds `caps - rooms` blocks.
+//!   spans. The slot in front of a bin holds null, so that an empty bin gives that.
 //! - M2. An owned span's tag is this cache's address; with `FULL` added exactly when it stands on the full list. So one compare tells
 //!   whether a block that goes back to its span may be pushed without further ado.
-//! - M3. The cache of a thread that has none (`EMPTY`) or no longer any (`TORN`) is a static with empty bins and no room that nobody writes:
-//!   the fast path needs no test for it, and its slow path leads to `heap::thread`.
+//! - M3. The cache of a thread that has none (`EMPTY`) or no longer any (`TORN`) is a static with bins that are both empty and full, which
+//!   nobody writes: the fast path needs no test for it, and its slow path leads to `heap::thread`.
 
 mod bins;
+pub(crate) use bins::SLOT_BYTES;
 mod exit;
 mod free;
 mod large;
@@ -38,6 +41,9 @@ use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use core::cell::Cell;
 use core::ptr::null_mut;
 use store::Store;
+
+/// A place for a block in a bin.
+type Slot = *mut Block;
 
 /// Milliseconds that empty spans rest with their class.
 const REST_MILLIS: u64 = 500;
@@ -120,9 +126,11 @@ pub(crate) enum Freed {
 #[repr(C, align(128))]
 pub(crate) struct MCache {
     // One array for each word of a bin: the offset in it is the class times 8, which an address can express without further ado.
-    heads: [Cell<*mut Block>; COUNT],
-    rooms: [Cell<isize>; COUNT],
-    caps: [Cell<u32>; COUNT],
+    tops: [Cell<*mut Slot>; COUNT],
+    ends: [Cell<*mut Slot>; COUNT],
+    bases: [Cell<*mut Slot>; COUNT],
+    /// Where the first arrays of the bins lie.
+    slots: Cell<*mut Slot>,
     /// Bytes by which bins have grown.
     grown: Cell<usize>,
     active: [Cell<Option<&'static MSpan>>; COUNT],
@@ -145,9 +153,10 @@ impl MCache {
         /// A cache that owns nothing. It serves once it has an owner number and [`make_ready`](Self::make_ready) was called.
         pub(crate) fn new() -> Self {
             Self {
-                heads: [const { Cell::new(null_mut()) }; COUNT],
-                rooms: [const { Cell::new(0) }; COUNT],
-                caps: [const { Cell::new(0) }; COUNT],
+                tops: [const { Cell::new(bins::nothing()) }; COUNT],
+                ends: [const { Cell::new(bins::nothing()) }; COUNT],
+                bases: [const { Cell::new(bins::nothing()) }; COUNT],
+                slots: Cell::new(null_mut()),
                 grown: Cell::new(0),
                 active: [const { Cell::new(None) }; COUNT],
                 partial: [const { SpanList::new() }; COUNT],
@@ -183,7 +192,6 @@ impl MCache {
     /// A thread begins to run with this cache, which has an owner number.
     pub(crate) fn make_ready(&self, tiers: &Tiers) {
         self.purges_seen.set(tiers.purges.load(Relaxed));
-        self.open_bins();
         self.ready.set(true);
     }
 
@@ -194,20 +202,20 @@ impl MCache {
     }
 
     #[inline(always)]
-    fn head(&self, class: SizeClass) -> &Cell<*mut Block> {
+    fn top(&self, class: SizeClass) -> &Cell<*mut Slot> {
         // The offset in bytes, which a smallest class has by one mask of the size: one instruction less than with an index.
         // SAFETY: a class's index is below COUNT, the array's length.
-        let head = unsafe { self.heads.as_ptr().byte_add(class.index() * size_of::<usize>()) };
+        let top = unsafe { self.tops.as_ptr().byte_add(class.index() * size_of::<usize>()) };
         // SAFETY: as above; the borrow is of `self`.
-        unsafe { &*head }
+        unsafe { &*top }
     }
 
     #[inline(always)]
-    fn room(&self, class: SizeClass) -> &Cell<isize> {
+    fn end(&self, class: SizeClass) -> &Cell<*mut Slot> {
         // SAFETY: a class's index is below COUNT, the array's length.
-        let room = unsafe { self.rooms.as_ptr().byte_add(class.index() * size_of::<usize>()) };
+        let end = unsafe { self.ends.as_ptr().byte_add(class.index() * size_of::<usize>()) };
         // SAFETY: as above; the borrow is of `self`.
-        unsafe { &*room }
+        unsafe { &*end }
     }
 
     fn active(&self, class: SizeClass) -> &Cell<Option<&'static MSpan>> {
@@ -233,15 +241,14 @@ impl MCache {
     /// Takes an object of `class` from its bin; null when the bin is empty.
     #[inline(always)]
     pub(crate) fn pop(&self, class: SizeClass) -> *mut Block {
-        let bin = self.head(class);
-        let head = bin.get();
-        if !head.is_null() {
-            // SAFETY: the bin's blocks are this thread's, with links written.
-            bin.set(unsafe { Block::next(head) });
-            let room = self.room(class);
-            room.set(room.get() + 1);
+        let top = self.top(class);
+        let below = top.get().wrapping_sub(1);
+        // SAFETY: the slot below the top holds the youngest block, or null (M1).
+        let block = unsafe { *below };
+        if !block.is_null() {
+            top.set(below);
         }
-        head
+        block
     }
 
     /// Puts a block on the bin of `class`. `false`: the bin is full, nothing was done.
@@ -250,17 +257,13 @@ impl MCache {
     /// `block` was handed out by this heap, nobody uses it any more, and it holds an object of `class` as M1 says.
     #[inline(always)]
     pub(crate) unsafe fn push(&self, class: SizeClass, block: *mut Block) -> bool {
-        let room = self.room(class);
-        // The wrapping form keeps the compiler from a test of its own: the subtraction sets the flag.
-        let left = room.get().wrapping_sub(1);
-        if left < 0 {
+        let top = self.top(class).get();
+        if top == self.end(class).get() {
             return false;
         }
-        room.set(left);
-        let bin = self.head(class);
-        // SAFETY: the block is free from here on and this thread's.
-        unsafe { Block::set_next(block, bin.get()) };
-        bin.set(block);
+        // SAFETY: slots below the end are this cache's.
+        unsafe { *top = block };
+        self.top(class).set(top.wrapping_add(1));
         true
     }
 

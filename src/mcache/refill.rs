@@ -4,6 +4,7 @@
 //! 5. other owned spans with room, the one longest out of use first, so that frees gather in the others; 6. the central lists;
 //! 7. an empty span that rests there, or that the thread kept; 8. the page heap.
 
+use super::bins::{list, row};
 use super::{MCache, Tiers};
 use crate::mspan::{Block, FULL, MSpan};
 use crate::size_class::SizeClass;
@@ -63,20 +64,27 @@ impl MCache {
             span.absorb(span.word.take());
         }
         let batch = self.batch(class);
-        let (mut head, mut count) = span.take_free(batch);
-        if head.is_null() {
-            (head, count) = span.carve(batch);
+        let (free, count) = span.take_free(batch);
+        if !free.is_null() {
+            self.tally(class.index()).add(count, 0);
+            // SAFETY: the list was just taken and is this thread's.
+            let mut blocks = unsafe { list(free) };
+            return self.hand_out(class, &mut blocks, count);
         }
-        if head.is_null() {
+        let (fresh, count) = span.carve(batch);
+        if count == 0 {
             return null_mut();
         }
         self.tally(class.index()).add(count, 0);
-        // SAFETY: the list was just taken and is this thread's.
-        self.head(class).set(unsafe { Block::next(head) });
-        // The bin was empty, and a batch fits into it.
-        let room = self.room(class);
-        room.set(room.get() + 1 - count as isize);
-        head
+        self.hand_out(class, &mut row(span, fresh), count)
+    }
+
+    /// Gives the first of `count` blocks, and puts the others into the bin.
+    #[inline]
+    fn hand_out(&self, class: SizeClass, blocks: &mut impl Iterator<Item = *mut Block>, count: u32) -> *mut Block {
+        let first = blocks.next().unwrap_or(null_mut());
+        self.fill_bin(class, blocks, count - 1);
+        first
     }
 
     /// The active span has nothing left.

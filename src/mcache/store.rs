@@ -8,7 +8,7 @@ use crate::mspan::{MSpan, SpanList};
 use core::cell::Cell;
 
 /// Lengths of small spans, in pages.
-const SPARE_PAGES: [usize; 3] = [8, 16, 32];
+const SPARE_PAGES: [usize; 4] = [4, 8, 16, 32];
 
 /// Run classes: every length to 16 pages, then eight a doubling.
 pub(super) const RUN_CLASSES: usize = run_class(RUN_CACHE_MAX_PAGES) + 1;

@@ -48,7 +48,9 @@ impl MHeap {
         if more > headroom {
             let behind = end.wrapping_add(headroom * PAGE);
             let missing = more - headroom;
-            let run = inner.pages.take_behind(self.os, &self.map, behind, missing, missing)?;
+            let run = inner
+                .pages
+                .take_behind(self.os, &self.map, behind, old + headroom, missing, missing)?;
             clean = run.clean;
         }
         inner.headroom -= from_room;

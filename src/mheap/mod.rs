@@ -173,7 +173,9 @@ impl MHeap {
         align: usize,
         headroom: usize,
     ) -> Option<Run> {
+        // No growth for the sake of room while pages that have memory lie idle.
         if headroom > 0
+            && inner.pages.counts.dirty < pages
             && let Some(run) = inner.pages.take(os, map, pages + headroom, align)
         {
             if run.clean {
@@ -202,12 +204,21 @@ impl MHeap {
 
     /// Takes back a span that nobody owns, none of whose objects is in use.
     pub(crate) fn give(&self, span: &'static MSpan) {
+        self.give_run(span, false);
+    }
+
+    /// Takes back a large span all of whose pages were moved elsewhere: they have no memory and read as zero.
+    pub(crate) fn give_moved(&self, span: &'static MSpan) {
+        self.give_run(span, true);
+    }
+
+    fn give_run(&self, span: &'static MSpan, clean: bool) {
         self.map.set(span.base(), span.mapped_pages(), None);
         span.set_state(State::Free);
         let due = {
             let mut inner = self.inner.lock();
             let (base, pages, headroom) = (span.base(), span.pages(), span.headroom());
-            inner.pages.give(base, pages, false);
+            inner.pages.give(base, pages, clean);
             if headroom > 0 {
                 inner.headroom -= headroom;
                 inner.pages.give(base.wrapping_add(pages * PAGE), headroom, true);

@@ -278,12 +278,13 @@ impl PageAlloc {
         }
     }
 
-    /// Takes up to `pages` free pages that directly follow `end`, if there are at least `least`.
+    /// Takes up to `pages` free pages that directly follow `end`, the end of an object of `held` pages, if there are at least `least`.
     pub(super) fn take_behind(
         &mut self,
         os: &dyn PageSource,
         map: &PageMap,
         end: *mut u8,
+        held: usize,
         least: usize,
         pages: usize,
     ) -> Option<Run> {
@@ -297,6 +298,10 @@ impl PageAlloc {
         while found < pages {
             let ready = self.regions.get(region)?.as_ref()?.ready;
             if index == ready {
+                // No growth while idle pages with memory could hold all of it: the object moves there.
+                if self.counts.dirty > held + pages {
+                    break;
+                }
                 let more = (pages - found).div_ceil(PAGES_PER_HUGE);
                 if !self.grow_region(os, map, region, ready + more) {
                     break;

@@ -5,7 +5,7 @@
 //!
 //! - I1. `base`, `pages`, `size`, `class`, `objects` are fixed from the time the span's pages enter the page map to the time they leave
 //!   it (a large span's `pages` and `bytes` change only by the thread that holds its one object).
-//! - I2. Objects `0..carved` were handed out or are on a free list; objects from `carved` on were never touched since the span was made.
+//! - I2. Objects `0..carved` were handed out, to a bin at least, or are on a free list; objects from `carved` on were never touched since the span was made.
 //! - I3. `live` counts the carved objects that are neither on `free` nor taken off the remote list: those the program holds, those in
 //!   bins, and those on their way through other threads.
 //! - I4. A block on a free list holds in its first word the pointer to the next, or null.
@@ -363,9 +363,9 @@ impl MSpan {
         BlockRef((Addr::of(block).offset_from(Addr::of(self.base())) / 8 + 1) as u16)
     }
 
-    /// The owner threads up to `most` fresh objects into a list in address order; of memory that nobody has touched, about [`CARVE`] bytes
-    /// at the most. They count as live. The list, null when all are carved, and its length.
-    pub(crate) fn carve(&self, most: u32) -> (*mut Block, u32) {
+    /// The owner takes up to `most` fresh objects in a row, without touching them; of memory that nobody has touched, about [`CARVE`] bytes
+    /// at the most. They count as live. The first, and how many: 0 when all are carved.
+    pub(crate) fn carve(&self, most: u32) -> (*mut u8, u32) {
         let (carved, objects, size) = (self.carved.load(Relaxed), self.objects(), self.size());
         let most = if self.zeroed() {
             most.min((CARVE / size) as u32)
@@ -376,19 +376,9 @@ impl MSpan {
         if count == 0 {
             return (null_mut(), 0);
         }
-        let first: *mut u8 = self.base().wrapping_add(carved as usize * size);
-        let mut at = first;
-        for _ in 1..count {
-            let next = at.wrapping_add(size);
-            // SAFETY: objects from `carved` on are nobody's but the owner's (I2), and inside the span.
-            unsafe { Block::set_next(at.cast(), next.cast()) };
-            at = next;
-        }
-        // SAFETY: as above.
-        unsafe { Block::set_next(at.cast(), null_mut()) };
         self.carved.store(carved + count, Relaxed);
         self.live.store(self.live() + count, Relaxed);
-        (first.cast(), count)
+        (self.base().wrapping_add(carved as usize * size), count)
     }
 
     /// The owner takes one fresh object without writing to it, when fresh memory is known to be zero.

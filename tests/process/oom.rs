@@ -183,11 +183,16 @@ fn try_reserve() -> Next {
 }
 
 fn threads() -> Next {
+    let ready = &std::sync::Barrier::new(4);
     let rows: Vec<_> = std::thread::scope(|scope| {
-        let makers: Vec<_> = (0..4)
-            .map(|id| {
+        // What the threads need for themselves, before the first of them uses all memory up.
+        let rows: Vec<_> = (0..4).map(|_| Vec::with_capacity(1 << 15)).collect();
+        let makers: Vec<_> = rows
+            .into_iter()
+            .enumerate()
+            .map(|(id, mut row)| {
                 scope.spawn(move || {
-                    let mut row = Vec::with_capacity(1 << 15);
+                    ready.wait();
                     for size in [20_000, 20_000, 300_000, 2_000] {
                         while row.len() < row.capacity()
                             && let Some(block) = try_make(size + id * 8, row.len())
