@@ -33,12 +33,14 @@ pub(crate) const RUN_CACHE_BYTES: usize = 8 << 20;
 /// Bytes of empty spans that one thread keeps at the most.
 pub(crate) const SPARE_BYTES: usize = 512 << 10;
 /// Bytes of objects of one span that a thread gathers before it sends them to the span's owner.
-pub(crate) const OUTGOING_BYTES: usize = 8 << 10;
+pub(crate) const OUTGOING_BYTES: usize = 16 << 10;
 /// Smallest growth of the part of a region that is ready for use.
 pub(crate) const GROW_MIN_HUGE: usize = 2;
 /// Largest growth beyond what is needed: 64 MiB, Go's arena.
 pub(crate) const GROW_MAX_HUGE: usize = 32;
-/// Bytes of memory from which on the heap grows by huge pages. What of them is not used yet is then small beside what is.
+/// Largest growth where the system is asked for huge pages.
+pub(crate) const GROW_ASKED_HUGE: usize = 4;
+/// Bytes in spans of small objects from which on these grow by huge pages. What of them is not used yet is then small beside what is.
 pub(crate) const HUGE_AFTER: usize = 32 << 20;
 /// Bytes of address space that the first region asks for.
 pub(crate) const RESERVE_DEFAULT: usize = 1 << 40;

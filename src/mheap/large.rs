@@ -2,6 +2,7 @@
 //!
 //! The holder of the object is the only one that calls with its span; the page heap's lock guards the pages.
 
+use super::page_alloc::Purpose;
 use super::{MHeap, non_null};
 use crate::base::geometry::{HUGE, PAGE, PAGES_PER_HUGE, REQUEST_MAX};
 use crate::mspan::MSpan;
@@ -27,7 +28,7 @@ impl MHeap {
         if bytes > REQUEST_MAX || align > REQUEST_MAX / 2 || pages > u32::MAX as usize / 4 {
             return None;
         }
-        let span = self.take_run(pages, align.div_ceil(PAGE), headroom)?;
+        let span = self.take_run(pages, align.div_ceil(PAGE), headroom, Purpose::Large)?;
         span.init_large(bytes);
         self.map.set(span.base(), 1, Some(span));
         Some(span)

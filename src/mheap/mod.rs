@@ -25,7 +25,7 @@ use crate::os::PageSource;
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use crate::sync::lock::Lock;
-use page_alloc::{PageAlloc, Run};
+use page_alloc::{PageAlloc, Purpose, Run};
 use page_map::PageMap;
 
 /// What the lock guards.
@@ -117,7 +117,7 @@ impl MHeap {
 
     /// A span of `class`, whole and free, that nobody owns.
     pub(crate) fn take_small(&self, class: SizeClass) -> Option<&'static MSpan> {
-        let span = self.take_run(class.span_pages(), 1, 0)?;
+        let span = self.take_run(class.span_pages(), 1, 0, Purpose::Small)?;
         span.init_small(class);
         self.map.set(span.base(), span.pages(), Some(span));
         Some(span)
@@ -125,7 +125,7 @@ impl MHeap {
 
     /// Takes a run of `pages` pages, with up to `headroom` untouched pages behind it, and describes it in a record that is not in the
     /// page map yet.
-    fn take_run(&self, pages: usize, align: usize, headroom: usize) -> Option<&'static MSpan> {
+    fn take_run(&self, pages: usize, align: usize, headroom: usize, purpose: Purpose) -> Option<&'static MSpan> {
         let (span, run, due) = {
             let mut inner = self.inner.lock();
             if !self.admits(&inner, pages) {
@@ -138,7 +138,7 @@ impl MHeap {
             }
             let inner = &mut *inner;
             let span = inner.spans.take(self.os, MSpan::new)?;
-            let run = match Self::find_run(self.os, &self.map, inner, pages, align, headroom) {
+            let run = match Self::find_run(self.os, &self.map, inner, pages, align, headroom, purpose) {
                 Some(run) => run,
                 None => {
                     inner.spans.give(span);
@@ -153,6 +153,9 @@ impl MHeap {
             let mut inner = self.inner.lock();
             inner.headroom -= behind;
             inner.pages.give(run.base, run.pages, false);
+            if purpose == Purpose::Small {
+                inner.pages.counts.small -= run.pages;
+            }
             inner.spans.give(span);
             return None;
         }
@@ -172,11 +175,12 @@ impl MHeap {
         pages: usize,
         align: usize,
         headroom: usize,
+        purpose: Purpose,
     ) -> Option<Run> {
         // No growth for the sake of room while pages that have memory lie idle.
         if headroom > 0
             && inner.pages.counts.dirty < pages
-            && let Some(run) = inner.pages.take(os, map, pages + headroom, align)
+            && let Some(run) = inner.pages.take(os, map, pages + headroom, align, purpose)
         {
             if run.clean {
                 inner.headroom += headroom;
@@ -187,7 +191,7 @@ impl MHeap {
             inner.pages.give(end, headroom, false);
             return Some(Run { pages, ..run });
         }
-        inner.pages.take(os, map, pages, align)
+        inner.pages.take(os, map, pages, align, purpose)
     }
 
     /// Whether the hard limit leaves room for `pages` more pages.
@@ -213,11 +217,15 @@ impl MHeap {
     }
 
     fn give_run(&self, span: &'static MSpan, clean: bool) {
+        let small = span.objects() > 1;
         self.map.set(span.base(), span.mapped_pages(), None);
         span.set_state(State::Free);
         let due = {
             let mut inner = self.inner.lock();
             let (base, pages, headroom) = (span.base(), span.pages(), span.headroom());
+            if small {
+                inner.pages.counts.small -= pages;
+            }
             inner.pages.give(base, pages, clean);
             if headroom > 0 {
                 inner.headroom -= headroom;

@@ -14,7 +14,8 @@ use super::tracker::{ByAge, ByLongest, Tracker};
 use crate::base::addr::align_up;
 use crate::base::bitmap::Bits;
 use crate::base::geometry::{
-    GROW_MAX_HUGE, GROW_MIN_HUGE, HUGE, HUGE_AFTER, HUGE_SHIFT, PAGE, PAGES_PER_HUGE, RESERVE_DEFAULT, RESERVE_MIN,
+    GROW_ASKED_HUGE, GROW_MAX_HUGE, GROW_MIN_HUGE, HUGE, HUGE_AFTER, HUGE_SHIFT, PAGE, PAGES_PER_HUGE, RESERVE_DEFAULT,
+    RESERVE_MIN,
 };
 use crate::base::list::List;
 use crate::options::Huge;
@@ -41,6 +42,17 @@ pub(super) struct Counts {
     pub(super) dirty: usize,
     /// The fewest dirty pages there were since the scavenger last set this: what nobody missed.
     pub(super) low_dirty: usize,
+    /// Pages in spans of small objects.
+    pub(super) small: usize,
+}
+
+/// What a run is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Small objects, which touch all of it in time.
+    Small,
+    /// One large object, of which the program may touch little.
+    Large,
 }
 
 /// How many trackers are looked at for a short run.
@@ -72,7 +84,7 @@ impl PageAlloc {
                 bins: [const { List::new() }; PAGES_PER_HUGE + 1],
                 filled: [const { Cell::new(0) }; PAGES_PER_HUGE / 64 + 1],
                 aged: List::new(),
-                counts: Counts { ready: 0, clean: 0, dirty: 0, low_dirty: 0 },
+                counts: Counts { ready: 0, clean: 0, dirty: 0, low_dirty: 0, small: 0 },
                 huge: Huge::Auto,
                 reserve: RESERVE_DEFAULT,
             }
@@ -170,24 +182,38 @@ impl PageAlloc {
 
     /// Takes `pages` pages whose address is a multiple of `align` pages (a power of two). Grows the heap where no free run fits;
     /// `None` when the system refuses.
-    pub(super) fn take(&mut self, os: &dyn PageSource, map: &PageMap, pages: usize, align: usize) -> Option<Run> {
-        if pages + align - 1 <= PAGES_PER_HUGE {
-            if let Some(run) = self.take_short(pages, align) {
-                return Some(run);
+    pub(super) fn take(
+        &mut self,
+        os: &dyn PageSource,
+        map: &PageMap,
+        pages: usize,
+        align: usize,
+        purpose: Purpose,
+    ) -> Option<Run> {
+        let run = if pages + align - 1 <= PAGES_PER_HUGE {
+            match self.take_short(pages, align) {
+                Some(run) => run,
+                None => {
+                    self.grow(os, map, 1, 1, purpose)?;
+                    self.take_short(pages, align)?
+                }
             }
-            self.grow(os, map, 1, 1)?;
-            return self.take_short(pages, align);
-        }
-        let huge = pages.div_ceil(PAGES_PER_HUGE);
-        let align = align.div_ceil(PAGES_PER_HUGE);
-        let (region, index) = match self.find_huge(huge, align) {
-            Some(found) => found,
-            None => {
-                self.grow(os, map, huge, align)?;
-                self.find_huge(huge, align)?
-            }
+        } else {
+            let huge = pages.div_ceil(PAGES_PER_HUGE);
+            let align = align.div_ceil(PAGES_PER_HUGE);
+            let (region, index) = match self.find_huge(huge, align) {
+                Some(found) => found,
+                None => {
+                    self.grow(os, map, huge, align, purpose)?;
+                    self.find_huge(huge, align)?
+                }
+            };
+            self.take_at(region, index, 0, pages)?
         };
-        self.take_at(region, index, 0, pages)
+        if purpose == Purpose::Small {
+            self.counts.small += pages;
+        }
+        Some(run)
     }
 
     fn take_short(&mut self, pages: usize, align: usize) -> Option<Run> {
@@ -303,7 +329,7 @@ impl PageAlloc {
                     break;
                 }
                 let more = (pages - found).div_ceil(PAGES_PER_HUGE);
-                if !self.grow_region(os, map, region, ready + more) {
+                if !self.grow_region(os, map, region, ready + more, false) {
                     break;
                 }
             }
@@ -323,8 +349,15 @@ impl PageAlloc {
     }
 
     /// Makes room for `huge` huge pages in a row, in the newest region or in a new one.
-    fn grow(&mut self, os: &dyn PageSource, map: &PageMap, huge: usize, align: usize) -> Option<()> {
-        let generous = (self.counts.ready / PAGES_PER_HUGE / 4).clamp(GROW_MIN_HUGE, GROW_MAX_HUGE);
+    fn grow(&mut self, os: &dyn PageSource, map: &PageMap, huge: usize, align: usize, purpose: Purpose) -> Option<()> {
+        let asked = match self.huge {
+            Huge::Always => true,
+            Huge::Auto => purpose == Purpose::Small && self.counts.small * PAGE >= HUGE_AFTER,
+            Huge::Never => false,
+        };
+        // Little at a time of what the first touch fills.
+        let limit = if asked { GROW_ASKED_HUGE } else { GROW_MAX_HUGE };
+        let generous = (self.counts.ready / PAGES_PER_HUGE / 4).clamp(GROW_MIN_HUGE, limit);
         for number in (0..self.region_count).rev() {
             let (need, end) = {
                 let region = self.regions.get(number)?.as_ref()?;
@@ -341,17 +374,18 @@ impl PageAlloc {
             }
             // Where the system refuses generous growth, what is needed may still be had.
             let most = need.max((need - huge).saturating_add(generous)).min(end);
-            return (self.grow_region(os, map, number, most) || self.grow_region(os, map, number, need)).then_some(());
+            return (self.grow_region(os, map, number, most, asked) || self.grow_region(os, map, number, need, asked))
+                .then_some(());
         }
         let number = self.new_region(os, map, huge + align - 1)?;
         let region = self.regions.get(number)?.as_ref()?;
         let phase = region.base().addr().get() >> HUGE_SHIFT;
         let need = align_up(region.first + phase, align) - phase + huge;
         let most = need.max((need - huge).saturating_add(generous)).min(region.end);
-        (self.grow_region(os, map, number, most) || self.grow_region(os, map, number, need)).then_some(())
+        (self.grow_region(os, map, number, most, asked) || self.grow_region(os, map, number, need, asked)).then_some(())
     }
 
-    fn grow_region(&mut self, os: &dyn PageSource, map: &PageMap, number: usize, to: usize) -> bool {
+    fn grow_region(&mut self, os: &dyn PageSource, map: &PageMap, number: usize, to: usize, asked: bool) -> bool {
         let Some(Some(region)) = self.regions.get_mut(number) else {
             return false;
         };
@@ -360,13 +394,7 @@ impl PageAlloc {
         }
         let bin = self.bins.last();
         let mut new = 0;
-        let touched = (self.counts.ready - self.counts.clean) * PAGE;
-        let huge = match self.huge {
-            Huge::Always => true,
-            Huge::Auto => touched >= HUGE_AFTER,
-            Huge::Never => false,
-        };
-        let grown = region.grow(os, number as u16, to, huge, |tracker| {
+        let grown = region.grow(os, number as u16, to, asked || self.huge == Huge::Always, |tracker| {
             if let Some(bin) = bin {
                 bin.push(tracker);
             }
