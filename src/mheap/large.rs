@@ -28,7 +28,8 @@ impl MHeap {
         if bytes > REQUEST_MAX || align > REQUEST_MAX / 2 || pages > u32::MAX as usize / 4 {
             return None;
         }
-        let span = self.take_run(pages, align.div_ceil(PAGE), headroom, Purpose::Large)?;
+        let purpose = if headroom > 0 { Purpose::Growing } else { Purpose::Large };
+        let span = self.take_run(pages, align.div_ceil(PAGE), headroom, purpose)?;
         span.init_large(bytes);
         self.map.set(span.base(), 1, Some(span));
         Some(span)

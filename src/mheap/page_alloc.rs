@@ -53,6 +53,8 @@ pub(super) enum Purpose {
     Small,
     /// One large object, of which the program may touch little.
     Large,
+    /// One large object that grew to this size, and so was touched all over.
+    Growing,
 }
 
 /// How many trackers are looked at for a short run.
@@ -329,7 +331,8 @@ impl PageAlloc {
                     break;
                 }
                 let more = (pages - found).div_ceil(PAGES_PER_HUGE);
-                if !self.grow_region(os, map, region, ready + more, false) {
+                let asked = self.huge == Huge::Auto && held * PAGE >= HUGE_AFTER / 2;
+                if !self.grow_region(os, map, region, ready + more, asked) {
                     break;
                 }
             }
@@ -352,7 +355,11 @@ impl PageAlloc {
     fn grow(&mut self, os: &dyn PageSource, map: &PageMap, huge: usize, align: usize, purpose: Purpose) -> Option<()> {
         let asked = match self.huge {
             Huge::Always => true,
-            Huge::Auto => purpose == Purpose::Small && self.counts.small * PAGE >= HUGE_AFTER,
+            Huge::Auto => match purpose {
+                Purpose::Small => self.counts.small * PAGE >= HUGE_AFTER,
+                Purpose::Large => false,
+                Purpose::Growing => huge * HUGE >= HUGE_AFTER / 2,
+            },
             Huge::Never => false,
         };
         // Little at a time of what the first touch fills.
