@@ -28,7 +28,8 @@ pub(crate) const BIN_BYTES: usize = 16 << 10;
 pub(crate) const BIN_GROWTH_BYTES: usize = 1 << 20;
 /// Largest run of pages that a thread keeps for reuse.
 pub(crate) const RUN_CACHE_MAX_PAGES: usize = (4 << 20) / PAGE;
-/// Bytes of free runs that one thread keeps at the most.
+/// Bytes of free runs that one thread keeps at the most: at first, and where the thread shows that it uses them.
+pub(crate) const RUN_CACHE_FIRST: usize = 1 << 20;
 pub(crate) const RUN_CACHE_BYTES: usize = 8 << 20;
 /// Bytes of empty spans that one thread keeps at the most.
 pub(crate) const SPARE_BYTES: usize = 512 << 10;

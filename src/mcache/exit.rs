@@ -102,7 +102,6 @@ impl MCache {
             span.absorb(span.word.take());
             if span.live() == 0 && span.word.retire(me) {
                 span.set_state(State::Free);
-                span.set_dirty();
                 tiers.rest(class, span);
                 return;
             }

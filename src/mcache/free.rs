@@ -80,7 +80,6 @@ impl MCache {
         self.partial(class).remove(span);
         span.owner.store(0, Relaxed);
         span.set_state(State::Free);
-        span.set_dirty();
         if !self.store.put_spare(span) {
             tiers.mheap.give(span);
         }

@@ -24,7 +24,12 @@ impl MCache {
                     span.init_large(bytes);
                     Some(span)
                 }
-                None => tiers.mheap.take_large(bytes, pages, align, 0),
+                None => {
+                    while let Some(surplus) = self.store.surplus_run() {
+                        tiers.mheap.give(surplus);
+                    }
+                    tiers.mheap.take_large(bytes, pages, align, 0)
+                }
             }
         } else {
             tiers.mheap.take_large(bytes, pages, align, 0)

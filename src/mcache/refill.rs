@@ -111,9 +111,9 @@ impl MCache {
             return Some(span);
         }
         let spare = tiers.central(class).take_resting();
-        let span = match spare.or_else(|| self.store.take_spare(class.span_pages())) {
+        let span = match spare.or_else(|| self.store.take_spare(class)) {
             Some(span) => {
-                span.init_small(class);
+                span.revive(class);
                 span
             }
             None => {

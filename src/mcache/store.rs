@@ -3,8 +3,9 @@
 //! Everything here has its record, its page map entries and its (dirty) pages, so reuse costs a few loads and stores. Both stores are
 //! bounded in bytes; what does not fit goes to the page heap.
 
-use crate::base::geometry::{PAGE, RUN_CACHE_BYTES, RUN_CACHE_MAX_PAGES, SPARE_BYTES};
+use crate::base::geometry::{PAGE, RUN_CACHE_BYTES, RUN_CACHE_FIRST, RUN_CACHE_MAX_PAGES, SPARE_BYTES};
 use crate::mspan::{MSpan, SpanList};
+use crate::size_class::SizeClass;
 use core::cell::Cell;
 
 /// Lengths of small spans, in pages.
@@ -46,6 +47,9 @@ pub(super) struct Store {
     runs: [SpanList; RUN_CLASSES],
     filled: Cell<u64>,
     run_bytes: Cell<usize>,
+    /// How many bytes of runs may be kept. Doubles when a run is missed while next to nothing is kept, and halves when one is missed
+    /// while plenty of others lie here: then they are of the wrong lengths, and of more use to the page heap.
+    run_limit: Cell<usize>,
 }
 
 impl Store {
@@ -58,6 +62,7 @@ impl Store {
                 runs: [const { SpanList::new() }; RUN_CLASSES],
                 filled: Cell::new(0),
                 run_bytes: Cell::new(0),
+                run_limit: Cell::new(RUN_CACHE_FIRST),
             }
         }
     }
@@ -87,10 +92,20 @@ impl Store {
         }
     }
 
-    /// An empty span of `pages` pages.
-    pub(super) fn take_spare(&self, pages: usize) -> Option<&'static MSpan> {
-        let span = self.spares(pages)?.pop()?;
-        self.spare_bytes.set(self.spare_bytes.get() - pages * PAGE);
+    /// An empty span of the class's length; one that was of the class before, if that is among the last few kept.
+    pub(super) fn take_spare(&self, class: SizeClass) -> Option<&'static MSpan> {
+        let list = self.spares(class.span_pages())?;
+        let of_class = core::iter::successors(list.first(), |span| list.after(span))
+            .take(4)
+            .find(|span| span.class() == Some(class));
+        let span = match of_class {
+            Some(span) => {
+                list.remove(span);
+                span
+            }
+            None => list.pop()?,
+        };
+        self.spare_bytes.set(self.spare_bytes.get() - span.pages() * PAGE);
         Some(span)
     }
 
@@ -98,7 +113,7 @@ impl Store {
     pub(super) fn put_run(&self, span: &'static MSpan) -> bool {
         let pages = span.pages();
         let bytes = self.run_bytes.get() + pages * PAGE;
-        if pages > RUN_CACHE_MAX_PAGES || span.headroom() > 0 || bytes > RUN_CACHE_BYTES {
+        if pages > RUN_CACHE_MAX_PAGES || span.headroom() > 0 || bytes > self.run_limit.get() {
             return false;
         }
         let class = run_class(pages);
@@ -116,9 +131,36 @@ impl Store {
         let class = run_class(pages);
         let filled = self.filled.get() >> class;
         if filled.trailing_zeros() > TOLERANCE {
+            self.missed();
             return None;
         }
         let class = class + filled.trailing_zeros() as usize;
+        let list = self.runs(class);
+        let span = list.pop()?;
+        if list.is_empty() {
+            self.filled.set(self.filled.get() & !(1 << class));
+        }
+        self.run_bytes.set(self.run_bytes.get() - span.pages() * PAGE);
+        Some(span)
+    }
+
+    /// A run was wanted and none was here that fits.
+    fn missed(&self) {
+        let limit = self.run_limit.get();
+        if self.run_bytes.get() < limit / 4 {
+            self.run_limit.set((limit * 2).min(RUN_CACHE_BYTES));
+        } else if self.run_bytes.get() > limit / 2 {
+            self.run_limit.set((limit / 2).max(RUN_CACHE_FIRST));
+        }
+    }
+
+    /// A run that is one too many, for the page heap.
+    pub(super) fn surplus_run(&self) -> Option<&'static MSpan> {
+        if self.run_bytes.get() <= self.run_limit.get() {
+            return None;
+        }
+        // Of the longest.
+        let class = (u64::BITS - 1 - self.filled.get().leading_zeros().min(u64::BITS - 1)) as usize;
         let list = self.runs(class);
         let span = list.pop()?;
         if list.is_empty() {

@@ -169,6 +169,16 @@ impl MSpan {
         self.set_state(State::Small);
     }
 
+    /// Makes an empty small span that was retired one of `class`. If it was so before, its objects are on its free list still.
+    pub(crate) fn revive(&self, class: SizeClass) {
+        if self.class() == Some(class) {
+            self.set_state(State::Small);
+        } else {
+            self.set_dirty();
+            self.init_small(class);
+        }
+    }
+
     /// Makes the run one object, of which the holder asked for `bytes`.
     pub(crate) fn init_large(&self, bytes: usize) {
         self.objects.store(1, Relaxed);
