@@ -13,8 +13,6 @@ mod registry;
 mod stats;
 pub(crate) mod thread;
 
-pub(crate) use stats::Figures;
-
 use crate::base::geometry::PAGE;
 use crate::mcache::{MCache, Tiers};
 use crate::mspan::{Block, State};
