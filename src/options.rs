@@ -17,6 +17,7 @@ pub(crate) struct Options {
     pub(crate) memory_limit: Option<usize>,
     pub(crate) hard_limit: Option<usize>,
     pub(crate) verbose: bool,
+    pub(crate) show_stats: bool,
 }
 
 impl Options {
@@ -27,6 +28,7 @@ impl Options {
         memory_limit: None,
         hard_limit: None,
         verbose: false,
+        show_stats: false,
     };
 }
 
@@ -44,7 +46,7 @@ struct Row {
     help: &'static str,
 }
 
-static TABLE: [Row; 5] = [
+static TABLE: [Row; 6] = [
     Row {
         key: "RESERVE",
         form: Form::Size(|options, bytes| options.reserve = Some(bytes)),
@@ -69,6 +71,11 @@ static TABLE: [Row; 5] = [
         key: "VERBOSE",
         form: Form::Switch(|options, on| options.verbose = on),
         help: "say what is set",
+    },
+    Row {
+        key: "SHOW_STATS",
+        form: Form::Switch(|options, on| options.show_stats = on),
+        help: "table at exit",
     },
 ];
 
@@ -235,6 +242,7 @@ mod tests {
             ("GREYSPAN_RESERVE", "99999999TiB"),
             ("GREYSPAN_PURGE_DELAY", "-2"),
             ("GREYSPAN_VERBOSE", "yes"),
+            ("GREYSPAN_SHOW_STATS", "2"),
         ] {
             let (options, warnings) = parse(&[(key, value)]);
             assert_eq!(options, Options::DEFAULT);
@@ -252,6 +260,17 @@ mod tests {
             warnings.len() == 1 && TABLE.iter().all(|row| warnings[0].contains(row.key)),
             "{warnings:?}"
         );
+    }
+
+    #[test]
+    fn switches_are_on_or_off_and_the_last_word_holds() {
+        for (key, of) in [
+            ("GREYSPAN_VERBOSE", (|options| options.verbose) as fn(&Options) -> bool),
+            ("GREYSPAN_SHOW_STATS", |options| options.show_stats),
+        ] {
+            assert!(of(&parse(&[(key, "1")]).0) && !of(&parse(&[(key, "0")]).0), "{key}");
+            assert!(!of(&parse(&[(key, "1"), (key, "0")]).0), "{key}");
+        }
     }
 
     #[test]

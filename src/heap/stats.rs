@@ -5,8 +5,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::Heap;
+use super::{HEAP, Heap};
 use crate::mspan::State;
+use crate::os::report;
 use crate::size_class::SizeClass;
 use crate::stats::Stats;
 use crate::sync::atomic::Ordering::Relaxed;
@@ -85,4 +86,9 @@ impl Heap {
             }
         }
     }
+}
+
+/// The exit hook of `GREYSPAN_SHOW_STATS`: the table to standard error. The thread may have lost its cache, and others may be in the heap.
+pub(super) extern "C" fn show_stats() {
+    report::text(&HEAP.stats());
 }
