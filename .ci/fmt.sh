@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Formatting. Seconds.
-set -euo pipefail
-cd "$(dirname "$0")/.."
+# Formatting of the workspace and of the fuzz targets. Seconds.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+component rustfmt fmt
 cargo fmt --all --check
+[[ ! -f fuzz/Cargo.toml ]] || cargo fmt --manifest-path fuzz/Cargo.toml --check

@@ -26,6 +26,9 @@ mod remote;
 mod mcache;
 
 #[cfg(not(loom))]
+mod stats;
+
+#[cfg(not(loom))]
 mod heap;
 
 #[cfg(not(loom))]
@@ -37,6 +40,6 @@ mod models;
 #[cfg(not(loom))]
 pub use api::global::Greyspan;
 #[cfg(not(loom))]
-pub use api::stats::{SizeClassStats, Stats};
-#[cfg(not(loom))]
 pub use api::{purge, set_hard_limit, set_memory_limit, stats, thread_idle, usable_size, version};
+#[cfg(not(loom))]
+pub use stats::{SizeClassStats, Stats};

@@ -19,6 +19,7 @@ pub(crate) struct Options {
     pub(crate) verbose: bool,
     pub(crate) huge: Huge,
     pub(crate) background: bool,
+    pub(crate) show_stats: bool,
 }
 
 /// Whether to ask for huge pages.
@@ -40,6 +41,7 @@ impl Options {
         verbose: false,
         huge: Huge::Auto,
         background: true,
+        show_stats: false,
     };
 }
 
@@ -58,7 +60,7 @@ struct Row {
     help: &'static str,
 }
 
-static TABLE: [Row; 7] = [
+static TABLE: [Row; 8] = [
     Row {
         key: "RESERVE",
         form: Form::Size(|options, bytes| options.reserve = Some(bytes)),
@@ -93,6 +95,11 @@ static TABLE: [Row; 7] = [
         key: "VERBOSE",
         form: Form::Switch(|options, on| options.verbose = on),
         help: "say what is set",
+    },
+    Row {
+        key: "SHOW_STATS",
+        form: Form::Switch(|options, on| options.show_stats = on),
+        help: "table at exit",
     },
 ];
 
@@ -270,6 +277,7 @@ mod tests {
             ("GREYSPAN_PURGE_DELAY", "-2"),
             ("GREYSPAN_VERBOSE", "yes"),
             ("GREYSPAN_THP", "sometimes"),
+            ("GREYSPAN_SHOW_STATS", "2"),
         ] {
             let (options, warnings) = parse(&[(key, value)]);
             assert_eq!(options, Options::DEFAULT);
@@ -287,6 +295,17 @@ mod tests {
             warnings.len() == 1 && TABLE.iter().all(|row| warnings[0].contains(row.key)),
             "{warnings:?}"
         );
+    }
+
+    #[test]
+    fn switches_are_on_or_off_and_the_last_word_holds() {
+        for (key, of) in [
+            ("GREYSPAN_VERBOSE", (|options| options.verbose) as fn(&Options) -> bool),
+            ("GREYSPAN_SHOW_STATS", |options| options.show_stats),
+        ] {
+            assert!(of(&parse(&[(key, "1")]).0) && !of(&parse(&[(key, "0")]).0), "{key}");
+            assert!(!of(&parse(&[(key, "1"), (key, "0")]).0), "{key}");
+        }
     }
 
     #[test]

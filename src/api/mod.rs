@@ -1,11 +1,10 @@
 //! The public surface: what a user of the crate can call.
 
 pub(crate) mod global;
-pub(crate) mod stats;
-mod text;
 
 use crate::heap::HEAP;
 use crate::heap::thread::current;
+use crate::stats::Stats;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
@@ -15,8 +14,8 @@ use core::ptr::NonNull;
 /// let stats = greyspan::stats();
 /// assert_eq!(stats.heap_sys, stats.heap_inuse + stats.heap_idle);
 /// ```
-pub fn stats() -> stats::Stats {
-    stats::Stats::from_figures(&HEAP.figures())
+pub fn stats() -> Stats {
+    HEAP.stats()
 }
 
 /// Gives all free memory of the process back to the operating system now, and returns how many bytes that was. Other threads give what

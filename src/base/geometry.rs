@@ -25,7 +25,7 @@ pub(crate) const SMALL_MAX: usize = 32 << 10;
 pub(crate) const CARVE: usize = 4 << 10;
 /// Bytes of free objects of one class that a thread keeps at first, and by how many the bins of all classes together may grow.
 pub(crate) const BIN_BYTES: usize = 16 << 10;
-pub(crate) const BIN_GROWTH_BYTES: usize = 4 << 20;
+pub(crate) const BIN_GROWTH_BYTES: usize = 2 << 20;
 /// Largest run of pages that a thread keeps for reuse.
 pub(crate) const RUN_CACHE_MAX_PAGES: usize = (4 << 20) / PAGE;
 /// Bytes of free runs that one thread keeps at the most: at first, and where the thread shows that it uses them.

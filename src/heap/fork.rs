@@ -19,8 +19,8 @@ const BUSY: u32 = 1;
 const DONE: u32 = 2;
 
 impl Heap {
-    /// Process-wide set-up: reads the options, makes the exit key, registers the fork hooks. Every thread passes here before it gets
-    /// its cache; one does the work.
+    /// Process-wide set-up: reads the options, makes the exit key, registers the fork hooks and, if asked for, the exit hook. Every thread
+    /// passes here before it gets its cache; one does the work.
     pub(super) fn set_up(&self) {
         let state: &AtomicU32 = &self.set_up;
         // Acquire: pairs with the Release below, so that whoever sees DONE sees the options in force.
@@ -29,11 +29,14 @@ impl Heap {
         }
         match state.compare_exchange(NOT_YET, BUSY, Acquire, Acquire) {
             Ok(_) => {
-                super::options::apply(self);
+                let options = super::options::apply(self);
                 super::thread::create_exit_key();
                 // Release: pairs with the Acquires above. Registering comes after: it may allocate, through a cache by then.
                 state.store(DONE, Release);
                 os::fork::register(before_fork, after_fork_in_parent, after_fork_in_child);
+                if options.show_stats && !os::exit::register(super::stats::show_stats) {
+                    os::report::warn(format_args!("no table at exit: the system has no room for the handler"));
+                }
             }
             Err(_) => {
                 while state.load(Acquire) == BUSY {

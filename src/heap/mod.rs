@@ -14,8 +14,6 @@ mod registry;
 mod stats;
 pub(crate) mod thread;
 
-pub(crate) use stats::Figures;
-
 use crate::base::geometry::PAGE;
 use crate::mcache::{Freed, MCache, Tiers};
 use crate::mspan::{Block, State};

@@ -3,8 +3,8 @@
 use super::Heap;
 use crate::options::Options;
 
-/// Reads `GREYSPAN_*` and applies it.
-pub(super) fn apply(heap: &Heap) {
+/// Reads `GREYSPAN_*` and applies it to the tiers; the exit hook is left to the caller, when the heap can serve.
+pub(super) fn apply(heap: &Heap) -> Options {
     let options = Options::from_env();
     let mheap = &heap.tiers.mheap;
     if let Some(bytes) = options.reserve {
@@ -17,4 +17,5 @@ pub(super) fn apply(heap: &Heap) {
     if !options.background {
         heap.background.turn_off();
     }
+    options
 }

@@ -1,92 +1,94 @@
-//! Figures of the whole heap, gathered without stopping anyone.
+//! The snapshot [`Stats`], gathered without stopping anyone.
+//!
+//! Allocates nothing and needs no thread cache: it may run at any time, also at the end of the process. Takes the registry's lock and the
+//! page heap's, one at a time and for moments.
 
 #![forbid(unsafe_code)]
 
-use super::Heap;
-use crate::mheap::HeapFigures;
+use super::{HEAP, Heap};
 use crate::mspan::State;
-use crate::size_class::{COUNT, SizeClass};
+use crate::os::report;
+use crate::size_class::SizeClass;
+use crate::stats::Stats;
 use crate::sync::atomic::Ordering::Relaxed;
-
-/// One row of figures.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct ClassFigures {
-    pub(crate) size: u64,
-    pub(crate) mallocs: u64,
-    pub(crate) frees: u64,
-    pub(crate) spans: u64,
-}
-
-/// All figures, in bytes unless named otherwise.
-pub(crate) struct Figures {
-    pub(crate) heap: HeapFigures,
-    pub(crate) cache_in_use: u64,
-    pub(crate) cache_sys: u64,
-    /// Bytes and count of objects that are not free.
-    pub(crate) allocated: u64,
-    pub(crate) objects: u64,
-    pub(crate) total_alloc: u64,
-    pub(crate) large_mallocs: u64,
-    pub(crate) large_frees: u64,
-    pub(crate) classes: [ClassFigures; COUNT],
-}
 
 impl Heap {
     /// One snapshot. Counts of other threads are as of some moment during the call.
-    pub(crate) fn figures(&self) -> Figures {
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
         let caches = self.registry.figures();
-        let mut figures = Figures {
-            heap: HeapFigures::default(),
-            cache_in_use: caches.in_use as u64,
-            cache_sys: caches.sys as u64,
-            allocated: 0,
-            objects: 0,
-            total_alloc: 0,
-            large_mallocs: 0,
-            large_frees: 0,
-            classes: [ClassFigures::default(); COUNT],
-        };
+        stats.mcache_inuse = caches.in_use as u64;
+        stats.mcache_sys = caches.sys as u64;
+        self.add_tallies(&mut stats);
+        self.add_spans(&mut stats);
+        // Last, so that spans made meanwhile are in it; and objects cannot outgrow the pages they lie in.
+        let heap = self.tiers.mheap.figures();
+        stats.heap_sys = heap.sys as u64;
+        stats.heap_inuse = heap.inuse as u64;
+        stats.heap_idle = (heap.sys - heap.inuse) as u64;
+        stats.heap_released = heap.released as u64;
+        stats.mspan_inuse = heap.span_records as u64;
+        stats.mspan_sys = heap.span_records_sys as u64;
+        stats.gc_sys = heap.tables as u64;
+        stats.lookups = heap.lookups as u64;
+        stats.allocated = stats.allocated.min(stats.heap_inuse);
+        stats.active = stats.heap_inuse;
+        stats.metadata = stats.mspan_inuse + stats.mcache_inuse + stats.gc_sys;
+        stats.mapped = stats.heap_sys + stats.mspan_sys + stats.mcache_sys + stats.gc_sys;
+        stats.retained = stats.heap_released;
+        stats.resident = stats.heap_sys - stats.heap_released + stats.metadata;
+        stats
+    }
+
+    /// What all thread caches counted.
+    fn add_tallies(&self, stats: &mut Stats) {
+        for (row, class) in stats.by_size.iter_mut().zip(SizeClass::all()) {
+            row.size = class.size() as u64;
+        }
         for shared in self.shared() {
-            let rows = figures.classes.iter_mut().zip(&shared.tallies);
-            for ((row, tally), class) in rows.zip(SizeClass::all()) {
+            for (row, tally) in stats.by_size.iter_mut().zip(&shared.tallies) {
                 // Frees first: a count read later can only be larger, so frees never exceed mallocs.
                 row.frees += tally.frees.load(Relaxed);
                 row.mallocs += tally.mallocs.load(Relaxed);
-                row.size = class.size() as u64;
             }
+            // The one after the classes counts large objects.
             if let Some(large) = shared.tallies.last() {
-                figures.large_frees += large.frees.load(Relaxed);
-                figures.large_mallocs += large.mallocs.load(Relaxed);
+                stats.frees += large.frees.load(Relaxed);
+                stats.mallocs += large.mallocs.load(Relaxed);
             }
-            figures.total_alloc += shared.large_bytes.load(Relaxed);
+            stats.total_alloc += shared.large_bytes.load(Relaxed);
         }
-        for class in SizeClass::all() {
-            if let Some(row) = figures.classes.get_mut(class.index()) {
-                row.size = class.size() as u64;
-                figures.total_alloc += row.mallocs * row.size;
-            }
+        for row in &stats.by_size {
+            stats.mallocs += row.mallocs;
+            stats.frees += row.frees;
+            stats.total_alloc += row.mallocs * row.size;
         }
+    }
+
+    /// What lies in all spans.
+    fn add_spans(&self, stats: &mut Stats) {
         for span in self.tiers.mheap.all_spans() {
             let size = span.size() as u64;
             match span.state() {
                 State::Small => {
                     let live = u64::from(span.live().saturating_sub(span.word.remote_count()));
-                    figures.objects += live;
-                    figures.allocated += live * size;
-                    if let Some(row) = span.class().and_then(|class| figures.classes.get_mut(class.index())) {
+                    stats.heap_objects += live;
+                    stats.allocated += live * size;
+                    if let Some(row) = span.class().and_then(|class| stats.by_size.get_mut(class.index())) {
                         row.spans += 1;
                     }
                 }
                 State::Large => {
-                    figures.objects += 1;
-                    figures.allocated += size;
+                    stats.heap_objects += 1;
+                    stats.allocated += size;
                 }
                 State::Free => {}
             }
         }
-        // Last, so that spans made meanwhile are in it; and objects cannot outgrow the pages they lie in.
-        figures.heap = self.tiers.mheap.figures();
-        figures.allocated = figures.allocated.min(figures.heap.inuse as u64);
-        figures
     }
+}
+
+/// The exit hook of `GREYSPAN_SHOW_STATS`: the table to standard error. The thread may have lost its cache, and others may be in the heap.
+pub(super) extern "C" fn show_stats() {
+    report::text(&HEAP.stats());
 }

@@ -19,6 +19,8 @@
 
 pub(crate) mod env;
 pub(crate) mod errno;
+#[cfg(not(loom))]
+pub(crate) mod exit;
 pub(crate) mod fork;
 pub(crate) mod futex;
 #[cfg(not(loom))]

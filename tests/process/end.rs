@@ -1,10 +1,13 @@
 //! The end of a process: `atexit`, `exit` from odd places, `main` returning or ending while threads allocate.
 
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
-use crate::harness::{DONE, Next, Scenario, mark};
+use crate::harness::{DONE, KEY, Next, Scenario, mark};
 use crate::probe::{churn, free_all, make_mixed};
 use crate::support::oracle::Block;
 
@@ -23,6 +26,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         main_thread_ends,
     )
     .marked(&["main thread ends", "the rest went on"]),
+    Scenario::new("end::show_stats_prints_one_table_after_all_else", show_stats),
+    Scenario::new(
+        "end::show_stats_without_a_place_to_print_harms_nothing",
+        show_stats_to_nobody,
+    ),
 ];
 
 static KEPT: Mutex<Vec<Block>> = Mutex::new(Vec::new());
@@ -172,4 +180,80 @@ unsafe extern "C-unwind" {
 pub(crate) fn end_this_thread() -> ! {
     // SAFETY: the frames that are unwound hold nothing, and unwinding may leave each of them.
     unsafe { pthread_exit(std::ptr::null_mut()) }
+}
+
+/// This binary again, with another scenario and `GREYSPAN_SHOW_STATS` set so.
+fn again(scenario: &str, show_stats: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this binary"));
+    command
+        .env(KEY.to_str().expect("ASCII"), scenario)
+        .env("GREYSPAN_SHOW_STATS", show_stats);
+    command
+}
+
+/// What the process prints to either of its outputs, in order; it must end well.
+fn printed(mut command: Command) -> String {
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    command.stdout(writer.try_clone().expect("a second end")).stderr(writer);
+    let mut child = command.spawn().expect("a child");
+    // The command holds the writing ends.
+    drop(command);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).expect("UTF-8");
+    let status = child.wait().expect("an end");
+    assert!(status.success(), "{status}: {text}");
+    text
+}
+
+fn show_stats() -> Next {
+    let ends = [
+        (
+            "end::atexit_handlers_allocate_and_free",
+            "main is over\nsecond\nfirst\n",
+        ),
+        (
+            "end::exit_is_called_by_a_thread_while_others_allocate",
+            "thread at exit\n",
+        ),
+        ("end::exit_is_called_in_a_thread_local_destructor", "exit handler\n"),
+        (
+            "end::threads_allocate_on_after_the_main_thread_has_ended",
+            "main thread ends\nthe rest went on\n",
+        ),
+    ];
+    let own = greyspan::stats().to_string();
+    for (scenario, marks) in ends {
+        assert_eq!(printed(again(scenario, "0")), marks, "{scenario}");
+        let text = printed(again(scenario, "1"));
+        let table = text.strip_prefix(marks).unwrap_or_else(|| panic!("{scenario}: {text}"));
+        // All rows and headings of any table, in order, up to the classes, of which each process uses its own.
+        let names = |table: &str| -> Vec<String> {
+            let head = table.lines().take_while(|line| !line.contains("object bytes"));
+            head.map(|line| line.split_whitespace().next().unwrap_or("").to_owned())
+                .collect()
+        };
+        assert_eq!(names(table), names(&own), "{scenario}: {text}");
+        let figure = |name: &str| -> u64 {
+            let row = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            let row = row.filter(|row| row.first() == Some(&name)).collect::<Vec<_>>();
+            assert_eq!(row.len(), 1, "{name}: {text}");
+            row[0][1].parse().expect("a whole number")
+        };
+        assert_eq!(figure("heap_sys"), figure("heap_inuse") + figure("heap_idle"), "{text}");
+        assert!(figure("mallocs") > 0 && table.ends_with('\n'), "{text}");
+    }
+    DONE
+}
+
+fn show_stats_to_nobody() -> Next {
+    let mut command = again("end::atexit_handlers_allocate_and_free", "1");
+    let close = || {
+        // SAFETY: the descriptor is the child's own, and nothing in it owns it.
+        unsafe { libc::close(2) };
+        Ok(())
+    };
+    // SAFETY: the closure makes one system call and touches no memory of others.
+    unsafe { command.pre_exec(close) };
+    assert_eq!(printed(command), "main is over\nsecond\nfirst\n");
+    DONE
 }

@@ -32,7 +32,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 const MIB: u64 = 1 << 20;
 
 /// What threads may keep ready in their caches, for bounds.
-const CACHES: u64 = 2 * MIB;
+const CACHES: u64 = 4 * MIB;
 
 fn check_identities(now: &Stats) {
     assert_eq!(now.heap_sys, now.heap_inuse + now.heap_idle, "{now:?}");

@@ -1,12 +1,13 @@
 //! [`Stats`]: one snapshot of the whole allocator, in the words of jemalloc (process totals) and of Go's `MemStats` (tiers).
+//!
+//! The heap fills it in; its forms for people and machines are in `text`. A copy: it takes no lock and does not change.
 
 #![forbid(unsafe_code)]
 
-use crate::heap::Figures;
-use std::fmt;
+mod text;
 
-/// How many size classes [`Stats::by_size`] lists.
-pub(crate) const SIZE_CLASSES: usize = crate::size_class::COUNT;
+use crate::size_class::COUNT;
+use std::fmt;
 
 /// One row of [`Stats::by_size`]: what one size class holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,9 +15,9 @@ pub(crate) const SIZE_CLASSES: usize = crate::size_class::COUNT;
 pub struct SizeClassStats {
     /// Bytes of one object of the class.
     pub size: u64,
-    /// Objects handed out since the process began. Without the feature `stats`, a lower bound: those that passed the tiers.
+    /// Objects handed out since the process began. A lower bound: see [`Stats::mallocs`].
     pub mallocs: u64,
-    /// Objects given back since the process began. Without the feature `stats`, a lower bound.
+    /// Objects given back since the process began. A lower bound likewise.
     pub frees: u64,
     /// Spans that the class holds now.
     pub spans: u64,
@@ -61,56 +62,15 @@ pub struct Stats {
     pub gc_sys: u64,
     /// Bytes handed out since the process began (Go's `TotalAlloc`); see [`mallocs`](Self::mallocs) for its bound.
     pub total_alloc: u64,
-    /// Objects handed out since the process began, a count. Without the feature `stats` the fast path counts nothing and
-    /// this is a lower bound: what passed from the tiers below into the thread caches.
+    /// Objects handed out since the process began, a count. The fast path counts nothing, so that this is a lower bound: what passed from
+    /// the tiers below into the thread caches.
     pub mallocs: u64,
     /// Objects given back since the process began, a count, with the bound of [`mallocs`](Self::mallocs).
     pub frees: u64,
-    /// Pointer lookups that missed the fast path's page map, a count (Go's `Lookups`).
+    /// Pointer lookups outside the heap's main region, a count (Go's `Lookups`).
     pub lookups: u64,
     /// One row a size class, smallest first.
-    pub by_size: [SizeClassStats; SIZE_CLASSES],
-}
-
-impl Stats {
-    /// Puts the heap's figures into the users' words.
-    pub(crate) fn from_figures(figures: &Figures) -> Self {
-        let heap = &figures.heap;
-        let mut stats = Self {
-            allocated: figures.allocated,
-            active: heap.inuse as u64,
-            heap_sys: heap.sys as u64,
-            heap_inuse: heap.inuse as u64,
-            heap_idle: (heap.sys - heap.inuse) as u64,
-            heap_released: heap.released as u64,
-            heap_objects: figures.objects,
-            mspan_inuse: heap.span_records as u64,
-            mspan_sys: heap.span_records_sys as u64,
-            mcache_inuse: figures.cache_in_use,
-            mcache_sys: figures.cache_sys,
-            gc_sys: heap.tables as u64,
-            total_alloc: figures.total_alloc,
-            mallocs: figures.large_mallocs,
-            frees: figures.large_frees,
-            lookups: heap.lookups as u64,
-            ..Self::default()
-        };
-        for (row, class) in stats.by_size.iter_mut().zip(&figures.classes) {
-            *row = SizeClassStats {
-                size: class.size,
-                mallocs: class.mallocs,
-                frees: class.frees,
-                spans: class.spans,
-            };
-            stats.mallocs += class.mallocs;
-            stats.frees += class.frees;
-        }
-        stats.metadata = stats.mspan_inuse + stats.mcache_inuse + stats.gc_sys;
-        stats.mapped = stats.heap_sys + stats.mspan_sys + stats.mcache_sys + stats.gc_sys;
-        stats.retained = stats.heap_released;
-        stats.resident = stats.heap_sys - stats.heap_released + stats.metadata;
-        stats
-    }
+    pub by_size: [SizeClassStats; COUNT],
 }
 
 impl Default for Stats {
@@ -137,7 +97,7 @@ impl Default for Stats {
             mallocs: 0,
             frees: 0,
             lookups: 0,
-            by_size: [SizeClassStats::default(); SIZE_CLASSES],
+            by_size: [SizeClassStats::default(); COUNT],
         }
     }
 }

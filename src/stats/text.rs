@@ -1,0 +1,232 @@
+//! The forms of [`Stats`]: a table for people, JSON and Prometheus' text format for machines.
+//!
+//! Owns one table of rows, [`ROWS`], that names, explains and reads every process-wide figure; all three forms are made from it. Called by
+//! users through [`Stats`], and by the heap at exit for `GREYSPAN_SHOW_STATS`. Takes no lock. [`Stats`] is a copy, so nothing here sees the heap move.
+//!
+//! 1. `Display` allocates nothing: it may run on the way out of a process. The machine forms allocate the string they return.
+//! 2. Every field of [`Stats`] but `by_size` is in `ROWS` once, under its own name.
+
+#![forbid(unsafe_code)]
+
+use super::{SizeClassStats, Stats};
+use std::fmt::{self, Write};
+
+/// What a figure counts, and whether it can fall.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Bytes now.
+    Bytes,
+    /// A number of things now.
+    Count,
+    /// Bytes since the process began.
+    BytesEver,
+    /// A number of things since the process began.
+    CountEver,
+}
+
+/// One process-wide figure.
+struct Row {
+    name: &'static str,
+    kind: Kind,
+    read: fn(&Stats) -> u64,
+    /// Continues "bytes ..." or "objects ..."; no full stop.
+    meaning: &'static str,
+}
+
+const fn row(name: &'static str, kind: Kind, read: fn(&Stats) -> u64, meaning: &'static str) -> Row {
+    Row {
+        name,
+        kind,
+        read,
+        meaning,
+    }
+}
+
+/// A heading of the table, and the rows below it.
+type Section = (&'static str, &'static [Row]);
+
+#[rustfmt::skip]
+static ROWS: [Section; 4] = [
+    ("the process: allocated <= active <= mapped", &[
+        row("allocated", Kind::Bytes, |s| s.allocated, "bytes in objects the program holds, rounded to their size class"),
+        row("active", Kind::Bytes, |s| s.active, "bytes in spans that hold objects: allocated, and free slots between"),
+        row("metadata", Kind::Bytes, |s| s.metadata, "bytes in the allocator's own records"),
+        row("resident", Kind::Bytes, |s| s.resident, "bytes in physical memory, at the most"),
+        row("mapped", Kind::Bytes, |s| s.mapped, "bytes of readable and writable address space"),
+        row("retained", Kind::Bytes, |s| s.retained, "bytes of mapped without physical memory behind them"),
+    ]),
+    ("the page heap: heap_inuse + heap_idle = heap_sys", &[
+        row("heap_inuse", Kind::Bytes, |s| s.heap_inuse, "bytes in pages that spans use"),
+        row("heap_idle", Kind::Bytes, |s| s.heap_idle, "bytes in pages that no span uses"),
+        row("heap_sys", Kind::Bytes, |s| s.heap_sys, "bytes of pages made ready for spans"),
+        row("heap_released", Kind::Bytes, |s| s.heap_released, "bytes of heap_idle without physical memory"),
+    ]),
+    ("the records: inuse of sys", &[
+        row("mspan_inuse", Kind::Bytes, |s| s.mspan_inuse, "bytes of span records in use"),
+        row("mspan_sys", Kind::Bytes, |s| s.mspan_sys, "bytes taken from the system for span records"),
+        row("mcache_inuse", Kind::Bytes, |s| s.mcache_inuse, "bytes of thread caches in use"),
+        row("mcache_sys", Kind::Bytes, |s| s.mcache_sys, "bytes taken from the system for thread caches"),
+        row("gc_sys", Kind::Bytes, |s| s.gc_sys, "bytes of the page map and the huge-page trackers"),
+    ]),
+    ("the traffic (mallocs, frees and total_alloc are lower bounds: the fast path counts nothing)", &[
+        row("heap_objects", Kind::Count, |s| s.heap_objects, "objects the program holds, up to what thread caches hold"),
+        row("mallocs", Kind::CountEver, |s| s.mallocs, "objects handed out since the start"),
+        row("frees", Kind::CountEver, |s| s.frees, "objects given back since the start"),
+        row("total_alloc", Kind::BytesEver, |s| s.total_alloc, "bytes handed out since the start"),
+        row("lookups", Kind::CountEver, |s| s.lookups, "pointer lookups outside the main region"),
+    ]),
+];
+
+fn rows() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter().flat_map(|(_, rows)| rows.iter())
+}
+
+/// Bytes in the largest binary unit that leaves at least one, to one decimal: always ten characters wide.
+struct Human(u64);
+
+impl fmt::Display for Human {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        if self.0 < 1024 {
+            return write!(f, "{:>6} B  ", self.0);
+        }
+        // Tenths of the unit, rounded; a value that rounds up to 1024.0 goes on in the next unit. 128 bits: ten times `u64::MAX` fits.
+        let tenths = |unit: usize| ((u128::from(self.0) * 10) + (1 << (10 * unit + 9))) >> (10 * (unit + 1));
+        let unit = (0..UNITS.len())
+            .find(|&unit| tenths(unit) < 10_240)
+            .unwrap_or(UNITS.len() - 1);
+        write!(f, "{:>4}.{} {}", tenths(unit) / 10, tenths(unit) % 10, UNITS[unit])
+    }
+}
+
+fn used(class: &&SizeClassStats) -> bool {
+    class.mallocs > 0 || class.frees > 0 || class.spans > 0
+}
+
+impl fmt::Display for Stats {
+    /// A table that explains itself: the exact figure, the same in a readable unit, and what it counts. Of the size classes it shows
+    /// those in use.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Greyspan {}", crate::version())?;
+        for (title, rows) in &ROWS {
+            writeln!(f, "\n{title}")?;
+            for row in *rows {
+                let value = (row.read)(self);
+                write!(f, "  {:<14}{value:>20}  ", row.name)?;
+                match row.kind {
+                    Kind::Bytes | Kind::BytesEver => write!(f, "{}", Human(value))?,
+                    Kind::Count | Kind::CountEver => write!(f, "{:10}", "")?,
+                }
+                writeln!(f, "  {}", row.meaning)?;
+            }
+        }
+        writeln!(f, "\nthe size classes in use (mallocs and frees bounded as above)")?;
+        if self.by_size.iter().find(used).is_none() {
+            return writeln!(f, "  none");
+        }
+        writeln!(
+            f,
+            "  {:>20}{:>22}{:>22}{:>22}",
+            "object bytes", "mallocs", "frees", "spans"
+        )?;
+        for class in self.by_size.iter().filter(used) {
+            writeln!(
+                f,
+                "  {:>20}{:>22}{:>22}{:>22}",
+                class.size, class.mallocs, class.frees, class.spans
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Appends to a string, which cannot fail.
+macro_rules! push {
+    ($text:expr, $($arg:tt)*) => {
+        let _ = write!($text, $($arg)*);
+    };
+}
+
+impl Stats {
+    /// The snapshot as one line of JSON: `{"version":1,"allocated":..,..,"by_size":[{"size":8,"mallocs":..,"frees":..,"spans":..},..]}`.
+    /// The keys are the fields' names, the values whole numbers; some pass 2^53, beyond which JavaScript rounds. New keys may come within a
+    /// version, none goes.
+    pub fn to_json(&self) -> String {
+        let mut text = String::from("{\"version\":1");
+        for row in rows() {
+            push!(text, ",\"{}\":{}", row.name, (row.read)(self));
+        }
+        text.push_str(",\"by_size\":[");
+        for (index, class) in self.by_size.iter().enumerate() {
+            let SizeClassStats {
+                size,
+                mallocs,
+                frees,
+                spans,
+            } = class;
+            let comma = if index == 0 { "" } else { "," };
+            push!(
+                text,
+                "{comma}{{\"size\":{size},\"mallocs\":{mallocs},\"frees\":{frees},\"spans\":{spans}}}"
+            );
+        }
+        text.push_str("]}");
+        text
+    }
+
+    /// The snapshot in Prometheus' text format, version 0.0.4. Gauges are `greyspan_<field>_bytes`, or `greyspan_<field>` for counts; what
+    /// only grows ends in `_total` (`greyspan_mallocs_total`, `greyspan_alloc_bytes_total`); classes carry the label `size`, in bytes.
+    pub fn to_prometheus(&self) -> String {
+        let mut text = String::new();
+        for row in rows() {
+            // Prometheus puts `total` last.
+            let stem = row.name.strip_prefix("total_").unwrap_or(row.name);
+            let (suffix, kind) = match row.kind {
+                Kind::Bytes => ("_bytes", "gauge"),
+                Kind::Count => ("", "gauge"),
+                Kind::BytesEver => ("_bytes_total", "counter"),
+                Kind::CountEver => ("_total", "counter"),
+            };
+            let name = format!("greyspan_{stem}{suffix}");
+            push!(
+                text,
+                "# HELP {name} {}.\n# TYPE {name} {kind}\n{name} {}\n",
+                capital(row.meaning),
+                (row.read)(self)
+            );
+        }
+        type Column = (&'static str, &'static str, &'static str, fn(&SizeClassStats) -> u64);
+        let columns: [Column; 3] = [
+            (
+                "mallocs_total",
+                "counter",
+                "Objects of the size class handed out since the start",
+                |class| class.mallocs,
+            ),
+            (
+                "frees_total",
+                "counter",
+                "Objects of the size class given back since the start",
+                |class| class.frees,
+            ),
+            ("spans", "gauge", "Spans that the size class holds", |class| class.spans),
+        ];
+        for (stem, kind, meaning, read) in columns {
+            let name = format!("greyspan_size_class_{stem}");
+            push!(text, "# HELP {name} {meaning}.\n# TYPE {name} {kind}\n");
+            for class in self.by_size.iter().filter(|class| class.size > 0) {
+                push!(text, "{name}{{size=\"{}\"}} {}\n", class.size, read(class));
+            }
+        }
+        text
+    }
+}
+
+/// `text` with its first letter, which is ASCII, in upper case.
+fn capital(text: &str) -> String {
+    let (first, rest) = text.split_at(1);
+    first.to_ascii_uppercase() + rest
+}
+
+#[cfg(test)]
+mod tests;
