@@ -107,20 +107,17 @@ impl Heap {
         }
         let mheap = &self.tiers.mheap;
         let to = mheap.take_large(new_size, pages_for(new_size), layout.align(), room)?;
-        let pages = pages_for(layout.size()).min(span.pages());
-        let moved = mheap.move_pages(span, to, pages);
+        let moved = mheap.move_pages(span, to);
         if !moved {
+            let bytes = layout.size().min(span.pages() * PAGE);
             // SAFETY: both runs hold the old size, and the new one is this call's.
-            unsafe {
-                span.base()
-                    .copy_to_nonoverlapping(to.base(), layout.size().min(pages * PAGE))
-            };
+            unsafe { span.base().copy_to_nonoverlapping(to.base(), bytes) };
         }
         to.set_dirty();
         self.with_cache(cache, |cache| {
             cache.count_large_bytes(new_size);
             cache.count_move();
-            if moved && pages == span.pages() {
+            if moved {
                 cache.count_moved_away();
                 mheap.give_moved(span);
             } else {

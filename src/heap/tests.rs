@@ -1,5 +1,8 @@
 //! Tests of the heap that need to see what the program's own allocator is asked for.
 
+mod failures;
+mod world;
+
 use super::HEAP;
 use super::thread::current;
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -64,7 +64,7 @@ impl MHeap {
             if more > headroom {
                 inner
                     .pages
-                    .give(end.wrapping_add(headroom * PAGE), more - headroom, false);
+                    .give(end.wrapping_add(headroom * PAGE), more - headroom, clean);
             }
             return None;
         }
@@ -94,9 +94,10 @@ impl MHeap {
         }
     }
 
-    /// Moves the first `pages` pages of `from` to the front of `to` by page tables. `false`: nothing moved, copy instead.
-    pub(crate) fn move_pages(&self, from: &'static MSpan, to: &'static MSpan, pages: usize) -> bool {
-        if pages * PAGE < HUGE / 2 || from.pages() < pages || to.pages() < pages {
+    /// Moves all pages of `from` to the front of `to` by page tables. `false`: nothing moved, copy instead.
+    pub(crate) fn move_pages(&self, from: &'static MSpan, to: &'static MSpan) -> bool {
+        let pages = from.pages();
+        if pages * PAGE < HUGE / 2 || to.pages() < pages {
             return false;
         }
         {

@@ -152,7 +152,7 @@ impl MHeap {
         if !unsafe { self.os.ready(non_null(run.base), pages * PAGE) } {
             let mut inner = self.inner.lock();
             inner.headroom -= behind;
-            inner.pages.give(run.base, run.pages, false);
+            inner.pages.give(run.base, run.pages, run.clean);
             if purpose == Purpose::Small {
                 inner.pages.counts.small -= run.pages;
             }
@@ -180,16 +180,10 @@ impl MHeap {
         // No growth for the sake of room while pages that have memory lie idle.
         if headroom > 0
             && inner.pages.counts.dirty < pages
-            && let Some(run) = inner.pages.take(os, map, pages + headroom, align, purpose)
+            && let Some(run) = inner.pages.take_with_room(os, map, pages, headroom, align)
         {
-            if run.clean {
-                inner.headroom += headroom;
-                return Some(run);
-            }
-            // Room that was used before would keep its memory; the object itself may have it.
-            let end = run.base.wrapping_add(pages * PAGE);
-            inner.pages.give(end, headroom, false);
-            return Some(Run { pages, ..run });
+            inner.headroom += run.pages - pages;
+            return Some(run);
         }
         inner.pages.take(os, map, pages, align, purpose)
     }

@@ -218,6 +218,33 @@ impl PageAlloc {
         Some(run)
     }
 
+    /// Takes `pages` pages for an object that grows, where `room` more follow; these too, if none of them has memory.
+    pub(super) fn take_with_room(
+        &mut self,
+        os: &dyn PageSource,
+        map: &PageMap,
+        pages: usize,
+        room: usize,
+        align: usize,
+    ) -> Option<Run> {
+        let huge = (pages + room).div_ceil(PAGES_PER_HUGE);
+        let align = align.div_ceil(PAGES_PER_HUGE);
+        if self.find_huge(huge, align).is_none() {
+            self.grow(os, map, huge, align, Purpose::Growing)?;
+        }
+        let (region, index) = self.find_huge(huge, align)?;
+        // Room that was used before would keep its memory; an object may have that.
+        let (mut page, mut clean) = (pages, true);
+        while clean && page < pages + room {
+            let start = page % PAGES_PER_HUGE;
+            let here = (pages + room - page).min(PAGES_PER_HUGE - start);
+            let tracker = self.tracker(region, index + page / PAGES_PER_HUGE)?;
+            clean = tracker.is_clean(start, here);
+            page += here;
+        }
+        self.take_at(region, index, 0, if clean { pages + room } else { pages })
+    }
+
     fn take_short(&mut self, pages: usize, align: usize) -> Option<Run> {
         let want = pages + align - 1;
         // Pages that still have memory come first: taking untouched ones while those lie free would only grow the footprint.

@@ -25,23 +25,34 @@ use core::ptr::NonNull;
 #[derive(Clone, Copy)]
 struct Table {
     base: NonNull<u8>,
+    prepared: usize,
     ready: usize,
 }
 
 impl Table {
+    /// The byte at `offset`, which is at most the table's length and ends on an OS page.
+    fn at(&self, offset: usize) -> NonNull<u8> {
+        // SAFETY: inside the part of the reservation set aside for this table, or at its end.
+        unsafe { self.base.add(offset) }
+    }
+
     /// Makes at least `bytes` bytes of the table ready.
     fn ensure(&mut self, os: &dyn PageSource, bytes: usize) -> bool {
         let want = align_up(bytes, os.page_size());
         if want <= self.ready {
             return true;
         }
-        // SAFETY: inside the part of the reservation set aside for this table; `ready` ends on an OS page.
-        let from = unsafe { self.base.add(self.ready) };
-        let more = want - self.ready;
-        // SAFETY: the bytes behind `ready` are Reserved.
-        let prepared = unsafe { os.prepare(from, more) };
-        // SAFETY: just Prepared.
-        if !(prepared && unsafe { os.ready(from, more) }) {
+        // What an earlier call prepared and could not make ready is prepared still.
+        if want > self.prepared {
+            let (from, more) = (self.at(self.prepared), want - self.prepared);
+            // SAFETY: the bytes behind `prepared` are Reserved.
+            if !unsafe { os.prepare(from, more) } {
+                return false;
+            }
+            self.prepared = want;
+        }
+        // SAFETY: the bytes from `ready` to `prepared` are Prepared.
+        if !unsafe { os.ready(self.at(self.ready), want - self.ready) } {
             return false;
         }
         self.ready = want;
@@ -99,7 +110,11 @@ impl Region {
         let table = |offset| {
             // SAFETY: the tables lie inside the reservation, in front of `first`.
             let base = unsafe { base.add(offset) };
-            Table { base, ready: 0 }
+            Table {
+                base,
+                prepared: 0,
+                ready: 0,
+            }
         };
         Some(Self {
             base,
@@ -146,8 +161,14 @@ impl Region {
     /// The bits of empty huge pages, for `0..ready`.
     pub(super) fn empty(&self) -> Bits<'_> {
         let words = self.free.base.cast::<Cell<u64>>();
+        // A region that could not grow yet has no table.
+        let count = if self.ready > self.first {
+            self.ready.div_ceil(64)
+        } else {
+            0
+        };
         // SAFETY: `grow` made the words of all huge pages below `ready` readable, zeroed or written.
-        Bits(unsafe { core::slice::from_raw_parts(words.as_ptr(), self.ready.div_ceil(64)) })
+        Bits(unsafe { core::slice::from_raw_parts(words.as_ptr(), count) })
     }
 
     /// Notes whether huge page `index` is empty (I2).

@@ -1,1 +1,173 @@
+//! The page heap over a simulated system.
 
+use super::*;
+use crate::base::addr::Addr;
+use crate::os::sim::Sim;
+
+const MIB: usize = 1 << 20;
+
+fn heap() -> (&'static Sim, MHeap) {
+    let sim = Sim::new();
+    let heap = MHeap::new(sim);
+    heap.set_reserve(256 * MIB);
+    (sim, heap)
+}
+
+/// The figures agree with each other and with the spans that are out, and the system saw no wrong call.
+fn check(sim: &Sim, heap: &MHeap, out: &[&'static MSpan]) -> HeapFigures {
+    let figures = heap.figures();
+    let pages: usize = out.iter().map(|span| span.pages()).sum();
+    assert_eq!(figures.inuse, pages * PAGE);
+    assert!(figures.released <= figures.sys - figures.inuse, "{figures:?}");
+    assert_eq!(sim.violations(), Vec::<String>::new());
+    figures
+}
+
+/// Ends a heap whose spans were all given back.
+fn end(sim: &Sim, heap: &MHeap) {
+    heap.purge();
+    let figures = check(sim, heap, &[]);
+    assert_eq!(figures.released, figures.sys, "all that is free is released");
+    // SAFETY: the heap is not used any more.
+    unsafe { sim.tear_down() };
+}
+
+fn large(heap: &MHeap, bytes: usize, align: usize) -> &'static MSpan {
+    heap.take_large(bytes, pages_for(bytes), align, 0)
+        .expect("the system refuses nothing")
+}
+
+/// Numbers that are the same in each run (xorshift, Marsaglia 2003).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 as usize % n
+    }
+}
+
+#[test]
+fn a_random_walk_keeps_the_books() {
+    let (sim, heap) = heap();
+    let mut numbers = Numbers(0x9E37_79B9);
+    let mut out: Vec<&'static MSpan> = Vec::new();
+    for step in 0..3000 {
+        match numbers.below(10) {
+            0..3 => {
+                let class = SizeClass::from_index(numbers.below(crate::size_class::COUNT)).expect("below the count");
+                out.push(heap.take_small(class).expect("the system refuses nothing"));
+            }
+            3..5 => {
+                let align = PAGE << numbers.below(10);
+                let span = large(&heap, 1 + numbers.below(6 * MIB), align);
+                assert!(span.base().addr().is_multiple_of(align));
+                out.push(span);
+            }
+            5 if !out.is_empty() => {
+                let span = out[numbers.below(out.len())];
+                if span.state() == State::Large {
+                    heap.shrink_in_place(span, span.pages().div_ceil(2));
+                }
+            }
+            6 if !out.is_empty() => {
+                let span = out[numbers.below(out.len())];
+                if span.state() == State::Large {
+                    heap.grow_in_place(span, span.pages() + 1 + numbers.below(100));
+                }
+            }
+            _ if !out.is_empty() => heap.give(out.swap_remove(numbers.below(out.len()))),
+            _ => {}
+        }
+        let first_pages = out.iter().all(|span| {
+            let found = heap.map().span_of(Addr::of(span.base()));
+            found.is_some_and(|found| core::ptr::eq(found, *span))
+        });
+        assert!(first_pages, "the page map knows every span that is out");
+        if step % 100 == 0 {
+            heap.purge();
+        }
+        check(sim, &heap, &out);
+    }
+    out.drain(..).for_each(|span| heap.give(span));
+    end(sim, &heap);
+}
+
+#[test]
+fn spans_given_back_join_into_one_run() {
+    let (sim, heap) = heap();
+    let spans: Vec<_> = (0..64).map(|_| large(&heap, 64 << 10, 1)).collect();
+    let first = spans.iter().map(|span| span.base().addr()).min();
+    spans.into_iter().for_each(|span| heap.give(span));
+    let sys = heap.figures().sys;
+    let whole = large(&heap, 4 * MIB, 1);
+    assert_eq!(Some(whole.base().addr()), first, "the pieces are one run again");
+    assert_eq!(heap.figures().sys, sys);
+    heap.give(whole);
+    end(sim, &heap);
+}
+
+#[test]
+fn pages_that_have_memory_are_used_before_untouched_ones() {
+    let (sim, heap) = heap();
+    let touched = large(&heap, 200 << 10, 1);
+    let base = touched.base();
+    heap.give(touched);
+    let again = large(&heap, 100 << 10, 1);
+    assert!((base.addr()..base.addr() + (200 << 10)).contains(&again.base().addr()));
+    assert!(!again.zeroed(), "it may have been written to");
+    heap.give(again);
+    end(sim, &heap);
+}
+
+#[test]
+fn what_nobody_missed_for_a_delay_goes_back_and_no_more() {
+    let (sim, heap) = heap();
+    heap.set_purge_delay(20);
+    heap.set_attended(true);
+    let (idle, used) = (large(&heap, 8 * MIB, 1), large(&heap, 2 * MIB, 1));
+    heap.give(idle);
+    heap.attend();
+    // During the delay that begins now, 2 MiB are free only at times.
+    heap.give(used);
+    let used = large(&heap, 2 * MIB, 1);
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    heap.give(used);
+    heap.attend();
+    let figures = heap.figures();
+    let dirty = figures.sys - figures.inuse - figures.released;
+    assert_eq!(dirty, 2 * MIB, "{figures:?}");
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    heap.attend();
+    end(sim, &heap);
+}
+
+#[test]
+fn the_hard_limit_refuses_and_lets_go() {
+    let (sim, heap) = heap();
+    heap.set_hard_limit(Some(16 * MIB));
+    let span = large(&heap, 12 * MIB, 1);
+    assert!(heap.take_large(8 * MIB, pages_for(8 * MIB), 1, 0).is_none());
+    heap.give(span);
+    // The idle pages count until they are purged, which the request does by itself.
+    let span = large(&heap, 8 * MIB, 1);
+    heap.set_hard_limit(None);
+    let more = large(&heap, 32 * MIB, 1);
+    heap.give(span);
+    heap.give(more);
+    end(sim, &heap);
+}
+
+#[test]
+fn huge_pages_are_asked_for_where_small_objects_fill_much_and_stop_with_the_first_part_given_back() {
+    let (sim, heap) = heap();
+    let class = SizeClass::serving(64, 8).expect("a class");
+    let spans: Vec<_> = (0..2000).map(|_| heap.take_small(class).expect("memory")).collect();
+    // An advised huge page counts as touched all over with its first run.
+    let figures = heap.figures();
+    assert!(figures.sys - figures.inuse > figures.released, "{figures:?}");
+    spans.into_iter().for_each(|span| heap.give(span));
+    end(sim, &heap);
+}

@@ -120,6 +120,11 @@ impl Tracker {
         words
     }
 
+    /// Whether `n` pages from `start` are free and without memory.
+    pub(super) fn is_clean(&self, start: usize, n: usize) -> bool {
+        self.clean().count(start, n) == n
+    }
+
     /// Free pages from `start` on without a gap.
     pub(super) fn free_at(&self, start: usize) -> usize {
         self.free().run_at(start)

@@ -28,3 +28,17 @@ impl Drop for KeepErrno {
         unsafe { place().write(self.0) };
     }
 }
+
+/// The calling thread's `errno`, for tests.
+#[cfg(test)]
+pub(super) fn get() -> i32 {
+    // SAFETY: the place is valid for the calling thread.
+    unsafe { place().read() }
+}
+
+/// Sets the calling thread's `errno`, for tests.
+#[cfg(test)]
+pub(super) fn set(value: i32) {
+    // SAFETY: the place is valid for the calling thread.
+    unsafe { place().write(value) };
+}

@@ -23,9 +23,15 @@ pub(crate) mod errno;
 pub(crate) mod exit;
 pub(crate) mod fork;
 pub(crate) mod futex;
-#[cfg(not(loom))]
+#[cfg(all(target_os = "linux", not(loom)))]
 mod linux;
+#[cfg(all(any(test, not(target_os = "linux")), not(loom)))]
+mod portable;
 pub(crate) mod report;
+#[cfg(all(test, not(loom)))]
+pub(crate) mod sim;
+#[cfg(all(test, not(loom)))]
+mod tests;
 #[cfg(not(loom))]
 pub(crate) mod thread;
 pub(crate) mod tls;
@@ -55,10 +61,11 @@ pub(crate) unsafe trait PageSource: Sync {
     /// The range is Prepared or Ready, and the caller's.
     unsafe fn ready(&self, base: NonNull<u8>, bytes: usize) -> bool;
 
-    /// Ready to Prepared: the physical memory goes back. `false`: refused; the range is still Ready, and what it holds is not known.
+    /// Ready or Prepared to Prepared: the physical memory goes back, also what came to Prepared pages with the rest of a huge page.
+    /// `false`: refused; what was Ready is so still, and what it holds is not known.
     ///
     /// # Safety
-    /// The range is Ready and the caller's, and nothing in it is needed.
+    /// The range is Ready or Prepared and the caller's, and nothing in it is needed.
     unsafe fn release(&self, base: NonNull<u8>, bytes: usize) -> bool;
 
     /// Moves what `from` holds to `to` by page tables: `to` is Ready, `from` Prepared. `false`: refused or not supported, and `from` is as
@@ -85,8 +92,11 @@ pub(crate) unsafe trait PageSource: Sync {
 }
 
 /// The system that the process runs on.
-#[cfg(not(loom))]
+#[cfg(all(target_os = "linux", not(loom)))]
 pub(crate) static NATIVE: linux::Linux = linux::Linux::new();
+/// The system that the process runs on.
+#[cfg(all(not(target_os = "linux"), not(loom)))]
+pub(crate) static NATIVE: portable::Portable = portable::Portable::new();
 
 /// Milliseconds of the monotonic clock, a few milliseconds late, for the price of a function call.
 pub(crate) fn coarse_millis() -> u64 {

@@ -1,0 +1,91 @@
+//! Every call of the system fails in turn: requests get null, nothing is lost, and all goes on once memory is there again.
+
+use super::world::World;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// A life with all that reaches the system: spans of many classes, large and aligned and growing objects, frees by the other thread,
+/// threads that end, memory given back and used again, and a second region.
+fn live(world: &mut World) {
+    for round in 0..2 {
+        for (index, size) in [8, 24, 64, 200, 1000, 3000, 9000, 20_000, 32_768]
+            .into_iter()
+            .enumerate()
+        {
+            (0..12).for_each(|turn| world.make((index + turn) % 2, size, 8, turn % 4 == 0));
+        }
+        for (size, align) in [
+            (40 * KIB, 16),
+            (300 * KIB, 4096),
+            (3 * MIB, 64),
+            (64, 64 * KIB),
+            (100, 4 * MIB),
+        ] {
+            world.make(round, size, align, size > MIB);
+        }
+        world.make(1, 10 * KIB, 8, false);
+        for step in 0..9 {
+            let last = world.live.len().wrapping_sub(1);
+            if !world.live.is_empty() {
+                world.resize(1, last, (16 * KIB) << step);
+            }
+        }
+        (0..40).for_each(|turn| world.free(turn % 2, turn * 7));
+        world.exit(0);
+        (0..20).for_each(|turn| world.make(0, 500 + 40 * turn, 8, true));
+        world.purge(1);
+        world.make(0, 20 * MIB, 8, true);
+        if !world.live.is_empty() {
+            let last = world.live.len() - 1;
+            world.resize(0, last, 30 * MIB);
+            world.resize(0, last, 2 * MIB);
+        }
+        (0..30).for_each(|turn| world.free(1, turn * 5));
+    }
+    world.check();
+}
+
+/// Lives through refusals as `plan` says, then once more after they end.
+fn live_twice(plan: impl FnOnce(&World)) -> World {
+    let mut world = World::new();
+    plan(&world);
+    live(&mut world);
+    world.sim.heal();
+    let nulls = world.nulls;
+    live(&mut world);
+    assert_eq!(world.nulls, nulls, "the system refuses nothing any more");
+    world
+}
+
+/// How many calls a life makes.
+fn calls() -> usize {
+    let mut world = World::new();
+    live(&mut world);
+    assert_eq!(world.nulls, 0);
+    let calls = world.sim.calls();
+    world.end();
+    assert!(calls > 50, "{calls} calls are too few to show anything");
+    calls
+}
+
+#[test]
+fn each_call_of_the_system_may_fail_once() {
+    let mut nulls = 0;
+    for call in 1..=calls() {
+        let world = live_twice(|world| world.sim.fail_at(call));
+        assert_eq!(world.sim.refusals(), 1, "call {call} was made");
+        nulls += world.nulls;
+        world.end();
+    }
+    assert!(nulls > 0, "some refusals must reach the program");
+}
+
+#[test]
+fn each_call_of_the_system_and_all_after_it_may_fail() {
+    for call in 1..=calls() {
+        let world = live_twice(|world| world.sim.fail_from(call));
+        assert!(world.sim.refusals() > 0, "call {call} was made");
+        world.end();
+    }
+}

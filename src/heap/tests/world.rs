@@ -1,0 +1,204 @@
+//! A heap over a simulated system, with two caches and a shadow of every block: what the tests of whole lives work with.
+
+use crate::heap::Heap;
+use crate::mcache::MCache;
+use crate::mheap::HeapFigures;
+use crate::os::sim::Sim;
+use std::alloc::Layout;
+
+/// One live block.
+pub(super) struct Block {
+    ptr: *mut u8,
+    layout: Layout,
+    seed: u8,
+}
+
+/// The offsets of a block that carry its pattern: the ends, and one in each KiB.
+fn marks(size: usize) -> impl Iterator<Item = usize> {
+    (0..size).step_by(1024).chain(size.checked_sub(1))
+}
+
+fn pattern(seed: u8, offset: usize) -> u8 {
+    seed.wrapping_add((offset / 1024) as u8)
+}
+
+impl Block {
+    fn fill(&self) {
+        for offset in marks(self.layout.size()) {
+            // SAFETY: inside the block, which is this test's alone.
+            unsafe { self.ptr.wrapping_add(offset).write(pattern(self.seed, offset)) };
+        }
+    }
+
+    /// The first `bytes` bytes hold what `fill` wrote when the block had `size` bytes.
+    fn check(&self, size: usize, bytes: usize) {
+        for offset in marks(size).filter(|&offset| offset < bytes) {
+            // SAFETY: inside the block.
+            let found = unsafe { self.ptr.wrapping_add(offset).read() };
+            assert_eq!(found, pattern(self.seed, offset), "{:?} at {offset}", self.layout);
+        }
+    }
+}
+
+/// The heap, its system, its caches and its live blocks.
+pub(super) struct World {
+    pub(super) sim: &'static Sim,
+    pub(super) heap: &'static Heap,
+    caches: [Option<&'static MCache>; 2],
+    pub(super) live: Vec<Block>,
+    seed: u8,
+    /// Requests that got nothing.
+    pub(super) nulls: usize,
+}
+
+impl World {
+    /// A heap whose first region is small, so that a second one is needed.
+    pub(super) fn new() -> Self {
+        let sim = Sim::new();
+        let heap: &'static Heap = Box::leak(Box::new(Heap::new(sim)));
+        heap.tiers.mheap.set_reserve(48 << 20);
+        Self {
+            sim,
+            heap,
+            caches: [None; 2],
+            live: Vec::new(),
+            seed: 0,
+            nulls: 0,
+        }
+    }
+
+    /// A ready cache, if the system allows for one.
+    fn cache(&mut self, which: usize) -> Option<&'static MCache> {
+        let slot = &mut self.caches[which];
+        *slot = slot.or_else(|| self.heap.new_cache());
+        *slot
+    }
+
+    /// Does `step`, which tells whether it got all that it asked for. It may be refused only where the system refused.
+    fn step(&mut self, which: usize, step: impl FnOnce(&mut Self, &'static MCache) -> bool) {
+        let before = self.sim.refusals();
+        let done = match self.cache(which) {
+            Some(cache) => step(self, cache),
+            None => false,
+        };
+        if !done {
+            self.nulls += 1;
+            assert!(
+                self.sim.refusals() > before,
+                "refused, though the system refused nothing"
+            );
+        }
+    }
+
+    /// Cache `which` makes a block.
+    pub(super) fn make(&mut self, which: usize, size: usize, align: usize, zeroed: bool) {
+        let layout = Layout::from_size_align(size, align).expect("a good layout");
+        self.step(which, |world, cache| {
+            let ptr = if zeroed {
+                world.heap.alloc_zeroed(cache, layout)
+            } else {
+                world.heap.alloc(cache, layout)
+            };
+            if ptr.is_null() {
+                return false;
+            }
+            assert!(ptr.addr().is_multiple_of(align), "{layout:?} at {ptr:?}");
+            if zeroed {
+                // SAFETY: the block is this test's, and initialised.
+                let bytes = unsafe { std::slice::from_raw_parts(ptr, size) };
+                let zero = |page: &[u8]| *page == [0; 4096][..page.len()];
+                assert!(bytes.chunks(4096).all(zero), "{layout:?} is not zero");
+            }
+            world.seed = world.seed.wrapping_add(37);
+            let block = Block {
+                ptr,
+                layout,
+                seed: world.seed,
+            };
+            block.fill();
+            world.live.push(block);
+            true
+        });
+    }
+
+    /// Cache `which` gives the block another size.
+    pub(super) fn resize(&mut self, which: usize, index: usize, size: usize) {
+        self.step(which, |world, cache| {
+            let index = index % world.live.len();
+            let block = &mut world.live[index];
+            // SAFETY: the block is live, of this layout, and this test's alone.
+            let ptr = unsafe { world.heap.realloc(cache, block.ptr, block.layout, size) };
+            if ptr.is_null() {
+                block.check(block.layout.size(), block.layout.size());
+                return false;
+            }
+            let old = block.layout.size();
+            block.ptr = ptr;
+            block.layout = Layout::from_size_align(size, block.layout.align()).expect("a good layout");
+            block.check(old, old.min(size));
+            block.fill();
+            true
+        });
+    }
+
+    /// Cache `which` frees the block, whoever made it.
+    pub(super) fn free(&mut self, which: usize, index: usize) {
+        if self.live.is_empty() {
+            return;
+        }
+        let block = self.live.swap_remove(index % self.live.len());
+        block.check(block.layout.size(), block.layout.size());
+        match self.cache(which) {
+            // SAFETY: the block is live, of this layout, and freed once.
+            Some(cache) => unsafe { self.heap.dealloc(cache, block.ptr, block.layout) },
+            None => self.live.push(block),
+        }
+    }
+
+    /// The thread of cache `which` ends.
+    pub(super) fn exit(&mut self, which: usize) {
+        if let Some(cache) = self.caches[which].take() {
+            self.heap.retire_cache(cache);
+        }
+    }
+
+    /// Gives all free memory back.
+    pub(super) fn purge(&mut self, which: usize) {
+        if let Some(cache) = self.cache(which) {
+            self.heap.purge(cache);
+        }
+    }
+
+    /// The figures agree with each other, every block holds what it should, and the system saw no wrong call.
+    pub(super) fn check(&self) -> HeapFigures {
+        for block in &self.live {
+            block.check(block.layout.size(), block.layout.size());
+        }
+        let figures = self.heap.tiers.mheap.figures();
+        assert!(
+            figures.inuse <= figures.sys && figures.released <= figures.sys - figures.inuse,
+            "{figures:?}"
+        );
+        let held: usize = self.live.iter().map(|block| block.layout.size()).sum();
+        assert!(figures.inuse >= held, "{held} bytes held, {figures:?}");
+        assert_eq!(self.sim.violations(), Vec::<String>::new());
+        figures
+    }
+
+    /// Frees everything, ends all threads, and checks that nothing is left in use.
+    pub(super) fn end(mut self) {
+        while !self.live.is_empty() {
+            self.free(1, 0);
+        }
+        self.purge(0);
+        self.exit(0);
+        self.exit(1);
+        self.heap.tiers.end_rest();
+        self.heap.tiers.mheap.purge();
+        let figures = self.check();
+        assert_eq!(figures.inuse, 0, "{figures:?}");
+        assert_eq!(figures.released, figures.sys, "what is free is released: {figures:?}");
+        // SAFETY: the heap is not used any more.
+        unsafe { self.sim.tear_down() };
+    }
+}

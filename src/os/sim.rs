@@ -1,0 +1,391 @@
+//! [`Sim`]: a page source for tests that refuses on demand and checks every transition of the contract.
+//!
+//! - Owns: the state of every page it handed out; the memory itself comes from the real backend.
+//! - Callers: unit tests, with heaps that are not the global allocator: its bookkeeping allocates.
+//! - Locks and ordering: one std mutex around the books and each call, so that books and memory never disagree.
+//!
+//! A heap that is right on this source is right on a stricter system than the real one: pages that are not Ready fault,
+//! and a refused `release` overwrites the contents.
+//!
+//! Invariants:
+//! 1. A range in `runs` is ours and in that state; runs do not overlap. What is in no run is None.
+//! 2. Pages that are Reserved or Prepared have no access; pages that are Ready have all.
+//! 3. A call that breaks the contract is recorded in `violations`, refused, and changes nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::errno::KeepErrno;
+use super::{NATIVE, PageSource};
+
+mod tests;
+
+/// The calls that are counted and can be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// [`PageSource::reserve`].
+    Reserve,
+    /// [`PageSource::prepare`].
+    Prepare,
+    /// [`PageSource::ready`].
+    Ready,
+    /// [`PageSource::release`].
+    Release,
+    /// [`PageSource::remap`].
+    Remap,
+    /// [`PageSource::free`]; when refused, the range is lost: not ours any more, and never mapped again.
+    Free,
+}
+
+/// State of a page that is not None.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Reserved,
+    Prepared,
+    Ready,
+}
+
+/// Which calls are refused.
+#[derive(Clone, Copy, Debug)]
+enum Plan {
+    Nothing,
+    At(usize),
+    From(usize),
+    Every(Kind),
+}
+
+struct Books {
+    /// Start of each run of pages in one state -> its end and state (invariant 1).
+    runs: BTreeMap<usize, (usize, State)>,
+    /// Base and bytes of every reservation there was.
+    reservations: Vec<(NonNull<u8>, usize)>,
+    calls: usize,
+    refusals: usize,
+    plan: Plan,
+    violations: Vec<String>,
+}
+
+// SAFETY: the pointers are addresses to hand to the system, used under the mutex.
+unsafe impl Send for Books {}
+
+/// The simulated system.
+pub(crate) struct Sim {
+    books: Mutex<Books>,
+}
+
+impl Sim {
+    /// A system that refuses nothing. It is leaked: heaps hold it for ever.
+    pub(crate) fn new() -> &'static Self {
+        let books = Books {
+            runs: BTreeMap::new(),
+            reservations: Vec::new(),
+            calls: 0,
+            refusals: 0,
+            plan: Plan::Nothing,
+            violations: Vec::new(),
+        };
+        Box::leak(Box::new(Self {
+            books: Mutex::new(books),
+        }))
+    }
+
+    /// Refuses the `k`-th call, counted as [`calls`](Self::calls) counts: the next one is `calls() + 1`.
+    pub(crate) fn fail_at(&self, k: usize) {
+        self.books().plan = Plan::At(k);
+    }
+
+    /// Refuses the `k`-th call and all after it.
+    pub(crate) fn fail_from(&self, k: usize) {
+        self.books().plan = Plan::From(k);
+    }
+
+    /// Refuses every call of one kind.
+    pub(crate) fn fail_kind(&self, kind: Kind) {
+        self.books().plan = Plan::Every(kind);
+    }
+
+    /// Refuses nothing any more.
+    pub(crate) fn heal(&self) {
+        self.books().plan = Plan::Nothing;
+    }
+
+    /// Calls that could be refused, since the system was made.
+    pub(crate) fn calls(&self) -> usize {
+        self.books().calls
+    }
+
+    /// Calls that were refused by plan.
+    pub(crate) fn refusals(&self) -> usize {
+        self.books().refusals
+    }
+
+    /// Every call that broke the contract.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        self.books().violations.clone()
+    }
+
+    /// Bytes in Ready pages.
+    pub(crate) fn ready_bytes(&self) -> usize {
+        self.books().bytes(|state| state == State::Ready)
+    }
+
+    /// Bytes of address space that are ours, whatever their state.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        self.books().bytes(|_| true)
+    }
+
+    /// Gives everything back to the real system: whoever used this one is gone.
+    ///
+    /// # Safety
+    /// Nobody touches any memory of this system any more.
+    pub(crate) unsafe fn tear_down(&self) {
+        let mut books = self.books();
+        let reservations = std::mem::take(&mut books.reservations);
+        for (start, (end, _)) in std::mem::take(&mut books.runs) {
+            let inside = |&&(base, bytes): &&(NonNull<u8>, usize)| start.wrapping_sub(base.addr().get()) < bytes;
+            let (base, _) = reservations.iter().rfind(inside).expect("runs lie in reservations");
+            let base = base.map_addr(|_| start.try_into().expect("no run begins at null"));
+            // SAFETY: the range is this system's, and unused by the contract of this function.
+            unsafe { NATIVE.free(base, end - start) };
+        }
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        // A test that panicked with the books open has failed already; others may read on.
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Books {
+    fn bytes(&self, wanted: impl Fn(State) -> bool) -> usize {
+        self.runs
+            .iter()
+            .filter(|(_, (_, state))| wanted(*state))
+            .map(|(start, (end, _))| end - start)
+            .sum()
+    }
+
+    /// Counts a call, and says whether the plan lets it pass.
+    fn admit(&mut self, kind: Kind) -> bool {
+        self.calls += 1;
+        let refused = match self.plan {
+            Plan::Nothing => false,
+            Plan::At(k) => self.calls == k,
+            Plan::From(k) => self.calls >= k,
+            Plan::Every(refused) => refused == kind,
+        };
+        self.refusals += usize::from(refused);
+        !refused
+    }
+
+    /// Whether `bytes` from `base` are whole pages, all of them in a state that is `allowed`; if not, a violation.
+    fn check(&mut self, call: &dyn fmt::Debug, base: NonNull<u8>, bytes: usize, allowed: &[State]) -> bool {
+        let (start, page) = (base.addr().get(), NATIVE.page_size());
+        let whole = bytes > 0 && bytes.is_multiple_of(page) && start.is_multiple_of(page);
+        let mut at = start;
+        let end = start.saturating_add(bytes);
+        while whole && at < end {
+            match self.runs.range(..=at).next_back() {
+                Some((_, &(run_end, state))) if at < run_end && allowed.contains(&state) => at = run_end,
+                Some((_, &(run_end, state))) if at < run_end => {
+                    self.violations
+                        .push(format!("{call:?} of {start:#x}+{bytes:#x}: {at:#x} is {state:?}"));
+                    return false;
+                }
+                _ => {
+                    self.violations
+                        .push(format!("{call:?} of {start:#x}+{bytes:#x}: {at:#x} is None"));
+                    return false;
+                }
+            }
+        }
+        if !whole {
+            self.violations
+                .push(format!("{call:?} of {start:#x}+{bytes:#x}: not whole pages"));
+        }
+        whole
+    }
+
+    /// Puts a range into a state; `None` takes it out of the books.
+    fn set(&mut self, base: NonNull<u8>, bytes: usize, state: Option<State>) {
+        let (start, end) = (base.addr().get(), base.addr().get() + bytes);
+        let cut: Vec<_> = self
+            .runs
+            .range(..end)
+            .rev()
+            .take_while(|(_, run)| run.0 > start)
+            .map(|(k, v)| (*k, *v))
+            .collect();
+        for (run_start, (run_end, run_state)) in cut {
+            self.runs.remove(&run_start);
+            if run_start < start {
+                self.runs.insert(run_start, (start, run_state));
+            }
+            if run_end > end {
+                self.runs.insert(end, (run_end, run_state));
+            }
+        }
+        if let Some(state) = state {
+            self.runs.insert(start, (end, state));
+        }
+    }
+}
+
+/// Gives a range all access or none (invariant 2). A refusal is the test machine's own failure.
+///
+/// # Safety
+/// The range is the simulated system's, and nobody uses it in a way that the new protection forbids.
+unsafe fn protect(base: NonNull<u8>, bytes: usize, access: bool) {
+    let protection = if access {
+        libc::PROT_READ | libc::PROT_WRITE
+    } else {
+        libc::PROT_NONE
+    };
+    // SAFETY: the contract of this function.
+    let refused = unsafe { libc::mprotect(base.as_ptr().cast(), bytes, protection) };
+    assert_eq!(refused, 0, "the real system refused a change of protection");
+}
+
+// SAFETY: memory and its transitions are the real backend's, less the access that invariant 2 takes away.
+unsafe impl PageSource for Sim {
+    fn page_size(&self) -> usize {
+        NATIVE.page_size()
+    }
+
+    fn reserve(&self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
+        let _keep = KeepErrno::new();
+        let mut books = self.books();
+        if bytes == 0 || !bytes.is_multiple_of(NATIVE.page_size()) || !align.is_power_of_two() {
+            books
+                .violations
+                .push(format!("Reserve of {bytes:#x} aligned to {align:#x}: not whole pages"));
+            return None;
+        }
+        if !books.admit(Kind::Reserve) {
+            return None;
+        }
+        let base = NATIVE.reserve(bytes, align)?;
+        // SAFETY: the range is new and nobody knows it.
+        unsafe { protect(base, bytes, false) };
+        books.set(base, bytes, Some(State::Reserved));
+        books.reservations.push((base, bytes));
+        Some(base)
+    }
+
+    unsafe fn prepare(&self, base: NonNull<u8>, bytes: usize) -> bool {
+        let _keep = KeepErrno::new();
+        let mut books = self.books();
+        if !books.check(&Kind::Prepare, base, bytes, &[State::Reserved]) || !books.admit(Kind::Prepare) {
+            return false;
+        }
+        // SAFETY: the range is Reserved (checked) and the caller's.
+        if !unsafe { NATIVE.prepare(base, bytes) } {
+            return false;
+        }
+        // SAFETY: the range is Prepared, so nobody uses it.
+        unsafe { protect(base, bytes, false) };
+        books.set(base, bytes, Some(State::Prepared));
+        true
+    }
+
+    unsafe fn ready(&self, base: NonNull<u8>, bytes: usize) -> bool {
+        let _keep = KeepErrno::new();
+        let mut books = self.books();
+        if !books.check(&Kind::Ready, base, bytes, &[State::Prepared, State::Ready]) || !books.admit(Kind::Ready) {
+            return false;
+        }
+        // SAFETY: all access forbids nothing.
+        unsafe { protect(base, bytes, true) };
+        // SAFETY: the range is Prepared or Ready (checked) and the caller's.
+        let ready = unsafe { NATIVE.ready(base, bytes) };
+        assert!(ready, "the real system has nothing to refuse here");
+        books.set(base, bytes, Some(State::Ready));
+        true
+    }
+
+    unsafe fn release(&self, base: NonNull<u8>, bytes: usize) -> bool {
+        let _keep = KeepErrno::new();
+        let mut books = self.books();
+        if !books.check(&Kind::Release, base, bytes, &[State::Ready, State::Prepared]) {
+            return false;
+        }
+        let admitted = books.admit(Kind::Release);
+        // SAFETY: all access forbids nothing.
+        unsafe { protect(base, bytes, true) };
+        // SAFETY: the range is Ready or Prepared (checked), the caller's, and nobody refers into it.
+        if !admitted || !unsafe { NATIVE.release(base, bytes) } {
+            // Unknown contents, by the contract: so that who takes them for zero, or for what they were, is found out.
+            // SAFETY: the range is Ready, the caller's, and nobody refers into it.
+            unsafe { base.write_bytes(0xDB, bytes) };
+            books.set(base, bytes, Some(State::Ready));
+            return false;
+        }
+        // SAFETY: the range is Prepared now, so nobody uses it.
+        unsafe { protect(base, bytes, false) };
+        books.set(base, bytes, Some(State::Prepared));
+        true
+    }
+
+    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, bytes: usize) -> bool {
+        let _keep = KeepErrno::new();
+        let mut books = self.books();
+        if !books.check(&Kind::Remap, from, bytes, &[State::Ready])
+            || !books.check(&Kind::Remap, to, bytes, &[State::Ready, State::Prepared])
+        {
+            return false;
+        }
+        if from.addr().get().abs_diff(to.addr().get()) < bytes {
+            books
+                .violations
+                .push(format!("Remap of {from:?} to {to:?}: {bytes:#x} bytes overlap"));
+            return false;
+        }
+        if !books.admit(Kind::Remap) {
+            return false;
+        }
+        // SAFETY: the ranges are in the states that the contract wants (checked), disjoint, and the caller's.
+        if !unsafe { NATIVE.remap(from, to, bytes) } {
+            return false;
+        }
+        // SAFETY: all access forbids nothing.
+        unsafe { protect(to, bytes, true) };
+        // SAFETY: `from` is Prepared now, so nobody uses it.
+        unsafe { protect(from, bytes, false) };
+        books.set(to, bytes, Some(State::Ready));
+        books.set(from, bytes, Some(State::Prepared));
+        true
+    }
+
+    unsafe fn free(&self, base: NonNull<u8>, bytes: usize) {
+        let _keep = KeepErrno::new();
+        let mut books = self.books();
+        if !books.check(
+            &Kind::Free,
+            base,
+            bytes,
+            &[State::Reserved, State::Prepared, State::Ready],
+        ) {
+            return;
+        }
+        books.set(base, bytes, None);
+        if books.admit(Kind::Free) {
+            // SAFETY: the range is the caller's (checked), who does not use it any more.
+            unsafe { NATIVE.free(base, bytes) };
+        } else {
+            // SAFETY: as above; the range stays mapped without access.
+            unsafe { protect(base, bytes, false) };
+        }
+    }
+
+    fn address_space_left(&self) -> Option<usize> {
+        NATIVE.address_space_left()
+    }
+
+    /// Takes the advice and does nothing with it, so that what a test sees does not depend on the machine.
+    fn advise_huge(&self, base: NonNull<u8>, bytes: usize, _huge: bool) -> bool {
+        let all = [State::Reserved, State::Prepared, State::Ready];
+        self.books().check(&"AdviseHuge", base, bytes, &all)
+    }
+}
