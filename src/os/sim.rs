@@ -2,7 +2,7 @@
 //!
 //! - Owns: the state of every page it handed out; the memory itself comes from the real backend.
 //! - Callers: unit tests, with heaps that are not the global allocator: its bookkeeping allocates.
-//! - Locks and ordering: one std mutex around the books and each call, so that books and memory never disagree.
+//! - Locks and ordering: one lock around the books and each call, so that books and memory never disagree.
 //!
 //! A heap that is right on this source is right on a stricter system than the real one: pages that are not Ready fault,
 //! and a refused `release` overwrites the contents.
@@ -15,10 +15,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::errno::KeepErrno;
 use super::{NATIVE, PageSource};
+use crate::sync::lock::{Guard, Lock};
 
 mod tests;
 
@@ -67,12 +67,12 @@ struct Books {
     violations: Vec<String>,
 }
 
-// SAFETY: the pointers are addresses to hand to the system, used under the mutex.
+// SAFETY: the pointers are addresses to hand to the system, used under the lock.
 unsafe impl Send for Books {}
 
 /// The simulated system.
 pub(crate) struct Sim {
-    books: Mutex<Books>,
+    books: Lock<Books>,
 }
 
 impl Sim {
@@ -87,7 +87,7 @@ impl Sim {
             violations: Vec::new(),
         };
         Box::leak(Box::new(Self {
-            books: Mutex::new(books),
+            books: Lock::new(books),
         }))
     }
 
@@ -152,9 +152,8 @@ impl Sim {
         }
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
-        // A test that panicked with the books open has failed already; others may read on.
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    fn books(&self) -> Guard<'_, Books> {
+        self.books.lock()
     }
 }
 

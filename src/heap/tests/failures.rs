@@ -35,10 +35,10 @@ fn live(world: &mut World) {
         world.exit(0);
         (0..20).for_each(|turn| world.make(0, 500 + 40 * turn, 8, true));
         world.purge(1);
-        world.make(0, 20 * MIB, 8, true);
+        world.make(0, 7 * MIB, 8, true);
         if !world.live.is_empty() {
             let last = world.live.len() - 1;
-            world.resize(0, last, 30 * MIB);
+            world.resize(0, last, 11 * MIB);
             world.resize(0, last, 2 * MIB);
         }
         (0..30).for_each(|turn| world.free(1, turn * 5));

@@ -56,7 +56,9 @@ impl World {
     pub(super) fn new() -> Self {
         let sim = Sim::new();
         let heap: &'static Heap = Box::leak(Box::new(Heap::new(sim)));
-        heap.tiers.mheap.set_reserve(48 << 20);
+        heap.tiers.mheap.set_reserve(20 << 20);
+        // What time alone would bring about differs from run to run.
+        heap.tiers.mheap.set_purge_delay(-1);
         Self {
             sim,
             heap,
