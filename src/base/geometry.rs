@@ -23,6 +23,8 @@ pub(crate) const PAGES_PER_HUGE: usize = HUGE / PAGE;
 pub(crate) const SMALL_MAX: usize = 32 << 10;
 /// Bytes of fresh objects that are threaded onto a free list at once, so that untouched memory stays untouched.
 pub(crate) const CARVE: usize = 4 << 10;
+/// Bytes of an object from which on a thread does not keep a span for a few free ones.
+pub(crate) const PINNING: usize = 1 << 10;
 /// Bytes of free objects of one class that a thread keeps at first, and by how many the bins of all classes together may grow.
 pub(crate) const BIN_BYTES: usize = 16 << 10;
 pub(crate) const BIN_GROWTH_BYTES: usize = 2 << 20;

@@ -1,12 +1,13 @@
 //! The bins at their limits: what they may hold, how they grow, and where what does not fit goes.
 //!
 //! A bin begins with room for some KiB. Where it runs over though it has run empty a moment ago, the program frees and allocates in
-//! batches that are larger than the bin: it doubles, as long as all growth together stays small. Classes that fall idle start anew.
+//! batches that are larger than the bin: it doubles, as long as all growth together stays small. Classes that fall idle start anew. Where
+//! the program only frees, bins of larger objects shrink to one, so that they do not hold a span each for one free object.
 //!
 //! The first arrays of all bins lie behind the cache's record; a bin that has grown has its array in a block of the heap's own.
 
 use super::{MCache, Slot, Tiers};
-use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES};
+use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES, PINNING};
 use crate::mspan::{Block, MSpan};
 use crate::size_class::{COUNT, SizeClass};
 use core::ptr::null_mut;
@@ -99,12 +100,15 @@ impl MCache {
         }
     }
 
+    /// Where the first array of the bin of `class` lies.
+    fn first_base(&self, class: SizeClass) -> *mut Slot {
+        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
+        self.slots.get().wrapping_add(usize::from(FIRST[class.index()]))
+    }
+
     /// Gives the empty bin of `class` its first array.
     fn set_first(&self, class: SizeClass) {
-        let index = class.index();
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        let base = self.slots.get().wrapping_add(usize::from(FIRST[index]));
-        self.set_bin(class, base, 0, first_cap(index));
+        self.set_bin(class, self.first_base(class), 0, first_cap(class.index()));
     }
 
     /// Puts what a refill brought, in order and without its first block, on the empty bin; the next to be handed out comes first.
@@ -127,17 +131,36 @@ impl MCache {
     #[cold]
     pub(crate) unsafe fn push_over(&self, tiers: &Tiers, class: SizeClass, block: *mut Block) {
         if !self.grow_bin(tiers, class) {
-            self.flush(tiers, class, self.cap(class) / 2);
+            if class.size() >= PINNING && !self.is_refilled(class) {
+                // The program only frees. Each block kept would keep a span.
+                self.flush(tiers, class, 0);
+                self.give_array(tiers, class);
+                self.set_bin(class, self.first_base(class), 0, 1);
+            } else {
+                self.flush(tiers, class, self.cap(class) / 2);
+            }
         }
         // SAFETY: as the caller promised. There is room now.
         unsafe { self.push(class, block) };
     }
 
+    /// Whether the bin of `class` has run empty in this window of refills.
+    fn is_refilled(&self, class: SizeClass) -> bool {
+        self.refilled.get() >> class.index() & 1 == 1
+    }
+
+    /// The bin of `class`, which is empty, is about to be refilled: one that has shrunk begins anew.
+    #[inline]
+    pub(super) fn unshrink(&self, class: SizeClass) {
+        if self.cap(class) < first_cap(class.index()) {
+            self.set_first(class);
+        }
+    }
+
     /// Lets a bin hold twice as much, if its class is refilled too, and growth is in bounds.
     fn grow_bin(&self, tiers: &Tiers, class: SizeClass) -> bool {
         let cap = self.cap(class);
-        let refilled = self.refilled.get() >> class.index() & 1 == 1;
-        if !refilled || cap * 2 > MOST || self.grown.get() + cap * class.size() > BIN_GROWTH_BYTES {
+        if !self.is_refilled(class) || cap * 2 > MOST || self.grown.get() + cap * class.size() > BIN_GROWTH_BYTES {
             return false;
         }
         let Some(array) = self.take_array(tiers, cap * 2 + 1) else {
@@ -168,7 +191,7 @@ impl MCache {
 
     /// Bytes of blocks that the bin may hold beyond what it first could.
     fn growth(&self, class: SizeClass) -> usize {
-        (self.cap(class) - first_cap(class.index())) * class.size()
+        self.cap(class).saturating_sub(first_cap(class.index())) * class.size()
     }
 
     /// Gives the array of a bin back, if it is not the first.

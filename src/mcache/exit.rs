@@ -84,7 +84,12 @@ impl MCache {
             self.give_up_all(tiers, class, self.partial(class));
             self.give_up_all(tiers, class, self.full(class));
         }
-        self.empty_store(tiers);
+        for span in self.store.drain() {
+            match span.class() {
+                Some(class) if span.objects() > 1 => tiers.rest(class, span),
+                _ => tiers.mheap.give(span),
+            }
+        }
     }
 
     fn give_up_all(&self, tiers: &Tiers, class: SizeClass, list: &SpanList) {

@@ -1,9 +1,11 @@
 //! The slow half of freeing: full spans, empty spans, other threads' spans, large objects and pointers that are nobody's.
 
 use super::{MCache, Tiers};
+use crate::base::geometry::PINNING;
 use crate::mspan::{Block, FULL, MSpan, State, Taken};
 use crate::os::report::fatal;
 use crate::remote::{Delivery, Outgoing, deliver};
+use crate::size_class::SizeClass;
 use crate::sync::atomic::Ordering::Relaxed;
 
 impl MCache {
@@ -48,40 +50,44 @@ impl MCache {
         self.partial(class).push_back(span);
     }
 
-    /// An owned span has no live object left.
+    /// An owned span, the active one or one of the partial list, has no live object left.
     #[cold]
     #[inline(never)]
     pub(super) fn emptied(&self, tiers: &Tiers, span: &'static MSpan) {
         let Some(class) = span.class() else { return };
-        if self
-            .active(class)
-            .get()
-            .is_some_and(|active| core::ptr::eq(active, span))
-        {
-            return;
-        }
-        // The only other span of its class is kept as it is: a program that frees a little and allocates a little would
-        // otherwise make and end a span each time.
+        // Of small objects the active span and one more are kept as they are: a program that frees a little and allocates a little
+        // would otherwise end and make a span each time.
         let partial = self.partial(class);
         let only = partial
             .first()
             .is_some_and(|first| core::ptr::eq(first, span) && partial.after(span).is_none());
-        if !only {
+        if class.size() >= PINNING || !(only || self.is_active(class, span)) {
             self.end_span(tiers, span);
         }
     }
 
-    /// Ends an owned, empty span that stands on the partial list; leaves it there if its token is out.
+    fn is_active(&self, class: SizeClass, span: &MSpan) -> bool {
+        self.active(class)
+            .get()
+            .is_some_and(|active| core::ptr::eq(active, span))
+    }
+
+    /// Ends an owned, empty span, the active one or one of the partial list; leaves it there if its token is out. The thread's store keeps
+    /// some such spans ready for their class.
     pub(super) fn end_span(&self, tiers: &Tiers, span: &'static MSpan) {
         let Some(class) = span.class() else { return };
         if !span.word.retire(self.mailbox().id()) {
             return;
         }
-        self.partial(class).remove(span);
+        if self.is_active(class, span) {
+            self.active(class).set(None);
+        } else {
+            self.partial(class).remove(span);
+        }
         span.owner.store(0, Relaxed);
         span.set_state(State::Free);
         if !self.store.put_spare(span) {
-            tiers.mheap.give(span);
+            tiers.rest(class, span);
         }
     }
 

@@ -66,5 +66,8 @@ impl MCache {
         if !self.store.put_run(span) {
             tiers.mheap.give(span);
         }
+        while let Some(surplus) = self.store.surplus_run() {
+            tiers.mheap.give(surplus);
+        }
     }
 }

@@ -21,10 +21,12 @@ impl MCache {
     pub(crate) fn refill(&self, tiers: &Tiers, class: SizeClass) -> *mut Block {
         self.heed_purge(tiers);
         self.note_refill(tiers, class);
+        self.unshrink(class);
+        // Mail may empty, and so end, the active span.
+        if self.active(class).get().is_some_and(|span| !span.has_free()) {
+            self.collect_mail(tiers);
+        }
         if let Some(span) = self.active(class).get() {
-            if !self.mailbox().is_empty() && !span.has_free() {
-                self.collect_mail(tiers);
-            }
             let head = self.fill_from(class, span);
             if !head.is_null() {
                 return head;

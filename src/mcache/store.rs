@@ -19,6 +19,9 @@ const _: () = assert!(RUN_CLASSES <= 64, "the bitmap of filled bins is one word"
 /// How many run classes above the wanted one may serve it: a quarter more bytes.
 const TOLERANCE: u32 = 2;
 
+/// Runs given up in a row, with none taken, after which few are kept.
+const IN_ROW: u32 = 48;
+
 /// The class of runs of `pages` pages.
 pub(super) const fn run_class(pages: usize) -> usize {
     if pages <= 16 {
@@ -50,6 +53,8 @@ pub(super) struct Store {
     /// How many bytes of runs may be kept. Doubles when a run is missed while next to nothing is kept, and halves when one is missed
     /// while plenty of others lie here: then they are of the wrong lengths, and of more use to the page heap.
     run_limit: Cell<usize>,
+    /// Runs kept since one was last taken.
+    kept_in_row: Cell<u32>,
 }
 
 impl Store {
@@ -63,6 +68,7 @@ impl Store {
                 filled: Cell::new(0),
                 run_bytes: Cell::new(0),
                 run_limit: Cell::new(RUN_CACHE_FIRST),
+                kept_in_row: Cell::new(0),
             }
         }
     }
@@ -113,6 +119,11 @@ impl Store {
     pub(super) fn put_run(&self, span: &'static MSpan) -> bool {
         let pages = span.pages();
         let bytes = self.run_bytes.get() + pages * PAGE;
+        self.kept_in_row.set(self.kept_in_row.get() + 1);
+        if self.kept_in_row.get() > IN_ROW {
+            // The program only frees.
+            self.run_limit.set(RUN_CACHE_FIRST);
+        }
         if pages > RUN_CACHE_MAX_PAGES || span.headroom() > 0 || bytes > self.run_limit.get() {
             return false;
         }
@@ -128,6 +139,7 @@ impl Store {
 
     /// A run that holds `pages` pages, and not many more.
     pub(super) fn take_run(&self, pages: usize) -> Option<&'static MSpan> {
+        self.kept_in_row.set(0);
         let class = run_class(pages);
         let filled = self.filled.get() >> class;
         if filled.trailing_zeros() > TOLERANCE {

@@ -86,6 +86,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         crate::end::SCENARIOS,
         crate::fork::SCENARIOS,
         crate::oom::SCENARIOS,
+        crate::idle::SCENARIOS,
         crate::stats::SCENARIOS,
         crate::steady::SCENARIOS,
         crate::tls::SCENARIOS,

@@ -15,6 +15,7 @@ mod birth;
 mod end;
 mod fork;
 mod harness;
+mod idle;
 mod oom;
 mod probe;
 mod stats;
