@@ -3,7 +3,7 @@
 //! Before the fork the forking thread takes all locks, in lock order; afterwards the parent releases them and the child makes them new.
 //! The child's one thread goes on with its own cache. The caches of the threads that are gone stay as they were, with whatever
 //! those threads were in the middle of: nobody touches them, so their memory is lost to the child, as with every allocator that
-//! keeps thread caches. What the child frees into their spans is put on the spans' remote lists, which is safe in any state.
+//! keeps thread caches. So are pages that the background thread had out to give back. What the child frees into their spans is put on the spans' remote lists, which is safe in any state.
 
 use super::{HEAP, Heap};
 use crate::os;
