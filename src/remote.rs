@@ -21,7 +21,7 @@ use crate::mspan::{Block, MSpan, OWNER_MAX, OwnerId, Sent, Settled, Taken};
 use crate::os::PageSource;
 use crate::size_class::COUNT;
 use crate::sync::atomic::{
-    AtomicPtr, AtomicU32, AtomicU64,
+    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 use crate::sync::stack::{Chain as Posted, Inbox};
@@ -98,6 +98,8 @@ pub(crate) struct Shared {
     pub(crate) tallies: [Tally; COUNT + 1],
     /// Bytes of large objects handed out in all.
     pub(crate) large_bytes: AtomicU64,
+    /// Bytes of the runs that the cache keeps, by their classes.
+    pub(crate) run_bytes: AtomicUsize,
 }
 
 impl Shared {
@@ -108,6 +110,7 @@ impl Shared {
                 mailbox: Mailbox::new(),
                 tallies: crate::sync::array_of!(Tally::new(); COUNT + 1),
                 large_bytes: AtomicU64::new(0),
+                run_bytes: AtomicUsize::new(0),
             }
         }
     }

@@ -28,11 +28,13 @@ pub(crate) const PINNING: usize = 1 << 10;
 /// Bytes of free objects of one class that a thread keeps at first, and by how many the bins of all classes together may grow.
 pub(crate) const BIN_BYTES: usize = 16 << 10;
 pub(crate) const BIN_GROWTH_BYTES: usize = 2 << 20;
-/// Largest run of pages that a thread keeps for reuse.
-pub(crate) const RUN_CACHE_MAX_PAGES: usize = (4 << 20) / PAGE;
-/// Bytes of free runs that one thread keeps at the most: at first, and where the thread shows that it uses them.
-pub(crate) const RUN_CACHE_FIRST: usize = 1 << 20;
-pub(crate) const RUN_CACHE_BYTES: usize = 8 << 20;
+/// Largest large object, in bytes, that a thread keeps for reuse.
+pub(crate) const RUN_MAX: usize = 4 << 20;
+/// Bytes of an object from which on a thread's room for free ones comes out of what all threads share.
+pub(crate) const MEDIUM_MIN: usize = 4 << 10;
+/// Bytes of free medium and large objects that all threads together may keep: a quarter of the heap, within these bounds.
+pub(crate) const ROOM_MIN: usize = 32 << 20;
+pub(crate) const ROOM_MAX: usize = 256 << 20;
 /// Bytes of empty spans that one thread keeps at the most.
 pub(crate) const SPARE_BYTES: usize = 512 << 10;
 /// Bytes of objects of one span that a thread gathers before it sends them to the span's owner.
@@ -54,7 +56,7 @@ pub(crate) const REQUEST_MAX: usize = isize::MAX as usize - 2 * HUGE;
 
 const _: () = assert!(PAGE.is_power_of_two() && HUGE.is_multiple_of(PAGE));
 const _: () = assert!(PAGES_PER_HUGE == 256, "a tracker is four words of 64 pages");
-const _: () = assert!(SMALL_MAX.is_multiple_of(PAGE));
+const _: () = assert!(SMALL_MAX.is_multiple_of(PAGE) && RUN_MAX.is_multiple_of(PAGE));
 const _: () = assert!(
     usize::BITS == 64,
     "the region and the ownership word need 64-bit addresses"

@@ -18,7 +18,7 @@ use crate::base::geometry::PAGE;
 use crate::mcache::{Freed, MCache, Tiers};
 use crate::mspan::{Block, State};
 use crate::os::PageSource;
-use crate::size_class::SizeClass;
+use crate::size_class::{RunClass, SizeClass};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use background::Background;
 use core::alloc::Layout;
@@ -68,6 +68,12 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn alloc_slow(size: usize, align: usize, cache: &MCache, heap: &Self) -> *mut u8 {
+        if let Some(class) = RunClass::serving(size, align) {
+            let run = cache.pop_run(class);
+            if !run.is_null() {
+                return run.cast();
+            }
+        }
         let block = heap.or_after_rest(|| match SizeClass::serving(size, align) {
             Some(class) => heap.alloc_small_slow(cache, class).cast(),
             // SAFETY: the two come from a layout.
@@ -105,10 +111,20 @@ impl Heap {
         if layout.size() == 0 {
             return self.alloc(cache, one_byte(layout));
         }
-        let span = self.with_cache(cache, |cache| {
-            cache.alloc_large(&self.tiers, layout.size(), layout.align())
+        let object = self.with_cache(cache, |cache| {
+            let run = Self::longer_run(cache, layout);
+            if !run.is_null() {
+                return run;
+            }
+            let span = cache.alloc_large(&self.tiers, layout.size(), layout.align());
+            span.map_or(null_mut(), |span| span.base())
         });
-        span.flatten().map_or(null_mut(), |span| span.base())
+        object.unwrap_or(null_mut())
+    }
+
+    /// A run that the thread keeps, for a layout whose own bin is empty; null where there is none.
+    fn longer_run(cache: &MCache, layout: Layout) -> *mut u8 {
+        RunClass::serving(layout.size(), layout.align()).map_or(null_mut(), |class| cache.pop_longer_run(class).cast())
     }
 
     /// Memory for `layout` that reads as zero, or null. Memory that was never used is not written to.
@@ -156,15 +172,24 @@ impl Heap {
             return self.alloc(cache, one_byte(layout));
         }
         self.or_after_rest(|| {
-            let span = self.with_cache(cache, |cache| {
-                cache.alloc_large(&self.tiers, layout.size(), layout.align())
+            let object = self.with_cache(cache, |cache| {
+                let mut run: *mut u8 = RunClass::serving(layout.size(), layout.align())
+                    .map_or(null_mut(), |class| cache.pop_run(class).cast());
+                if run.is_null() {
+                    run = Self::longer_run(cache, layout);
+                }
+                if !run.is_null() {
+                    return (run, false);
+                }
+                let span = cache.alloc_large(&self.tiers, layout.size(), layout.align());
+                span.map_or((null_mut(), true), |span| (span.base(), span.zeroed()))
             });
-            let Some(span) = span.flatten() else { return null_mut() };
-            if !span.zeroed() {
-                // SAFETY: the run is this call's, and holds `layout.size()` bytes.
-                unsafe { span.base().write_bytes(0, layout.size()) };
+            let (object, zeroed) = object.unwrap_or((null_mut(), true));
+            if !zeroed {
+                // SAFETY: the object is this call's, and holds `layout.size()` bytes.
+                unsafe { object.write_bytes(0, layout.size()) };
             }
-            span.base()
+            object
         })
     }
 
@@ -199,6 +224,19 @@ impl Heap {
     #[cold]
     #[inline(never)]
     unsafe fn dealloc_slow(block: *mut Block, size: usize, cache: &MCache, heap: &Self) {
+        // A large object has at least the pages of its size's class, whatever its alignment.
+        if let Some(class) = RunClass::serving(size, 1) {
+            // SAFETY: as the caller promised.
+            if unsafe { cache.push_run(class, block) } {
+                return;
+            }
+            if cache.is_ready() {
+                // SAFETY: as the caller promised.
+                unsafe { cache.push_run_over(&heap.tiers, class, block) };
+                heap.after_slow();
+                return;
+            }
+        }
         match SizeClass::serving(size, 1) {
             Some(class) if cache.is_ready() => {
                 // SAFETY: as the caller promised.

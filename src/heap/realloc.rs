@@ -12,9 +12,9 @@ use super::Heap;
 use crate::base::addr::Addr;
 use crate::base::geometry::{PAGE, REQUEST_MAX};
 use crate::mcache::MCache;
-use crate::mheap::{MHeap, pages_for};
+use crate::mheap::MHeap;
 use crate::mspan::{MSpan, State};
-use crate::size_class::SizeClass;
+use crate::size_class::{SizeClass, large_pages};
 use core::alloc::Layout;
 use core::ptr::null_mut;
 
@@ -54,7 +54,7 @@ impl Heap {
                 return ptr;
             }
             if new_size > layout.size() {
-                let room = MHeap::growth_room(pages_for(new_size));
+                let room = MHeap::growth_room(large_pages(new_size));
                 if let Some(moved) = self.move_large(cache, span, layout, new_size, room) {
                     self.after_slow();
                     return moved;
@@ -81,7 +81,7 @@ impl Heap {
         if span.state() != State::Large || new_size > REQUEST_MAX {
             return false;
         }
-        let (old, new) = (span.pages(), pages_for(new_size));
+        let (old, new) = (span.pages(), large_pages(new_size));
         if new > old {
             if self.tiers.mheap.grow_in_place(span, new).is_none() {
                 return false;
@@ -106,7 +106,7 @@ impl Heap {
             return None;
         }
         let mheap = &self.tiers.mheap;
-        let to = mheap.take_large(new_size, pages_for(new_size), layout.align(), room)?;
+        let to = mheap.take_large(new_size, large_pages(new_size), layout.align(), room)?;
         let moved = mheap.move_pages(span, to);
         if !moved {
             let bytes = layout.size().min(span.pages() * PAGE);

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::{HEAP, Heap};
+use crate::base::geometry::{PAGE, RUN_MAX};
 use crate::mspan::State;
 use crate::os::report;
 use crate::size_class::SizeClass;
@@ -19,8 +20,8 @@ impl Heap {
         let caches = self.registry.figures();
         stats.mcache_inuse = caches.in_use as u64;
         stats.mcache_sys = caches.sys as u64;
-        self.add_tallies(&mut stats);
         self.add_spans(&mut stats);
+        self.add_tallies(&mut stats);
         // Last, so that spans made meanwhile are in it; and objects cannot outgrow the pages they lie in.
         let heap = self.tiers.mheap.figures();
         stats.heap_sys = heap.sys as u64;
@@ -57,6 +58,7 @@ impl Heap {
                 stats.mallocs += large.mallocs.load(Relaxed);
             }
             stats.total_alloc += shared.large_bytes.load(Relaxed);
+            stats.allocated = stats.allocated.saturating_sub(shared.run_bytes.load(Relaxed) as u64);
         }
         for row in &stats.by_size {
             stats.mallocs += row.mallocs;
@@ -80,7 +82,9 @@ impl Heap {
                 }
                 State::Large => {
                     stats.heap_objects += 1;
-                    stats.allocated += size;
+                    // The runs that threads keep are counted by their lengths.
+                    let in_pages = span.pages() * PAGE;
+                    stats.allocated += if in_pages <= RUN_MAX { in_pages as u64 } else { size };
                 }
                 State::Free => {}
             }

@@ -7,7 +7,7 @@
 //! The first arrays of all bins lie behind the cache's record; a bin that has grown has its array in a block of the heap's own.
 
 use super::{MCache, Slot, Tiers};
-use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES, PINNING};
+use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES, MEDIUM_MIN, PINNING};
 use crate::mspan::{Block, MSpan};
 use crate::size_class::{COUNT, SizeClass};
 use core::ptr::null_mut;
@@ -160,27 +160,59 @@ impl MCache {
     /// Lets a bin hold twice as much, if its class is refilled too, and growth is in bounds.
     fn grow_bin(&self, tiers: &Tiers, class: SizeClass) -> bool {
         let cap = self.cap(class);
-        if !self.is_refilled(class) || cap * 2 > MOST || self.grown.get() + cap * class.size() > BIN_GROWTH_BYTES {
+        let more = cap * class.size();
+        if !self.is_refilled(class) || cap * 2 > MOST || !self.may_hold(tiers, class, more) {
             return false;
         }
-        let Some(array) = self.take_array(tiers, cap * 2 + 1) else {
-            return false;
-        };
+        let array = self.take_array(tiers, cap * 2 + 1).unwrap_or(null_mut());
         // Taking the array may have changed this very bin.
+        if array.is_null() || self.cap(class) != cap {
+            self.count_shrunk(tiers, class, more);
+            // SAFETY: null, or a block that is not used any more.
+            unsafe { self.free(tiers, array.cast()) };
+            return false;
+        }
         let (old, held) = (self.base(class), self.held(class));
         // SAFETY: the array has more than one slot.
         unsafe { *array = null_mut() };
         let base = array.wrapping_add(1);
         // SAFETY: the blocks lie in the old array and fit the new one, which is apart from it.
         unsafe { old.copy_to_nonoverlapping(base, held) };
-        self.give_array(tiers, class);
+        self.free_array(tiers, class);
         self.set_bin(class, base, held, cap * 2);
-        self.grown.set(self.grown.get() + self.growth(class));
+        self.run_empty.set(self.run_empty.get() & !(1 << class.index()));
         true
     }
 
+    /// Whether the bin of `class` has run empty since it last grew.
+    fn has_run_empty(&self, class: SizeClass) -> bool {
+        self.run_empty.get() >> class.index() & 1 == 1
+    }
+
+    /// Whether bins of `class` may hold `bytes` more, which counts as done.
+    fn may_hold(&self, tiers: &Tiers, class: SizeClass, bytes: usize) -> bool {
+        if class.size() >= MEDIUM_MIN {
+            // Once for each time that the bin ran empty: one long row of frees would else fill all room.
+            return self.has_run_empty(class) && tiers.room.ask(&tiers.mheap, bytes);
+        }
+        let grown = self.grown.get() + bytes;
+        if grown <= BIN_GROWTH_BYTES {
+            self.grown.set(grown);
+        }
+        grown <= BIN_GROWTH_BYTES
+    }
+
+    /// Bins of `class` hold `bytes` less again.
+    fn count_shrunk(&self, tiers: &Tiers, class: SizeClass, bytes: usize) {
+        if class.size() >= MEDIUM_MIN {
+            tiers.room.give_back(bytes);
+        } else {
+            self.grown.set(self.grown.get() - bytes);
+        }
+    }
+
     /// A block of the heap with room for `slots` slots.
-    fn take_array(&self, tiers: &Tiers, slots: usize) -> Option<*mut Slot> {
+    pub(super) fn take_array(&self, tiers: &Tiers, slots: usize) -> Option<*mut Slot> {
         let class = SizeClass::serving(slots * size_of::<Slot>(), align_of::<Slot>())?;
         let mut block = self.pop(class);
         if block.is_null() {
@@ -194,11 +226,15 @@ impl MCache {
         self.cap(class).saturating_sub(first_cap(class.index())) * class.size()
     }
 
-    /// Gives the array of a bin back, if it is not the first.
+    /// Gives the array and the room of a bin back, if it has grown.
     fn give_array(&self, tiers: &Tiers, class: SizeClass) {
-        let growth = self.growth(class);
-        if growth > 0 {
-            self.grown.set(self.grown.get() - growth);
+        self.count_shrunk(tiers, class, self.growth(class));
+        self.free_array(tiers, class);
+    }
+
+    /// Frees the array of a bin, if it is not the first.
+    fn free_array(&self, tiers: &Tiers, class: SizeClass) {
+        if self.base(class) != self.first_base(class) {
             // SAFETY: the block came from `take_array`, and its slot 0 is in front of the base.
             unsafe { self.free(tiers, self.base(class).wrapping_sub(1).cast()) };
         }

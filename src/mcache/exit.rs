@@ -53,6 +53,8 @@ impl MCache {
 
     /// All blocks in bins go back to their spans, or on their way there.
     fn empty_bins(&self, tiers: &Tiers) {
+        // First: their arrays are blocks too.
+        self.empty_runs(tiers);
         for class in SizeClass::all() {
             self.empty_bin(tiers, class);
         }
@@ -86,8 +88,8 @@ impl MCache {
         }
         for span in self.store.drain() {
             match span.class() {
-                Some(class) if span.objects() > 1 => tiers.rest(class, span),
-                _ => tiers.mheap.give(span),
+                Some(class) => tiers.rest(class, span),
+                None => tiers.mheap.give(span),
             }
         }
     }

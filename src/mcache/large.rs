@@ -1,42 +1,42 @@
-//! Large objects, as a thread sees them: from its store if it can, from the page heap if not.
+//! Large objects, as a thread sees them: from its runs if it can, from the page heap if not.
 
-use super::store::run_pages;
 use super::{COUNT, MCache, Tiers};
-use crate::base::geometry::{PAGE, REQUEST_MAX, RUN_CACHE_MAX_PAGES};
-use crate::mheap::pages_for;
-use crate::mspan::{MSpan, State};
+use crate::base::addr::Addr;
+use crate::base::geometry::REQUEST_MAX;
+use crate::mspan::{Block, MSpan, State};
 use crate::os::report::fatal;
+use crate::size_class::large_pages;
 use crate::sync::atomic::Ordering::Relaxed;
 
 impl MCache {
-    /// A large object of `bytes` at a multiple of `align`. The cache is ready.
+    /// A large object of `bytes` at a multiple of `align`, from the page heap. The cache is ready.
     #[cold]
     #[inline(never)]
     pub(crate) fn alloc_large(&self, tiers: &Tiers, bytes: usize, align: usize) -> Option<&'static MSpan> {
         if bytes > REQUEST_MAX {
             return None;
         }
-        let mut pages = pages_for(bytes).max(1);
-        let span = if pages <= RUN_CACHE_MAX_PAGES && align <= PAGE {
-            pages = run_pages(pages);
-            match self.store.take_run(pages) {
-                Some(span) => {
-                    span.init_large(bytes);
-                    Some(span)
-                }
-                None => {
-                    while let Some(surplus) = self.store.surplus_run() {
-                        tiers.mheap.give(surplus);
-                    }
-                    tiers.mheap.take_large(bytes, pages, align, 0)
-                }
-            }
-        } else {
-            tiers.mheap.take_large(bytes, pages, align, 0)
+        self.end_idle_runs(tiers);
+        let pages = large_pages(bytes).max(1);
+        let span = match self.take_idle(tiers, bytes, pages, align) {
+            Some(span) => Some(span),
+            None => tiers.mheap.take_large(bytes, pages, align, 0),
         }?;
         self.tally(COUNT).add(1, 0);
         self.count_large_bytes(bytes);
         Some(span)
+    }
+
+    /// While this thread keeps runs: a large object in pages that have memory. Where there are none, gives the runs up, so that theirs are.
+    fn take_idle(&self, tiers: &Tiers, bytes: usize, pages: usize, align: usize) -> Option<&'static MSpan> {
+        if !self.holds_runs() {
+            return None;
+        }
+        let span = tiers.mheap.take_idle(bytes, pages, align);
+        if span.is_none() {
+            self.give_all_runs(tiers);
+        }
+        span
     }
 
     /// Notes bytes of large objects that were handed out.
@@ -55,19 +55,21 @@ impl MCache {
         self.tally(COUNT).add(0, 1);
     }
 
-    /// Frees a large object.
+    /// Frees a large object, past the bins.
     pub(crate) fn free_large(&self, tiers: &Tiers, span: &'static MSpan, object: *mut u8) {
         if object != span.base() {
             fatal("free of a pointer into the middle of a large block", object.addr());
         }
         self.tally(COUNT).add(0, 1);
-        span.set_state(State::Free);
         span.set_dirty();
-        if !self.store.put_run(span) {
-            tiers.mheap.give(span);
-        }
-        while let Some(surplus) = self.store.surplus_run() {
-            tiers.mheap.give(surplus);
+        tiers.mheap.give(span);
+    }
+
+    /// Gives a run of a bin to the page heap.
+    pub(super) fn give_run(&self, tiers: &Tiers, run: *mut Block) {
+        match tiers.mheap.map().span_of(Addr::of(run)) {
+            Some(span) if span.state() == State::Large => self.free_large(tiers, span, run.cast()),
+            _ => fatal("free of a pointer that is no large block of this heap", run.addr()),
         }
     }
 }

@@ -28,6 +28,8 @@ mod exit;
 mod free;
 mod large;
 mod refill;
+mod room;
+mod runs;
 mod store;
 
 use crate::base::addr::Addr;
@@ -40,6 +42,8 @@ use crate::size_class::{COUNT, SizeClass};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use core::cell::Cell;
 use core::ptr::null_mut;
+use room::Room;
+use runs::Runs;
 use store::Store;
 
 /// A place for a block in a bin.
@@ -57,6 +61,7 @@ pub(crate) struct Tiers {
     pub(crate) purges: AtomicUsize,
     /// When resting spans were last sent to the page heap, in coarse milliseconds.
     rest_ended: AtomicU64,
+    room: Room,
 }
 
 impl Tiers {
@@ -69,6 +74,7 @@ impl Tiers {
                 directory: Directory::new(),
                 purges: AtomicUsize::new(0),
                 rest_ended: AtomicU64::new(0),
+                room: Room::new(),
             }
         }
     }
@@ -138,10 +144,13 @@ pub(crate) struct MCache {
     full: [SpanList; COUNT],
     outbox: Outbox,
     store: Store,
+    runs: Runs,
     purges_seen: Cell<usize>,
     /// Refills since the last look for idle classes, and the classes that were refilled since.
     refills: Cell<u32>,
     refilled: Cell<u128>,
+    /// Classes that were refilled since their bins last grew.
+    run_empty: Cell<u128>,
     ready: Cell<bool>,
     shared: Shared,
     /// The next cache in the registry's list of unused ones.
@@ -163,9 +172,11 @@ impl MCache {
                 full: [const { SpanList::new() }; COUNT],
                 outbox: Outbox::new(),
                 store: Store::new(),
+                runs: Runs::new(),
                 purges_seen: Cell::new(0),
                 refills: Cell::new(0),
                 refilled: Cell::new(0),
+                run_empty: Cell::new(0),
                 ready: Cell::new(false),
                 shared: Shared::new(),
                 next_unused: Cell::new(None),

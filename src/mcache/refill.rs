@@ -120,6 +120,10 @@ impl MCache {
             }
             None => {
                 tiers.end_long_rest();
+                if tiers.mheap.idle_bytes() < class.span_bytes() {
+                    // Before the heap grows.
+                    self.give_all_runs(tiers);
+                }
                 tiers.mheap.take_small(class)?
             }
         };
@@ -132,11 +136,13 @@ impl MCache {
     #[inline]
     fn note_refill(&self, tiers: &Tiers, class: SizeClass) {
         self.refilled.set(self.refilled.get() | 1 << class.index());
+        self.run_empty.set(self.run_empty.get() | 1 << class.index());
         let refills = self.refills.get() + 1;
         self.refills.set(refills);
         if refills == IDLE_AFTER {
             self.refills.set(0);
             self.end_idle(tiers, self.refilled.replace(0));
+            self.end_idle_runs(tiers);
         }
     }
 

@@ -10,11 +10,6 @@ use crate::mspan::MSpan;
 /// Moves by page table: after so many, objects are copied instead, so that the process keeps its mappings for itself.
 const REMAPS_MAX: usize = 16 << 10;
 
-/// Pages that hold `bytes`.
-pub(crate) fn pages_for(bytes: usize) -> usize {
-    bytes.div_ceil(PAGE)
-}
-
 impl MHeap {
     /// A span of `pages` pages at a multiple of `align` bytes, holding one object of `bytes`; up to `headroom` pages behind it are its own
     /// to grow into.
@@ -29,6 +24,25 @@ impl MHeap {
             return None;
         }
         let purpose = if headroom > 0 { Purpose::Growing } else { Purpose::Large };
+        self.take_for(bytes, pages, align, headroom, purpose)
+    }
+
+    /// As `take_large` without headroom, but only of free pages that may have memory already.
+    pub(crate) fn take_idle(&self, bytes: usize, pages: usize, align: usize) -> Option<&'static MSpan> {
+        if pages * PAGE > self.idle_bytes() || align > PAGE {
+            return None;
+        }
+        self.take_for(bytes, pages, align, 0, Purpose::Idle)
+    }
+
+    fn take_for(
+        &self,
+        bytes: usize,
+        pages: usize,
+        align: usize,
+        headroom: usize,
+        purpose: Purpose,
+    ) -> Option<&'static MSpan> {
         let span = self.take_run(pages, align.div_ceil(PAGE), headroom, purpose)?;
         span.init_large(bytes);
         self.map.set(span.base(), 1, Some(span));

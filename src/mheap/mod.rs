@@ -9,7 +9,6 @@
 //! - H3. Advice to the system that may take long (giving memory back) runs without the lock, on pages that are held meanwhile.
 
 mod large;
-pub(crate) use large::pages_for;
 mod page_alloc;
 pub(crate) mod page_map;
 mod region;
@@ -145,6 +144,7 @@ impl MHeap {
                     return None;
                 }
             };
+            self.idle.store(inner.pages.counts.dirty * PAGE, Relaxed);
             (span, run, self.over_soft_limit(inner))
         };
         let behind = run.pages - pages;
@@ -192,6 +192,11 @@ impl MHeap {
     fn admits(&self, inner: &Inner, pages: usize) -> bool {
         let limit = self.hard_limit.load(Relaxed);
         limit == usize::MAX || Self::footprint(inner).saturating_add(pages * PAGE) <= limit
+    }
+
+    /// Bytes of memory that are ready for use, in spans or free.
+    pub(crate) fn sys_bytes(&self) -> usize {
+        self.inner.lock().pages.counts.ready * PAGE
     }
 
     /// Bytes that the heap and its records keep in physical memory at the most.

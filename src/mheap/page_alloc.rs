@@ -55,6 +55,8 @@ pub(super) enum Purpose {
     Large,
     /// One large object that grew to this size, and so was touched all over.
     Growing,
+    /// One large object, in pages that have memory or not at all.
+    Idle,
 }
 
 /// How many trackers are looked at for a short run.
@@ -193,11 +195,12 @@ impl PageAlloc {
         purpose: Purpose,
     ) -> Option<Run> {
         let run = if pages + align - 1 <= PAGES_PER_HUGE {
-            match self.take_short(pages, align) {
+            match self.take_short(pages, align, purpose) {
                 Some(run) => run,
+                None if purpose == Purpose::Idle => return None,
                 None => {
                     self.grow(os, map, 1, 1, purpose)?;
-                    self.take_short(pages, align)?
+                    self.take_short(pages, align, purpose)?
                 }
             }
         } else {
@@ -205,6 +208,7 @@ impl PageAlloc {
             let align = align.div_ceil(PAGES_PER_HUGE);
             let (region, index) = match self.find_huge(huge, align) {
                 Some(found) => found,
+                None if purpose == Purpose::Idle => return None,
                 None => {
                     self.grow(os, map, huge, align, purpose)?;
                     self.find_huge(huge, align)?
@@ -245,7 +249,7 @@ impl PageAlloc {
         self.take_at(region, index, 0, if clean { pages + room } else { pages })
     }
 
-    fn take_short(&mut self, pages: usize, align: usize) -> Option<Run> {
+    fn take_short(&mut self, pages: usize, align: usize, purpose: Purpose) -> Option<Run> {
         let want = pages + align - 1;
         // Pages that still have memory come first: taking untouched ones while those lie free would only grow the footprint.
         let mut best: Option<&'static Tracker> = None;
@@ -263,6 +267,7 @@ impl PageAlloc {
         }
         let (best, start) = match choice {
             Some(choice) => choice,
+            None if purpose == Purpose::Idle => return None,
             None => (best?, best?.best_fit(pages, align)?),
         };
         let base = self.address(best, start);
@@ -384,7 +389,7 @@ impl PageAlloc {
             Huge::Always => true,
             Huge::Auto => match purpose {
                 Purpose::Small => self.counts.small * PAGE >= HUGE_AFTER,
-                Purpose::Large => false,
+                Purpose::Large | Purpose::Idle => false,
                 Purpose::Growing => huge * HUGE >= HUGE_AFTER / 2,
             },
             Huge::Never => false,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::addr::Addr;
+use crate::size_class::large_pages;
 use crate::os::sim::Sim;
 
 const MIB: usize = 1 << 20;
@@ -33,7 +34,7 @@ fn end(sim: &Sim, heap: &MHeap) {
 }
 
 fn large(heap: &MHeap, bytes: usize, align: usize) -> &'static MSpan {
-    heap.take_large(bytes, pages_for(bytes), align, 0)
+    heap.take_large(bytes, large_pages(bytes), align, 0)
         .expect("the system refuses nothing")
 }
 
@@ -149,7 +150,7 @@ fn the_hard_limit_refuses_and_lets_go() {
     let (sim, heap) = heap();
     heap.set_hard_limit(Some(16 * MIB));
     let span = large(&heap, 12 * MIB, 1);
-    assert!(heap.take_large(8 * MIB, pages_for(8 * MIB), 1, 0).is_none());
+    assert!(heap.take_large(8 * MIB, large_pages(8 * MIB), 1, 0).is_none());
     heap.give(span);
     // The idle pages count until they are purged, which the request does by itself.
     let span = large(&heap, 8 * MIB, 1);

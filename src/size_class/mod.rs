@@ -11,6 +11,8 @@
 
 #![forbid(unsafe_code)]
 
+mod run;
+pub(crate) use run::{RUN_CLASSES, RunClass, large_pages};
 mod table;
 
 use crate::base::geometry::{PAGE, SMALL_MAX};

@@ -1,0 +1,257 @@
+//! The runs of freed large objects that a thread keeps, a bin for each run class.
+//!
+//! Owned by one cache and reached by its thread alone. As with small objects, a run goes to the bin of the size it is freed with and is
+//! handed out again from there, without a look at its span: it stays a large span in use, as far as the page heap knows.
+//!
+//! - N1. A bin's runs are this thread's alone, and hold at least its class's size.
+//! - N2. `held` counts the bytes of all bins by their classes.
+//!
+//! A bin has no room at first. It doubles where it runs over though its class was missed since it last grew: the program then frees and
+//! allocates in turn, in batches larger than the bin. Runs are of use to one class and one thread only while they lie here, so all of
+//! them go to the page heap before the heap takes untouched memory for this thread; those that no allocation reached for a
+//! whole purge delay go too, and the room with them.
+
+use super::{MCache, Tiers};
+use crate::mspan::Block;
+use crate::size_class::{RUN_CLASSES, RunClass};
+use crate::sync::atomic::Ordering::Relaxed;
+use core::cell::Cell;
+use core::ptr::null_mut;
+
+/// Runs in a bin at the most, and in its first array.
+const MOST: u32 = 1024;
+const FEW: u32 = 4;
+
+/// How many run classes above the wanted one may serve it: a quarter more bytes.
+const TOLERANCE: usize = 2;
+
+/// The runs of one class, oldest first.
+struct Bin {
+    /// An array of `cap` pointers, in a block of the heap's own; null if `cap` is 0.
+    array: Cell<*mut *mut Block>,
+    held: Cell<u32>,
+    cap: Cell<u32>,
+    /// The fewest runs there were since the last look for idle ones.
+    low: Cell<u32>,
+}
+
+/// The bins of one cache.
+pub(super) struct Runs {
+    bins: [Bin; RUN_CLASSES],
+    /// Classes that were missed since their bins last grew.
+    missed: Cell<u64>,
+    /// When idle runs were last looked for, in coarse milliseconds.
+    looked_at: Cell<u64>,
+}
+
+impl Runs {
+    crate::sync::const_unless_loom! {
+        /// Keeps nothing and has no room.
+        pub(super) fn new() -> Self {
+            Self {
+                bins: [const {
+                    Bin { array: Cell::new(null_mut()), held: Cell::new(0), cap: Cell::new(0), low: Cell::new(0) }
+                }; RUN_CLASSES],
+                missed: Cell::new(0),
+                looked_at: Cell::new(0),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn bin(&self, class: RunClass) -> &Bin {
+        #[expect(clippy::indexing_slicing, reason = "a class's index is below the array's length")]
+        &self.bins[class.index()]
+    }
+}
+
+impl MCache {
+    /// Bytes of all runs kept.
+    #[inline(always)]
+    fn held_runs(&self) -> usize {
+        self.shared.run_bytes.load(Relaxed)
+    }
+
+    /// Whether any run is kept.
+    pub(super) fn holds_runs(&self) -> bool {
+        self.held_runs() > 0
+    }
+
+    /// Relaxed: other threads read it for statistics only.
+    #[inline(always)]
+    fn set_held_runs(&self, bytes: usize) {
+        self.shared.run_bytes.store(bytes, Relaxed);
+    }
+
+    /// Takes a run of `class` from its bin; null when the bin is empty.
+    #[inline]
+    pub(crate) fn pop_run(&self, class: RunClass) -> *mut Block {
+        let bin = self.runs.bin(class);
+        let Some(held) = bin.held.get().checked_sub(1) else {
+            return null_mut();
+        };
+        bin.held.set(held);
+        if held < bin.low.get() {
+            bin.low.set(held);
+        }
+        self.set_held_runs(self.held_runs() - class.size());
+        // SAFETY: the slots below what was held hold the bin's runs.
+        unsafe { *bin.array.get().wrapping_add(held as usize) }
+    }
+
+    /// Puts a run on the bin of `class`. `false`: the bin is full, nothing was done.
+    ///
+    /// # Safety
+    /// `block` is a large object of this heap that nobody uses any more, and has at least the class's size.
+    #[inline]
+    pub(crate) unsafe fn push_run(&self, class: RunClass, block: *mut Block) -> bool {
+        let bin = self.runs.bin(class);
+        let held = bin.held.get();
+        if held == bin.cap.get() {
+            return false;
+        }
+        // SAFETY: slots below the bin's room are its array's.
+        unsafe { *bin.array.get().wrapping_add(held as usize) = block };
+        bin.held.set(held + 1);
+        self.set_held_runs(self.held_runs() + class.size());
+        true
+    }
+
+    /// Takes a run of a class somewhat longer than `class`, whose own bin is empty; null where there is none.
+    pub(crate) fn pop_longer_run(&self, class: RunClass) -> *mut Block {
+        self.runs.missed.set(self.runs.missed.get() | 1 << class.index());
+        if self.held_runs() == 0 {
+            return null_mut();
+        }
+        let mut longer = class;
+        for _ in 0..TOLERANCE {
+            let Some(next) = longer.longer() else { break };
+            longer = next;
+            let run = self.pop_run(longer);
+            if !run.is_null() {
+                return run;
+            }
+        }
+        null_mut()
+    }
+
+    /// Frees a run whose bin is full. The cache is ready.
+    ///
+    /// # Safety
+    /// As for [`push_run`](Self::push_run).
+    #[cold]
+    pub(crate) unsafe fn push_run_over(&self, tiers: &Tiers, class: RunClass, block: *mut Block) {
+        if !self.grow_runs(tiers, class) {
+            let cap = self.runs.bin(class).cap.get();
+            self.give_runs(tiers, class, cap.div_ceil(2));
+        }
+        // SAFETY: as the caller promised.
+        if !unsafe { self.push_run(class, block) } {
+            self.give_run(tiers, block);
+        }
+        self.end_idle_runs(tiers);
+    }
+
+    /// Doubles a bin if its class was missed since it last grew and there is room for all.
+    fn grow_runs(&self, tiers: &Tiers, class: RunClass) -> bool {
+        let (bit, bin) = (1 << class.index(), self.runs.bin(class));
+        let cap = bin.cap.get();
+        let wider = (cap * 2).max(1);
+        let more = (wider - cap) as usize * class.size();
+        if self.runs.missed.get() & bit == 0 || cap >= MOST || !tiers.room.ask(&tiers.mheap, more) {
+            return false;
+        }
+        if !self.widen(tiers, bin, wider) {
+            tiers.room.give_back(more);
+            return false;
+        }
+        bin.cap.set(wider);
+        self.runs.missed.set(self.runs.missed.get() & !bit);
+        true
+    }
+
+    /// Sees that the bin's array has `cap` slots. `false`: no memory, or the bin has changed meanwhile.
+    fn widen(&self, tiers: &Tiers, bin: &Bin, cap: u32) -> bool {
+        if cap <= FEW && !bin.array.get().is_null() {
+            return true;
+        }
+        let before = bin.cap.get();
+        let array: *mut *mut Block = self.take_array(tiers, cap.max(FEW) as usize).unwrap_or(null_mut());
+        // Taking the array may have changed this very bin.
+        let same = bin.cap.get() == before;
+        let old = if same && !array.is_null() {
+            // SAFETY: the runs lie in the old array and fit the new one, which is apart from it.
+            unsafe { bin.array.get().copy_to_nonoverlapping(array, bin.held.get() as usize) };
+            bin.array.replace(array)
+        } else {
+            array
+        };
+        // SAFETY: null, or a block that came from `take_array` and is not used any more.
+        unsafe { self.free(tiers, old.cast()) };
+        same && !array.is_null()
+    }
+
+    /// Gives the oldest `count` runs of a bin to the page heap.
+    fn give_runs(&self, tiers: &Tiers, class: RunClass, count: u32) {
+        let bin = self.runs.bin(class);
+        let (array, held) = (bin.array.get(), bin.held.get());
+        let goes = count.min(held);
+        if goes == 0 {
+            return;
+        }
+        for index in 0..goes as usize {
+            // SAFETY: the slot holds one of the bin's runs.
+            self.give_run(tiers, unsafe { *array.wrapping_add(index) });
+        }
+        let stay = held - goes;
+        // SAFETY: both ranges lie in the bin's array.
+        unsafe { array.wrapping_add(goes as usize).copy_to(array, stay as usize) };
+        bin.held.set(stay);
+        bin.low.set(bin.low.get().min(stay));
+        self.set_held_runs(self.held_runs() - goes as usize * class.size());
+    }
+
+    /// Gives all runs to the page heap, and keeps the room.
+    pub(super) fn give_all_runs(&self, tiers: &Tiers) {
+        if self.held_runs() > 0 {
+            RunClass::all().for_each(|class| self.give_runs(tiers, class, MOST));
+        }
+    }
+
+    /// Gives all runs and all room back.
+    pub(super) fn empty_runs(&self, tiers: &Tiers) {
+        self.give_all_runs(tiers);
+        RunClass::all().for_each(|class| self.shrink_runs(tiers, class, 0));
+    }
+
+    /// Lets a bin that holds at most `cap` runs have room for no more.
+    fn shrink_runs(&self, tiers: &Tiers, class: RunClass, cap: u32) {
+        let bin = self.runs.bin(class);
+        let less = bin.cap.get().saturating_sub(cap);
+        tiers.room.give_back(less as usize * class.size());
+        bin.cap.set(bin.cap.get() - less);
+        if cap == 0 && !bin.array.get().is_null() {
+            // SAFETY: the array came from `take_array`, and is not used any more.
+            unsafe { self.free(tiers, bin.array.replace(null_mut()).cast()) };
+        }
+    }
+
+    /// Gives up what no allocation reached for a whole purge delay, now and then.
+    pub(super) fn end_idle_runs(&self, tiers: &Tiers) {
+        let Some(delay) = tiers.mheap.purge_delay() else { return };
+        let now = crate::os::coarse_millis();
+        if now.saturating_sub(self.runs.looked_at.get()) < delay {
+            return;
+        }
+        self.runs.looked_at.set(now);
+        for class in RunClass::all() {
+            let bin = self.runs.bin(class);
+            let idle = bin.low.get();
+            if idle > 0 {
+                self.give_runs(tiers, class, idle);
+                self.shrink_runs(tiers, class, bin.cap.get() - idle);
+            }
+            bin.low.set(bin.held.get());
+        }
+    }
+}
