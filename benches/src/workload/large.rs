@@ -1,34 +1,46 @@
-//! Blocks of 64 KiB to 2 MiB, 64 of them live a thread, replaced at random, with each page written: buffers of a codec
-//! or of a server of files. Timed: the replacements.
+//! Large blocks, some dozens of them live a thread, replaced at random: buffers of a codec or of a server of files.
+//! Either each page of a new block is written, or its two ends alone. Timed: the replacements.
 
 #![forbid(unsafe_code)]
 
+use super::block::Bytes;
 use super::{Context, Outcome, on_threads};
 use crate::rng::{Rng, log_uniform_sizes};
 use std::hint::black_box;
-use std::mem::MaybeUninit;
 
-const LIVE: usize = 64;
-const REPLACEMENTS: usize = 50_000;
-const PAGE: usize = 4096;
+const FROM: usize = 64 << 10;
 
-pub(super) fn run(context: &Context) -> Outcome {
-    let replacements = context.scaled(REPLACEMENTS);
+/// 64 blocks of 64 KiB to 2 MiB.
+pub(super) fn to_2m(context: &Context) -> Outcome {
+    run::<64, true>(context, 2 << 20, 50_000)
+}
+
+/// 32 blocks of 64 KiB to 4 MiB.
+pub(super) fn to_4m(context: &Context) -> Outcome {
+    run::<32, true>(context, 4 << 20, 30_000)
+}
+
+/// The same, of which only the ends are written.
+pub(super) fn to_4m_untouched(context: &Context) -> Outcome {
+    run::<32, false>(context, 4 << 20, 500_000)
+}
+
+fn run<const LIVE: usize, const TOUCHED: bool>(context: &Context, to: usize, replacements: usize) -> Outcome {
+    let replacements = context.scaled(replacements);
     on_threads(context.threads, replacements * context.threads, |thread| {
         let mut rng = Rng::new(thread as u64);
-        let sizes: [usize; 1024] = log_uniform_sizes(&mut rng, 64 << 10, 2 << 20);
-        let mut blocks: [Box<[MaybeUninit<u8>]>; LIVE] = std::array::from_fn(|_| Box::default());
+        let sizes: [usize; 1024] = log_uniform_sizes(&mut rng, FROM, to);
+        let mut blocks: [Option<Bytes>; LIVE] = [const { None }; LIVE];
         let mut sum = 0u64;
         for _ in 0..replacements {
             let slot = &mut blocks[rng.below(LIVE)];
-            sum = sum.wrapping_add(slot.len() as u64);
             // The old block is dropped first, as a program that refills a buffer would do.
-            *slot = Box::default();
-            *slot = Box::new_uninit_slice(sizes[rng.below(sizes.len())]);
-            for page in slot.chunks_mut(PAGE) {
-                page[0].write(1);
+            sum = sum.wrapping_add(slot.take().map_or(0, |block| block.size()));
+            let mut block = Bytes::new(sizes[rng.below(sizes.len())]);
+            if TOUCHED {
+                block.touch();
             }
-            black_box(slot);
+            *slot = Some(black_box(block));
         }
         sum
     })

@@ -3,21 +3,21 @@
 
 #![forbid(unsafe_code)]
 
+use super::block::Bytes;
 use super::{Context, Outcome, on_threads};
 use crate::rng::Rng;
-use std::mem::MaybeUninit;
 
 const BLOCKS: usize = 1000;
 const GENERATIONS: usize = 100;
 const REPLACEMENTS: usize = 100_000;
 
-type Blocks = Vec<Box<[MaybeUninit<u8>]>>;
+type Blocks = Vec<Bytes>;
 
 pub(super) fn run(context: &Context) -> Outcome {
     let replacements = context.scaled(REPLACEMENTS);
     on_threads(context.threads, GENERATIONS * replacements * context.threads, |line| {
         let mut rng = Rng::new(line as u64);
-        let mut blocks: Blocks = (0..BLOCKS).map(|_| make(10 + rng.below(491))).collect();
+        let mut blocks: Blocks = (0..BLOCKS).map(|_| Bytes::new(10 + rng.below(491))).collect();
         let mut sum = 0u64;
         for _ in 0..GENERATIONS {
             let generation = std::thread::spawn(move || {
@@ -36,16 +36,8 @@ fn replace(blocks: &mut Blocks, rng: &mut Rng, replacements: usize) -> u64 {
     let mut sum = 0u64;
     for _ in 0..replacements {
         let slot = &mut blocks[rng.below(BLOCKS)];
-        sum = sum.wrapping_add(slot.len() as u64);
-        *slot = make(10 + rng.below(491));
+        sum = sum.wrapping_add(slot.size());
+        *slot = Bytes::new(10 + rng.below(491));
     }
     sum
-}
-
-#[inline(always)]
-fn make(size: usize) -> Box<[MaybeUninit<u8>]> {
-    let mut block = Box::<[u8]>::new_uninit_slice(size);
-    block[0].write(size as u8);
-    block[size - 1].write(1);
-    block
 }

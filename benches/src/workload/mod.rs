@@ -5,24 +5,48 @@
 //! that cells of one row can be held against each other. Set-up that a user of the pattern would not repeat stays
 //! outside the timed part; what is timed is written in each file.
 
+mod alloc_test;
+mod async_server;
+mod binary_trees;
 pub(crate) mod block;
 mod box64;
 mod btree;
+mod bursts;
+mod cache_lines;
 mod churn;
+mod exchange;
 mod fixed;
+mod flat;
+mod glibc;
 mod hashmap;
+mod idle;
+mod json;
 mod large;
 mod larson;
+mod lru;
 mod many64;
+mod medium;
+mod mleak;
 mod mstress;
 mod one_box;
+mod rayon_sort;
+mod rc_graph;
+mod regexes;
+mod rptest;
 mod string_build;
+mod table;
+mod thread_spawn;
 mod threads;
 mod vec_growth;
+mod vec_medium;
 mod xmalloc;
 mod zeroed;
 
+pub use table::WORKLOADS;
+
 use crate::measure;
+use std::sync::Barrier;
+use std::time::Instant;
 
 /// What a cell was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +80,17 @@ pub struct Outcome {
     pub notes: Vec<(&'static str, u64)>,
 }
 
+/// The numbers of threads with which a workload makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// One or more.
+    Any,
+    /// One alone: it ignores any other number, or its subject is the process.
+    One,
+    /// Two or more: what it is about happens between threads.
+    Many,
+}
+
 /// One row of [`WORKLOADS`].
 #[derive(Clone, Copy, Debug)]
 pub struct Workload {
@@ -65,185 +100,34 @@ pub struct Workload {
     pub help: &'static str,
     /// Runs it once.
     pub run: fn(&Context) -> Outcome,
+    /// With how many threads it is worth running.
+    pub threads: Threads,
 }
 
 const fn row(name: &'static str, help: &'static str, run: fn(&Context) -> Outcome) -> Workload {
-    Workload { name, help, run }
+    Workload {
+        name,
+        help,
+        run,
+        threads: Threads::Any,
+    }
 }
 
-/// All workloads.
-pub const WORKLOADS: &[Workload] = &[
-    row(
-        "box64-lifo",
-        "make a Box of 64 bytes, write one word, drop it; an op is one box",
-        box64::run,
-    ),
-    row(
-        "lifo-8",
-        "batches of 100 boxes of 8 bytes, dropped last made first; an op is one box",
-        fixed::lifo::<1>,
-    ),
-    row(
-        "lifo-16",
-        "batches of 100 boxes of 16 bytes, dropped last made first; an op is one box",
-        fixed::lifo::<2>,
-    ),
-    row(
-        "lifo-64",
-        "batches of 100 boxes of 64 bytes, dropped last made first; an op is one box",
-        fixed::lifo::<8>,
-    ),
-    row(
-        "lifo-256",
-        "batches of 100 boxes of 256 bytes, dropped last made first; an op is one box",
-        fixed::lifo::<32>,
-    ),
-    row(
-        "lifo-1k",
-        "batches of 100 boxes of 1 KiB, dropped last made first; an op is one box",
-        fixed::lifo::<128>,
-    ),
-    row(
-        "lifo-8k",
-        "batches of 100 boxes of 8 KiB, dropped last made first; an op is one box",
-        fixed::lifo::<1024>,
-    ),
-    row(
-        "lifo-32k",
-        "batches of 100 boxes of 32 KiB, dropped last made first; an op is one box",
-        fixed::lifo::<4096>,
-    ),
-    row(
-        "lifo-256k",
-        "batches of 100 boxes of 256 KiB, dropped last made first; an op is one box",
-        fixed::lifo::<32_768>,
-    ),
-    row(
-        "lifo-4m",
-        "batches of 100 boxes of 4 MiB, dropped last made first; an op is one box",
-        fixed::lifo::<524_288>,
-    ),
-    row(
-        "fifo-8",
-        "batches of 100 boxes of 8 bytes, dropped first made first; an op is one box",
-        fixed::fifo::<1>,
-    ),
-    row(
-        "fifo-16",
-        "batches of 100 boxes of 16 bytes, dropped first made first; an op is one box",
-        fixed::fifo::<2>,
-    ),
-    row(
-        "fifo-64",
-        "batches of 100 boxes of 64 bytes, dropped first made first; an op is one box",
-        fixed::fifo::<8>,
-    ),
-    row(
-        "fifo-256",
-        "batches of 100 boxes of 256 bytes, dropped first made first; an op is one box",
-        fixed::fifo::<32>,
-    ),
-    row(
-        "fifo-1k",
-        "batches of 100 boxes of 1 KiB, dropped first made first; an op is one box",
-        fixed::fifo::<128>,
-    ),
-    row(
-        "fifo-8k",
-        "batches of 100 boxes of 8 KiB, dropped first made first; an op is one box",
-        fixed::fifo::<1024>,
-    ),
-    row(
-        "fifo-32k",
-        "batches of 100 boxes of 32 KiB, dropped first made first; an op is one box",
-        fixed::fifo::<4096>,
-    ),
-    row(
-        "fifo-256k",
-        "batches of 100 boxes of 256 KiB, dropped first made first; an op is one box",
-        fixed::fifo::<32_768>,
-    ),
-    row(
-        "fifo-4m",
-        "batches of 100 boxes of 4 MiB, dropped first made first; an op is one box",
-        fixed::fifo::<524_288>,
-    ),
-    row(
-        "churn",
-        "100k live objects of 16 B to 1 KiB, replaced at random; an op is one replacement",
-        churn::run,
-    ),
-    row(
-        "xmalloc",
-        "one thread makes 64-byte boxes, another drops them (a pair for each 2 threads)",
-        xmalloc::run,
-    ),
-    row(
-        "threads",
-        "threads come and go one by one, each makes 100 mixed objects; an op is a thread",
-        threads::run,
-    ),
-    row(
-        "one-box",
-        "one small box, then the process's memory is read",
-        one_box::run,
-    ),
-    row(
-        "many64",
-        "1 GiB of linked 64-byte boxes, resident and metadata bytes at the peak",
-        many64::run,
-    ),
-    row(
-        "vec-growth",
-        "a Vec<u64> pushed up to 1 GiB; an op is a push",
-        vec_growth::run,
-    ),
-    row(
-        "large",
-        "64 blocks of 64 KiB to 2 MiB, replaced at random, each page written",
-        large::run,
-    ),
-    row(
-        "zeroed-64",
-        "zeroed blocks of 64 bytes, one word read; an op is one block",
-        zeroed::run::<64>,
-    ),
-    row(
-        "zeroed-4k",
-        "zeroed blocks of 4 KiB, one word read; an op is one block",
-        zeroed::run::<4096>,
-    ),
-    row(
-        "zeroed-1m",
-        "zeroed blocks of 1 MiB, each page written; an op is one block",
-        zeroed::run::<1_048_576>,
-    ),
-    row(
-        "hashmap",
-        "a HashMap from strings to vectors: insert, grow, remove; an op is one step",
-        hashmap::run,
-    ),
-    row(
-        "btree",
-        "a BTreeMap of boxes: insert, find, remove; an op is one step",
-        btree::run,
-    ),
-    row(
-        "larson",
-        "slots of 10 to 500 bytes replaced at random, handed on to a new thread each round",
-        larson::run,
-    ),
-    row(
-        "mstress",
-        "mixed sizes and lifetimes, some objects swapped between threads, threads that exit",
-        mstress::run,
-    ),
-    row(
-        "string-build",
-        "lines built from words and numbers, the last 1000 kept; an op is one line",
-        string_build::run,
-    ),
-];
+impl Workload {
+    const fn one(self) -> Self {
+        Self {
+            threads: Threads::One,
+            ..self
+        }
+    }
+
+    const fn many(self) -> Self {
+        Self {
+            threads: Threads::Many,
+            ..self
+        }
+    }
+}
 
 /// The workload called `name`.
 #[must_use]
@@ -280,6 +164,39 @@ fn on_threads(threads: usize, ops: usize, work: impl Fn(usize) -> u64 + Sync) ->
         seconds,
         ops: ops as u64,
         checksum,
+        notes: Vec::new(),
+    }
+}
+
+/// Runs `work(prepare(thread))` on `threads` threads at once, where only the work is timed: no thread begins it before all
+/// have prepared, and the time goes from the first to begin to the last to end. `ops` and the sum as in [`on_threads`].
+/// What `work` does not want to drop in its time it forgets.
+fn on_ready_threads<S>(
+    threads: usize,
+    ops: usize,
+    prepare: impl Fn(usize) -> S + Sync,
+    work: impl Fn(S) -> u64 + Sync,
+) -> Outcome {
+    let ready = Barrier::new(threads);
+    let body = |thread| {
+        let state = prepare(thread);
+        ready.wait();
+        let start = Instant::now();
+        let sum = work(state);
+        (sum, start, Instant::now())
+    };
+    let parts: Vec<(u64, Instant, Instant)> = std::thread::scope(|scope| {
+        let body = &body;
+        let running: Vec<_> = (0..threads).map(|thread| scope.spawn(move || body(thread))).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().expect("a worker panicked");
+        running.into_iter().map(join).collect()
+    });
+    let first = parts.iter().map(|part| part.1).min().expect("there is a thread");
+    let last = parts.iter().map(|part| part.2).max().expect("there is a thread");
+    Outcome {
+        seconds: (last - first).as_secs_f64(),
+        ops: ops as u64,
+        checksum: parts.iter().fold(0, |sum, part| sum.wrapping_add(part.0)),
         notes: Vec::new(),
     }
 }

@@ -12,7 +12,9 @@ const PAGE: usize = 4096;
 pub(super) fn run<const BYTES: usize>(context: &Context) -> Outcome {
     let blocks = match BYTES {
         0..=1024 => 20_000_000,
-        1025..=65_536 => 2_000_000,
+        1025..=8192 => 2_000_000,
+        8193..=65_536 => 500_000,
+        65_537..=524_288 => 40_000,
         _ => 10_000,
     };
     let batches = context.scaled(blocks / BATCH);

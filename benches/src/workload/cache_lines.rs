@@ -1,0 +1,52 @@
+//! False sharing: threads that write to tiny objects of their own, which are slow if an allocator lays objects of two
+//! threads into one cache line. `cache-thrash` is the active form: each thread makes its own objects. `cache-scratch` is
+//! the passive one: the main thread makes neighbours and gives one to each thread, which frees it and goes on with
+//! objects of its own; an allocator that hands the freed one out again keeps the line shared.
+//! Timed: from the start of the threads to the end of the last.
+
+#![forbid(unsafe_code)]
+
+use super::{Context, Outcome, on_threads};
+use std::hint::black_box;
+use std::sync::Mutex;
+
+const OBJECTS: usize = 100_000;
+const WRITES: usize = 2000;
+
+type Tiny = Box<[u8; 8]>;
+
+pub(super) fn thrash(context: &Context) -> Outcome {
+    run(context, false)
+}
+
+pub(super) fn scratch(context: &Context) -> Outcome {
+    run(context, true)
+}
+
+fn run(context: &Context, given: bool) -> Outcome {
+    let objects = context.scaled(OBJECTS);
+    let gifts: Vec<Mutex<Option<Tiny>>> = (0..context.threads)
+        .map(|_| Mutex::new(given.then(Tiny::default)))
+        .collect();
+    on_threads(context.threads, objects * context.threads, |thread| {
+        let mut sum = 0u64;
+        let gift = gifts[thread].lock().expect("no holder panics").take();
+        if let Some(mut gift) = gift {
+            write(&mut gift);
+        }
+        for _ in 0..objects {
+            let mut object = Tiny::default();
+            write(&mut object);
+            sum = sum.wrapping_add(u64::from(object[0]));
+        }
+        sum
+    })
+}
+
+/// Writes one byte many times; the box is hidden each time, so that each write reaches memory.
+fn write(object: &mut Tiny) {
+    for _ in 0..WRITES {
+        let byte = &mut black_box(&mut **object)[0];
+        *byte = byte.wrapping_add(1);
+    }
+}

@@ -1,0 +1,332 @@
+//! The table of all workloads: names, what each does in a line, and with how many threads it makes sense.
+//!
+//! Names keep their meaning once published: results in files and reports are looked up by them.
+
+use super::*;
+
+/// All workloads.
+pub const WORKLOADS: &[Workload] = &[
+    row(
+        "box64-lifo",
+        "make a Box of 64 bytes, write one word, drop it; an op is one box",
+        box64::run,
+    )
+    .one(),
+    row(
+        "lifo-8",
+        "batches of 100 boxes of 8 bytes, dropped last made first; an op is one box",
+        fixed::lifo::<1>,
+    ),
+    row(
+        "lifo-16",
+        "batches of 100 boxes of 16 bytes, dropped last made first; an op is one box",
+        fixed::lifo::<2>,
+    ),
+    row(
+        "lifo-64",
+        "batches of 100 boxes of 64 bytes, dropped last made first; an op is one box",
+        fixed::lifo::<8>,
+    ),
+    row(
+        "lifo-256",
+        "batches of 100 boxes of 256 bytes, dropped last made first; an op is one box",
+        fixed::lifo::<32>,
+    ),
+    row(
+        "lifo-1k",
+        "batches of 100 boxes of 1 KiB, dropped last made first; an op is one box",
+        fixed::lifo::<128>,
+    ),
+    row(
+        "lifo-8k",
+        "batches of 100 boxes of 8 KiB, dropped last made first; an op is one box",
+        fixed::lifo::<1024>,
+    ),
+    row(
+        "lifo-32k",
+        "batches of 100 boxes of 32 KiB, dropped last made first; an op is one box",
+        fixed::lifo::<4096>,
+    ),
+    row(
+        "lifo-256k",
+        "batches of 100 boxes of 256 KiB, dropped last made first; an op is one box",
+        fixed::lifo::<32_768>,
+    ),
+    row(
+        "lifo-4m",
+        "batches of 100 boxes of 4 MiB, dropped last made first; an op is one box",
+        fixed::lifo::<524_288>,
+    ),
+    row(
+        "fifo-8",
+        "batches of 100 boxes of 8 bytes, dropped first made first; an op is one box",
+        fixed::fifo::<1>,
+    ),
+    row(
+        "fifo-16",
+        "batches of 100 boxes of 16 bytes, dropped first made first; an op is one box",
+        fixed::fifo::<2>,
+    ),
+    row(
+        "fifo-64",
+        "batches of 100 boxes of 64 bytes, dropped first made first; an op is one box",
+        fixed::fifo::<8>,
+    ),
+    row(
+        "fifo-256",
+        "batches of 100 boxes of 256 bytes, dropped first made first; an op is one box",
+        fixed::fifo::<32>,
+    ),
+    row(
+        "fifo-1k",
+        "batches of 100 boxes of 1 KiB, dropped first made first; an op is one box",
+        fixed::fifo::<128>,
+    ),
+    row(
+        "fifo-8k",
+        "batches of 100 boxes of 8 KiB, dropped first made first; an op is one box",
+        fixed::fifo::<1024>,
+    ),
+    row(
+        "fifo-32k",
+        "batches of 100 boxes of 32 KiB, dropped first made first; an op is one box",
+        fixed::fifo::<4096>,
+    ),
+    row(
+        "fifo-256k",
+        "batches of 100 boxes of 256 KiB, dropped first made first; an op is one box",
+        fixed::fifo::<32_768>,
+    ),
+    row(
+        "fifo-4m",
+        "batches of 100 boxes of 4 MiB, dropped first made first; an op is one box",
+        fixed::fifo::<524_288>,
+    ),
+    row(
+        "churn",
+        "100k live objects of 16 B to 1 KiB, replaced at random; an op is one replacement",
+        churn::run,
+    ),
+    row(
+        "xmalloc",
+        "one thread makes 64-byte boxes, another drops them (a pair for each 2 threads)",
+        xmalloc::run,
+    )
+    .many(),
+    row(
+        "threads",
+        "threads come and go one by one, each makes 100 mixed objects; an op is a thread",
+        threads::run,
+    )
+    .one(),
+    row(
+        "one-box",
+        "one small box, then the process's memory is read",
+        one_box::run,
+    )
+    .one(),
+    row(
+        "many64",
+        "1 GiB of linked 64-byte boxes, resident and metadata bytes at the peak",
+        many64::run,
+    )
+    .one(),
+    row(
+        "vec-growth",
+        "a Vec<u64> pushed up to 1 GiB; an op is a push",
+        vec_growth::run,
+    )
+    .one(),
+    row(
+        "large",
+        "64 blocks of 64 KiB to 2 MiB, replaced at random, each page written",
+        large::to_2m,
+    ),
+    row(
+        "large-4m",
+        "32 blocks of 64 KiB to 4 MiB, replaced at random, each page written",
+        large::to_4m,
+    ),
+    row(
+        "large-4m-untouched",
+        "32 blocks of 64 KiB to 4 MiB, replaced at random, only the ends written",
+        large::to_4m_untouched,
+    ),
+    row(
+        "medium-churn",
+        "300 blocks of 8 to 32 KiB, replaced at random, each page written",
+        medium::run,
+    ),
+    row(
+        "vec-medium",
+        "byte vectors grown to 1 MiB by 32 bytes at a time; an op is one append",
+        vec_medium::run,
+    ),
+    row(
+        "zeroed-64",
+        "zeroed blocks of 64 bytes, one word read; an op is one block",
+        zeroed::run::<64>,
+    ),
+    row(
+        "zeroed-4k",
+        "zeroed blocks of 4 KiB, one word read; an op is one block",
+        zeroed::run::<4096>,
+    ),
+    row(
+        "zeroed-16k",
+        "zeroed blocks of 16 KiB, each page written; an op is one block",
+        zeroed::run::<16_384>,
+    ),
+    row(
+        "zeroed-256k",
+        "zeroed blocks of 256 KiB, each page written; an op is one block",
+        zeroed::run::<262_144>,
+    ),
+    row(
+        "zeroed-1m",
+        "zeroed blocks of 1 MiB, each page written; an op is one block",
+        zeroed::run::<1_048_576>,
+    ),
+    row(
+        "hashmap",
+        "a HashMap from strings to vectors: insert, grow, remove; an op is one step",
+        hashmap::run,
+    ),
+    row(
+        "btree",
+        "a BTreeMap of boxes: insert, find, remove; an op is one step",
+        btree::run,
+    ),
+    row(
+        "larson",
+        "slots of 10 to 500 bytes replaced at random, handed on to a new thread each round",
+        larson::run,
+    ),
+    row(
+        "mstress",
+        "mixed sizes and lifetimes, some objects swapped between threads, threads that exit",
+        mstress::run,
+    ),
+    row(
+        "string-build",
+        "lines built from words and numbers, the last 1000 kept; an op is one line",
+        string_build::run,
+    ),
+    row(
+        "sh6",
+        "bursts of small mixed sizes, freed in order, in reverse and later; an op is one object",
+        bursts::sh6,
+    ),
+    row(
+        "sh8",
+        "such bursts, a third of each freed by other threads and by later generations",
+        bursts::sh8,
+    ),
+    row(
+        "cache-scratch",
+        "tiny objects made side by side for several threads, each written many times",
+        cache_lines::scratch,
+    )
+    .many(),
+    row(
+        "cache-thrash",
+        "tiny objects made by the thread that writes them many times",
+        cache_lines::thrash,
+    )
+    .many(),
+    row(
+        "rptest",
+        "1000 blocks of 16 B to 16 KiB, evenly spread, some freed by other threads",
+        rptest::linear,
+    ),
+    row(
+        "rptest-exp",
+        "the same with sizes spread by the exponent, where small ones prevail",
+        rptest::exponential,
+    ),
+    row(
+        "alloc-test",
+        "80k slots, some hot, sizes after Pareto up to 1000 bytes, each object written in full",
+        alloc_test::run,
+    ),
+    row(
+        "glibc-simple",
+        "batches of 25 to 1600 blocks of one size, made and freed in order",
+        glibc::simple,
+    )
+    .one(),
+    row(
+        "glibc-thread",
+        "1024 places a thread, filled and freed at random with 4 B to 32 KiB; an op is one step",
+        glibc::thread,
+    ),
+    row(
+        "mleak",
+        "waves of threads with thread-local data that leave nothing; an op is a thread",
+        mleak::run,
+    ),
+    row(
+        "thread-spawn",
+        "threads started 8 at a time, each brings back one box; an op is a thread",
+        thread_spawn::run,
+    ),
+    row(
+        "rc-graph",
+        "a graph of Rc and Weak whose nodes are replaced at random; an op is one node",
+        rc_graph::run,
+    ),
+    row(
+        "binary-trees",
+        "boxed trees of depth 5 to 17 made, counted and dropped; an op is one node",
+        binary_trees::run,
+    ),
+    row(
+        "lru",
+        "a cache of strings to vectors that drops the least recently used; an op is one request",
+        lru::run,
+    ),
+    row(
+        "json",
+        "a JSON document parsed by serde_json and dropped; an op is one document",
+        json::run,
+    ),
+    row(
+        "regex",
+        "regular expressions compiled and matched once; an op is one of them",
+        regexes::run,
+    ),
+    row(
+        "tokio",
+        "an async server over streams in memory, small strings; an op is one request",
+        async_server::run,
+    ),
+    row(
+        "rayon-sort",
+        "owned strings made, cloned, sorted and dropped in parallel; an op is one string",
+        rayon_sort::run,
+    ),
+    row(
+        "flat-100k",
+        "100k live objects of 16 to 128 bytes, the same count of replacements for each flat-*",
+        flat::run::<100_000>,
+    )
+    .one(),
+    row(
+        "flat-1m",
+        "1 million live objects of 16 to 128 bytes, replaced at random",
+        flat::run::<1_000_000>,
+    )
+    .one(),
+    row(
+        "flat-10m",
+        "10 million live objects of 16 to 128 bytes, replaced at random (about 1 GiB)",
+        flat::run::<10_000_000>,
+    )
+    .one(),
+    row(
+        "idle-after-peak",
+        "512 MiB of mixed objects, 95 % dropped at random, then 10 s of sleep; an op is an object",
+        idle::run,
+    )
+    .one(),
+];

@@ -1,0 +1,25 @@
+//! Threads that are started some at a time, bring back one box and end: what an allocator's start and end of a thread
+//! cost. Each of the threads asked for starts its own. Timed: all of them.
+
+#![forbid(unsafe_code)]
+
+use super::{Context, Outcome, on_threads};
+
+const THREADS: usize = 10_000;
+/// Started before the first of them is waited for.
+const AT_ONCE: usize = 8;
+
+pub(super) fn run(context: &Context) -> Outcome {
+    let rounds = context.scaled(THREADS / AT_ONCE / context.threads);
+    on_threads(context.threads, rounds * AT_ONCE * context.threads, |_| {
+        let mut sum = 0u64;
+        for round in 0..rounds as u64 {
+            let running: [_; AT_ONCE] =
+                std::array::from_fn(|index| std::thread::spawn(move || Box::new([round + index as u64; 4])));
+            for thread in running {
+                sum = sum.wrapping_add(thread.join().expect("a thread panicked")[3]);
+            }
+        }
+        sum
+    })
+}
