@@ -9,7 +9,7 @@ use super::{Context, Outcome, on_ready_threads};
 use crate::rng::Rng;
 
 const SLOTS: usize = 80_000;
-const REPLACEMENTS: usize = 5_000_000;
+const REPLACEMENTS: usize = 20_000_000;
 
 pub(super) fn run(context: &Context) -> Outcome {
     let slots = (SLOTS / context.threads).max(1);

@@ -8,6 +8,8 @@ use super::{Context, Outcome, on_threads};
 
 const DEPTH: u32 = 17;
 const SMALLEST: u32 = 5;
+/// How often the nodes of one tree of the largest depth are made at each depth.
+const COPIES: usize = 32;
 
 struct Tree(Option<(Box<Tree>, Box<Tree>)>);
 
@@ -22,13 +24,13 @@ pub(super) fn run(context: &Context) -> Outcome {
     let ops = nodes(lasting)
         + depths
             .iter()
-            .map(|&(depth, trees)| 4 * trees * nodes(depth))
+            .map(|&(depth, trees)| COPIES * trees * nodes(depth))
             .sum::<usize>();
     on_threads(context.threads, ops * context.threads, |_| {
         let lasting = Tree::new(lasting);
         let mut sum = 0u64;
         for &(depth, trees) in &depths {
-            for _ in 0..4 * trees {
+            for _ in 0..COPIES * trees {
                 sum = sum.wrapping_add(Tree::new(depth).count());
             }
         }

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 const BURST: usize = 3000;
 /// Bursts for which a kept third lives.
 const KEPT: usize = 8;
-const BURSTS: usize = 4000;
+const BURSTS: usize = 6000;
 const GENERATIONS: usize = 20;
 /// Places in the exchange a thread.
 const PLACES: usize = 8;
@@ -36,7 +36,7 @@ pub(super) fn sh6(context: &Context) -> Outcome {
 }
 
 pub(super) fn sh8(context: &Context) -> Outcome {
-    let bursts = context.scaled(BURSTS / GENERATIONS / 2);
+    let bursts = context.scaled(BURSTS / GENERATIONS);
     let exchange = Exchange::new(PLACES * context.threads);
     let ops = GENERATIONS * bursts * BURST * context.threads;
     let mut outcome = on_threads(context.threads, ops, |line| {

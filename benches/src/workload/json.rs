@@ -9,7 +9,7 @@ use super::{Context, Outcome, on_threads};
 use serde_json::Value;
 
 const DOCUMENT: &str = include_str!("../../data/metadata.json");
-const PARSES: usize = 300;
+const PARSES: usize = 600;
 
 pub(super) fn run(context: &Context) -> Outcome {
     let parses = context.scaled(PARSES);

@@ -17,7 +17,7 @@ pub(super) fn to_2m(context: &Context) -> Outcome {
 
 /// 32 blocks of 64 KiB to 4 MiB.
 pub(super) fn to_4m(context: &Context) -> Outcome {
-    run::<32, true>(context, 4 << 20, 30_000)
+    run::<32, true>(context, 4 << 20, 80_000)
 }
 
 /// The same, of which only the ends are written.

@@ -8,7 +8,7 @@ use super::{Context, Outcome, on_threads};
 use crate::rng::Rng;
 
 const LIVE: usize = 300;
-const REPLACEMENTS: usize = 5_000_000;
+const REPLACEMENTS: usize = 12_000_000;
 
 pub(super) fn run(context: &Context) -> Outcome {
     let replacements = context.scaled(REPLACEMENTS);

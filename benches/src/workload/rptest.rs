@@ -13,7 +13,7 @@ use crate::rng::{Rng, log_uniform_sizes};
 
 const LIVE: usize = 1000;
 const ROUND: usize = 100;
-const ROUNDS: usize = 60_000;
+const ROUNDS: usize = 150_000;
 const PLACES: usize = 8;
 const SIZES: usize = 4096;
 const SMALLEST: usize = 16;
