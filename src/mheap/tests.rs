@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::base::addr::Addr;
-use crate::size_class::large_pages;
 use crate::os::sim::Sim;
+use crate::size_class::large_pages;
 
 const MIB: usize = 1 << 20;
 

@@ -112,7 +112,10 @@ mod tests {
     #[test]
     fn what_is_small_or_huge_or_strictly_aligned_has_no_run_class() {
         assert_eq!(RunClass::serving(SMALL_MAX, 1), None);
-        assert_eq!(RunClass::serving(SMALL_MAX + 1, 1).map(RunClass::pages), Some(FIRST_PAGES));
+        assert_eq!(
+            RunClass::serving(SMALL_MAX + 1, 1).map(RunClass::pages),
+            Some(FIRST_PAGES)
+        );
         assert!(RunClass::serving(RUN_MAX, 1).is_some());
         assert_eq!(RunClass::serving(RUN_MAX + 1, 1), None);
         assert_eq!(RunClass::serving(SMALL_MAX + 1, 2 * PAGE), None);
