@@ -30,7 +30,7 @@ unsafe impl Sync for World {}
 impl World {
     /// A span that cache 1 owns, with `BLOCKS` live objects and no more room.
     fn new() -> &'static Self {
-        let class = SizeClass::from_index(79).expect("the largest class");
+        let class = SizeClass::from_index(79).expect("a class of large objects");
         let span: &'static MSpan = Box::leak(Box::new(MSpan::new()));
         let memory: &'static mut [u64] = Box::leak(vec![0u64; class.span_bytes() / 8].into_boxed_slice());
         span.set_run(memory.as_mut_ptr().cast(), class.span_pages(), false);

@@ -21,6 +21,8 @@ pub(crate) const HUGE: usize = 1 << HUGE_SHIFT;
 pub(crate) const PAGES_PER_HUGE: usize = HUGE / PAGE;
 /// Largest request, in bytes, that is served from a size class.
 pub(crate) const SMALL_MAX: usize = 32 << 10;
+/// Bytes of a line of the processors' caches.
+pub(crate) const CACHE_LINE: usize = 64;
 /// Bytes of fresh objects that are threaded onto a free list at once, so that untouched memory stays untouched.
 pub(crate) const CARVE: usize = 4 << 10;
 /// Bytes of an object from which on a thread does not keep a span for a few free ones.

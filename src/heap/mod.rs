@@ -14,6 +14,7 @@ mod registry;
 mod stats;
 pub(crate) mod thread;
 
+use crate::base::addr::Addr;
 use crate::base::geometry::PAGE;
 use crate::mcache::{Freed, MCache, Tiers};
 use crate::mspan::{Block, State};
@@ -199,13 +200,11 @@ impl Heap {
     /// `ptr` was handed out by this heap for `layout`, and nobody uses it any more.
     #[inline(always)]
     pub(crate) unsafe fn dealloc(&self, cache: &MCache, ptr: *mut u8, layout: Layout) {
-        let (size, block) = (layout.size(), ptr.cast::<Block>());
-        // The class by the size alone is the block's own for every size that a type can have, or else a smaller one, with no more alignment
-        // than the block has. (If a class above the smallest that holds `size` was taken, the alignment asked for does not divide that one.)
+        let (size, align, block) = (layout.size(), layout.align(), ptr.cast::<Block>());
         let pushed = if let Some(class) = SizeClass::smallest(size, 1) {
-            // SAFETY: as the caller promised; the block fits the class as said.
+            // SAFETY: as the caller promised; the block fits the class, as `freed` says.
             unsafe { cache.push(class, block) }
-        } else if let Some(class) = SizeClass::serving(size, 1) {
+        } else if let Some(class) = SizeClass::freed(size, align) {
             // SAFETY: likewise.
             unsafe { cache.push(class, block) }
         } else {
@@ -213,17 +212,17 @@ impl Heap {
         };
         if !pushed {
             // SAFETY: as the caller promised.
-            unsafe { Self::dealloc_slow(block, size, cache, self) };
+            unsafe { Self::dealloc_slow(block, size, align, cache, self) };
         }
     }
 
     /// What the bin has no room for. The arguments stand in the order of `GlobalAlloc::dealloc`'s own, and so stay in their registers.
     ///
     /// # Safety
-    /// As for `dealloc`, with the layout's size.
+    /// As for `dealloc`, with the layout's size and alignment.
     #[cold]
     #[inline(never)]
-    unsafe fn dealloc_slow(block: *mut Block, size: usize, cache: &MCache, heap: &Self) {
+    unsafe fn dealloc_slow(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
         // A large object has at least the pages of its size's class, whatever its alignment.
         if let Some(class) = RunClass::serving(size, 1) {
             // SAFETY: as the caller promised.
@@ -237,9 +236,9 @@ impl Heap {
                 return;
             }
         }
-        match SizeClass::serving(size, 1) {
+        match SizeClass::freed(size, align) {
             Some(class) if cache.is_ready() => {
-                // SAFETY: as the caller promised.
+                // SAFETY: as the caller promised; the block fits the class, as `freed` says.
                 unsafe { cache.push_over(&heap.tiers, class, block) };
                 heap.after_slow();
             }
@@ -277,7 +276,7 @@ impl Heap {
     pub(crate) fn usable_size(&self, ptr: *mut u8, layout: Layout) -> usize {
         match SizeClass::serving(layout.size(), layout.align()) {
             Some(class) => class.size(),
-            None => match self.tiers.mheap.map().span_of(crate::base::addr::Addr::of(ptr)) {
+            None => match self.tiers.mheap.map().span_of(Addr::of(ptr)) {
                 Some(span) if span.state() == State::Large => span.pages() * PAGE,
                 Some(span) => span.size(),
                 None => layout.size(),

@@ -38,10 +38,11 @@ impl Heap {
         stats.mapped = stats.heap_sys + stats.mspan_sys + stats.mcache_sys + stats.gc_sys;
         stats.retained = stats.heap_released;
         stats.resident = stats.heap_sys - stats.heap_released + stats.metadata;
+        stats.by_size.sort_unstable_by_key(|row| row.size);
         stats
     }
 
-    /// What all thread caches counted.
+    /// What all thread caches counted. The rows of [`Stats::by_size`] are by class number here.
     fn add_tallies(&self, stats: &mut Stats) {
         for (row, class) in stats.by_size.iter_mut().zip(SizeClass::all()) {
             row.size = class.size() as u64;

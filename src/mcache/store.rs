@@ -5,11 +5,22 @@
 
 use crate::base::geometry::{PAGE, SPARE_BYTES};
 use crate::mspan::{MSpan, SpanList};
-use crate::size_class::SizeClass;
+use crate::size_class::{COUNT, SizeClass};
 use core::cell::Cell;
 
 /// Lengths of small spans, in pages.
-const SPARE_PAGES: [usize; 4] = [4, 8, 16, 32];
+const SPARE_PAGES: [usize; 8] = [4, 8, 9, 15, 16, 17, 32, 33];
+
+const _: () = {
+    let mut class = 0;
+    while class < COUNT {
+        let (pages, mut index) = (SizeClass::from_number(class).span_pages(), 0);
+        while SPARE_PAGES[index] != pages {
+            index += 1;
+        }
+        class += 1;
+    }
+};
 
 /// The store of one thread.
 pub(super) struct Store {

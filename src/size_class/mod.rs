@@ -4,10 +4,13 @@
 //! it. Its [`last_unit`] is all that the look-up needs. Spans begin on page boundaries, so an object of a class is aligned to every power of two that divides
 //! the class size, up to a page. The rule therefore needs no search:
 //!
-//! - I1. For every `n <= SMALL_MAX` that is a multiple of a power of two `a <= PAGE`, `SizeClass::holding(n).size()` is a
-//!   multiple of `a`. (Classes are evenly spaced, below 128 bytes by 8 and then in each doubling by a power of two `s`: if `a <= s`
-//!   every class is a multiple of `a`, and if `a > s` then `n` is itself a class.) The tests check it for every `n` and `a`.
-//! - I2. Sizes grow strictly with the class number, so the class of a request is the same in `alloc`, `dealloc` and `realloc`.
+//! - I1. For every `n` that is a multiple of a power of two `a`, where `a` is at most a cache line or `n` at most [`PACKED_MAX`], the class of
+//!   `n` has a size that is a multiple of `a`. (Classes are evenly spaced, below 128 bytes by 8 and then in each doubling by a power of two
+//!   `s`: if `a <= s` every class is a multiple of `a`, and if `a > s` then `n` is itself a class.) The tests check it for every `n`, `a`.
+//! - I2. Sizes grow strictly with the class number up to [`PACKED`], so the class of a request is the same in `alloc`, `dealloc` and `realloc`.
+//! - I3. Requests beyond [`PACKED_MAX`] at more than a cache line have classes of their own, the multiples of 4096: the others' objects
+//!   begin at any cache line of a page, so that the first lines of many objects do not share the few places that a cache has for one
+//!   offset.
 
 #![forbid(unsafe_code)]
 
@@ -15,9 +18,9 @@ mod run;
 pub(crate) use run::{RUN_CLASSES, RunClass, large_pages};
 mod table;
 
-use crate::base::geometry::{PAGE, SMALL_MAX};
+use crate::base::geometry::{CACHE_LINE, PAGE, SMALL_MAX};
 pub(crate) use table::COUNT;
-use table::{EVERY_8, MEDIUM, SIZES, SMALL, SPAN_PAGES};
+use table::{ALIGNED_STEP, EVERY_8, MEDIUM, PACKED, PACKED_MAX, SIZES, SMALL, SPAN_PAGES};
 
 /// The number of a size class. Invariant: below [`COUNT`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,7 +37,7 @@ impl SizeClass {
     /// The smallest class that holds `n` bytes, where `n` is at most [`SMALL_MAX`]; larger `n` give the largest class.
     #[cfg(test)]
     pub(crate) fn holding(n: usize) -> Self {
-        Self::serving(n.max(1), 1).unwrap_or(Self(COUNT as u8 - 1))
+        Self::serving(n.max(1), 1).unwrap_or(Self(PACKED as u8 - 1))
     }
 
     /// The class that serves `size` bytes at `align`, if it is one of the smallest, which need no table.
@@ -51,13 +54,29 @@ impl SizeClass {
     /// The class that serves `size` bytes at `align`, or `None` where whole pages do, and for the empty request.
     #[inline(always)]
     pub(crate) const fn serving(size: usize, align: usize) -> Option<Self> {
-        let last = last_unit(size, align);
+        Self::of_last_unit(last_unit(size, align), align)
+    }
+
+    /// A class whose objects are no larger and no more aligned than the one that serves `size` bytes at `align`: where a block of that
+    /// layout may be reused. It is the same class for every size that a type can have, which is a multiple of `align`; telling the
+    /// others costs instructions. (If a class above the smallest that holds `size` was taken, the alignment does not divide that one.)
+    #[inline(always)]
+    pub(crate) const fn freed(size: usize, align: usize) -> Option<Self> {
+        Self::of_last_unit(last_unit(size, 1), align)
+    }
+
+    #[inline(always)]
+    const fn of_last_unit(last: usize, align: usize) -> Option<Self> {
         if last < EVERY_8 / 8 {
             Some(Self(last as u8))
         } else if last < 1024 / 8 {
             Some(Self(SMALL[last / 2]))
         } else if last < SMALL_MAX / 8 && align <= PAGE {
-            Some(Self(MEDIUM[last / 16]))
+            if align > CACHE_LINE && last >= PACKED_MAX / 8 {
+                Some(Self((PACKED + last / (ALIGNED_STEP / 8)) as u8))
+            } else {
+                Some(Self(MEDIUM[last / 16]))
+            }
         } else {
             None
         }
@@ -74,7 +93,7 @@ impl SizeClass {
         (index < COUNT).then_some(Self(index as u8))
     }
 
-    /// All classes, smallest first.
+    /// All classes, in order.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         (0..COUNT as u8).map(Self)
     }

@@ -1,9 +1,10 @@
 //! The class sizes and the look-up tables, computed at compile time.
 //!
 //! Every 8 bytes to 128, then 8 classes a doubling to 32 KiB. Eight a doubling bound the internal waste by 1/9 of the object (C peers
-//! with four: 1/5). Over requests of 16 B to 32 KiB whose logarithm is uniform, 4.2 % of the bytes are waste; four a doubling above
+//! with four: 1/5). Over requests of 16 B to 32 KiB whose logarithm is uniform, 4.3 % of the bytes are waste; four a doubling above
 //! 4 KiB would make it 7.7 %. The odd multiples of 8 serve requests aligned to 8 at the most: `Layout` tells, where C's `malloc` must
-//! assume 16.
+//! assume 16. Sizes that would be multiples of 4096 are a cache line longer (I3 of the module above); the last 8 classes are those
+//! multiples.
 //!
 //! Columns: class, bytes of an object, bytes of a span, objects in it, bytes left at its end, mean waste in percent of an object.
 //!
@@ -15,8 +16,8 @@
 //!     4       40    32768      819      8     8.75
 //!     5       48    32768      682     32     7.29
 //!     6       56    32768      585      8     6.25
-//!     7       64    32768      512      0     5.47
-//!     8       72    32768      455      8     4.86
+//!     7       64    32768      512      0    55.47
+//!     8       72    32768      455      8    49.31
 //!     9       80    32768      409     48     4.38
 //!    10       88    32768      372     32     3.98
 //!    11       96    32768      341     32     3.65
@@ -63,49 +64,64 @@
 //!    52     3328    65536       19   2304     3.83
 //!    53     3584    65536       18   1024     3.56
 //!    54     3840    65536       17    256     3.32
-//!    55     4096    65536       16      0     3.11
+//!    55     4160    65536       15   3136     4.60
 //!    56     4608    65536       14   1024     5.54
 //!    57     5120    65536       12   4096     4.99
 //!    58     5632    65536       11   3584     4.54
 //!    59     6144    65536       10   4096     4.16
-//!    60     6656    65536        9   5632     3.84
+//!    60     6656    73728       11    512     3.84
 //!    61     7168    65536        9   1024     3.56
 //!    62     7680    65536        8   4096     3.33
-//!    63     8192    65536        8      0     3.12
+//!    63     8256   122880       14   7296     3.87
 //!    64     9216   131072       14   2048     5.55
 //!    65    10240   131072       12   8192     5.00
 //!    66    11264   131072       11   7168     4.54
-//!    67    12288   131072       10   8192     4.16
-//!    68    13312   131072        9  11264     3.84
+//!    67    12352   131072       10   7552     4.66
+//!    68    13312   139264       10   6144     3.84
 //!    69    14336   131072        9   2048     3.57
 //!    70    15360   131072        8   8192     3.33
-//!    71    16384   131072        8      0     3.12
+//!    71    16448   139264        8   7680     3.50
 //!    72    18432   262144       14   4096     5.55
-//!    73    20480   262144       12  16384     5.00
+//!    73    20544   262144       12  15616     5.29
 //!    74    22528   262144       11  14336     4.54
-//!    75    24576   262144       10  16384     4.16
-//!    76    26624   262144        9  22528     3.84
-//!    77    28672   262144        9   4096     3.57
+//!    75    24640   262144       10  15744     4.41
+//!    76    26624   270336       10   4096     3.84
+//!    77    28736   262144        9   3520     3.78
 //!    78    30720   262144        8  16384     3.33
-//!    79    32768   262144        8      0     3.12
+//!    79    32832   270336        8   7680     3.31
+//!    80     4096    65536       16      0     3.11
+//!    81     8192    65536        8      0    24.99
+//!    82    12288   131072       10   8192    16.66
+//!    83    16384   131072        8      0    12.50
+//!    84    20480   262144       12  16384    10.00
+//!    85    24576   262144       10  16384     8.33
+//!    86    28672   262144        9   4096     7.14
+//!    87    32768   262144        8      0     6.25
 //! ```
 
-use crate::base::geometry::{PAGE, SMALL_MAX};
+use crate::base::geometry::{CACHE_LINE, PAGE, SMALL_MAX};
 
 /// Up to here, in bytes, every multiple of 8 is a class: the class number of a request is that of its last unit of 8 bytes.
 pub(super) const EVERY_8: usize = 128;
+/// How many size classes requests at up to a cache line have.
+pub(super) const PACKED: usize = 80;
+/// Up to here, in bytes, requests at more than a cache line have the same classes.
+pub(super) const PACKED_MAX: usize = 3840;
+/// Bytes between the classes of requests beyond that at more than a cache line.
+pub(super) const ALIGNED_STEP: usize = 4096;
 /// How many size classes there are.
-pub(crate) const COUNT: usize = 80;
+pub(crate) const COUNT: usize = PACKED + SMALL_MAX / ALIGNED_STEP;
 
-const fn sizes() -> [u32; 128] {
-    let mut sizes = [0; 128];
+/// The largest request of each of the first [`PACKED`] classes.
+const fn requests() -> [u32; PACKED] {
+    let mut sizes = [0; PACKED];
     let (mut index, mut size) = (0, 8);
     while size <= SMALL_MAX {
         sizes[index] = size as u32;
         index += 1;
         size += step(size);
     }
-    assert!(index == COUNT);
+    assert!(index == PACKED);
     sizes
 }
 
@@ -114,21 +130,42 @@ const fn step(size: usize) -> usize {
     if size < EVERY_8 { 8 } else { (1 << size.ilog2()) / 8 }
 }
 
-/// Spans hold at least 8 objects, and 32 KiB of small ones. Larger ones would need fewer records; but the pages of a span are touched all
-/// over in time, and threads that come and go touch more of them.
-const fn span_pages() -> [u8; 128] {
-    let mut pages = [0; 128];
+const fn sizes() -> [u32; 128] {
+    let mut sizes = [0; 128];
     let mut index = 0;
     while index < COUNT {
-        pages[index] = match SIZES[index] {
-            0..=1024 => (32 << 10) / PAGE,
-            1025..=8192 => (64 << 10) / PAGE,
-            8193..=16_384 => (128 << 10) / PAGE,
-            _ => (256 << 10) / PAGE,
-        } as u8;
+        sizes[index] = if index >= PACKED {
+            (index - PACKED + 1) * ALIGNED_STEP
+        } else if (REQUESTS[index] as usize).is_multiple_of(ALIGNED_STEP) {
+            REQUESTS[index] as usize + CACHE_LINE
+        } else {
+            REQUESTS[index] as usize
+        } as u32;
         index += 1;
     }
-    pages
+    sizes
+}
+
+/// Spans hold at least 8 objects, and 32 KiB of small ones. Larger ones would need fewer records; but the pages of a span are touched all
+/// over in time, and threads that come and go touch more of them. At most a sixteenth is left at the end.
+const fn span_pages() -> [u8; 128] {
+    let mut all = [0; 128];
+    let mut index = 0;
+    while index < COUNT {
+        let size = SIZES[index] as usize;
+        let mut pages = match size {
+            0..=1024 => (32 << 10) / PAGE,
+            1025..=8256 => (64 << 10) / PAGE,
+            8257..=16_448 => (128 << 10) / PAGE,
+            _ => (256 << 10) / PAGE,
+        };
+        while pages * PAGE % size > pages * PAGE / 16 {
+            pages += 1;
+        }
+        all[index] = pages as u8;
+        index += 1;
+    }
+    all
 }
 
 /// Class number of the smallest class that holds more than `slot * granule` bytes, for each slot.
@@ -136,7 +173,7 @@ const fn look_up<const N: usize>(granule: usize) -> [u8; N] {
     let mut table = [0; N];
     let (mut slot, mut class) = (0, 0);
     while slot < N {
-        while SIZES[class] as usize <= slot * granule {
+        while REQUESTS[class] as usize <= slot * granule {
             class += 1;
         }
         table[slot] = class as u8;
@@ -145,6 +182,7 @@ const fn look_up<const N: usize>(granule: usize) -> [u8; N] {
     table
 }
 
+const REQUESTS: [u32; PACKED] = requests();
 /// Bytes of an object of each class; padded with zeros to a power of two so that an index can be masked.
 pub(super) const SIZES: [u32; 128] = sizes();
 /// Pages of a span of each class, padded likewise.

@@ -8,9 +8,20 @@ fn rows() -> Vec<String> {
     SizeClass::all()
         .map(|class| {
             let (size, span) = (class.size(), class.span_bytes());
-            let mean = (size + below + 1) as f64 / 2.0;
+            // The largest and the smallest request.
+            let most = if size % ALIGNED_STEP == CACHE_LINE {
+                size - CACHE_LINE
+            } else {
+                size
+            };
+            let least = if class.index() < PACKED {
+                below
+            } else {
+                PACKED_MAX.max(size - ALIGNED_STEP)
+            };
+            let mean = (most + least + 1) as f64 / 2.0;
             let waste = 100.0 * (size as f64 - mean) / size as f64;
-            below = size;
+            below = most;
             let left = span - class.objects() * size;
             format!(
                 "//! {:>5} {size:>8} {span:>8} {:>8} {left:>6} {waste:>8.2}",
@@ -38,10 +49,14 @@ fn every_size_gets_the_smallest_class_that_holds_it() {
     for n in 1..=SMALL_MAX {
         let class = SizeClass::holding(n);
         assert!(class.size() >= n);
+        // A cache line of the class below may be there for its place alone.
         assert!(
-            class.index() == 0 || (SIZES[class.index() - 1] as usize) < n,
+            class.index() == 0 || (SIZES[class.index() - 1] as usize) < n + CACHE_LINE,
             "{n} bytes fit a smaller class"
         );
+    }
+    for class in 1..PACKED {
+        assert!(SIZES[class - 1] < SIZES[class]);
     }
 }
 
@@ -51,12 +66,43 @@ fn a_class_is_aligned_as_its_requests_are() {
         let align = 1 << shift;
         for n in (align..=SMALL_MAX).step_by(align) {
             let class = SizeClass::serving(n, align).expect("small enough for a class");
-            assert_eq!(class, SizeClass::holding(n));
-            assert_eq!(Some(class), SizeClass::serving(n, 1));
+            assert!(class.size() >= n);
+            if align <= CACHE_LINE || n <= PACKED_MAX {
+                assert_eq!(class, SizeClass::holding(n));
+            }
+            assert_eq!(Some(class), SizeClass::freed(n, align));
             assert_eq!(SizeClass::smallest(n, align), (n <= 128).then_some(class));
             assert_eq!(Some(class), SizeClass::serving(n - align + 1, align));
             assert_eq!(class.size() % align, 0, "{n} bytes at {align}");
         }
+    }
+}
+
+#[test]
+fn a_freed_block_holds_what_its_bin_gives_out() {
+    for shift in 0..=PAGE.ilog2() {
+        let align = 1 << shift;
+        for n in 1..=SMALL_MAX {
+            let Some(class) = SizeClass::serving(n, align) else {
+                continue;
+            };
+            let bin = SizeClass::freed(n, align).expect("what is served is freed");
+            assert!(bin.size() <= class.size(), "{n} bytes at {align}: {bin:?} of {class:?}");
+            let (of_bin, of_class) = (bin.size().trailing_zeros(), class.size().trailing_zeros());
+            assert!(
+                bin == class || of_bin.min(PAGE.ilog2()) <= of_class,
+                "{n} bytes at {align}"
+            );
+        }
+    }
+}
+
+#[test]
+fn objects_of_a_class_begin_at_many_cache_lines_of_a_page() {
+    for class in SizeClass::all().take(PACKED) {
+        let lines: std::collections::BTreeSet<usize> =
+            (0..64).map(|index| index * class.size() % 4096 / CACHE_LINE).collect();
+        assert!(lines.len() > 1, "{class:?}");
     }
 }
 
@@ -74,6 +120,7 @@ fn what_no_class_can_serve_goes_to_pages() {
 fn spans_hold_at_least_eight_objects_and_are_whole_pages() {
     for class in SizeClass::all() {
         assert!(class.objects() >= 8);
+        assert!((class.span_bytes() - class.objects() * class.size()) * 16 <= class.span_bytes());
         assert!(
             class.span_bytes() / 8 < usize::from(u16::MAX),
             "offsets in units of 8 bytes fit 16 bits"

@@ -44,7 +44,12 @@ pub(crate) fn memory() -> Memory {
 
 /// Allocates a block and writes its pattern, or `None` if the allocator answers null.
 pub(crate) fn try_make(size: usize, seed: usize) -> Option<Block> {
-    let layout = Layout::from_size_align(size, 8).expect("a small alignment");
+    try_make_aligned(size, 8, seed)
+}
+
+/// Allocates a block at `align` and writes its pattern, or `None` if the allocator answers null.
+pub(crate) fn try_make_aligned(size: usize, align: usize, seed: usize) -> Option<Block> {
+    let layout = Layout::from_size_align(size, align).expect("a small alignment");
     // SAFETY: no test asks for nothing.
     let ptr = NonNull::new(unsafe { GLOBAL.alloc(layout) })?;
     // SAFETY: the block is new.
