@@ -108,17 +108,17 @@ struct Head {
 async fn head(stream: &mut BufReader<DuplexStream>) -> Option<Head> {
     let mut first = String::new();
     let mut fields = BTreeMap::new();
-    while stream.read_line(&mut first).await.expect("the stream holds text") > 0 {
-        loop {
-            let mut line = String::new();
-            stream.read_line(&mut line).await.expect("the stream holds text");
-            match line.trim_end().split_once(": ") {
-                Some((key, value)) => fields.insert(key.to_lowercase(), value.to_owned()),
-                None => return Some(Head { first, fields }),
-            };
-        }
+    if stream.read_line(&mut first).await.expect("the stream holds text") == 0 {
+        return None;
     }
-    None
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await.expect("the stream holds text");
+        match line.trim_end().split_once(": ") {
+            Some((key, value)) => fields.insert(key.to_lowercase(), value.to_owned()),
+            None => return Some(Head { first, fields }),
+        };
+    }
 }
 
 async fn body_of(stream: &mut BufReader<DuplexStream>, head: &Head) -> Vec<u8> {
