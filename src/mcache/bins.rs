@@ -1,13 +1,14 @@
 //! The bins at their limits: what they may hold, how they grow, and where what does not fit goes.
 //!
-//! A bin begins with room for some KiB. Where it runs over though it has run empty a moment ago, the program frees and allocates in
-//! batches that are larger than the bin: it doubles, as long as all growth together stays small. Classes that fall idle start anew. Where
-//! the program only frees, bins of larger objects shrink to one, so that they do not hold a span each for one free object.
+//! A bin is closed until the thread allocates of its class: where a thread only frees, blocks go to their spans at once. So what one thread
+//! made and another frees goes home, and two threads do not come to share a cache line for long; and nothing keeps the spans. A refill
+//! opens the bin, with room for some KiB. Where it runs over though it has run empty a moment ago, the program frees and allocates in
+//! batches that are larger than the bin: it doubles, as long as all growth together stays small. Classes that fall idle are closed.
 //!
 //! The first arrays of all bins lie behind the cache's record; a bin that has grown has its array in a block of the heap's own.
 
 use super::{MCache, Slot, Tiers};
-use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES, MEDIUM_MIN, PINNING};
+use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES, MEDIUM_MIN};
 use crate::mspan::{Block, MSpan};
 use crate::size_class::{COUNT, SizeClass};
 use core::ptr::null_mut;
@@ -96,7 +97,7 @@ impl MCache {
     pub(crate) unsafe fn set_slots(&self, slots: *mut u8) {
         self.slots.set(slots.cast());
         for class in SizeClass::all() {
-            self.set_first(class);
+            self.close_bin(class);
         }
     }
 
@@ -104,11 +105,6 @@ impl MCache {
     fn first_base(&self, class: SizeClass) -> *mut Slot {
         #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
         self.slots.get().wrapping_add(usize::from(FIRST[class.index()]))
-    }
-
-    /// Gives the empty bin of `class` its first array.
-    fn set_first(&self, class: SizeClass) {
-        self.set_bin(class, self.first_base(class), 0, first_cap(class.index()));
     }
 
     /// Puts what a refill brought, in order and without its first block, on the empty bin; the next to be handed out comes first.
@@ -130,18 +126,20 @@ impl MCache {
     /// As for [`push`](Self::push).
     #[cold]
     pub(crate) unsafe fn push_over(&self, tiers: &Tiers, class: SizeClass, block: *mut Block) {
-        if !self.grow_bin(tiers, class) {
-            if class.size() >= PINNING && !self.is_refilled(class) {
-                // The program only frees. Each block kept would keep a span.
-                self.flush(tiers, class, 0);
+        if !self.is_closed(class) && !self.grow_bin(tiers, class) {
+            // Where the program only frees, whatever is kept would keep spans, here or with their owners.
+            let keep = if self.is_refilled(class) { self.cap(class) / 2 } else { 0 };
+            self.flush(tiers, class, keep);
+            if keep == 0 {
                 self.give_array(tiers, class);
-                self.set_bin(class, self.first_base(class), 0, 1);
-            } else {
-                self.flush(tiers, class, self.cap(class) / 2);
+                self.close_bin(class);
             }
         }
-        // SAFETY: as the caller promised. There is room now.
-        unsafe { self.push(class, block) };
+        // SAFETY: as the caller promised.
+        if !unsafe { self.push(class, block) } {
+            // SAFETY: as the caller promised. The cache is ready, so the block is taken.
+            unsafe { self.free(tiers, block) };
+        }
     }
 
     /// Whether the bin of `class` has run empty in this window of refills.
@@ -149,11 +147,21 @@ impl MCache {
         self.refilled.get() >> class.index() & 1 == 1
     }
 
-    /// The bin of `class`, which is empty, is about to be refilled: one that has shrunk begins anew.
+    /// Whether the bin of `class` takes no blocks: nobody allocated of the class since it was made, emptied or closed.
+    fn is_closed(&self, class: SizeClass) -> bool {
+        self.cap(class) == 0
+    }
+
+    /// Lets the empty bin of `class`, in its first array, take no blocks.
+    fn close_bin(&self, class: SizeClass) {
+        self.set_bin(class, self.first_base(class), 0, 0);
+    }
+
+    /// The bin of `class`, which is empty, is about to be refilled: one that was closed takes blocks again.
     #[inline]
-    pub(super) fn unshrink(&self, class: SizeClass) {
-        if self.cap(class) < first_cap(class.index()) {
-            self.set_first(class);
+    pub(super) fn open_bin(&self, class: SizeClass) {
+        if self.is_closed(class) {
+            self.set_bin(class, self.first_base(class), 0, first_cap(class.index()));
         }
     }
 
@@ -255,11 +263,11 @@ impl MCache {
         self.top(class).set(base.wrapping_add(held - goes));
     }
 
-    /// Empties the bin of `class`, and lets it begin small again.
+    /// Empties the bin of `class` and closes it.
     pub(super) fn empty_bin(&self, tiers: &Tiers, class: SizeClass) {
         self.flush(tiers, class, 0);
         self.give_array(tiers, class);
-        self.set_first(class);
+        self.close_bin(class);
     }
 }
 

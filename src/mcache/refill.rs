@@ -21,7 +21,7 @@ impl MCache {
     pub(crate) fn refill(&self, tiers: &Tiers, class: SizeClass) -> *mut Block {
         self.heed_purge(tiers);
         self.note_refill(tiers, class);
-        self.unshrink(class);
+        self.open_bin(class);
         // Mail may empty, and so end, the active span.
         if self.active(class).get().is_some_and(|span| !span.has_free()) {
             self.collect_mail(tiers);

@@ -9,7 +9,7 @@ fn rows() -> Vec<String> {
         .map(|class| {
             let (size, span) = (class.size(), class.span_bytes());
             // The largest and the smallest request.
-            let most = if size % ALIGNED_STEP == CACHE_LINE {
+            let most = if size > ALIGNED_STEP && size % ALIGNED_STEP == CACHE_LINE {
                 size - CACHE_LINE
             } else {
                 size
