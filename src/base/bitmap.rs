@@ -96,6 +96,19 @@ impl<'a> Bits<'a> {
         self.next(start, false).saturating_sub(start)
     }
 
+    /// How many of the last bits are set without a gap.
+    pub(crate) fn run_at_end(self) -> usize {
+        let mut total = 0;
+        for cell in self.0.iter().rev() {
+            let ones = cell.get().leading_ones() as usize;
+            total += ones;
+            if ones < 64 {
+                break;
+            }
+        }
+        total
+    }
+
     /// Best fit: the start of `n` bits inside the shortest run that holds them, so that `start + phase` is a multiple of the power
     /// of two `align`. Lowest first among equals. Bits at or above `limit` do not count.
     pub(crate) fn best_fit(self, n: usize, align: usize, phase: usize, limit: usize) -> Option<usize> {
@@ -160,6 +173,11 @@ mod tests {
             (bits.longest(), bits.run_at(0), bits.run_at(255), bits.run_at(256)),
             (256, 256, 1, 0)
         );
+        assert_eq!(bits.run_at_end(), 256);
+        bits.clear(100, 1);
+        assert_eq!(bits.run_at_end(), 155);
+        bits.clear(255, 1);
+        assert_eq!(bits.run_at_end(), 0);
         assert_eq!(bits.best_fit(256, 256, 0, 256), Some(0));
     }
 }

@@ -35,7 +35,7 @@ pub(crate) const RUN_MAX: usize = 4 << 20;
 /// Bytes of an object from which on a thread's room for free ones comes out of what all threads share.
 pub(crate) const MEDIUM_MIN: usize = 4 << 10;
 /// Bytes of free medium and large objects that all threads together may keep: a quarter of the heap, within these bounds.
-pub(crate) const ROOM_MIN: usize = 32 << 20;
+pub(crate) const ROOM_MIN: usize = 8 << 20;
 pub(crate) const ROOM_MAX: usize = 256 << 20;
 /// Bytes of empty spans that one thread keeps at the most.
 pub(crate) const SPARE_BYTES: usize = 512 << 10;

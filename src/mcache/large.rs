@@ -2,7 +2,7 @@
 
 use super::{COUNT, MCache, Tiers};
 use crate::base::addr::Addr;
-use crate::base::geometry::REQUEST_MAX;
+use crate::base::geometry::{PAGE, REQUEST_MAX};
 use crate::mspan::{Block, MSpan, State};
 use crate::os::report::fatal;
 use crate::size_class::large_pages;
@@ -27,13 +27,10 @@ impl MCache {
         Some(span)
     }
 
-    /// While this thread keeps runs: a large object in pages that have memory. Where there are none, gives the runs up, so that theirs are.
+    /// A large object in free pages that have memory. Where there are none, gives up the runs that this thread keeps, so that theirs are.
     fn take_idle(&self, tiers: &Tiers, bytes: usize, pages: usize, align: usize) -> Option<&'static MSpan> {
-        if !self.holds_runs() {
-            return None;
-        }
         let span = tiers.mheap.take_idle(bytes, pages, align);
-        if span.is_none() {
+        if span.is_none() && self.runs_may_have(pages * PAGE) {
             self.give_all_runs(tiers);
         }
         span

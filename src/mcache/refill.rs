@@ -26,6 +26,7 @@ impl MCache {
         if self.active(class).get().is_some_and(|span| !span.has_free()) {
             self.collect_mail(tiers);
         }
+        self.prefer_used(class);
         if let Some(span) = self.active(class).get() {
             let head = self.fill_from(class, span);
             if !head.is_null() {
@@ -43,6 +44,21 @@ impl MCache {
             self.retire_active(class, span);
         }
         null_mut()
+    }
+
+    /// Where the active span has untouched objects only, and another owned one has free objects, that one becomes active: memory that the
+    /// program has used before comes first.
+    fn prefer_used(&self, class: SizeClass) {
+        let Some(span) = self.active(class).get().filter(|span| span.zeroed() && !span.has_free()) else {
+            return;
+        };
+        let partial = self.partial(class);
+        let Some(used) = partial.first().filter(|used| used.has_free()) else {
+            return;
+        };
+        partial.remove(used);
+        partial.push_back(span);
+        self.activate(class, used);
     }
 
     /// A zeroed object of `class`, straight from memory that was never touched; null when the active span has none.
@@ -120,7 +136,7 @@ impl MCache {
             }
             None => {
                 tiers.end_long_rest();
-                if tiers.mheap.idle_bytes() < class.span_bytes() {
+                if tiers.mheap.idle_bytes() < class.span_bytes() && self.runs_may_have(class.span_bytes()) {
                     // Before the heap grows.
                     self.give_all_runs(tiers);
                 }

@@ -4,14 +4,17 @@
 //! handed out again from there, without a look at its span: it stays a large span in use, as far as the page heap knows.
 //!
 //! - N1. A bin's runs are this thread's alone, and hold at least its class's size.
-//! - N2. `held` counts the bytes of all bins by their classes.
+//! - N2. `run_bytes` counts the bytes of all bins by their classes.
+//! - N3. A bin's capacity was granted out of [`Room`](super::room::Room), by the memory that its runs seem to have and not by their length: a
+//!   run whose pages were never touched costs the process nothing, so it may lie here.
 //!
 //! A bin has no room at first. It doubles where it runs over though its class was missed since it last grew: the program then frees and
 //! allocates in turn, in batches larger than the bin. Runs are of use to one class and one thread only while they lie here, so all of
-//! them go to the page heap before the heap takes untouched memory for this thread; those that no allocation reached for a
-//! whole purge delay go too, and the room with them.
+//! them go to the page heap before the heap takes untouched memory for this thread, if they have enough; those that no
+//! allocation reached for a whole purge delay go too, and the room with them.
 
 use super::{MCache, Tiers};
+use crate::base::geometry::PAGE;
 use crate::mspan::Block;
 use crate::size_class::{RUN_CLASSES, RunClass};
 use crate::sync::atomic::Ordering::Relaxed;
@@ -21,6 +24,9 @@ use core::ptr::null_mut;
 /// Runs in a bin at the most, and in its first array.
 const MOST: u32 = 1024;
 const FEW: u32 = 4;
+
+/// Tries to grow a bin between two looks at how much memory its runs have, which is a system call.
+const TRIES: u32 = 16;
 
 /// How many run classes above the wanted one may serve it: a quarter more bytes.
 const TOLERANCE: usize = 2;
@@ -33,13 +39,20 @@ struct Bin {
     cap: Cell<u32>,
     /// The fewest runs there were since the last look for idle ones.
     low: Cell<u32>,
+    /// Bytes of the room of all caches that this bin's `cap` has (N3).
+    room: Cell<usize>,
+    /// What [`memory_of`] last said of a run of the class, and how many tries to grow that still holds for.
+    memory: Cell<usize>,
+    holds_for: Cell<u32>,
 }
 
 /// The bins of one cache.
 pub(super) struct Runs {
     bins: [Bin; RUN_CLASSES],
-    /// Classes that were missed since their bins last grew.
+    /// Classes that were missed since their bins last grew or were refused room.
     missed: Cell<u64>,
+    /// Bytes of room of all bins.
+    room: Cell<usize>,
     /// When idle runs were last looked for, in coarse milliseconds.
     looked_at: Cell<u64>,
 }
@@ -50,9 +63,13 @@ impl Runs {
         pub(super) fn new() -> Self {
             Self {
                 bins: [const {
-                    Bin { array: Cell::new(null_mut()), held: Cell::new(0), cap: Cell::new(0), low: Cell::new(0) }
+                    Bin {
+                        array: Cell::new(null_mut()), held: Cell::new(0), cap: Cell::new(0), low: Cell::new(0), room: Cell::new(0),
+                        memory: Cell::new(0), holds_for: Cell::new(0),
+                    }
                 }; RUN_CLASSES],
                 missed: Cell::new(0),
+                room: Cell::new(0),
                 looked_at: Cell::new(0),
             }
         }
@@ -72,9 +89,9 @@ impl MCache {
         self.shared.run_bytes.load(Relaxed)
     }
 
-    /// Whether any run is kept.
-    pub(super) fn holds_runs(&self) -> bool {
-        self.held_runs() > 0
+    /// Whether the runs kept may have `bytes` bytes of memory, so that giving them up spares the heap as much.
+    pub(super) fn runs_may_have(&self, bytes: usize) -> bool {
+        self.held_runs() >= bytes && self.runs.room.get() >= bytes
     }
 
     /// Relaxed: other threads read it for statistics only.
@@ -141,7 +158,7 @@ impl MCache {
     /// As for [`push_run`](Self::push_run).
     #[cold]
     pub(crate) unsafe fn push_run_over(&self, tiers: &Tiers, class: RunClass, block: *mut Block) {
-        if !self.grow_runs(tiers, class) {
+        if !self.grow_runs(tiers, class, block) {
             let cap = self.runs.bin(class).cap.get();
             self.give_runs(tiers, class, cap.div_ceil(2));
         }
@@ -152,13 +169,23 @@ impl MCache {
         self.end_idle_runs(tiers);
     }
 
-    /// Doubles a bin if its class was missed since it last grew and there is room for all.
-    fn grow_runs(&self, tiers: &Tiers, class: RunClass) -> bool {
+    /// Doubles a bin, where `run` does not fit, if its class was missed since it last grew and there is room for all.
+    fn grow_runs(&self, tiers: &Tiers, class: RunClass, run: *mut Block) -> bool {
         let (bit, bin) = (1 << class.index(), self.runs.bin(class));
         let cap = bin.cap.get();
+        if self.runs.missed.get() & bit == 0 || cap >= MOST {
+            return false;
+        }
+        // One try a miss.
+        self.runs.missed.set(self.runs.missed.get() & !bit);
         let wider = (cap * 2).max(1);
-        let more = (wider - cap) as usize * class.size();
-        if self.runs.missed.get() & bit == 0 || cap >= MOST || !tiers.room.ask(&tiers.mheap, more) {
+        if bin.holds_for.get() == 0 {
+            bin.memory.set(memory_of(tiers, class, run));
+            bin.holds_for.set(TRIES);
+        }
+        bin.holds_for.set(bin.holds_for.get() - 1);
+        let more = (wider - cap) as usize * bin.memory.get();
+        if !tiers.room.ask(&tiers.mheap, more) {
             return false;
         }
         if !self.widen(tiers, bin, wider) {
@@ -166,7 +193,8 @@ impl MCache {
             return false;
         }
         bin.cap.set(wider);
-        self.runs.missed.set(self.runs.missed.get() & !bit);
+        bin.room.set(bin.room.get() + more);
+        self.runs.room.set(self.runs.room.get() + more);
         true
     }
 
@@ -228,8 +256,13 @@ impl MCache {
     fn shrink_runs(&self, tiers: &Tiers, class: RunClass, cap: u32) {
         let bin = self.runs.bin(class);
         let less = bin.cap.get().saturating_sub(cap);
-        tiers.room.give_back(less as usize * class.size());
-        bin.cap.set(bin.cap.get() - less);
+        if less > 0 {
+            let room = bin.room.get() / bin.cap.get() as usize * less as usize;
+            tiers.room.give_back(room);
+            bin.room.set(bin.room.get() - room);
+            self.runs.room.set(self.runs.room.get() - room);
+            bin.cap.set(bin.cap.get() - less);
+        }
         if cap == 0 && !bin.array.get().is_null() {
             // SAFETY: the array came from `take_array`, and is not used any more.
             unsafe { self.free(tiers, bin.array.replace(null_mut()).cast()) };
@@ -254,4 +287,17 @@ impl MCache {
             bin.low.set(bin.held.get());
         }
     }
+}
+
+/// Bytes of memory that a run of `class` seems to have: a sample of a sixteenth, in its middle, speaks for all of it. Never less than a
+/// sixteenth, so that what lies in bins is bounded in length too.
+fn memory_of(tiers: &Tiers, class: RunClass, run: *mut Block) -> usize {
+    let (os, bytes) = (tiers.mheap.os(), class.size());
+    if os.page_size() > PAGE {
+        return bytes;
+    }
+    let sample = (class.pages() / 16).max(1) * PAGE;
+    let middle = run.cast::<u8>().wrapping_add(class.pages() / 2 * PAGE);
+    let there = core::ptr::NonNull::new(middle).map_or(sample, |middle| os.resident(middle, sample));
+    (bytes / sample * there).clamp(bytes / 16, bytes)
 }

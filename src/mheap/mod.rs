@@ -14,6 +14,7 @@ pub(crate) mod page_map;
 mod region;
 mod scavenge;
 pub(crate) use scavenge::IDLE_BYTES;
+mod search;
 mod tracker;
 
 use crate::base::geometry::{HUGE, PAGE};

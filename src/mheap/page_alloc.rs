@@ -10,6 +10,7 @@
 
 use super::page_map::{PageMap, REGIONS};
 use super::region::Region;
+use super::search::{self, Want};
 use super::tracker::{ByAge, ByLongest, Tracker};
 use crate::base::addr::align_up;
 use crate::base::bitmap::Bits;
@@ -194,7 +195,21 @@ impl PageAlloc {
         align: usize,
         purpose: Purpose,
     ) -> Option<Run> {
-        let run = if pages + align - 1 <= PAGES_PER_HUGE {
+        let run = if matches!(purpose, Purpose::Large | Purpose::Idle) && self.is_searchable() {
+            let want = Want {
+                pages,
+                align,
+                dirty: purpose == Purpose::Idle,
+            };
+            match self.take_best(want) {
+                Some(run) => run,
+                None if purpose == Purpose::Idle => return None,
+                None => {
+                    self.grow(os, map, pages.div_ceil(PAGES_PER_HUGE), align.div_ceil(PAGES_PER_HUGE), purpose)?;
+                    self.take_best(want)?
+                }
+            }
+        } else if pages + align - 1 <= PAGES_PER_HUGE {
             match self.take_short(pages, align, purpose) {
                 Some(run) => run,
                 None if purpose == Purpose::Idle => return None,
@@ -220,6 +235,21 @@ impl PageAlloc {
             self.counts.small += pages;
         }
         Some(run)
+    }
+
+    /// Whether the heap is small enough to be searched for the best run.
+    fn is_searchable(&self) -> bool {
+        self.counts.ready <= search::HUGE_MAX * PAGES_PER_HUGE
+    }
+
+    /// Takes the shortest free run that holds what is wanted, of any number of huge pages.
+    fn take_best(&mut self, want: Want) -> Option<Run> {
+        let found = self
+            .regions()
+            .enumerate()
+            .find_map(|(number, region)| Some((number, search::best_run(region, want)?)));
+        let (region, page) = found?;
+        self.take_at(region, page / PAGES_PER_HUGE, page % PAGES_PER_HUGE, want.pages)
     }
 
     /// Takes `pages` pages for an object that grows, where `room` more follow; these too, if none of them has memory.

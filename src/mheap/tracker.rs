@@ -120,6 +120,25 @@ impl Tracker {
         words
     }
 
+    /// Calls `f` with the runs of free pages, or of those that may have physical memory.
+    pub(super) fn each_run(&self, dirty: bool, f: impl FnMut(BitRun)) {
+        if dirty {
+            Bits(&self.dirty()).runs().for_each(f);
+        } else {
+            self.free().runs().for_each(f);
+        }
+    }
+
+    /// How many of the first and of the last pages in a row are free, or may have physical memory besides.
+    pub(super) fn ends(&self, dirty: bool) -> (usize, usize) {
+        if dirty {
+            let words = self.dirty();
+            (Bits(&words).run_at(0), Bits(&words).run_at_end())
+        } else {
+            (self.free().run_at(0), self.free().run_at_end())
+        }
+    }
+
     /// Whether `n` pages from `start` are free and without memory.
     pub(super) fn is_clean(&self, start: usize, n: usize) -> bool {
         self.clean().count(start, n) == n

@@ -141,6 +141,23 @@ unsafe impl PageSource for Linux {
         unsafe { libc::madvise(base.as_ptr().cast(), bytes, advice) == 0 }
     }
 
+    fn resident(&self, base: NonNull<u8>, bytes: usize) -> usize {
+        let page = self.page_size();
+        let mut there = [0u8; 256];
+        let (mut at, mut pages, mut total) = (base.as_ptr(), bytes / page, 0);
+        while pages > 0 {
+            let now = pages.min(there.len());
+            // SAFETY: `there` has a byte for each page asked for; an address that is not mapped is an error and no fault.
+            if unsafe { libc::mincore(at.cast(), now * page, there.as_mut_ptr()) } != 0 {
+                return bytes;
+            }
+            total += there.iter().take(now).filter(|byte| **byte & 1 == 1).count();
+            at = at.wrapping_add(now * page);
+            pages -= now;
+        }
+        total * page
+    }
+
     fn address_space_left(&self) -> Option<usize> {
         let _errno = KeepErrno::new();
         let mut limit = libc::rlimit {

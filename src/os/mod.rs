@@ -87,6 +87,12 @@ pub(crate) unsafe trait PageSource: Sync {
         false
     }
 
+    /// Bytes of a Ready range that have physical memory now; all of them where the system does not tell.
+    fn resident(&self, base: NonNull<u8>, bytes: usize) -> usize {
+        let _ = base;
+        bytes
+    }
+
     /// Bytes of address space that the process may still map; `None` for no limit.
     fn address_space_left(&self) -> Option<usize>;
 }
