@@ -97,15 +97,9 @@ impl Heap {
         if cache.is_ready() {
             return cache.refill(&self.tiers, class);
         }
-        self.with_cache(cache, |cache| {
-            let block = cache.pop(class);
-            if block.is_null() {
-                cache.refill(&self.tiers, class)
-            } else {
-                block
-            }
-        })
-        .unwrap_or(null_mut())
+        // The late cache may have some in its bin.
+        self.with_cache(cache, |cache| cache.take(&self.tiers, class))
+            .unwrap_or(null_mut())
     }
 
     fn alloc_large_slow(&self, cache: &MCache, layout: Layout) -> *mut u8 {
@@ -156,7 +150,8 @@ impl Heap {
             if !block.is_null() {
                 return block;
             }
-            let block: *mut u8 = cache.refill(&self.tiers, class).cast();
+            // The late cache may have some in its bin: a refill would bury them.
+            let block: *mut u8 = cache.take(&self.tiers, class).cast();
             if !block.is_null() {
                 // SAFETY: the object is this call's, and of the class's size.
                 unsafe { block.write_bytes(0, class.size()) };
