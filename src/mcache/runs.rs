@@ -12,6 +12,7 @@
 //! whole purge delay go too, and the room with them.
 
 use super::{MCache, Tiers};
+use crate::base::addr::Addr;
 use crate::mspan::Block;
 use crate::size_class::{RUN_CLASSES, RunClass};
 use crate::sync::atomic::Ordering::Relaxed;
@@ -22,7 +23,7 @@ use core::ptr::null_mut;
 const MOST: u32 = 1024;
 const FEW: u32 = 4;
 
-/// How many run classes above the wanted one may serve it: a quarter more bytes.
+/// How many run classes above the wanted one may serve it: half as many pages more at the most.
 const TOLERANCE: usize = 2;
 
 /// The runs of one class, oldest first.
@@ -118,7 +119,7 @@ impl MCache {
     }
 
     /// Takes a run of a class somewhat longer than `class`, whose own bin is empty; null where there is none.
-    pub(crate) fn pop_longer_run(&self, class: RunClass) -> *mut Block {
+    pub(crate) fn pop_longer_run(&self, tiers: &Tiers, class: RunClass) -> *mut Block {
         self.runs.missed.set(self.runs.missed.get() | 1 << class.index());
         if self.held_runs() == 0 {
             return null_mut();
@@ -129,10 +130,22 @@ impl MCache {
             longer = next;
             let run = self.pop_run(longer);
             if !run.is_null() {
+                Self::cut_run(tiers, run, class);
                 return run;
             }
         }
         null_mut()
+    }
+
+    /// Gives the tail of a run that serves `class` back, if that is long: a run may have come to the bin of a shorter class as this one does,
+    /// and so on from class to class.
+    fn cut_run(tiers: &Tiers, run: *mut Block, class: RunClass) {
+        let Some(span) = tiers.mheap.map().span_of(Addr::of(run)) else {
+            return;
+        };
+        if span.pages() > class.pages() + class.pages() / 2 {
+            tiers.mheap.shrink_in_place(span, class.pages());
+        }
     }
 
     /// Frees a run whose bin is full. The cache is ready.
