@@ -231,6 +231,12 @@ impl MCache {
         self.cap(class).saturating_sub(first_cap(class.index())) * class.size()
     }
 
+    /// Bytes of the room for all threads that this one's bins and runs have.
+    pub(crate) fn room(&self) -> usize {
+        let medium = SizeClass::all().filter(|class| class.size() >= MEDIUM_MIN);
+        medium.map(|class| self.growth(class)).sum::<usize>() + self.run_room()
+    }
+
     /// Gives the array and the room of a bin back, if it has grown.
     fn give_array(&self, tiers: &Tiers, class: SizeClass) {
         self.count_shrunk(tiers, class, self.growth(class));

@@ -249,6 +249,12 @@ impl MCache {
         }
     }
 
+    /// Bytes of room that the bins of runs have.
+    pub(super) fn run_room(&self) -> usize {
+        let room = |class: RunClass| self.runs.bin(class).cap.get() as usize * class.size();
+        RunClass::all().map(room).sum()
+    }
+
     /// Gives up what no allocation reached for a whole purge delay, now and then.
     pub(super) fn end_idle_runs(&self, tiers: &Tiers) {
         let Some(delay) = tiers.mheap.purge_delay() else { return };
