@@ -52,11 +52,14 @@ impl MCentral {
 
     /// The owner `me` gives up a span that has room and whose remote list it took. `false`: blocks have come meanwhile.
     pub(crate) fn put(&self, span: &'static MSpan, me: OwnerId) -> bool {
+        if cfg!(greyspan_broken = "listed_after_release") && !span.word.abandon(me, true) {
+            return false;
+        }
         let lists = self.lists.lock();
         let shelf = shelf(span);
         // The shelf is read by whoever takes the span off, after it has claimed it; so it is written before the word is released.
         span.set_shelf(shelf as u8);
-        if !span.word.abandon(me, true) {
+        if !cfg!(greyspan_broken = "listed_after_release") && !span.word.abandon(me, true) {
             span.set_shelf(MSpan::NO_SHELF);
             return false;
         }

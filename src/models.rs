@@ -136,6 +136,16 @@ impl World {
         }
     }
 
+    /// The span came back once with all its blocks, and no list names it.
+    fn assert_ended(&self) {
+        assert_eq!(
+            (self.span.live(), self.retired.load(Relaxed)),
+            (0, 1),
+            "all blocks came back, and the span once"
+        );
+        assert!(self.central.take(3).is_none(), "a span that ended is listed");
+    }
+
     /// The owner `me` exits, as `MCache::leave` does: the mailbox closes first.
     fn leave(&self, me: u32) {
         for span in self.caches[me as usize - 1].mailbox.close() {
@@ -173,11 +183,7 @@ fn models_an_owner_exits_while_two_threads_send() {
         for sender in senders {
             sender.join().unwrap();
         }
-        assert_eq!(
-            (world.span.live(), world.retired.load(Relaxed)),
-            (0, 1),
-            "all blocks came back, and the span once"
-        );
+        world.assert_ended();
     });
 }
 
@@ -196,7 +202,7 @@ fn models_an_owner_that_takes_the_list_early_waits_for_the_token() {
         for sender in senders {
             sender.join().unwrap();
         }
-        assert_eq!((world.span.live(), world.retired.load(Relaxed)), (0, 1));
+        world.assert_ended();
     });
 }
 
@@ -219,7 +225,7 @@ fn models_a_listed_span_goes_to_one_of_a_freeing_and_an_allocating_thread() {
             world.receive(3, Taken { listed: false, ..taken });
             world.give_up(3);
         }
-        assert_eq!((world.span.live(), world.retired.load(Relaxed)), (0, 1));
+        world.assert_ended();
     });
 }
 

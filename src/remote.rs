@@ -59,6 +59,12 @@ impl Mailbox {
         self.spans.take_all()
     }
 
+    /// After `fork`, in the child: posts a span whose token the caller has.
+    #[cfg(not(loom))]
+    pub(crate) fn post_in_child(&self, span: &'static MSpan) {
+        self.spans.push(span);
+    }
+
     /// No more post; what was posted so far.
     pub(crate) fn close(&self) -> Posted<MSpan> {
         self.spans.close()

@@ -1,33 +1,37 @@
 //! The background thread: gives memory back while the program is busy with other things, or with nothing.
 //!
-//! It is started by the first thread that finds several MiB of free pages, looks once in each purge delay, and sleeps for good when
-//! next to nothing is free, until a thread finds much again. It never allocates and holds no lock but those of the tiers, briefly.
+//! It is started by the first thread that finds several MiB of free pages, looks once in each purge delay, and ends when next to nothing is
+//! free, until a thread finds much again. It never allocates and holds no lock but those of the tiers, briefly. It does not outlive the
+//! program: a process ends with its last thread, so this one ends when no other has a cache, whatever is left to give back.
 //!
 //! ```text
-//!  NONE ──► AWAKE ◄──► ASLEEP        OFF: not wanted, or the system refused a thread
+//!  NONE ◄──► RUNS        OFF: not wanted, or the system refused a thread
 //! ```
 //!
-//! - B1. Only the thread itself goes from AWAKE to ASLEEP; then it looks once more. Free pages are counted under the page heap's lock
-//!   before the state is read, so either that look finds them, or whoever freed them finds ASLEEP and wakes it.
+//! - B1. Only the thread itself goes from RUNS to NONE; then it looks once more. Free pages are counted under the page heap's lock
+//!   before the state is read, so either that look finds them, or whoever freed them finds NONE and starts another thread.
 //! - B2. A fork child has no such thread: its state is NONE again.
 
 use super::{HEAP, Heap};
 use crate::mheap::IDLE_BYTES;
 use crate::os;
-use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::atomic::{
+    AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use core::ffi::c_void;
+use core::ptr::null_mut;
 
-/// Free bytes that are worth a thread, or waking it.
+/// Free bytes that are worth a thread.
 const MUCH: usize = 4 << 20;
-/// Looks with next to nothing free before the thread sleeps for good.
+/// Looks with next to nothing free before the thread ends.
 const PATIENCE: u32 = 3;
 /// Beyond the delay, so that a whole one is over at the next look; the clock is a few milliseconds late.
 const SLACK: u64 = 10;
 
 const NONE: u32 = 0;
-const AWAKE: u32 = 1;
-const ASLEEP: u32 = 2;
-const OFF: u32 = 3;
+const RUNS: u32 = 1;
+const OFF: u32 = 2;
 
 /// What the thread is doing.
 pub(super) struct Background(AtomicU32);
@@ -58,27 +62,27 @@ impl Heap {
     #[inline(always)]
     pub(super) fn after_slow(&self) {
         // Relaxed: the lock of the page heap orders this against the thread's last look (B1).
-        if self.tiers.mheap.idle_bytes() >= MUCH && matches!(self.background.0.load(Relaxed), NONE | ASLEEP) {
-            self.wake_background();
+        if self.tiers.mheap.idle_bytes() >= MUCH && self.background.0.load(Relaxed) == NONE {
+            self.start_background();
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn wake_background(&self) {
+    fn start_background(&self) {
         let state = &self.background.0;
-        if !core::ptr::eq(self, &raw const HEAP) || !self.tiers.mheap.keeps_free_pages() {
+        if !core::ptr::eq(self, &raw const HEAP) || !self.tiers.mheap.keeps_free_pages() || !self.wants_background() {
             return;
         }
-        if state.compare_exchange(ASLEEP, AWAKE, Relaxed, Relaxed).is_ok() {
-            os::futex::wake_one(state);
-        } else if state.compare_exchange(NONE, AWAKE, Relaxed, Relaxed).is_ok() {
-            if os::thread::spawn(run) {
-                self.tiers.mheap.set_attended(true);
-            } else {
-                state.store(OFF, Relaxed);
-            }
+        // Acquire: pairs with the Release in `run`, so that the new thread's word on who attends is the last.
+        if state.compare_exchange(NONE, RUNS, Acquire, Relaxed).is_ok() && !os::thread::spawn(run) {
+            state.store(OFF, Relaxed);
         }
+    }
+
+    /// Whether free pages go back in time, and there is a program for which that matters.
+    fn wants_background(&self) -> bool {
+        self.tiers.mheap.purge_delay().is_some() && self.registry.figures().in_use > 0
     }
 
     /// One look. Returns whether there is more to do later.
@@ -90,25 +94,22 @@ impl Heap {
 
 extern "C" fn run(_: *mut c_void) -> *mut c_void {
     os::thread::name_self(c"greyspan");
-    let state = &HEAP.background.0;
-    let mut quiet = 0;
+    let (state, mheap) = (&HEAP.background.0, &HEAP.tiers.mheap);
     loop {
-        // For ever: whoever sets a delay later wants to see it kept.
-        let delay = HEAP.tiers.mheap.purge_delay().unwrap_or(u64::from(u32::MAX));
-        os::futex::wait_for(state, AWAKE, delay.saturating_add(SLACK));
-        quiet = if HEAP.attend() { 0 } else { quiet + 1 };
-        if quiet < PATIENCE {
-            continue;
+        mheap.set_attended(true);
+        let mut quiet = 0;
+        while quiet < PATIENCE && HEAP.wants_background() {
+            let delay = mheap.purge_delay().unwrap_or(0);
+            os::futex::wait_for(state, RUNS, delay.saturating_add(SLACK));
+            quiet = if HEAP.attend() { 0 } else { quiet + 1 };
         }
-        quiet = 0;
-        state.store(ASLEEP, Relaxed);
+        mheap.set_attended(false);
+        // Release: pairs with the Acquire of whoever starts the next one.
+        state.store(NONE, Release);
         // The look takes the page heap's lock (B1).
-        if HEAP.attend() {
-            state.store(AWAKE, Relaxed);
-            continue;
-        }
-        while state.load(Relaxed) == ASLEEP {
-            os::futex::wait(state, ASLEEP);
+        let more = HEAP.attend() && HEAP.wants_background();
+        if !more || state.compare_exchange(NONE, RUNS, Relaxed, Relaxed).is_err() {
+            return null_mut();
         }
     }
 }

@@ -1,11 +1,19 @@
 //! `fork` in a process with many threads: the child finds every lock free and every shared structure at rest.
 //!
 //! Before the fork the forking thread takes all locks, in lock order; afterwards the parent releases them and the child makes them new.
-//! The child's one thread goes on with its own cache. The caches of the threads that are gone stay as they were, with whatever
-//! those threads were in the middle of: nobody touches them, so their memory is lost to the child, as with every allocator that
-//! keeps thread caches. So are pages that the background thread had out to give back. What the child frees into their spans is put on the spans' remote lists, which is safe in any state.
+//! The child's one thread goes on with its own cache. The caches of the threads that are gone stay as they were, with whatever those
+//! threads were in the middle of: nobody touches them again. Their spans become nobody's:
+//!
+//! - F1. What such a thread wrote to a span without a lock may be half done, so its free list, its carve mark and the remote list are
+//!   given up, and every object counts as live. The first thread that frees into the span claims it, as any that nobody owns, and
+//!   what the child frees serves it again.
+//! - F2. Tokens (W3) that those threads held are void, and the mail of the caches that are left is made anew from the words of their spans.
+//!
+//! Blocks that those threads had in bins, runs and empty spans are lost to the child, and so are pages that somebody had out to give back.
 
 use super::{HEAP, Heap};
+use crate::mcache::MCache;
+use crate::mspan::State;
 use crate::os;
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{
@@ -81,6 +89,33 @@ impl Heap {
         unsafe { self.registry.after_fork_in_child() };
         self.tiers.mheap.set_attended(false);
         self.background.forget();
+        let left = [Some(super::thread::current()), self.late_in_child()];
+        self.orphan(|| left.into_iter().flatten().filter(|cache| cache.is_ready()));
+    }
+
+    /// Gives up the spans of all caches but those that are `left` (F1, F2). The caller is the only thread, and no lock is held.
+    pub(super) fn orphan<I: Iterator<Item = &'static MCache>>(&self, left: impl Fn() -> I) {
+        for cache in left() {
+            // The words of the spans say all that is on it.
+            let _ = cache.mailbox().take_all();
+        }
+        for span in self.tiers.mheap.all_spans() {
+            let Some(class) = span.class().filter(|_| span.state() == State::Small) else {
+                continue;
+            };
+            let owner = span.word.owner();
+            let cache = left().find(|cache| cache.mailbox().id() == owner);
+            if owner != 0 && cache.is_none() {
+                // Its owner may have been about to take it off.
+                self.tiers.central(class).remove(span);
+                span.orphan_in_child();
+            } else if span.word.renew_token_in_child()
+                && let Some(cache) = cache
+            {
+                cache.mailbox().post_in_child(span);
+            }
+        }
+        self.tiers.reset_room(left().map(MCache::room).sum());
     }
 }
 

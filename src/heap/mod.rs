@@ -75,7 +75,7 @@ impl Heap {
                 return run.cast();
             }
         }
-        let block = heap.or_after_rest(|| match SizeClass::serving(size, align) {
+        let block = heap.or_after_trim(cache, || match SizeClass::serving(size, align) {
             Some(class) => heap.alloc_small_slow(cache, class).cast(),
             // SAFETY: the two come from a layout.
             None => heap.alloc_large_slow(cache, unsafe { Layout::from_size_align_unchecked(size, align) }),
@@ -84,28 +84,27 @@ impl Heap {
         block
     }
 
-    /// What `attempt` gives; where that is null, what it gives once the memory of resting spans is there for all.
-    fn or_after_rest(&self, attempt: impl Fn() -> *mut u8) -> *mut u8 {
+    /// What `attempt` gives; where that is null, what it gives once the memory that this thread keeps and that of resting spans is there for
+    /// all.
+    fn or_after_trim(&self, cache: &MCache, attempt: impl Fn() -> *mut u8) -> *mut u8 {
         let block = attempt();
-        if block.is_null() && self.tiers.end_rest() > 0 {
-            return attempt();
+        if !block.is_null() {
+            return block;
         }
-        block
+        if cache.is_ready() {
+            cache.trim(&self.tiers);
+        }
+        self.tiers.end_rest();
+        attempt()
     }
 
     fn alloc_small_slow(&self, cache: &MCache, class: SizeClass) -> *mut Block {
         if cache.is_ready() {
             return cache.refill(&self.tiers, class);
         }
-        self.with_cache(cache, |cache| {
-            let block = cache.pop(class);
-            if block.is_null() {
-                cache.refill(&self.tiers, class)
-            } else {
-                block
-            }
-        })
-        .unwrap_or(null_mut())
+        // The late cache may have some in its bin.
+        self.with_cache(cache, |cache| cache.take(&self.tiers, class))
+            .unwrap_or(null_mut())
     }
 
     fn alloc_large_slow(&self, cache: &MCache, layout: Layout) -> *mut u8 {
@@ -113,7 +112,7 @@ impl Heap {
             return self.alloc(cache, one_byte(layout));
         }
         let object = self.with_cache(cache, |cache| {
-            let run = Self::longer_run(cache, layout);
+            let run = self.longer_run(cache, layout);
             if !run.is_null() {
                 return run;
             }
@@ -124,8 +123,9 @@ impl Heap {
     }
 
     /// A run that the thread keeps, for a layout whose own bin is empty; null where there is none.
-    fn longer_run(cache: &MCache, layout: Layout) -> *mut u8 {
-        RunClass::serving(layout.size(), layout.align()).map_or(null_mut(), |class| cache.pop_longer_run(class).cast())
+    fn longer_run(&self, cache: &MCache, layout: Layout) -> *mut u8 {
+        RunClass::serving(layout.size(), layout.align())
+            .map_or(null_mut(), |class| cache.pop_longer_run(&self.tiers, class).cast())
     }
 
     /// Memory for `layout` that reads as zero, or null. Memory that was never used is not written to.
@@ -156,14 +156,15 @@ impl Heap {
             if !block.is_null() {
                 return block;
             }
-            let block: *mut u8 = cache.refill(&self.tiers, class).cast();
+            // The late cache may have some in its bin: a refill would bury them.
+            let block: *mut u8 = cache.take(&self.tiers, class).cast();
             if !block.is_null() {
                 // SAFETY: the object is this call's, and of the class's size.
                 unsafe { block.write_bytes(0, class.size()) };
             }
             block
         };
-        self.or_after_rest(|| self.with_cache(cache, take).unwrap_or(null_mut()))
+        self.or_after_trim(cache, || self.with_cache(cache, take).unwrap_or(null_mut()))
     }
 
     #[cold]
@@ -172,12 +173,12 @@ impl Heap {
         if layout.size() == 0 {
             return self.alloc(cache, one_byte(layout));
         }
-        self.or_after_rest(|| {
+        self.or_after_trim(cache, || {
             let object = self.with_cache(cache, |cache| {
                 let mut run: *mut u8 = RunClass::serving(layout.size(), layout.align())
                     .map_or(null_mut(), |class| cache.pop_run(class).cast());
                 if run.is_null() {
-                    run = Self::longer_run(cache, layout);
+                    run = self.longer_run(cache, layout);
                 }
                 if !run.is_null() {
                     return (run, false);

@@ -147,6 +147,11 @@ impl Heap {
         late.0.map(f)
     }
 
+    /// After `fork`, in the child: the late cache, if there is one.
+    pub(super) fn late_in_child(&self) -> Option<&'static MCache> {
+        self.registry.late.lock().0
+    }
+
     /// Gives the late cache's free memory up.
     pub(super) fn trim_late(&self) {
         let late = self.registry.late.lock();

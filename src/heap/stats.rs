@@ -47,17 +47,20 @@ impl Heap {
         for (row, class) in stats.by_size.iter_mut().zip(SizeClass::all()) {
             row.size = class.size() as u64;
         }
+        // All frees first: the blocks that one thread counts as freed another may have counted as handed out. A count read later can only
+        // be larger, so frees never exceed mallocs.
         for shared in self.shared() {
             for (row, tally) in stats.by_size.iter_mut().zip(&shared.tallies) {
-                // Frees first: a count read later can only be larger, so frees never exceed mallocs.
                 row.frees += tally.frees.load(Relaxed);
-                row.mallocs += tally.mallocs.load(Relaxed);
             }
             // The one after the classes counts large objects.
-            if let Some(large) = shared.tallies.last() {
-                stats.frees += large.frees.load(Relaxed);
-                stats.mallocs += large.mallocs.load(Relaxed);
+            stats.frees += shared.tallies.last().map_or(0, |large| large.frees.load(Relaxed));
+        }
+        for shared in self.shared() {
+            for (row, tally) in stats.by_size.iter_mut().zip(&shared.tallies) {
+                row.mallocs += tally.mallocs.load(Relaxed);
             }
+            stats.mallocs += shared.tallies.last().map_or(0, |large| large.mallocs.load(Relaxed));
             stats.total_alloc += shared.large_bytes.load(Relaxed);
             stats.allocated = stats.allocated.saturating_sub(shared.run_bytes.load(Relaxed) as u64);
         }

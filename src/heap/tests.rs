@@ -1,5 +1,6 @@
 //! Tests of the heap that need to see what the program's own allocator is asked for.
 
+mod caches;
 mod failures;
 mod world;
 

@@ -68,6 +68,11 @@ fn attach() -> Option<&'static MCache> {
         return None;
     }
     HEAP.set_up();
+    // Setting up may have allocated, and so given the thread its cache.
+    let cache = current();
+    if cache.is_ready() {
+        return Some(cache);
+    }
     let cache = HEAP.new_cache()?;
     // The slot is set first: should arming the hook allocate, that call finds a ready cache.
     CACHE.set(cache);

@@ -126,7 +126,12 @@ impl MCache {
     /// As for [`push`](Self::push).
     #[cold]
     pub(crate) unsafe fn push_over(&self, tiers: &Tiers, class: SizeClass, block: *mut Block) {
-        if !self.is_closed(class) && !self.grow_bin(tiers, class) {
+        if self.is_closed(class) {
+            // SAFETY: as the caller promised. The cache is ready, so the block is taken.
+            unsafe { self.free(tiers, block) };
+            return;
+        }
+        if !self.grow_bin(tiers, class) {
             // Where the program only frees, whatever is kept would keep spans, here or with their owners.
             let keep = if self.is_refilled(class) { self.cap(class) / 2 } else { 0 };
             self.flush(tiers, class, keep);
@@ -137,7 +142,7 @@ impl MCache {
         }
         // SAFETY: as the caller promised.
         if !unsafe { self.push(class, block) } {
-            // SAFETY: as the caller promised. The cache is ready, so the block is taken.
+            // SAFETY: as above.
             unsafe { self.free(tiers, block) };
         }
     }
@@ -222,16 +227,19 @@ impl MCache {
     /// A block of the heap with room for `slots` slots.
     pub(super) fn take_array(&self, tiers: &Tiers, slots: usize) -> Option<*mut Slot> {
         let class = SizeClass::serving(slots * size_of::<Slot>(), align_of::<Slot>())?;
-        let mut block = self.pop(class);
-        if block.is_null() {
-            block = self.refill(tiers, class);
-        }
+        let block = self.take(tiers, class);
         (!block.is_null()).then_some(block.cast())
     }
 
     /// Bytes of blocks that the bin may hold beyond what it first could.
     fn growth(&self, class: SizeClass) -> usize {
         self.cap(class).saturating_sub(first_cap(class.index())) * class.size()
+    }
+
+    /// Bytes of the room for all threads that this one's bins and runs have.
+    pub(crate) fn room(&self) -> usize {
+        let medium = SizeClass::all().filter(|class| class.size() >= MEDIUM_MIN);
+        medium.map(|class| self.growth(class)).sum::<usize>() + self.run_room()
     }
 
     /// Gives the array and the room of a bin back, if it has grown.

@@ -111,6 +111,17 @@ impl Tiers {
         }
     }
 
+    /// After `fork`, in the child: the caches that are left have `bytes` of room.
+    pub(crate) fn reset_room(&self, bytes: usize) {
+        self.room.reset(bytes);
+    }
+
+    /// Bytes of room that caches have, for tests.
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> usize {
+        self.room.bytes()
+    }
+
     /// The central lists of `class`.
     pub(crate) fn central(&self, class: SizeClass) -> &MCentral {
         #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]

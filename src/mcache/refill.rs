@@ -15,6 +15,16 @@ use core::ptr::null_mut;
 const IDLE_AFTER: u32 = 128;
 
 impl MCache {
+    /// An object of `class`, from its bin or by a refill; null when no memory is to be had. The cache is ready.
+    pub(crate) fn take(&self, tiers: &Tiers, class: SizeClass) -> *mut Block {
+        let block = self.pop(class);
+        if block.is_null() {
+            self.refill(tiers, class)
+        } else {
+            block
+        }
+    }
+
     /// An object of `class`, whose bin is empty; null when no memory is to be had. The cache is ready.
     #[cold]
     #[inline(never)]

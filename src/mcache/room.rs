@@ -33,6 +33,17 @@ impl Room {
         false
     }
 
+    /// Bytes that caches have, for tests.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+
+    /// After `fork`, in the child: those who are left have `bytes`.
+    pub(super) fn reset(&self, bytes: usize) {
+        self.0.store(bytes, Relaxed);
+    }
+
     /// The caller keeps `bytes` fewer.
     pub(super) fn give_back(&self, bytes: usize) {
         self.0.fetch_sub(bytes, Relaxed);

@@ -14,6 +14,7 @@
 //! allocation reached for a whole purge delay go too, and the room with them.
 
 use super::{MCache, Tiers};
+use crate::base::addr::Addr;
 use crate::base::geometry::PAGE;
 use crate::mspan::Block;
 use crate::size_class::{RUN_CLASSES, RunClass};
@@ -28,7 +29,7 @@ const FEW: u32 = 4;
 /// Tries to grow a bin between two looks at how much memory its runs have, which is a system call.
 const TRIES: u32 = 16;
 
-/// How many run classes above the wanted one may serve it: a quarter more bytes.
+/// How many run classes above the wanted one may serve it: half as many pages more at the most.
 const TOLERANCE: usize = 2;
 
 /// The runs of one class, oldest first.
@@ -135,7 +136,7 @@ impl MCache {
     }
 
     /// Takes a run of a class somewhat longer than `class`, whose own bin is empty; null where there is none.
-    pub(crate) fn pop_longer_run(&self, class: RunClass) -> *mut Block {
+    pub(crate) fn pop_longer_run(&self, tiers: &Tiers, class: RunClass) -> *mut Block {
         self.runs.missed.set(self.runs.missed.get() | 1 << class.index());
         if self.held_runs() == 0 {
             return null_mut();
@@ -146,10 +147,22 @@ impl MCache {
             longer = next;
             let run = self.pop_run(longer);
             if !run.is_null() {
+                Self::cut_run(tiers, run, class);
                 return run;
             }
         }
         null_mut()
+    }
+
+    /// Gives the tail of a run that serves `class` back, if that is long: a run may have come to the bin of a shorter class as this one does,
+    /// and so on from class to class.
+    fn cut_run(tiers: &Tiers, run: *mut Block, class: RunClass) {
+        let Some(span) = tiers.mheap.map().span_of(Addr::of(run)) else {
+            return;
+        };
+        if span.pages() > class.pages() + class.pages() / 2 {
+            tiers.mheap.shrink_in_place(span, class.pages());
+        }
     }
 
     /// Frees a run whose bin is full. The cache is ready.
@@ -267,6 +280,12 @@ impl MCache {
             // SAFETY: the array came from `take_array`, and is not used any more.
             unsafe { self.free(tiers, bin.array.replace(null_mut()).cast()) };
         }
+    }
+
+    /// Bytes of room that the bins of runs have.
+    pub(super) fn run_room(&self) -> usize {
+        let room = |class: RunClass| self.runs.bin(class).cap.get() as usize * class.size();
+        RunClass::all().map(room).sum()
     }
 
     /// Gives up what no allocation reached for a whole purge delay, now and then.

@@ -489,7 +489,8 @@ impl PageAlloc {
         let mut want = if number == 0 {
             self.reserve
         } else {
-            self.reserve.min((64 << 20) << number.min(24))
+            // Twice as much each time, whatever the first was, so that the number of regions is no limit.
+            RESERVE_DEFAULT.min((64 << 20) << number.min(24))
         };
         // Leave most of a limited address space to the rest of the program: stacks, libraries, files.
         if let Some(left) = os.address_space_left() {

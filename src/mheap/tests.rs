@@ -162,6 +162,16 @@ fn the_hard_limit_refuses_and_lets_go() {
 }
 
 #[test]
+fn a_small_reservation_limits_nothing() {
+    let sim = Sim::new();
+    let heap = MHeap::new(sim);
+    heap.set_reserve(8 * MIB);
+    let spans: Vec<_> = (0..300).map(|_| large(&heap, 5 * MIB, 1)).collect();
+    spans.into_iter().for_each(|span| heap.give(span));
+    end(sim, &heap);
+}
+
+#[test]
 fn huge_pages_are_asked_for_where_small_objects_fill_much_and_stop_with_the_first_part_given_back() {
     let (sim, heap) = heap();
     let class = SizeClass::serving(64, 8).expect("a class");

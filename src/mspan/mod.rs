@@ -179,6 +179,16 @@ impl MSpan {
         }
     }
 
+    /// After `fork`, in the child: the span's owner is gone, in the midst of whatever it did. All objects count as live: those that the
+    /// program holds come back as it frees them; those that only the owner knew of do not.
+    pub(crate) fn orphan_in_child(&self) {
+        self.owner.store(0, Relaxed);
+        self.free.store(null_mut(), Relaxed);
+        self.carved.store(self.objects(), Relaxed);
+        self.live.store(self.objects(), Relaxed);
+        self.word.reset_in_child();
+    }
+
     /// Makes the run one object, of which the holder asked for `bytes`.
     pub(crate) fn init_large(&self, bytes: usize) {
         self.objects.store(1, Relaxed);

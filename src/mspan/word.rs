@@ -108,6 +108,28 @@ impl Word {
         self.0.store(owned_by(me), Relaxed);
     }
 
+    /// The number of the owner; 0 for nobody.
+    pub(crate) fn owner(&self) -> OwnerId {
+        owner(self.0.load(Relaxed))
+    }
+
+    /// After `fork`, in the child: nobody owns the span, nothing is on its list, and no token is out.
+    pub(crate) fn reset_in_child(&self) {
+        self.0.store(0, Relaxed);
+    }
+
+    /// After `fork`, in the child: no token is out, or, if the span is owned and has a list, the caller has it. `true`: the caller has it.
+    pub(crate) fn renew_token_in_child(&self) -> bool {
+        let word = self.0.load(Relaxed);
+        let waits = owner(word) != 0 && word & COUNT != 0;
+        let new = if waits { word | QUEUED } else { word & !QUEUED };
+        // What is not written the child shares with its parent.
+        if new != word {
+            self.0.store(new, Relaxed);
+        }
+        waits
+    }
+
     /// How many blocks wait on the remote list.
     pub(crate) fn remote_count(&self) -> u32 {
         taken(self.0.load(Relaxed)).count

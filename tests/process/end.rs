@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use crate::harness::{DONE, KEY, Next, Scenario, mark};
-use crate::probe::{churn, free_all, make_mixed};
+use crate::probe::{churn, free_all, make, make_mixed};
 use crate::support::oracle::Block;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -26,6 +26,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         main_thread_ends,
     )
     .marked(&["main thread ends", "the rest went on"]),
+    Scenario::new(
+        "end::a_process_ends_with_its_last_thread_though_memory_was_given_back_in_the_background",
+        main_thread_ends_after_a_peak,
+    )
+    .marked(&["the last thread ends"]),
     Scenario::new("end::show_stats_prints_one_table_after_all_else", show_stats),
     Scenario::new(
         "end::show_stats_without_a_place_to_print_harms_nothing",
@@ -156,6 +161,16 @@ fn main_thread_ends() -> Next {
         });
     }
     mark("main thread ends");
+    Next::EndTheMainThread
+}
+
+fn main_thread_ends_after_a_peak() -> Next {
+    thread::spawn(|| {
+        wait_for_the_main_thread_to_end();
+        // Enough that a thread in the background is worth while.
+        free_all((0..64).map(|seed| make(1 << 20, seed)).collect::<Vec<_>>());
+        mark("the last thread ends");
+    });
     Next::EndTheMainThread
 }
 

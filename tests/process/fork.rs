@@ -16,6 +16,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("fork::a_child_may_fork_again", twice),
     Scenario::new("fork::fork_handlers_of_others_may_allocate", handlers),
     Scenario::new("fork::a_threaded_process_runs_programs", programs),
+    Scenario::new("fork::what_a_child_frees_of_other_threads_serves_it_again", orphans),
 ];
 
 /// A child that is not through by then hangs.
@@ -180,5 +181,41 @@ fn programs() -> Next {
             assert_eq!(output.stdout, b"alive\n");
         }
     });
+    DONE
+}
+
+fn orphans() -> Next {
+    const BYTES: usize = 32 << 20;
+    for size in [64, 1_000, 9_000] {
+        let (hand_over, blocks) = std::sync::mpsc::channel();
+        let over = std::sync::Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                hand_over
+                    .send((0..BYTES / size).map(|seed| make(size, seed)).collect::<Vec<_>>())
+                    .unwrap();
+                // It is alive, and so owns its spans, when the process forks.
+                over.wait();
+            });
+            let blocks = blocks.recv().unwrap();
+            in_child(|| {
+                let before = greyspan::stats().heap_inuse;
+                let count = blocks.len();
+                // SAFETY: a copy of the row, of which only one is used in this process, which ends by `_exit`.
+                blocks.iter().for_each(|block| free(unsafe { std::ptr::read(block) }));
+                // Leaked: a block that is dropped stays.
+                for seed in 0..count {
+                    let _ = make(size, seed);
+                }
+                let after = greyspan::stats().heap_inuse;
+                assert!(
+                    after < before + BYTES as u64 / 4,
+                    "{size} bytes: {before} then {after} in use"
+                );
+            });
+            over.wait();
+            free_all(blocks);
+        });
+    }
     DONE
 }

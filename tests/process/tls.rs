@@ -1,13 +1,16 @@
 //! The end of a thread: allocation and frees in thread-local destructors, those after the allocator's own too.
 
+use std::alloc::{GlobalAlloc, Layout};
 use std::cell::RefCell;
 use std::ffi::c_void;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{ptr, thread};
 
+use crate::GLOBAL;
 use crate::harness::{DONE, Next, Scenario};
 use crate::probe::{free, free_all, make, make_mixed, memory};
-use crate::support::oracle::Block;
+use crate::support::oracle::{Block, check_zero};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("tls::destructors_of_thread_locals_allocate_and_free", thread_locals),
@@ -17,6 +20,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     Scenario::new("tls::key_destructors_that_run_again_and_again_allocate_and_free", keys),
     Scenario::new("tls::allocation_after_teardown_leaks_nothing", no_leak),
+    Scenario::new("tls::zeroed_memory_after_teardown_leaks_nothing", no_leak_of_zeroed),
     Scenario::new("tls::a_thread_with_the_smallest_stack_allocates", small_stack),
 ];
 
@@ -171,6 +175,38 @@ fn no_leak() -> Next {
     let after = memory();
     assert!(after.resident <= before.resident + (1 << 20), "{before:?} {after:?}");
     assert!(after.mapped <= before.mapped + (4 << 20), "{before:?} {after:?}");
+    DONE
+}
+
+/// As [`again`], with zeroed memory of a size of which few come at a time.
+unsafe extern "C" fn again_zeroed(value: *mut c_void) {
+    let layout = Layout::new::<[u64; 128]>();
+    let blocks = [(); 3].map(|()| {
+        // SAFETY: the layout is not empty.
+        let block = NonNull::new(unsafe { GLOBAL.alloc_zeroed(layout) }).expect("served");
+        // SAFETY: the block was promised to be initialised with zeros.
+        unsafe { check_zero(block, layout.size()) };
+        // SAFETY: the block is of this layout and this function's.
+        unsafe { Block::write(block, layout, value.addr()) }
+    });
+    if value.addr() < 4 {
+        set(KEY.load(Ordering::Relaxed) as libc::pthread_key_t, value.addr() + 1);
+    }
+    free_all(blocks);
+}
+
+fn no_leak_of_zeroed() -> Next {
+    free_all(make_mixed(10, 1));
+    KEY.store(create(again_zeroed) as usize, Ordering::Relaxed);
+    let out = |count| {
+        (0..count).for_each(|_| bare_thread(set_key_only, None));
+        let rows = greyspan::stats().by_size;
+        let row = rows.iter().find(|row| row.size == 1024).expect("a class of 1 KiB");
+        row.mallocs - row.frees
+    };
+    let (before, after) = (out(2), out(20));
+    // What a bin holds at the most.
+    assert!(after <= before + 16, "{before} blocks out, then {after}");
     DONE
 }
 

@@ -164,6 +164,15 @@ impl World {
         }
     }
 
+    /// The process forks in the thread of cache `which`, and this is the child.
+    pub(super) fn fork(&mut self, which: usize) {
+        let left = self.cache(which);
+        self.caches = [None; 2];
+        self.caches[which] = left;
+        self.heap.orphan(|| left.into_iter());
+        assert_eq!(self.heap.tiers.room(), left.map_or(0, MCache::room));
+    }
+
     /// Gives all free memory back.
     pub(super) fn purge(&mut self, which: usize) {
         if let Some(cache) = self.cache(which) {
@@ -195,6 +204,7 @@ impl World {
         self.purge(0);
         self.exit(0);
         self.exit(1);
+        assert_eq!(self.heap.tiers.room(), 0, "no cache is left that could have room");
         self.heap.tiers.end_rest();
         self.heap.tiers.mheap.purge();
         let figures = self.check();

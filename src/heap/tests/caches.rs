@@ -1,0 +1,101 @@
+//! What thread caches keep, over a simulated system.
+
+use super::world::World;
+use crate::base::geometry::PAGE;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+#[test]
+fn a_run_that_serves_ever_smaller_blocks_gives_its_tail_back() {
+    let mut world = World::new();
+    let mut size = 2 * MIB;
+    while size > 48 * KIB {
+        world.make(0, size, 8, false);
+        world.free(0, 0);
+        size = size * 9 / 10;
+    }
+    world.make(0, size, 8, false);
+    let figures = world.check();
+    assert!(figures.inuse < MIB / 2, "one block of {size} bytes: {figures:?}");
+    world.end();
+}
+
+#[test]
+fn what_a_thread_keeps_of_one_size_serves_another_before_a_request_is_refused() {
+    let mut world = World::new();
+    world.heap.tiers.mheap.set_hard_limit(Some(8 * MIB));
+    // Each class keeps its spans, each bin its blocks, up to the limit; together they are several MiB.
+    let sizes: Vec<usize> = crate::size_class::SizeClass::all().map(|class| class.size()).collect();
+    for _ in 0..3 {
+        for &size in &sizes {
+            (0..20).for_each(|_| world.make(0, size, 8, false));
+            (0..20).for_each(|_| world.free(0, 0));
+        }
+    }
+    let kept = world.check().inuse;
+    assert!(kept > 3 * MIB, "{kept} bytes kept");
+    world.make(0, 6 * MIB, 8, false);
+    world.end();
+}
+
+#[test]
+fn room_and_growth_are_given_back_to_the_byte() {
+    let mut world = World::new();
+    for size in [24, 500, 2000, 5000, 12 * KIB, 30 * KIB, 50 * KIB, 300 * KIB, 2 * MIB] {
+        // Batches larger than a bin, again and again: bins grow.
+        for _ in 0..12 {
+            let count = (8 * MIB / size).min(400);
+            (0..count).for_each(|turn| world.make(turn % 2, size, 8, false));
+            (0..count).for_each(|turn| world.free(turn / 2 % 2, 0));
+        }
+    }
+    assert!(world.heap.tiers.room() > 0, "some bin must have grown");
+    world.exit(0);
+    world.exit(1);
+    assert_eq!(world.heap.tiers.room(), 0);
+    world.end();
+}
+
+#[test]
+fn what_a_fork_child_frees_of_a_thread_that_is_gone_serves_it_again() {
+    for size in [48, 1000, 9000] {
+        let mut world = World::new();
+        let count = 4 * MIB / size;
+        (0..count).for_each(|_| world.make(0, size, 8, false));
+        // Some of it is on its way to the one or the other when the process forks.
+        (0..count / 7).for_each(|turn| world.free(turn % 2, turn * 5));
+        (0..count / 5).for_each(|_| world.make(1, size, 8, false));
+        world.fork(1);
+        let before = world.check();
+        for _ in 0..3 {
+            let live = world.live.len();
+            (0..live).for_each(|turn| world.free(1, turn * 3));
+            (0..live).for_each(|_| world.make(1, size, 8, false));
+        }
+        let after = world.check();
+        assert!(
+            after.inuse <= before.inuse + 64 * PAGE,
+            "{size} bytes: {before:?} then {after:?}"
+        );
+    }
+}
+
+#[test]
+fn a_fork_child_gets_what_threads_that_are_gone_have_sent_to_it() {
+    for size in [48, 1000, 9000] {
+        let mut world = World::new();
+        let count = 4 * MIB / size;
+        (0..count).for_each(|_| world.make(1, size, 8, false));
+        // Nearly all of it has reached the lists of the spans when the process forks, and nobody has looked at them.
+        (0..count).for_each(|_| world.free(0, 0));
+        world.fork(1);
+        let before = world.check();
+        (0..count).for_each(|_| world.make(1, size, 8, false));
+        let after = world.check();
+        assert!(
+            after.inuse <= before.inuse + MIB,
+            "{size} bytes: {before:?} then {after:?}"
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! Best fit for large objects: the shortest free run that holds them, wherever it begins and whatever huge pages it crosses.
+//!
+//! Small spans are packed by tracker, so that huge pages stay whole; a large object needs no huge page of its own, and one that began at huge
+//! pages only would leave what lies between to nobody. The search walks the trackers in address order and looks at the runs that cross from
+//! one to the next; so it costs some nanoseconds for each huge page of the heap, and is made in heaps of up to [`HUGE_MAX`] of them
+//! (jemalloc and glibc keep a tree of free runs for the same purpose). Reached under the page heap's lock.
+
+use super::region::Region;
+use super::tracker::Tracker;
+use crate::base::addr::align_up;
+use crate::base::geometry::{HUGE_SHIFT, PAGES_PER_HUGE};
+
+/// Huge pages that a search looks at, at the most.
+pub(super) const HUGE_MAX: usize = 512;
+
+/// What is looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Want {
+    pub(super) pages: usize,
+    /// In pages; a power of two.
+    pub(super) align: usize,
+    /// Only pages that may have physical memory.
+    pub(super) dirty: bool,
+}
+
+/// The best run so far.
+#[derive(Clone, Copy)]
+struct Best {
+    length: usize,
+    /// In pages from the region's base on.
+    start: usize,
+}
+
+/// The page, counted from the region's base, at which the wanted pages fit best; `None` where no free run of the region holds them.
+pub(super) fn best_run(region: &Region, want: Want) -> Option<usize> {
+    let phase = (region.base().addr().get() >> HUGE_SHIFT) * PAGES_PER_HUGE;
+    let mut best: Option<Best> = None;
+    let mut consider = |start: usize, length: usize| {
+        let aligned = align_up(start + phase, want.align) - phase;
+        if aligned + want.pages <= start + length && best.is_none_or(|best| length < best.length) {
+            best = Some(Best { length, start: aligned });
+        }
+    };
+    // The free pages in a row that end where the next tracker begins.
+    let mut open = 0;
+    for index in region.first..region.ready {
+        let Some(tracker) = region.tracker(index) else { break };
+        let first = index * PAGES_PER_HUGE;
+        let runs = Ends::of(tracker, want.dirty);
+        if runs.head == PAGES_PER_HUGE {
+            open += PAGES_PER_HUGE;
+            continue;
+        }
+        consider(first - open, open + runs.head);
+        if tracker.longest() >= want.pages {
+            tracker.each_run(want.dirty, |run| {
+                if run.start > 0 && run.start + run.len < PAGES_PER_HUGE {
+                    consider(first + run.start, run.len);
+                }
+            });
+        }
+        open = runs.tail;
+    }
+    consider(region.ready * PAGES_PER_HUGE - open, open);
+    best.map(|best| best.start)
+}
+
+/// How many of a tracker's first and last pages are free in a row.
+struct Ends {
+    head: usize,
+    tail: usize,
+}
+
+impl Ends {
+    fn of(tracker: &Tracker, dirty: bool) -> Self {
+        let nothing = if dirty { tracker.dirty_pages() == 0 } else { tracker.longest() == 0 };
+        if nothing {
+            return Self { head: 0, tail: 0 };
+        }
+        let (head, tail) = tracker.ends(dirty);
+        Self { head, tail }
+    }
+}
