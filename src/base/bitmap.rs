@@ -173,11 +173,11 @@ mod tests {
             (bits.longest(), bits.run_at(0), bits.run_at(255), bits.run_at(256)),
             (256, 256, 1, 0)
         );
+        assert_eq!(bits.best_fit(256, 256, 0, 256), Some(0));
         assert_eq!(bits.run_at_end(), 256);
         bits.clear(100, 1);
         assert_eq!(bits.run_at_end(), 155);
         bits.clear(255, 1);
         assert_eq!(bits.run_at_end(), 0);
-        assert_eq!(bits.best_fit(256, 256, 0, 256), Some(0));
     }
 }

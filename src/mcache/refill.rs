@@ -59,7 +59,11 @@ impl MCache {
     /// Where the active span has untouched objects only, and another owned one has free objects, that one becomes active: memory that the
     /// program has used before comes first.
     fn prefer_used(&self, class: SizeClass) {
-        let Some(span) = self.active(class).get().filter(|span| span.zeroed() && !span.has_free()) else {
+        let Some(span) = self
+            .active(class)
+            .get()
+            .filter(|span| span.zeroed() && !span.has_free())
+        else {
             return;
         };
         let partial = self.partial(class);

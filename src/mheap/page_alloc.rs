@@ -205,7 +205,13 @@ impl PageAlloc {
                 Some(run) => run,
                 None if purpose == Purpose::Idle => return None,
                 None => {
-                    self.grow(os, map, pages.div_ceil(PAGES_PER_HUGE), align.div_ceil(PAGES_PER_HUGE), purpose)?;
+                    self.grow(
+                        os,
+                        map,
+                        pages.div_ceil(PAGES_PER_HUGE),
+                        align.div_ceil(PAGES_PER_HUGE),
+                        purpose,
+                    )?;
                     self.take_best(want)?
                 }
             }

@@ -73,7 +73,11 @@ struct Ends {
 
 impl Ends {
     fn of(tracker: &Tracker, dirty: bool) -> Self {
-        let nothing = if dirty { tracker.dirty_pages() == 0 } else { tracker.longest() == 0 };
+        let nothing = if dirty {
+            tracker.dirty_pages() == 0
+        } else {
+            tracker.longest() == 0
+        };
         if nothing {
             return Self { head: 0, tail: 0 };
         }
