@@ -31,11 +31,11 @@ uptime
 step "Box of 64 bytes, make and drop: at most 16 instructions with fat LTO, at most 40 without" \
     run icount --row box64
 step "Producer and consumer, 10 million boxes: time not above the best rival's, peak RSS at most 1.2 of the lowest" \
-    run round --bench xmalloc --threads 2 --repeat "$repeat" --scale "$scale"
+    run compare run --bench xmalloc --threads 2 --repeat "$repeat" --scale "$scale"
 step "Threads one after another: mapped and resident memory flat after the first hundred" \
-    run round --bench threads --repeat "$(((repeat + 1) / 2))" --scale "$scale" --notes
+    run compare run --bench threads --threads 1 --repeat "$(((repeat + 1) / 2))" --scale "$scale" --notes
 step "One small box: resident memory at most 1 MiB above system" \
-    run round --bench one-box --repeat "$repeat" --notes
+    run compare run --bench one-box --repeat "$repeat" --notes
 step "A gigabyte of 64-byte objects: metadata at most 1 %" \
-    run round --bench many64 --repeat "$(((repeat + 3) / 4))" --scale "$scale" --notes
+    run compare run --bench many64 --repeat "$(((repeat + 3) / 4))" --scale "$scale" --notes
 exit "$worst"

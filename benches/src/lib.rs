@@ -3,11 +3,12 @@
 //! A *cell* is one workload under one allocator in a process of its own. Each allocator has one small program,
 //! `src/bin/cell_*.rs`, which is nothing but [`cell_main!`] over the workloads of this library, so that an allocator
 //! written in Rust is inlined exactly as in a user's program and no allocator sees another's heap. `src/bin/icount_*.rs`
-//! are built the same way for the instruction ruler. The runners `round` and `icount` know allocators by name alone.
+//! are built the same way for the instruction ruler. The runners `compare` and `icount` know allocators by name alone.
 
 pub mod cell;
 pub mod icount;
 pub mod measure;
+pub mod os;
 pub mod rng;
 pub mod runner;
 pub mod workload;

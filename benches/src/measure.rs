@@ -58,24 +58,41 @@ pub struct Usage {
     pub user_seconds: f64,
     /// Seconds of processor time in the kernel.
     pub system_seconds: f64,
+    /// The most memory that was resident, in bytes; see [`Memory::peak`] for what is wrong with it.
+    pub peak: u64,
 }
 
 /// The process's usage so far, all threads together.
 #[must_use]
 pub fn usage() -> Usage {
+    usage_of(libc::RUSAGE_SELF)
+}
+
+/// The usage of all children that were waited for.
+#[must_use]
+pub fn usage_of_children() -> Usage {
+    usage_of(libc::RUSAGE_CHILDREN)
+}
+
+fn usage_of(target: libc::c_int) -> Usage {
     let mut raw = MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: `raw` is writable and of the type that the call fills; RUSAGE_SELF is a valid target.
-    let status = unsafe { libc::getrusage(libc::RUSAGE_SELF, raw.as_mut_ptr()) };
+    // SAFETY: `raw` is writable and of the type that the call fills; an invalid target is answered with an error.
+    let status = unsafe { libc::getrusage(target, raw.as_mut_ptr()) };
     if status != 0 {
         return Usage::default();
     }
     // SAFETY: all fields are plain integers, for which the zeroes that `raw` began with are valid values already.
     let raw = unsafe { raw.assume_init() };
+    from_raw(&raw)
+}
+
+pub(crate) fn from_raw(raw: &libc::rusage) -> Usage {
     let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
     Usage {
         minor_faults: u64::try_from(raw.ru_minflt).unwrap_or(0),
         user_seconds: seconds(raw.ru_utime),
         system_seconds: seconds(raw.ru_stime),
+        peak: u64::try_from(raw.ru_maxrss).unwrap_or(0) * 1024,
     }
 }
 

@@ -9,7 +9,8 @@ use greyspan_bench::runner::table::Table;
 use greyspan_bench::runner::{ALLOCATORS, Allocator, Build, child, target_folder};
 use serde_json::{Map, Value, json};
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 const HELP: &str = "icount [--rivals] [--alloc a,b] [--row x,y] [--lto fat|off] [--json FILE] [--check FILE]";
@@ -38,14 +39,15 @@ fn run() -> Result<bool, String> {
     let mut arguments = Arguments::of_process();
     let rivals = arguments.flag("--rivals");
     let named = arguments.choice("--alloc", ALLOCATORS, |allocator| allocator.name.to_owned())?;
-    let default = |allocator: &Allocator| rivals || allocator.is_enabled();
-    let everybody = named.len() == ALLOCATORS.len();
-    let chosen: Vec<Allocator> = named
-        .into_iter()
-        .filter(|allocator| !everybody || default(allocator))
-        .collect();
+    let default = || {
+        let there = |allocator: &Allocator| rivals || allocator.is_enabled();
+        ALLOCATORS.iter().copied().filter(there).collect()
+    };
+    let chosen: Vec<Allocator> = named.unwrap_or_else(default);
     let rows = arguments.choice("--row", ROWS, |row| row.name.to_owned())?;
+    let rows = rows.unwrap_or_else(|| ROWS.to_vec());
     let modes = arguments.choice("--lto", &["fat", "off"], str::to_owned)?;
+    let modes = modes.unwrap_or_else(|| vec!["fat", "off"]);
     let json_file = arguments.value("--json")?;
     let baseline = arguments
         .value("--check")?
@@ -66,8 +68,8 @@ fn run() -> Result<bool, String> {
         } else {
             Build::without_lto(&target)
         };
-        let built = build.programs(&able, "icount");
-        good &= built.len() == able.len();
+        let (built, failed) = build.programs(&able, "icount");
+        good &= failed.is_empty();
         let mut headings = vec!["instructions"];
         headings.extend(built.iter().map(|(allocator, _)| allocator.name));
         let mut table = Table::new(&headings);
@@ -130,7 +132,8 @@ fn count(program: &Path, row: &str, kind: &str, operations: u64) -> Result<u64, 
 }
 
 fn valgrind(arguments: &[&str]) -> Result<String, String> {
-    child::run(Path::new("valgrind"), arguments, LIMIT).map(|output| output.stderr)
+    let mut command = Command::new("valgrind");
+    child::run(command.args(arguments), LIMIT, &AtomicBool::new(false)).map(|output| output.stderr)
 }
 
 /// Whether no count of `now` rose above that of `baseline`; prints each one that differs by more than it may. What one

@@ -11,6 +11,11 @@ impl Arguments {
         Self(std::env::args().skip(1).collect())
     }
 
+    /// Takes the first word out, which names what to do.
+    pub fn word(&mut self) -> Option<String> {
+        (!self.0.is_empty()).then(|| self.0.remove(0))
+    }
+
     /// Takes the flag `name` out; whether it was there.
     pub fn flag(&mut self, name: &str) -> bool {
         let before = self.0.len();
@@ -44,23 +49,31 @@ impl Arguments {
         }
     }
 
-    /// Takes `name A,B,C` out and looks each word up; all of `all` if the option is not there.
+    /// Takes `name A,B,C` out and looks each word up; none if the option is not there. A word twice counts once.
     ///
     /// # Errors
     /// If a word is not among `all`: the message lists those that are.
-    pub fn choice<T: Copy>(&mut self, name: &str, all: &[T], label: impl Fn(T) -> String) -> Result<Vec<T>, String> {
+    pub fn choice<T: Copy>(
+        &mut self,
+        name: &str,
+        all: &[T],
+        label: impl Fn(T) -> String,
+    ) -> Result<Option<Vec<T>>, String> {
         let Some(list) = self.value(name)? else {
-            return Ok(all.to_vec());
+            return Ok(None);
         };
-        let mut chosen = Vec::new();
+        let (mut chosen, mut seen) = (Vec::new(), Vec::new());
         for word in list.split(',') {
             let Some(&found) = all.iter().find(|&&item| label(item) == word) else {
                 let valid: Vec<String> = all.iter().map(|&item| label(item)).collect();
                 return Err(format!("{name}: unknown {word:?}; valid: {}", valid.join(", ")));
             };
-            chosen.push(found);
+            if !seen.contains(&word) {
+                seen.push(word);
+                chosen.push(found);
+            }
         }
-        Ok(chosen)
+        Ok(Some(chosen))
     }
 
     /// Ends the reading.
@@ -85,11 +98,12 @@ mod tests {
 
     #[test]
     fn options_are_taken_in_any_order_and_the_rest_is_refused() {
-        let mut arguments = words("--b 7 --quick --a x,y");
+        let mut arguments = words("run --b 7 --quick --a x,y,x");
+        assert_eq!(arguments.word().as_deref(), Some("run"));
         assert!(arguments.flag("--quick"));
         assert_eq!(
             arguments.choice("--a", &["x", "y", "z"], str::to_owned),
-            Ok(vec!["x", "y"])
+            Ok(Some(vec!["x", "y"]))
         );
         assert_eq!(arguments.number("--b", 1), Ok(7));
         assert_eq!(arguments.finish(), Ok(()));

@@ -1,8 +1,9 @@
-//! One child process: run to its end or to a time limit, its output kept.
+//! One child process: run to its end, to a time limit or to an interruption, its output kept.
 
+use crate::os;
 use std::io::Read;
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -15,18 +16,22 @@ pub struct Output {
     pub stderr: String,
 }
 
-/// Runs `program` with `arguments` for at most `limit`.
+/// How often the wait looks whether it was interrupted: rarely, beside somebody who is measured.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Runs `command` for at most `limit`, or until `interrupted` is set; then it is killed with all that it started.
 ///
 /// # Errors
-/// One line that says why there is no result: not started, ended by an exit code or signal, or out of time.
-pub fn run(program: &Path, arguments: &[&str], limit: Duration) -> Result<Output, String> {
-    let mut child = Command::new(program)
-        .args(arguments)
+/// One line that says why there is no result: not started, ended by an exit code or signal, out of time, interrupted.
+pub fn run(command: &mut Command, limit: Duration, interrupted: &AtomicBool) -> Result<Output, String> {
+    command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(Stdio::piped());
+    os::contain(command);
+    let mut child = command
         .spawn()
-        .map_err(|error| format!("could not start {}: {error}", program.display()))?;
+        .map_err(|error| format!("could not start {}: {error}", command.get_program().to_string_lossy()))?;
     // The pipes are read beside the wait: a child whose pipe is full would never end.
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (sender, both) = channel();
@@ -44,10 +49,21 @@ pub fn run(program: &Path, arguments: &[&str], limit: Duration) -> Result<Output
     let stdout = read(stdout.map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
     let stderr = read(stderr.map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
     let end = Instant::now() + limit;
-    for _ in 0..2 {
-        if both.recv_timeout(end.saturating_duration_since(Instant::now())) == Err(RecvTimeoutError::Timeout) {
-            stop(&mut child);
-            return Err(format!("out of time after {} s", limit.as_secs()));
+    let mut open = 2;
+    while open > 0 {
+        let left = end.saturating_duration_since(Instant::now());
+        match both.recv_timeout(left.min(LOOK)) {
+            Ok(()) => open -= 1,
+            // Relaxed: nothing else is passed along with the flag.
+            Err(_) if interrupted.load(Ordering::Relaxed) => {
+                stop(&mut child);
+                return Err("interrupted".to_owned());
+            }
+            Err(RecvTimeoutError::Timeout) if left.is_zero() => {
+                stop(&mut child);
+                return Err(format!("out of time after {} s", limit.as_secs_f64()));
+            }
+            Err(_) => {}
         }
     }
     let status = child.wait().map_err(|error| format!("lost: {error}"))?;
@@ -63,8 +79,8 @@ pub fn run(program: &Path, arguments: &[&str], limit: Duration) -> Result<Output
 }
 
 fn stop(child: &mut Child) {
-    // Either fails only if the child has ended by itself.
-    let _ = child.kill();
+    os::kill_group(child);
+    // Fails only if the child has been waited for.
     let _ = child.wait();
 }
 
@@ -81,33 +97,38 @@ fn failure(status: ExitStatus, stderr: &str) -> String {
 mod tests {
     use super::*;
 
+    fn shell(script: &str, limit: Duration, interrupted: bool) -> Result<Output, String> {
+        let mut command = Command::new("/bin/sh");
+        run(command.args(["-c", script]), limit, &AtomicBool::new(interrupted))
+    }
+
+    const LONG: Duration = Duration::from_secs(30);
+
     #[test]
-    fn a_child_out_of_time_is_stopped_and_said_to_be() {
+    fn a_child_out_of_time_is_stopped_with_its_own_children_and_said_to_be() {
         let start = Instant::now();
-        let message = run(Path::new("/bin/sleep"), &["60"], Duration::from_millis(50)).unwrap_err();
+        let message = shell("sleep 60; true", Duration::from_millis(50), false).unwrap_err();
         assert!(message.contains("out of time"), "{message}");
         assert!(start.elapsed() < Duration::from_secs(50), "the child was waited for");
     }
 
     #[test]
+    fn an_interruption_stops_a_child() {
+        let start = Instant::now();
+        let message = shell("sleep 60; true", LONG * 2, true).unwrap_err();
+        assert_eq!(message, "interrupted");
+        assert!(start.elapsed() < Duration::from_secs(20), "the child was waited for");
+    }
+
+    #[test]
     fn a_failing_child_is_reported_with_its_code_and_last_words() {
-        let message = run(
-            Path::new("/bin/sh"),
-            &["-c", "echo alas >&2; exit 3"],
-            Duration::from_secs(30),
-        )
-        .unwrap_err();
+        let message = shell("echo alas >&2; exit 3", LONG, false).unwrap_err();
         assert!(message.contains('3') && message.contains("alas"), "{message}");
     }
 
     #[test]
     fn what_a_child_writes_is_kept() {
-        let output = run(
-            Path::new("/bin/sh"),
-            &["-c", "echo out; echo err >&2"],
-            Duration::from_secs(30),
-        )
-        .unwrap();
+        let output = shell("echo out; echo err >&2", LONG, false).unwrap();
         assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("out\n", "err\n"));
     }
 }

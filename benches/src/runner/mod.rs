@@ -1,14 +1,22 @@
 //! The allocators that can be lined up, and the building of their programs.
 //!
 //! Each rival is built by a Cargo invocation of its own with that rival's feature, so that one that does not build is
-//! named and skipped, and so that two versions of one C library never meet.
+//! named and skipped, and so that two versions of one C library never meet. Two things would make a rival slower than
+//! it is, and are seen to: with debug information in the profile some build scripts compile the rival unoptimised, and
+//! snmalloc's, without CMake, leaves its assertions in.
 
 #![forbid(unsafe_code)]
 
 pub mod arguments;
 pub mod child;
+pub mod machine;
 pub mod numbers;
+pub mod plan;
+pub mod results;
+pub mod rounds;
+pub mod score;
 pub mod table;
+pub mod text;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -132,6 +140,11 @@ impl Build {
             .arg("--manifest-path")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
         cargo.arg("--target-dir").arg(&self.target);
+        cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "false");
+        if allocator.name == "snmalloc" {
+            let flags = std::env::var("CXXFLAGS").unwrap_or_default();
+            cargo.env("CXXFLAGS", format!("{flags} -DNDEBUG").trim());
+        }
         cargo.envs(self.environment.iter().copied()).stdin(Stdio::null());
         let output = cargo
             .output()
@@ -143,10 +156,15 @@ impl Build {
         }
     }
 
-    /// Builds the programs of `kind` for all `allocators`; those that fail are named on stderr and left out.
+    /// Builds the programs of `kind` for all `allocators`: those that are there now, and those that failed, with the last
+    /// line of what Cargo wrote, all of which goes to standard error.
     #[must_use]
-    pub fn programs(&self, allocators: &[Allocator], kind: &str) -> Vec<(Allocator, PathBuf)> {
-        let mut built = Vec::new();
+    pub fn programs(
+        &self,
+        allocators: &[Allocator],
+        kind: &str,
+    ) -> (Vec<(Allocator, PathBuf)>, Vec<(Allocator, String)>) {
+        let (mut built, mut failed) = (Vec::new(), Vec::new());
         for &allocator in allocators {
             eprint!("building {} ... ", allocator.program(kind));
             match self.program(allocator, kind) {
@@ -156,18 +174,16 @@ impl Build {
                 }
                 Err(output) => {
                     eprintln!("FAILED, skipped");
-                    output
-                        .lines()
-                        .rev()
-                        .take(15)
-                        .collect::<Vec<_>>()
-                        .iter()
-                        .rev()
-                        .for_each(|line| eprintln!("  {line}"));
+                    let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
+                    for line in &lines[lines.len().saturating_sub(15)..] {
+                        eprintln!("  {line}");
+                    }
+                    let error = lines.iter().find(|line| line.starts_with("error")).or(lines.last());
+                    failed.push((allocator, format!("not built: {}", error.unwrap_or(&"cargo failed"))));
                 }
             }
         }
-        built
+        (built, failed)
     }
 }
 

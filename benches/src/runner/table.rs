@@ -1,41 +1,59 @@
-//! Tables of text: the first column to the left, all others to the right.
+//! Tables of text: names to the left, numbers to the right.
 
 /// A table that is printed when it is whole.
 #[derive(Clone, Debug)]
-pub struct Table(Vec<Vec<String>>);
+pub struct Table {
+    rows: Vec<Vec<String>>,
+    left: usize,
+}
 
 impl Table {
-    /// A table with these headings.
+    /// A table with these headings, of which the first column alone holds names.
     #[must_use]
     pub fn new(headings: &[&str]) -> Self {
-        Self(vec![headings.iter().map(|&heading| heading.to_owned()).collect()])
+        Self::with_names(1, headings)
+    }
+
+    /// A table with these headings, of which the first `names` hold names.
+    #[must_use]
+    pub fn with_names(names: usize, headings: &[&str]) -> Self {
+        Self {
+            rows: vec![headings.iter().map(|&heading| heading.to_owned()).collect()],
+            left: names,
+        }
+    }
+
+    /// Adds an empty line.
+    pub fn gap(&mut self) {
+        self.rows.push(Vec::new());
     }
 
     /// Adds a row; missing cells at its end stay empty.
     pub fn row(&mut self, cells: Vec<String>) {
-        self.0.push(cells);
+        self.rows.push(cells);
     }
 }
 
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let columns = self.0.iter().map(Vec::len).max().unwrap_or(0);
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
-            self.0
+            self.rows
                 .iter()
                 .filter_map(|row| row.get(column))
                 .map(|cell| cell.chars().count())
                 .max()
         };
         let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-        for row in &self.0 {
+        for row in &self.rows {
             let mut line = String::new();
             for (column, cell) in row.iter().enumerate() {
                 let width = widths[column];
-                line.push_str(&if column == 0 {
-                    format!("{cell:<width$}")
-                } else {
-                    format!("  {cell:>width$}")
+                line.push_str(if column == 0 { "" } else { "  " });
+                line.push_str(&match column < self.left {
+                    true => format!("{cell:<width$}"),
+                    // A remark that is wider than the numbers above it begins where they do.
+                    false => format!("{cell:>width$}"),
                 });
             }
             writeln!(f, "{}", line.trim_end())?;

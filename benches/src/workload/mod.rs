@@ -15,6 +15,7 @@ mod bursts;
 mod cache_lines;
 mod churn;
 mod exchange;
+mod faults;
 mod fixed;
 mod flat;
 mod glibc;
@@ -42,7 +43,7 @@ mod vec_medium;
 mod xmalloc;
 mod zeroed;
 
-pub use table::WORKLOADS;
+pub use table::{TESTS, WORKLOADS};
 
 use crate::measure;
 use std::sync::Barrier;
@@ -132,7 +133,7 @@ impl Workload {
 /// The workload called `name`.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Workload> {
-    WORKLOADS.iter().find(|workload| workload.name == name)
+    WORKLOADS.iter().chain(TESTS).find(|workload| workload.name == name)
 }
 
 /// All names, for messages.

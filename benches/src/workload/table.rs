@@ -330,3 +330,10 @@ pub const WORKLOADS: &[Workload] = &[
     )
     .one(),
 ];
+
+/// What the runner is tested with.
+pub const TESTS: &[Workload] = &[
+    row("test-crash", "aborts", faults::crash).one(),
+    row("test-hang", "never ends", faults::hang).one(),
+    row("test-wrong", "has another checksum in each process", faults::wrong).one(),
+];

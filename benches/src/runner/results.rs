@@ -1,0 +1,347 @@
+//! What a run measured, as it stands in the JSON file: [`Results`] is the file.
+//!
+//! Names of fields are part of the file format and keep their meaning within a version.
+
+use super::machine::Machine;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of the format.
+pub const VERSION: u32 = 1;
+
+/// A whole run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Results {
+    /// The version of the format.
+    pub version: u32,
+    /// Where it ran.
+    #[serde(default)]
+    pub machine: Machine,
+    /// How it ran.
+    #[serde(default)]
+    pub settings: Settings,
+    /// One for each allocator in each row, row by row.
+    pub cells: Vec<Cell>,
+}
+
+/// How a run was made.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Rounds asked for, beside the one to warm up.
+    pub rounds: usize,
+    /// What the number of operations was multiplied by.
+    pub scale: f64,
+    /// Whether it was ended before the last round.
+    pub interrupted: bool,
+    /// Allocators that were asked for and are not there, with the reason.
+    pub skipped: BTreeMap<String, String>,
+    /// The command that was run, if it was not one of the benches.
+    pub command: Option<String>,
+    /// Variables of the environment that an allocator may read.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// One allocator in one row: an entry of each list for each round.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cell {
+    /// The allocator.
+    pub alloc: String,
+    /// The workload, or the name that the user gave to a command.
+    pub bench: String,
+    /// Threads at work; 0 if the command decides.
+    pub threads: usize,
+    /// Length of the timed part.
+    pub seconds: Vec<f64>,
+    /// The most memory that was resident.
+    pub rss_bytes: Vec<u64>,
+    /// Page faults that no device was read for.
+    pub minor_faults: Vec<u64>,
+    /// Processor time in user mode, of the whole process.
+    pub user_seconds: Vec<f64>,
+    /// Processor time in the kernel, of the whole process.
+    pub system_seconds: Vec<f64>,
+    /// Cores that were busy with something else meanwhile, on average.
+    pub others: Vec<f64>,
+    /// Operations in the timed part; 0 if nobody counted.
+    pub ops: u64,
+    /// Sum over what was written and read back.
+    pub checksums: Vec<String>,
+    /// Further figures of the workload.
+    pub notes: BTreeMap<String, Vec<f64>>,
+    /// Why this cell does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// What one run of one cell gave.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Sample {
+    /// See [`Cell`], as for all that follows.
+    pub seconds: f64,
+    /// In bytes.
+    pub rss_bytes: u64,
+    /// A count.
+    pub minor_faults: u64,
+    /// In seconds.
+    pub user_seconds: f64,
+    /// In seconds.
+    pub system_seconds: f64,
+    /// A count.
+    pub ops: u64,
+    /// As hexadecimal text.
+    pub checksum: String,
+    /// Name and figure.
+    pub notes: BTreeMap<String, f64>,
+}
+
+impl Cell {
+    /// A cell without results.
+    #[must_use]
+    pub fn new(alloc: &str, bench: &str, threads: usize) -> Self {
+        Self {
+            alloc: alloc.to_owned(),
+            bench: bench.to_owned(),
+            threads,
+            ..Self::default()
+        }
+    }
+
+    /// Whether both belong into one row.
+    #[must_use]
+    pub fn same_row(&self, other: &Self) -> bool {
+        self.bench == other.bench && self.threads == other.threads
+    }
+
+    /// Adds what one round gave.
+    pub fn add(&mut self, sample: Sample, others: f64) {
+        self.seconds.push(sample.seconds);
+        self.rss_bytes.push(sample.rss_bytes);
+        self.minor_faults.push(sample.minor_faults);
+        self.user_seconds.push(sample.user_seconds);
+        self.system_seconds.push(sample.system_seconds);
+        self.others.push(others);
+        self.ops = sample.ops;
+        self.checksums.push(sample.checksum);
+        for (key, value) in sample.notes {
+            self.notes.entry(key).or_default().push(value);
+        }
+    }
+
+    fn append(&mut self, other: Self) {
+        self.seconds.extend(other.seconds);
+        self.rss_bytes.extend(other.rss_bytes);
+        self.minor_faults.extend(other.minor_faults);
+        self.user_seconds.extend(other.user_seconds);
+        self.system_seconds.extend(other.system_seconds);
+        self.others.extend(other.others);
+        self.ops = other.ops;
+        self.checksums.extend(other.checksums);
+        for (key, values) in other.notes {
+            self.notes.entry(key).or_default().extend(values);
+        }
+        self.failure = self.failure.take().or(other.failure);
+    }
+}
+
+impl Results {
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// If it is not one, or of another version.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut results: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if results.version != VERSION {
+            return Err(format!("version {}, this program reads {VERSION}", results.version));
+        }
+        results.put_rows_together();
+        Ok(results)
+    }
+
+    /// The text of the file.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("numbers, text, lists and maps with text as keys");
+        text.push('\n');
+        text
+    }
+
+    /// The cells, row by row.
+    pub fn rows(&self) -> impl Iterator<Item = &[Cell]> {
+        self.cells.chunk_by(Cell::same_row)
+    }
+
+    /// Adds another run of the same machine: new cells, and more rounds of those that are here.
+    ///
+    /// # Errors
+    /// If it was another machine, or another amount of work a run: the figures cannot be compared.
+    pub fn merge(&mut self, other: Self) -> Result<(), String> {
+        if !self.machine.is_like(&other.machine) {
+            return Err("another machine, kernel or compiler".to_owned());
+        }
+        if (self.settings.scale - other.settings.scale).abs() > f64::EPSILON {
+            return Err("another scale".to_owned());
+        }
+        for cell in other.cells {
+            let known = self
+                .cells
+                .iter_mut()
+                .find(|known| known.alloc == cell.alloc && known.same_row(&cell));
+            match known {
+                Some(known) => known.append(cell),
+                None => self.cells.push(cell),
+            }
+        }
+        self.settings.interrupted |= other.settings.interrupted;
+        self.settings.skipped.extend(other.settings.skipped);
+        self.put_rows_together();
+        Ok(())
+    }
+
+    /// Brings the cells of one row to where the first of them stands.
+    fn put_rows_together(&mut self) {
+        let mut rows: Vec<Vec<Cell>> = Vec::new();
+        for cell in std::mem::take(&mut self.cells) {
+            match rows.iter_mut().find(|row| row[0].same_row(&cell)) {
+                Some(row) => row.push(cell),
+                None => rows.push(vec![cell]),
+            }
+        }
+        self.cells = rows.into_iter().flatten().collect();
+    }
+
+    /// Fails the cells whose checksums are not those of their row: the sum that most results of the row have is taken
+    /// for right, and among sums with as many the system allocator's.
+    pub fn hold_checksums_together(&mut self) {
+        let mut votes: BTreeMap<(String, usize), BTreeMap<String, f64>> = BTreeMap::new();
+        for cell in &self.cells {
+            let row = votes.entry((cell.bench.clone(), cell.threads)).or_default();
+            for sum in &cell.checksums {
+                *row.entry(sum.clone()).or_default() += if cell.alloc == "system" { 1.01 } else { 1.0 };
+            }
+        }
+        for cell in &mut self.cells {
+            let row = &votes[&(cell.bench.clone(), cell.threads)];
+            let Some((right, _)) = row.iter().max_by(|a, b| a.1.total_cmp(b.1)) else {
+                continue;
+            };
+            if let Some(wrong) = cell.checksums.iter().find(|sum| *sum != right) {
+                cell.failure
+                    .get_or_insert(format!("wrong result: checksum {wrong}, the others say {right}"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(seconds: f64, checksum: &str) -> Sample {
+        Sample {
+            seconds,
+            rss_bytes: 1 << 20,
+            ops: 10,
+            checksum: checksum.to_owned(),
+            notes: BTreeMap::from([("resident".to_owned(), 7.0)]),
+            ..Sample::default()
+        }
+    }
+
+    fn cell(alloc: &str, bench: &str, checksum: &str) -> Cell {
+        let mut cell = Cell::new(alloc, bench, 1);
+        cell.add(sample(1.5, checksum), 0.0);
+        cell
+    }
+
+    fn results(cells: Vec<Cell>) -> Results {
+        Results {
+            version: VERSION,
+            machine: Machine::default(),
+            settings: Settings::default(),
+            cells,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let text = results(vec![cell("system", "churn", "a"), cell("greyspan", "churn", "a")]).to_json();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["version"], 1);
+        let first = &value["cells"][0];
+        assert_eq!(
+            (
+                first["alloc"].as_str(),
+                first["bench"].as_str(),
+                first["threads"].as_u64()
+            ),
+            (Some("system"), Some("churn"), Some(1))
+        );
+        assert_eq!(
+            (first["seconds"][0].as_f64(), first["rss_bytes"][0].as_u64()),
+            (Some(1.5), Some(1 << 20))
+        );
+        assert_eq!(first.get("failure"), None);
+        assert_eq!(Results::parse(&text).unwrap().to_json(), text);
+    }
+
+    #[test]
+    fn the_least_that_the_format_promises_is_enough_and_another_version_is_refused() {
+        let least = r#"{"version":1,"cells":[{"alloc":"a","bench":"b","threads":1,"seconds":[1],"rss_bytes":[2]}]}"#;
+        assert_eq!(Results::parse(least).unwrap().cells[0].seconds, [1.0]);
+        let message = Results::parse(&least.replace("\"version\":1", "\"version\":2")).unwrap_err();
+        assert!(message.contains("version 2"), "{message}");
+        assert!(Results::parse("{}").is_err() && Results::parse("no JSON").is_err());
+    }
+
+    #[test]
+    fn a_merged_run_adds_rounds_to_known_cells_and_keeps_rows_together() {
+        let mut first = results(vec![cell("system", "churn", "a"), cell("system", "larson", "a")]);
+        first
+            .merge(results(vec![
+                cell("greyspan", "churn", "a"),
+                cell("system", "churn", "a"),
+            ]))
+            .unwrap();
+        let names: Vec<_> = first
+            .cells
+            .iter()
+            .map(|cell| (&*cell.bench, &*cell.alloc, cell.seconds.len()))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("churn", "system", 2),
+                ("churn", "greyspan", 1),
+                ("larson", "system", 1)
+            ]
+        );
+        let mut other = results(Vec::new());
+        other.settings.scale = 0.5;
+        assert!(first.merge(other).is_err());
+    }
+
+    #[test]
+    fn a_cell_whose_checksum_differs_fails_and_the_others_do_not() {
+        let failed = |cells: Vec<Cell>| -> Vec<String> {
+            let mut results = results(cells);
+            results.hold_checksums_together();
+            let failed = results.cells.into_iter().filter(|cell| cell.failure.is_some());
+            failed.map(|cell| cell.alloc).collect()
+        };
+        let row = |sums: [&str; 3]| {
+            vec![
+                cell("x", "b", sums[0]),
+                cell("system", "b", sums[1]),
+                cell("z", "b", sums[2]),
+            ]
+        };
+        assert!(failed(row(["1", "1", "1"])).is_empty());
+        assert_eq!(failed(row(["1", "2", "1"])), ["system"]);
+        // One against one: the system's is taken for right.
+        assert_eq!(failed(row(["1", "2", "1"])[..2].to_vec()), ["x"]);
+        assert_eq!(failed(row(["9", "2", "9"])[1..].to_vec()), ["z"]);
+    }
+}

@@ -1,0 +1,193 @@
+//! The rounds of a run: in each, every allocator runs every row once, and the allocator that begins moves on by one from
+//! round to round, so that a drift of the machine hits all alike. Before them one round warms up and counts for nothing.
+
+use super::machine::busy_seconds;
+use super::results::{Cell, Sample};
+use crate::measure;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Set by the first Ctrl-C or TERM after this call; the second one ends the process at once.
+///
+/// # Errors
+/// If the system refuses.
+pub fn on_interrupt() -> std::io::Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // In this order: what runs first sees the flag of the signals before this one.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&interrupted))?;
+        signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
+    }
+    Ok(interrupted)
+}
+
+/// Runs `rounds` rounds over all cells, `once(cell index, warming up)` for each cell in each; true if they came to their
+/// end. A cell that fails once is not run again.
+pub fn run(
+    cells: &mut [Cell],
+    rounds: usize,
+    interrupted: &AtomicBool,
+    mut once: impl FnMut(usize, bool) -> Result<Sample, String>,
+) -> bool {
+    let starts = row_starts(cells);
+    let steps = cells.len() * (rounds + 1);
+    let bar = bar(steps);
+    let begin = Instant::now();
+    for round in 0..=rounds {
+        let warming = round == 0;
+        for row in starts.windows(2) {
+            for index in order(row[0], row[1], round) {
+                let cell = &mut cells[index];
+                bar.set_message(format!("{} {} {}", cell.bench, threads(cell.threads), cell.alloc));
+                if cell.failure.is_none() {
+                    let (result, others) = beside_others(|| once(index, warming));
+                    // Relaxed: nothing else is passed along with the flag.
+                    if interrupted.load(Ordering::Relaxed) {
+                        bar.finish_and_clear();
+                        return false;
+                    }
+                    match result {
+                        Ok(_) if warming => {}
+                        Ok(sample) => cell.add(sample, others),
+                        Err(problem) => {
+                            bar.suspend(|| eprintln!("FAILED: {} under {}: {problem}", cell.bench, cell.alloc));
+                            cell.failure = Some(problem);
+                        }
+                    }
+                }
+                bar.inc(1);
+            }
+        }
+        if !std::io::stderr().is_terminal() {
+            let name = if warming {
+                "warm-up".to_owned()
+            } else {
+                format!("round {round} of {rounds}")
+            };
+            eprintln!("{name} done after {:.0} s", begin.elapsed().as_secs_f64());
+        }
+    }
+    bar.finish_and_clear();
+    true
+}
+
+fn bar(steps: usize) -> ProgressBar {
+    let style = "{wide_bar} {pos}/{len}  {elapsed} gone, {eta} to go  {msg}";
+    let style = ProgressStyle::with_template(style).expect("the template is valid");
+    // It draws nothing where the standard error is no terminal.
+    ProgressBar::new(steps as u64).with_style(style)
+}
+
+/// Where each row begins, and the end.
+fn row_starts(cells: &[Cell]) -> Vec<usize> {
+    let mut starts = vec![0];
+    for row in cells.chunk_by(Cell::same_row) {
+        starts.push(starts[starts.len() - 1] + row.len());
+    }
+    starts
+}
+
+/// The indices from `start` to `end`, beginning one later in each round.
+fn order(start: usize, end: usize, round: usize) -> impl Iterator<Item = usize> {
+    let length = end - start;
+    (0..length).map(move |place| start + (round + place) % length)
+}
+
+/// Runs `work` and tells how many cores were busy meanwhile with something that is neither this process's child nor this
+/// process; 0 where the system does not tell.
+fn beside_others<R>(work: impl FnOnce() -> R) -> (R, f64) {
+    let own = || {
+        let (this, children) = (measure::usage(), measure::usage_of_children());
+        this.user_seconds + this.system_seconds + children.user_seconds + children.system_seconds
+    };
+    let (busy, mine, start) = (busy_seconds(), own(), Instant::now());
+    let result = work();
+    let (mine, elapsed) = (own() - mine, start.elapsed().as_secs_f64());
+    let all = busy_seconds().zip(busy).map_or(0.0, |(after, before)| after - before);
+    (result, ((all - mine) / elapsed).max(0.0))
+}
+
+/// `1 thread`, `2 threads`, or nothing where the command decides.
+#[must_use]
+pub fn threads(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => "1 thread".to_owned(),
+        _ => format!("{count} threads"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cells() -> Vec<Cell> {
+        vec![
+            Cell::new("a", "x", 1),
+            Cell::new("b", "x", 1),
+            Cell::new("a", "y", 1),
+            Cell::new("b", "y", 1),
+        ]
+    }
+
+    #[test]
+    fn rounds_take_turns_and_the_first_warms_up() {
+        let (mut cells, mut seen) = (cells(), Vec::new());
+        let whole = run(&mut cells, 2, &AtomicBool::new(false), |index, warming| {
+            seen.push((index, warming));
+            Ok(Sample::default())
+        });
+        assert!(whole);
+        let (warm, rest) = seen.split_at(4);
+        assert_eq!(warm, [(0, true), (1, true), (2, true), (3, true)]);
+        assert_eq!(
+            rest.iter().map(|step| step.0).collect::<Vec<_>>(),
+            [1, 0, 3, 2, 0, 1, 2, 3]
+        );
+        assert!(cells.iter().all(|cell| cell.seconds.len() == 2));
+    }
+
+    #[test]
+    fn a_cell_that_fails_is_left_out_from_then_on_and_the_others_go_on() {
+        let (mut cells, mut runs) = (cells(), 0);
+        run(&mut cells, 2, &AtomicBool::new(false), |index, _| {
+            runs += usize::from(index == 1);
+            if index == 1 {
+                Err("signal".to_owned())
+            } else {
+                Ok(Sample::default())
+            }
+        });
+        assert_eq!(
+            (runs, cells[1].failure.as_deref(), cells[1].seconds.len()),
+            (1, Some("signal"), 0)
+        );
+        assert!(
+            cells
+                .iter()
+                .filter(|cell| cell.failure.is_none())
+                .all(|cell| cell.seconds.len() == 2)
+        );
+    }
+
+    #[test]
+    fn an_interrupted_run_keeps_what_it_has_and_blames_nobody() {
+        let (mut cells, interrupted) = (cells(), AtomicBool::new(false));
+        let whole = run(&mut cells, 2, &interrupted, |index, warming| {
+            if !warming && index == 3 {
+                interrupted.store(true, Ordering::Relaxed);
+                return Err("interrupted".to_owned());
+            }
+            Ok(Sample::default())
+        });
+        assert!(!whole);
+        assert_eq!(
+            cells.iter().map(|cell| cell.seconds.len()).collect::<Vec<_>>(),
+            [1, 1, 0, 0]
+        );
+        assert!(cells.iter().all(|cell| cell.failure.is_none()));
+    }
+}

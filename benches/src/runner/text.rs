@@ -1,0 +1,462 @@
+//! The report as text: every cell, then the score row by row, then the totals.
+
+use super::numbers::{mebibytes, median, seconds};
+use super::results::{Cell, Results};
+use super::score::{self, Against, Figure, LIMITS, Standing, Total};
+use super::table::Table;
+use std::fmt::Write;
+
+/// What an asterisk behind a ratio means.
+pub const EQUAL: &str = "best of the row below 16 MiB, and at most 2 MiB above it: counts as equal";
+/// How many of the worst rows are named.
+const WORST: usize = 10;
+
+/// Where and how the run was made.
+#[must_use]
+pub fn head(results: &Results) -> String {
+    let mut text = String::new();
+    for line in head_lines(results) {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+/// The lines of [`head`].
+#[must_use]
+pub fn head_lines(results: &Results) -> Vec<String> {
+    let (machine, settings) = (&results.machine, &results.settings);
+    let mut lines = vec![format!(
+        "{}, {} cores, {:.0} GiB; Linux {}, huge pages: {}; {}; {} UTC",
+        machine.cpu,
+        machine.cores,
+        machine.memory_bytes as f64 / (1u64 << 30) as f64,
+        machine.kernel,
+        machine.thp,
+        machine.rustc,
+        machine.date
+    )];
+    let rounds = results.cells.iter().map(|cell| cell.seconds.len()).max().unwrap_or(0);
+    let mut how = format!("{rounds} rounds, interleaved, after one to warm up; each cell a process of its own");
+    if settings.command.is_none() && settings.scale < 1.0 {
+        write!(how, "; a quick look at {} of the work: not for claims", settings.scale).expect("text grows");
+    }
+    if settings.interrupted {
+        write!(how, "; INTERRUPTED, {} rounds were asked for", settings.rounds).expect("text grows");
+    }
+    lines.push(how);
+    if let Some(command) = &settings.command {
+        lines.push(format!("command: {command}"));
+    }
+    let present = score::allocators(results);
+    let versions = present
+        .iter()
+        .filter_map(|alloc| Some(format!("{alloc}: {}", machine.versions.get(alloc)?)));
+    lines.push(versions.collect::<Vec<_>>().join("; "));
+    if !settings.environment.is_empty() {
+        let set: Vec<String> = settings
+            .environment
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        lines.push(format!("SET IN THE ENVIRONMENT: {}", set.join(" ")));
+    }
+    lines.extend(
+        settings
+            .skipped
+            .iter()
+            .map(|(alloc, why)| format!("SKIPPED: {alloc}: {why}")),
+    );
+    if let Some(busy) = others(results) {
+        lines.push(busy);
+    }
+    lines
+}
+
+/// How busy the machine was with other work, if it was.
+fn others(results: &Results) -> Option<String> {
+    let all: Vec<f64> = results
+        .cells
+        .iter()
+        .flat_map(|cell| cell.others.iter().copied())
+        .collect();
+    let mean = all.iter().sum::<f64>() / all.len().max(1) as f64;
+    (mean > 0.1).then(|| format!("NOT A QUIET MACHINE: other work took {mean:.2} cores on average"))
+}
+
+/// Every cell: medians, spread, peak memory, and the ratios to the best of the others.
+#[must_use]
+pub fn cells(results: &Results) -> String {
+    let headings = [
+        "bench", "threads", "alloc", "ns/op", "median", "spread", "x other", "peak RSS", "x other", "faults",
+    ];
+    let mut table = Table::with_names(3, &headings);
+    let mut broken = String::new();
+    for row in results.rows() {
+        for standing in score::row(row) {
+            table.row(cell(&standing));
+            if let Some(failure) = &standing.cell.failure {
+                let (name, alloc) = (name(standing.cell), &standing.cell.alloc);
+                writeln!(broken, "FAILED: {name} under {alloc}: {failure}").expect("text grows");
+            }
+        }
+        table.gap();
+    }
+    format!(
+        "{table}x other: the median over the best median of the other allocators in the row; below 1 is ahead of all.\n\
+         *: {EQUAL}.\n{broken}"
+    )
+}
+
+/// A cell's entries in the table.
+fn cell(standing: &Standing<'_>) -> Vec<String> {
+    let Cell {
+        alloc,
+        bench,
+        threads,
+        ops,
+        minor_faults,
+        failure,
+        ..
+    } = standing.cell;
+    let threads = if *threads == 0 {
+        "-".to_owned()
+    } else {
+        threads.to_string()
+    };
+    let mut entries = vec![bench.clone(), threads, alloc.clone()];
+    let Some(figures) = &standing.figures else {
+        entries.push("-".to_owned());
+        entries.push(if failure.is_some() { "FAILED" } else { "not run" }.to_owned());
+        return entries;
+    };
+    let faults: Vec<f64> = minor_faults.iter().map(|&count| count as f64).collect();
+    entries.extend([
+        match ops {
+            0 => "-".to_owned(),
+            &ops => format!("{:.2}", figures.time.median / ops as f64 * 1e9),
+        },
+        seconds(figures.time.median),
+        format!("{:.0} %", figures.time.spread() * 100.0),
+        ratio(&figures.time),
+        mebibytes(figures.rss.median),
+        ratio(&figures.rss),
+        format!("{:.0}", median(&faults)),
+    ]);
+    entries
+}
+
+fn name(cell: &Cell) -> String {
+    row_name(&cell.bench, cell.threads)
+}
+
+/// A row's name: the bench, with the number of threads if there are several.
+#[must_use]
+pub fn row_name(bench: &str, threads: usize) -> String {
+    match threads {
+        0 | 1 => bench.to_owned(),
+        _ => format!("{bench} x{threads}"),
+    }
+}
+
+/// The ratio of a figure, `-` if there is none, with an asterisk where it counts as equal.
+#[must_use]
+pub fn ratio(figure: &Figure) -> String {
+    let text = |against: &Against| format!("{:.2}{}", against.ratio, if against.equal { "*" } else { "" });
+    figure.against.as_ref().map_or("-".to_owned(), text)
+}
+
+/// The subject in each row beside the best of the others.
+#[must_use]
+pub fn score(results: &Results) -> String {
+    let Some(subject) = score::subject(results) else {
+        return String::new();
+    };
+    let headings = [
+        "row",
+        &*subject,
+        "best other",
+        "",
+        "ratio",
+        "",
+        &*subject,
+        "best other",
+        "",
+        "ratio",
+        "",
+    ];
+    let mut table = Table::new(&headings);
+    let mut any = false;
+    for row in results.rows() {
+        let row = score::row(row);
+        let Some(own) = row.iter().find(|standing| standing.cell.alloc == subject) else {
+            continue;
+        };
+        let Some(figures) = &own.figures else {
+            table.row(vec![
+                name(own.cell),
+                if own.cell.failure.is_some() {
+                    "FAILED"
+                } else {
+                    "not run"
+                }
+                .to_owned(),
+            ]);
+            continue;
+        };
+        let mut entries = vec![name(own.cell)];
+        let pair = [
+            (&figures.time, seconds as fn(f64) -> String, LIMITS[0]),
+            (&figures.rss, mebibytes, LIMITS[1]),
+        ];
+        for (figure, unit, limit) in pair {
+            entries.push(unit(figure.median));
+            match &figure.against {
+                None => entries.extend(["-", "", "-", ""].map(str::to_owned)),
+                Some(against) => {
+                    any = true;
+                    let mark = if against.ratio > limit { "<" } else { "" };
+                    entries.extend([
+                        unit(against.best),
+                        against.rival.clone(),
+                        ratio(figure),
+                        mark.to_owned(),
+                    ]);
+                }
+            }
+        }
+        table.row(entries);
+    }
+    if !any {
+        return String::new();
+    }
+    format!(
+        "{subject} in each row, time then peak RSS, beside the best of the others (<: above {:.2} in time, {:.2} in RSS; \
+         *: {EQUAL})\n{table}",
+        LIMITS[0], LIMITS[1]
+    )
+}
+
+/// The totals of all allocators, and the worst rows of the subject.
+#[must_use]
+pub fn totals(results: &Results) -> String {
+    let totals: Vec<Total> = score::totals(results)
+        .into_iter()
+        .filter(|total| total.rows > 0 || total.failed > 0)
+        .collect();
+    if totals.iter().all(|total| total.rows == 0) {
+        return String::new();
+    }
+    let mut table = Table::new(&[
+        "over all rows",
+        "time",
+        "> 1.10",
+        "> 1.25",
+        "peak RSS",
+        "> 1.10",
+        "> 1.25",
+        "rows",
+        "failed",
+    ]);
+    for total in &totals {
+        let mean = |mean: f64| {
+            if mean.is_nan() {
+                "-".to_owned()
+            } else {
+                format!("{mean:.3}")
+            }
+        };
+        let mut entries = vec![total.alloc.clone()];
+        for sum in [&total.time, &total.rss] {
+            entries.push(mean(sum.mean));
+            entries.extend(sum.above.map(|count| count.to_string()));
+        }
+        entries.extend([total.rows.to_string(), total.failed.to_string()]);
+        table.row(entries);
+    }
+    let mut text = format!(
+        "Geometric means of the ratio to the best of the others in each row, and how many rows are above a ratio\n{table}"
+    );
+    let subject = score::subject(results).unwrap_or_default();
+    if let Some(total) = totals.iter().find(|total| total.alloc == subject) {
+        for (what, sum) in [("time", &total.time), ("peak RSS", &total.rss)] {
+            let worst = sum.worst.iter().filter(|row| row.2 > 1.0).take(WORST);
+            let worst: Vec<String> = worst
+                .map(|(bench, threads, ratio)| format!("{} {ratio:.2}", row_name(bench, *threads)))
+                .collect();
+            let worst = if worst.is_empty() {
+                "none above 1".to_owned()
+            } else {
+                worst.join(", ")
+            };
+            write!(text, "\nworst rows of {subject} in {what}: {worst}").expect("text grows");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// What workloads tell beyond time and peak: medians of their notes.
+#[must_use]
+pub fn notes(results: &Results) -> String {
+    let mut text = String::new();
+    for row in results.rows() {
+        let keys = note_keys(row);
+        if keys.is_empty() {
+            continue;
+        }
+        let mut headings = vec![name(&row[0])];
+        headings.extend(keys.iter().cloned());
+        let mut table = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
+        for cell in row.iter().filter(|cell| cell.failure.is_none()) {
+            let mut entries = vec![cell.alloc.clone()];
+            entries.extend(keys.iter().map(|key| note(cell, key)));
+            table.row(entries);
+        }
+        writeln!(text, "{table}").expect("text grows");
+    }
+    text
+}
+
+/// The keys of all notes in a row.
+#[must_use]
+pub fn note_keys(row: &[Cell]) -> Vec<String> {
+    let mut keys: Vec<String> = row.iter().flat_map(|cell| cell.notes.keys().cloned()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+/// The median of a note, with the unit that its name says.
+#[must_use]
+pub fn note(cell: &Cell, key: &str) -> String {
+    match median(cell.notes.get(key).map_or(&[], Vec::as_slice)) {
+        value if value.is_nan() => "-".to_owned(),
+        value if key.ends_with("_ppm") => format!("{:.3} %", value / 1e4),
+        value if key.ends_with("_ps_per_op") => format!("{:.1} ns", value / 1e3),
+        value => mebibytes(value),
+    }
+}
+
+/// All of it.
+#[must_use]
+pub fn report(results: &Results, with_notes: bool) -> String {
+    let mut parts = vec![cells(results)];
+    if with_notes {
+        parts.push(notes(results));
+    }
+    parts.extend([score(results), totals(results), head(results)]);
+    parts.retain(|part| !part.is_empty());
+    parts.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::machine::Machine;
+    use super::super::results::{Settings, VERSION};
+    use super::*;
+
+    fn results() -> Results {
+        let cell = |alloc: &str, bench: &str, threads, seconds: f64, mib: u64| {
+            let mut cell = Cell::new(alloc, bench, threads);
+            cell.seconds = vec![seconds, seconds * 1.1, seconds * 0.9];
+            cell.rss_bytes = vec![mib << 20; 3];
+            cell.minor_faults = vec![77; 3];
+            cell.ops = 1_000_000;
+            cell
+        };
+        let mut broken = cell("system", "larson", 2, 1.0, 20);
+        broken.failure = Some("signal: 11 (SIGSEGV)".to_owned());
+        Results {
+            version: VERSION,
+            machine: Machine::default(),
+            settings: Settings {
+                rounds: 5,
+                scale: 1.0,
+                interrupted: true,
+                ..Settings::default()
+            },
+            cells: vec![
+                cell("greyspan", "churn", 1, 0.5, 4),
+                cell("system", "churn", 1, 1.0, 3),
+                cell("mimalloc", "churn", 1, 2.0, 40),
+                cell("greyspan", "larson", 2, 0.9, 30),
+                broken,
+                cell("mimalloc", "larson", 2, 0.6, 20),
+            ],
+        }
+    }
+
+    #[test]
+    fn every_cell_stands_in_the_table_with_its_ratios() {
+        let text = cells(&results());
+        let line = |start: &str| {
+            text.lines()
+                .find(|line| line.starts_with(start))
+                .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        };
+        assert_eq!(
+            line("churn   1        greyspan").unwrap(),
+            [
+                "churn", "1", "greyspan", "500.00", "500.00", "ms", "20", "%", "0.50", "4.00", "MiB", "1.00*", "77"
+            ]
+        );
+        assert_eq!(
+            line("larson  2        system").unwrap(),
+            ["larson", "2", "system", "-", "FAILED"]
+        );
+        assert!(
+            text.contains("FAILED: larson x2 under system: signal: 11 (SIGSEGV)"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_score_marks_rows_above_the_limits_and_the_totals_count_them() {
+        let text = score(&results());
+        let larson = text.lines().find(|line| line.starts_with("larson")).unwrap();
+        assert!(
+            larson.contains("mimalloc   1.50  <") && larson.trim_end().ends_with("1.50  <"),
+            "{text}"
+        );
+        let text = totals(&results());
+        assert!(
+            text.contains("worst rows of greyspan in time: larson x2 1.50\n"),
+            "{text}"
+        );
+        // The square root of 0.5 times 1.5.
+        let greyspan = text.lines().find(|line| line.starts_with("greyspan")).unwrap();
+        assert_eq!(
+            greyspan.split_whitespace().collect::<Vec<_>>(),
+            ["greyspan", "0.866", "1", "1", "1.225", "1", "1", "2", "0"]
+        );
+    }
+
+    #[test]
+    fn an_interruption_and_a_busy_machine_are_said() {
+        let mut results = results();
+        results.cells[0].others = vec![1.0; 3];
+        let text = head(&results);
+        assert!(text.contains("INTERRUPTED, 5 rounds were asked for"), "{text}");
+        assert!(
+            text.contains("NOT A QUIET MACHINE: other work took 1.00 cores"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn notes_have_their_units() {
+        let mut results = results();
+        results.cells[0].notes.insert("metadata_ppm".to_owned(), vec![12_345.0]);
+        results.cells[0]
+            .notes
+            .insert("rss_after_10s".to_owned(), vec![3.0 * 1_048_576.0]);
+        let text = notes(&results);
+        assert!(text.contains("1.234 %") && text.contains("3.00 MiB"), "{text}");
+        assert!(
+            text.lines()
+                .any(|line| line.starts_with("system") && line.matches('-').count() == 2),
+            "{text}"
+        );
+    }
+}
