@@ -224,7 +224,7 @@ pub(crate) struct Outgoing {
     pub(crate) span: &'static MSpan,
     first: *mut Block,
     last: *mut Block,
-    count: u32,
+    pub(crate) count: u32,
 }
 
 impl Outgoing {

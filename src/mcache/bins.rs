@@ -8,6 +8,7 @@
 //! The first arrays of all bins lie behind the cache's record; a bin that has grown has its array in a block of the heap's own.
 
 use super::{MCache, Slot, Tiers};
+use crate::base::addr::Addr;
 use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES, MEDIUM_MIN};
 use crate::mspan::{Block, MSpan};
 use crate::size_class::{COUNT, SizeClass};
@@ -127,6 +128,13 @@ impl MCache {
     #[cold]
     pub(crate) unsafe fn push_over(&self, tiers: &Tiers, class: SizeClass, block: *mut Block) {
         if self.is_closed(class) {
+            // Most such blocks are of one other thread's span after the other: without a look at the record, which that thread writes to.
+            if let Some(span) = tiers.mheap.map().span_of(Addr::of(block)) {
+                // SAFETY: as the caller promised.
+                if unsafe { self.outbox.add(span, block) } {
+                    return;
+                }
+            }
             // SAFETY: as the caller promised. The cache is ready, so the block is taken.
             unsafe { self.free(tiers, block) };
             return;

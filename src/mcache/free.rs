@@ -16,11 +16,9 @@ impl MCache {
     #[cold]
     #[inline(never)]
     pub(crate) unsafe fn free_slow(&self, tiers: &Tiers, span: &'static MSpan, block: *mut Block) {
-        if span.state() == State::Small {
-            self.tally(span.class_index()).add(0, 1);
-        }
         match span.state() {
             State::Small if span.owner.load(Relaxed) == self.tag() | FULL => {
+                self.tally(span.class_index()).add(0, 1);
                 self.unfull(span);
                 // SAFETY: the tag says that this thread owns the span; the block is its live object.
                 if unsafe { span.push_local(block) } == 0 {
@@ -104,6 +102,8 @@ impl MCache {
 
     fn send(&self, tiers: &Tiers, chain: Outgoing) {
         let span = chain.span;
+        // Gathered blocks count as live until they are sent.
+        self.tally(span.class_index()).add(0, chain.count);
         if let Some(taken) = chain.send(&tiers.directory, self.mailbox().id()) {
             self.receive(tiers, span, taken);
         }

@@ -311,7 +311,6 @@ impl MCache {
         // A cache that is not ready gathers nothing. A span that has become this thread's meanwhile gets its blocks when the chain is sent.
         // SAFETY: as the caller promised.
         if unsafe { self.outbox.add(span, block) } {
-            self.tally(span.class_index()).add(0, 1);
             return Freed::Fast;
         }
         if !self.is_ready() {
