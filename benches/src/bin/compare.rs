@@ -7,7 +7,7 @@ use greyspan_bench::runner::arguments::Arguments;
 use greyspan_bench::runner::machine::{self, Machine};
 use greyspan_bench::runner::plan::{self, Row};
 use greyspan_bench::runner::results::{Cell, Results, Sample, Settings, VERSION};
-use greyspan_bench::runner::{ALLOCATORS, Allocator, Build, child, rounds, target_folder, text};
+use greyspan_bench::runner::{ALLOCATORS, Allocator, Build, child, html, rounds, target_folder, text};
 use greyspan_bench::workload::{WORKLOADS, Workload};
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use std::time::Duration;
 const HELP: &str = "usage:
   compare run [--alloc a,b] [--bench x,y] [--threads 1,2] [--repeat N] [--json FILE] [--html FILE] [--quick]
               [--notes] [--scale S] [--timeout SECONDS] [--cells FOLDER]
+  compare show FILE... [--json FILE] [--html FILE] [--notes]
   compare list
 
 run     runs every chosen bench under every chosen allocator and prints the table and the score
@@ -32,6 +33,7 @@ run     runs every chosen bench under every chosen allocator and prints the tabl
           --scale    multiplies the work of each run
           --timeout  the most that one run may take (default 120 s)
           --cells    takes the cell programs from FOLDER and builds none
+show    prints and draws what --json wrote; several files of one machine become one
 list    names allocators and benches";
 
 const QUICK: f64 = 0.05;
@@ -50,6 +52,7 @@ fn command() -> Result<u8, String> {
     let mut arguments = Arguments::of_process();
     match arguments.word().as_deref() {
         Some("run") => run(arguments),
+        Some("show") => show(arguments),
         Some("list") => arguments.finish().map(|()| list()),
         Some("help" | "--help" | "-h") => {
             println!("{HELP}");
@@ -86,6 +89,7 @@ fn list() -> u8 {
 /// Where the results go beside the terminal.
 struct Outputs {
     json: Option<String>,
+    html: Option<String>,
 }
 
 impl Outputs {
@@ -100,12 +104,16 @@ impl Outputs {
             open.map_err(|error| format!("{name} {path}: {error}"))?;
             Ok(Some(path))
         };
-        Ok(Self { json: path("--json")? })
+        Ok(Self {
+            json: path("--json")?,
+            html: path("--html")?,
+        })
     }
 
     fn write(&self, results: &Results) -> bool {
         let mut good = true;
-        for (path, text) in [(&self.json, Results::to_json as fn(&Results) -> String)] {
+        let to_json: fn(&Results) -> String = Results::to_json;
+        for (path, text) in [(&self.json, to_json), (&self.html, html::page)] {
             if let Some(path) = path
                 && let Err(error) = fs::write(path, text(results))
             {
@@ -169,6 +177,25 @@ fn run(mut arguments: Arguments) -> Result<u8, String> {
     };
     let whole = rounds::run(&mut results.cells, repeat, &interrupted, once);
     Ok(finish(results, whole, &outputs, notes))
+}
+
+fn show(mut arguments: Arguments) -> Result<u8, String> {
+    let notes = arguments.flag("--notes");
+    let outputs = Outputs::take(&mut arguments)?;
+    let mut shown: Option<Results> = None;
+    while let Some(path) = arguments.word() {
+        let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        let results = Results::parse(&text).map_err(|error| format!("{path}: {error}"))?;
+        match &mut shown {
+            None => shown = Some(results),
+            Some(shown) => shown.merge(results).map_err(|error| format!("{path}: {error}"))?,
+        }
+    }
+    let Some(results) = shown else {
+        return Err("show wants files that --json wrote".to_owned());
+    };
+    println!("{}", text::report(&results, notes));
+    Ok(if outputs.write(&results) { 0 } else { 1 })
 }
 
 /// Prints and writes what there is, and gives the exit code.

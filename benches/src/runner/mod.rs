@@ -9,9 +9,11 @@
 
 pub mod arguments;
 pub mod child;
+pub mod html;
 pub mod machine;
 pub mod numbers;
 pub mod plan;
+pub mod plot;
 pub mod results;
 pub mod rounds;
 pub mod score;
