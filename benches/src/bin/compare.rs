@@ -36,7 +36,12 @@ run     runs every chosen bench under every chosen allocator and prints the tabl
 show    prints and draws what --json wrote; several files of one machine become one
 list    names allocators and benches";
 
+/// How much of the work a short look does, and the round that warms up.
 const QUICK: f64 = 0.05;
+/// The same in that round for steady benches, where the slowest allocator takes a thousand times as long as the fastest.
+const WARM_STEADY: f64 = 0.002;
+/// Seconds that a run of a steady bench may take: a cell that would take longer does a part of the work.
+const BUDGET: f64 = 0.5;
 
 fn main() -> ExitCode {
     match command() {
@@ -165,15 +170,19 @@ fn run(mut arguments: Arguments) -> Result<u8, String> {
         results.cells.extend(built.iter().map(cell));
     }
     let interrupted = rounds::on_interrupt().map_err(|error| error.to_string())?;
+    let mut shares = vec![1.0; results.cells.len()];
     let once = |index: usize, warming: bool| {
         let (row, (_, program)) = (rows[index / built.len()], &built[index % built.len()]);
-        run_cell(
-            program,
-            row,
-            if warming { scale * QUICK } else { scale },
-            limit,
-            &interrupted,
-        )
+        let part = match (warming, row.bench.steady) {
+            (false, _) => shares[index],
+            (true, false) => QUICK,
+            (true, true) => WARM_STEADY,
+        };
+        let sample = run_cell(program, row, scale * part, limit, &interrupted)?;
+        if warming && row.bench.steady {
+            shares[index] = share(sample.seconds / part);
+        }
+        Ok(sample.of_share(part))
     };
     let whole = rounds::run(&mut results.cells, repeat, &interrupted, once);
     Ok(finish(results, whole, &outputs, notes))
@@ -211,6 +220,12 @@ fn finish(mut results: Results, whole: bool, outputs: &Outputs, notes: bool) -> 
         (true, false) => 1,
         (true, true) => 0,
     }
+}
+
+/// The part of its work that a cell of a steady bench does if all of it took `seconds`: a power of two, so that cells
+/// that do the same part can be held against each other.
+fn share(seconds: f64) -> f64 {
+    (BUDGET / seconds).log2().floor().clamp(-16.0, 0.0).exp2()
 }
 
 /// One run of one cell.
