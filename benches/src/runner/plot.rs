@@ -128,8 +128,8 @@ pub struct Line {
     pub failed: Vec<String>,
 }
 
-const LABELS: f64 = 150.0;
-const PANEL: f64 = 430.0;
+const LABELS: f64 = 172.0;
+const PANEL: f64 = 420.0;
 const GAP: f64 = 36.0;
 const HEAD: f64 = 46.0;
 const LINE: f64 = 20.0;
@@ -343,7 +343,11 @@ pub fn scatter(points: &[Point]) -> String {
             &mut svg,
             format_args!(
                 "<path class=\"leader\" d=\"M{x:.1} {y:.1}L{:.1} {:.1}\"/>",
-                label_x - 2.0,
+                if label_x > x {
+                    label_x - 2.0
+                } else {
+                    label_x + label.len() as f64 * LETTER
+                },
                 label_y - 4.0
             ),
         );
@@ -366,44 +370,36 @@ pub fn scatter(points: &[Point]) -> String {
     svg
 }
 
-/// Where labels of these lengths, in letters, go beside their points: to the right, or to the left near the edge, moved
-/// down until none lies on another or on a point.
+/// The width of a letter of a label, on average and rather too much.
+const LETTER: f64 = 8.6;
+
+/// Where labels of these lengths, in letters, go beside their points: as near as may be, to the right or to the left,
+/// where none lies on another or on a point.
 fn apart(points: &[(f64, f64, usize)], right: f64, bottom: f64) -> Vec<(f64, f64)> {
-    const LETTER: f64 = 7.6;
-    const LETTER_HEIGHT: f64 = 16.0;
-    let mut order: Vec<usize> = (0..points.len()).collect();
-    order.sort_by(|&a, &b| points[a].1.total_cmp(&points[b].1));
-    let mut placed: Vec<Option<(f64, f64)>> = vec![None; points.len()];
-    for index in order {
-        let (x, y, letters) = points[index];
-        let length = letters as f64 * LETTER;
-        let label_x = if x + 12.0 + length < right {
-            x + 12.0
-        } else {
-            x - 12.0 - length
-        };
-        let free = |label_y: f64, placed: &[Option<(f64, f64)>]| {
-            let meets = |other_x: f64, other_length: f64, other_y: f64, height: f64| {
-                (label_y - other_y).abs() < height && label_x < other_x + other_length && other_x < label_x + length
-            };
-            let labels = placed
+    const STEP: f64 = 3.0;
+    // A box around a text or a mark: left, right, and the middle with half the height.
+    let label = |(x, y): (f64, f64), letters: usize| (x - 3.0, x + letters as f64 * LETTER, y - 4.5, 8.0);
+    let mark = |&(x, y, _): &(f64, f64, usize)| (x - 8.0, x + 8.0, y, 7.0);
+    type Area = (f64, f64, f64, f64);
+    let meet = |a: Area, b: Area| a.0 < b.1 && b.0 < a.1 && (a.2 - b.2).abs() < a.3 + b.3;
+    let mut placed: Vec<(f64, f64)> = Vec::new();
+    for &(x, y, letters) in points {
+        let sides = [x + 12.0, x - 10.0 - letters as f64 * LETTER];
+        let offsets = (0..60).flat_map(|step| [f64::from(step) * -STEP, f64::from(step) * STEP]);
+        let candidates = offsets.flat_map(|offset| sides.map(|side| (side, y + 4.0 + offset)));
+        let free = |&place: &(f64, f64)| {
+            let area = label(place, letters);
+            let inside = area.0 > 0.0 && area.1 < right + 20.0 && area.2 > 0.0 && area.2 < bottom;
+            let taken = placed
                 .iter()
                 .zip(points)
-                .filter_map(|(place, point)| Some((place.as_ref()?, point.2)));
-            labels
-                .clone()
-                .all(|(place, letters)| !meets(place.0, letters as f64 * LETTER, place.1, LETTER_HEIGHT))
-                && points
-                    .iter()
-                    .all(|point| !meets(point.0 - 7.0, 14.0, point.1 + 4.0, 13.0))
+                .any(|(&other, point)| meet(area, label(other, point.2)));
+            inside && !taken && !points.iter().any(|point| meet(area, mark(point)))
         };
-        let mut label_y = y + 4.0;
-        while !free(label_y, &placed) && label_y < bottom {
-            label_y += 4.0;
-        }
-        placed[index] = Some((label_x, label_y));
+        let nearest = candidates.clone().find(free).or_else(|| candidates.clone().next());
+        placed.extend(nearest);
     }
-    placed.into_iter().flatten().collect()
+    placed
 }
 
 fn open(width: f64, height: f64, what: &str) -> String {
@@ -444,7 +440,8 @@ mod tests {
     #[test]
     fn labels_of_points_in_one_place_do_not_lie_on_each_other() {
         let labels = apart(&[(100.0, 100.0, 8), (101.0, 101.0, 8), (300.0, 100.0, 8)], 600.0, 400.0);
-        assert!((labels[0].1 - labels[1].1).abs() >= 16.0, "{labels:?}");
+        let beside = (labels[0].0 - labels[1].0).abs() > 60.0;
+        assert!(beside || (labels[0].1 - labels[1].1).abs() >= 16.0, "{labels:?}");
         assert_eq!(labels[2], (312.0, 104.0));
     }
 

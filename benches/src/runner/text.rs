@@ -39,7 +39,8 @@ pub fn head_lines(results: &Results) -> Vec<String> {
         machine.date
     )];
     let rounds = results.cells.iter().map(|cell| cell.seconds.len()).max().unwrap_or(0);
-    let mut how = format!("{rounds} rounds, interleaved, after one to warm up; each cell a process of its own");
+    let word = if rounds == 1 { "round" } else { "rounds" };
+    let mut how = format!("{rounds} {word}, interleaved, after one to warm up; each cell a process of its own");
     if settings.command.is_none() && settings.scale < 1.0 {
         write!(how, "; a quick look at {} of the work: not for claims", settings.scale).expect("text grows");
     }
