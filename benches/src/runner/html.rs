@@ -235,10 +235,10 @@ impl Page<'_> {
             .map(|(name, _)| format!("<span>{} {}</span>", self.key(name), escape(name)))
             .collect();
         format!(
-            "<h2>Row by row</h2>\n<p class=\"quiet\">Medians over the best rival's median in the row, on a scale that doubles from \
+            "<section>\n<h2>Row by row</h2>\n<p class=\"quiet\">Medians over the best rival's median in the row, on a scale that doubles from \
              line to line; left is good. Whiskers go from the smallest to the largest of the rounds. Arrowheads lie beyond the scale. \
              Hollow marks count as equal ({}). The dashed lines are at {:.2} and {:.2}. A number behind a name is that of its threads.</p>\n\
-             <div class=\"legend\">{}</div>\n<div class=\"wide\">{}</div>\n",
+             <div class=\"legend\">{}</div>\n<div class=\"wide\">{}</div>\n</section>\n",
             escape(text::EQUAL),
             LIMITS[0],
             LIMITS[1],
@@ -509,7 +509,7 @@ mod tests {
             assert!(!page.contains(outside), "the page asks for {outside}");
         }
         for tag in [
-            "table", "tr", "td", "svg", "g", "div", "p", "h2", "details", "span", "text", "title",
+            "section", "table", "tr", "td", "svg", "g", "div", "p", "h2", "details", "span", "text", "title",
         ] {
             let (opened, closed) = (
                 page.matches(&format!("<{tag} ")).count() + page.matches(&format!("<{tag}>")).count(),
