@@ -30,7 +30,7 @@ step() {
 uptime
 step "Box of 64 bytes, make and drop: at most 16 instructions with fat LTO, at most 40 without" \
     run icount --row box64
-step "Producer and consumer, 10 million boxes: time not above the best rival's, peak RSS at most 1.2 of the lowest" \
+step "Producer and consumer, 30 million boxes: time not above the best rival's, peak RSS at most 1.2 of the lowest" \
     run compare run --bench xmalloc --threads 2 --repeat "$repeat" --scale "$scale"
 step "Threads one after another: mapped and resident memory flat after the first hundred" \
     run compare run --bench threads --threads 1 --repeat "$(((repeat + 1) / 2))" --scale "$scale" --notes

@@ -3,7 +3,7 @@
 //! Called through [`cell_main!`] only. Exit codes: 0 measured, 2 wrong arguments, 3 the cell is not what its name says.
 
 use crate::measure;
-use crate::workload::{self, Context, WORKLOADS};
+use crate::workload::{self, Context, WORKLOADS, one_box};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -34,6 +34,10 @@ pub fn main(allocator: &'static str, metadata: Option<fn() -> u64>) -> ExitCode 
             for workload in WORKLOADS {
                 println!("{:<16} {}", workload.name, workload.help);
             }
+            return ExitCode::SUCCESS;
+        }
+        [one_box::SMALLEST] => {
+            one_box::smallest();
             return ExitCode::SUCCESS;
         }
         [name, threads] => (name, threads, "1"),

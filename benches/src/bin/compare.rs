@@ -7,8 +7,10 @@ use greyspan_bench::runner::arguments::Arguments;
 use greyspan_bench::runner::machine::{self, Machine};
 use greyspan_bench::runner::plan::{self, Row};
 use greyspan_bench::runner::results::{Cell, Results, Sample, Settings, VERSION};
-use greyspan_bench::runner::{ALLOCATORS, Allocator, Build, child, rounds, target_folder, text};
+use greyspan_bench::runner::{ALLOCATORS, Allocator, Build, Programs, child, exec, html, rounds, target_folder, text};
 use greyspan_bench::workload::{WORKLOADS, Workload};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -18,6 +20,9 @@ use std::time::Duration;
 const HELP: &str = "usage:
   compare run [--alloc a,b] [--bench x,y] [--threads 1,2] [--repeat N] [--json FILE] [--html FILE] [--quick]
               [--notes] [--scale S] [--timeout SECONDS] [--cells FOLDER]
+  compare exec NAME [--alloc a,b] [--so NAME=PATH] [--repeat N] [--json FILE] [--html FILE] [--timeout SECONDS]
+              -- COMMAND...
+  compare show FILE... [--json FILE] [--html FILE] [--notes]
   compare list
 
 run     runs every chosen bench under every chosen allocator and prints the table and the score
@@ -32,12 +37,32 @@ run     runs every chosen bench under every chosen allocator and prints the tabl
           --scale    multiplies the work of each run
           --timeout  the most that one run may take (default 120 s)
           --cells    takes the cell programs from FOLDER and builds none
+exec    runs a command under each allocator's shared library (greyspan's if it is built, and those that are
+        installed); NAME names it in the table
+          --so       another library, under this name
+          --timeout  the most that one run may take (default 600 s)
+show    prints and draws what --json wrote; several files of one machine become one
 list    names allocators and benches";
 
+/// How much of the work a short look does, and the round that warms up.
 const QUICK: f64 = 0.05;
+/// The same in that round for steady benches, where the slowest allocator takes a thousand times as long as the fastest.
+const WARM_STEADY: f64 = 0.002;
+/// Seconds that a run of a steady bench may take: a cell that would take longer does a part of the work.
+const BUDGET: f64 = 0.5;
 
 fn main() -> ExitCode {
-    match command() {
+    let mut own = std::env::args_os().skip(1).peekable();
+    if own.next_if(|word| word == exec::LAUNCH).is_some() {
+        return exec::launch(own);
+    }
+    // What stands behind `--` is somebody else's command.
+    let words: Vec<OsString> = own.by_ref().take_while(|word| word != "--").collect();
+    let words = words
+        .into_iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    match command(Arguments::of(words), own.collect()) {
         Ok(code) => ExitCode::from(code),
         Err(problem) => {
             eprintln!("error: {problem}");
@@ -46,10 +71,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn command() -> Result<u8, String> {
-    let mut arguments = Arguments::of_process();
+fn command(mut arguments: Arguments, foreign: Vec<OsString>) -> Result<u8, String> {
     match arguments.word().as_deref() {
         Some("run") => run(arguments),
+        Some("exec") => exec(arguments, &foreign),
+        Some("show") => show(arguments),
         Some("list") => arguments.finish().map(|()| list()),
         Some("help" | "--help" | "-h") => {
             println!("{HELP}");
@@ -86,26 +112,31 @@ fn list() -> u8 {
 /// Where the results go beside the terminal.
 struct Outputs {
     json: Option<String>,
+    html: Option<String>,
 }
 
 impl Outputs {
-    /// Takes the options, and sees that the files can be written before anything is measured for them. What stands in
-    /// them stays until there is something to put in its place.
     fn take(arguments: &mut Arguments) -> Result<Self, String> {
-        let mut path = |name| -> Result<Option<String>, String> {
-            let Some(path) = arguments.value(name)? else {
-                return Ok(None);
-            };
-            let open = OpenOptions::new().create(true).append(true).open(&path);
-            open.map_err(|error| format!("{name} {path}: {error}"))?;
-            Ok(Some(path))
-        };
-        Ok(Self { json: path("--json")? })
+        Ok(Self {
+            json: arguments.value("--json")?,
+            html: arguments.value("--html")?,
+        })
+    }
+
+    /// Sees that the files can be written before anything is measured for them. What stands in them stays until there is
+    /// something to put in its place.
+    fn check(&self) -> Result<(), String> {
+        for path in [&self.json, &self.html].into_iter().flatten() {
+            let open = OpenOptions::new().create(true).append(true).open(path);
+            open.map_err(|error| format!("{path} can't be written: {error}"))?;
+        }
+        Ok(())
     }
 
     fn write(&self, results: &Results) -> bool {
         let mut good = true;
-        for (path, text) in [(&self.json, Results::to_json as fn(&Results) -> String)] {
+        let to_json: fn(&Results) -> String = Results::to_json;
+        for (path, text) in [(&self.json, to_json), (&self.html, html::page)] {
             if let Some(path) = path
                 && let Err(error) = fs::write(path, text(results))
             {
@@ -125,13 +156,14 @@ fn run(mut arguments: Arguments) -> Result<u8, String> {
     let rows = plan::rows(&benches, &threads(&mut arguments)?)?;
     let repeat: usize = arguments.number("--repeat", if quick { 3 } else { 5 })?;
     let scale: f64 = arguments.number("--scale", if quick { QUICK } else { 1.0 })?;
-    let limit = time_limit(&mut arguments)?;
+    let limit = time_limit(&mut arguments, 120.0)?;
     let folder = arguments.value("--cells")?.map(PathBuf::from);
     if repeat == 0 || scale.is_nan() || scale <= 0.0 {
         return Err("--repeat and --scale want numbers above 0".to_owned());
     }
     let outputs = Outputs::take(&mut arguments)?;
     arguments.finish()?;
+    outputs.check()?;
 
     let (built, skipped) = match folder {
         Some(folder) => ready_made(&folder, &allocators),
@@ -157,18 +189,105 @@ fn run(mut arguments: Arguments) -> Result<u8, String> {
         results.cells.extend(built.iter().map(cell));
     }
     let interrupted = rounds::on_interrupt().map_err(|error| error.to_string())?;
+    let mut shares = vec![1.0; results.cells.len()];
     let once = |index: usize, warming: bool| {
         let (row, (_, program)) = (rows[index / built.len()], &built[index % built.len()]);
-        run_cell(
-            program,
-            row,
-            if warming { scale * QUICK } else { scale },
-            limit,
-            &interrupted,
-        )
+        let part = match (warming, row.bench.steady) {
+            (false, _) => shares[index],
+            (true, false) => QUICK,
+            (true, true) => WARM_STEADY,
+        };
+        let sample = run_cell(program, row, scale * part, limit, &interrupted)?;
+        if warming && row.bench.steady {
+            shares[index] = share(sample.seconds / part);
+        }
+        Ok(sample.of_share(part))
     };
     let whole = rounds::run(&mut results.cells, repeat, &interrupted, once);
     Ok(finish(results, whole, &outputs, notes))
+}
+
+fn exec(mut arguments: Arguments, command: &[OsString]) -> Result<u8, String> {
+    let mut found = exec::find(&target_folder());
+    while let Some(text) = arguments.value("--so")? {
+        let named = exec::named(&text)?;
+        found.retain(|known| known.0 != named.0);
+        found.push(named);
+    }
+    let names: Vec<&str> = found.iter().map(|preload| &*preload.0).collect();
+    let chosen = arguments.choice("--alloc", &names, str::to_owned);
+    let chosen = chosen.map_err(|message| format!("{message} ({})", exec::HOW_TO_GET))?;
+    let chosen: Vec<String> = chosen
+        .unwrap_or_else(|| names.clone())
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    found.retain(|preload| chosen.contains(&preload.0));
+    let repeat: usize = arguments.number("--repeat", 5)?;
+    let limit = time_limit(&mut arguments, 600.0)?;
+    let outputs = Outputs::take(&mut arguments)?;
+    let name = arguments.word().filter(|name| !name.starts_with('-'));
+    let name = name.ok_or("exec wants a NAME for the table, and a command behind --")?;
+    arguments.finish()?;
+    if command.is_empty() || repeat == 0 {
+        return Err("exec wants a command behind --, and --repeat a number above 0".to_owned());
+    }
+    outputs.check()?;
+
+    let (mut skipped, mut versions) = (BTreeMap::new(), BTreeMap::new());
+    found.retain(|(alloc, library)| match exec::check(library.as_deref()) {
+        Ok(()) => true,
+        Err(why) => skipped.insert(alloc.clone(), why).is_some_and(|_| false),
+    });
+    let mut machine = Machine::this();
+    for (alloc, library) in &found {
+        let version = library
+            .as_ref()
+            .map(|path| fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
+        let version = version
+            .map(|path| path.display().to_string())
+            .or(machine.versions.remove(alloc));
+        versions.extend(version.map(|version| (alloc.clone(), version)));
+    }
+    machine.versions = versions;
+    let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+    let mut results = Results {
+        version: VERSION,
+        machine,
+        settings: Settings {
+            rounds: repeat,
+            scale: 1.0,
+            skipped,
+            environment: machine::environment(),
+            command: Some(words.join(" ")),
+            ..Settings::default()
+        },
+        cells: found.iter().map(|(alloc, _)| Cell::new(alloc, &name, 0)).collect(),
+    };
+    let interrupted = rounds::on_interrupt().map_err(|error| error.to_string())?;
+    let once = |index: usize, _| exec::run(found[index].1.as_deref(), command, limit, &interrupted);
+    let whole = rounds::run(&mut results.cells, repeat, &interrupted, once);
+    Ok(finish(results, whole, &outputs, false))
+}
+
+fn show(mut arguments: Arguments) -> Result<u8, String> {
+    let notes = arguments.flag("--notes");
+    let outputs = Outputs::take(&mut arguments)?;
+    outputs.check()?;
+    let mut shown: Option<Results> = None;
+    while let Some(path) = arguments.word() {
+        let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        let results = Results::parse(&text).map_err(|error| format!("{path}: {error}"))?;
+        match &mut shown {
+            None => shown = Some(results),
+            Some(shown) => shown.merge(results).map_err(|error| format!("{path}: {error}"))?,
+        }
+    }
+    let Some(results) = shown else {
+        return Err("show wants files that --json wrote".to_owned());
+    };
+    println!("{}", text::report(&results, notes));
+    Ok(if outputs.write(&results) { 0 } else { 1 })
 }
 
 /// Prints and writes what there is, and gives the exit code.
@@ -184,6 +303,12 @@ fn finish(mut results: Results, whole: bool, outputs: &Outputs, notes: bool) -> 
         (true, false) => 1,
         (true, true) => 0,
     }
+}
+
+/// The part of its work that a cell of a steady bench does if all of it took `seconds`: a power of two, so that cells
+/// that do the same part can be held against each other.
+fn share(seconds: f64) -> f64 {
+    (BUDGET / seconds).log2().floor().clamp(-16.0, 0.0).exp2()
 }
 
 /// One run of one cell.
@@ -225,14 +350,12 @@ fn threads(arguments: &mut Arguments) -> Result<Vec<usize>, String> {
     list.split(',').map(number).collect()
 }
 
-fn time_limit(arguments: &mut Arguments) -> Result<Duration, String> {
-    let seconds: f64 = arguments.number("--timeout", 120.0)?;
+fn time_limit(arguments: &mut Arguments, default: f64) -> Result<Duration, String> {
+    let seconds: f64 = arguments.number("--timeout", default)?;
     Duration::try_from_secs_f64(seconds).map_err(|error| format!("--timeout: {error}"))
 }
 
 /// The cell programs that are in `folder`, and the allocators whose are not.
-type Programs = (Vec<(Allocator, PathBuf)>, Vec<(Allocator, String)>);
-
 fn ready_made(folder: &Path, allocators: &[Allocator]) -> Programs {
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for &allocator in allocators {

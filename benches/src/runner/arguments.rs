@@ -8,7 +8,18 @@ impl Arguments {
     /// This process's own.
     #[must_use]
     pub fn of_process() -> Self {
-        Self(std::env::args().skip(1).collect())
+        Self(
+            std::env::args_os()
+                .skip(1)
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect(),
+        )
+    }
+
+    /// These words.
+    #[must_use]
+    pub fn of(words: Vec<String>) -> Self {
+        Self(words)
     }
 
     /// Takes the first word out, which names what to do.

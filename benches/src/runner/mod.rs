@@ -9,9 +9,12 @@
 
 pub mod arguments;
 pub mod child;
+pub mod exec;
+pub mod html;
 pub mod machine;
 pub mod numbers;
 pub mod plan;
+pub mod plot;
 pub mod results;
 pub mod rounds;
 pub mod score;
@@ -89,6 +92,9 @@ impl Allocator {
     }
 }
 
+/// The programs that are there, and the allocators whose are not, with the reason.
+pub type Programs = (Vec<(Allocator, PathBuf)>, Vec<(Allocator, String)>);
+
 /// How programs are built.
 #[derive(Clone, Debug)]
 pub struct Build {
@@ -159,11 +165,7 @@ impl Build {
     /// Builds the programs of `kind` for all `allocators`: those that are there now, and those that failed, with the last
     /// line of what Cargo wrote, all of which goes to standard error.
     #[must_use]
-    pub fn programs(
-        &self,
-        allocators: &[Allocator],
-        kind: &str,
-    ) -> (Vec<(Allocator, PathBuf)>, Vec<(Allocator, String)>) {
+    pub fn programs(&self, allocators: &[Allocator], kind: &str) -> Programs {
         let (mut built, mut failed) = (Vec::new(), Vec::new());
         for &allocator in allocators {
             eprint!("building {} ... ", allocator.program(kind));

@@ -43,7 +43,7 @@ pub struct Settings {
 }
 
 /// One allocator in one row: an entry of each list for each round.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cell {
     /// The allocator.
@@ -66,8 +66,13 @@ pub struct Cell {
     pub others: Vec<f64>,
     /// Operations in the timed part; 0 if nobody counted.
     pub ops: u64,
+    /// How much of the row's work a run did: a slow cell of a steady workload does a part, and `seconds` and `ops` are
+    /// those of the whole, in proportion. Faults and processor time are as counted.
+    pub share: f64,
     /// Sum over what was written and read back.
     pub checksums: Vec<String>,
+    /// The same of the round that warms up, in which all cells of a row do the same work.
+    pub warm_checksum: Option<String>,
     /// Further figures of the workload.
     pub notes: BTreeMap<String, Vec<f64>>,
     /// Why this cell does not count.
@@ -95,6 +100,42 @@ pub struct Sample {
     pub checksum: String,
     /// Name and figure.
     pub notes: BTreeMap<String, f64>,
+    /// Not the program's to say.
+    #[serde(skip)]
+    pub share: Option<f64>,
+}
+
+impl Default for Cell {
+    fn default() -> Self {
+        Self {
+            alloc: String::new(),
+            bench: String::new(),
+            threads: 0,
+            seconds: Vec::new(),
+            rss_bytes: Vec::new(),
+            minor_faults: Vec::new(),
+            user_seconds: Vec::new(),
+            system_seconds: Vec::new(),
+            others: Vec::new(),
+            ops: 0,
+            share: 1.0,
+            checksums: Vec::new(),
+            warm_checksum: None,
+            notes: BTreeMap::new(),
+            failure: None,
+        }
+    }
+}
+
+impl Sample {
+    /// The sample of a run that did `share` of the work, as if it had done all of it.
+    #[must_use]
+    pub fn of_share(mut self, share: f64) -> Self {
+        self.seconds /= share;
+        self.ops = (self.ops as f64 / share).round() as u64;
+        self.share = Some(share);
+        self
+    }
 }
 
 impl Cell {
@@ -124,6 +165,7 @@ impl Cell {
         self.system_seconds.push(sample.system_seconds);
         self.others.push(others);
         self.ops = sample.ops;
+        self.share = sample.share.unwrap_or(1.0);
         self.checksums.push(sample.checksum);
         for (key, value) in sample.notes {
             self.notes.entry(key).or_default().push(value);
@@ -212,25 +254,29 @@ impl Results {
         self.cells = rows.into_iter().flatten().collect();
     }
 
-    /// Fails the cells whose checksums are not those of their row: the sum that most results of the row have is taken
-    /// for right, and among sums with as many the system allocator's.
+    /// Fails the cells whose checksums are not those of the cells of their row that did the same work: the sum that most
+    /// results have is taken for right, and among sums with as many the system allocator's.
     pub fn hold_checksums_together(&mut self) {
-        let mut votes: BTreeMap<(String, usize), BTreeMap<String, f64>> = BTreeMap::new();
+        /// Bench, threads, and the share of the work as bits; none for the round that warms up.
+        type Work = (String, usize, Option<u64>);
+        fn sums(cell: &Cell) -> impl Iterator<Item = (Work, &String)> {
+            let work = |share: Option<f64>| (cell.bench.clone(), cell.threads, share.map(f64::to_bits));
+            let warm = cell.warm_checksum.iter().map(move |sum| (work(None), sum));
+            warm.chain(cell.checksums.iter().map(move |sum| (work(Some(cell.share)), sum)))
+        }
+        let mut votes: BTreeMap<Work, BTreeMap<String, f64>> = BTreeMap::new();
         for cell in &self.cells {
-            let row = votes.entry((cell.bench.clone(), cell.threads)).or_default();
-            for sum in &cell.checksums {
-                *row.entry(sum.clone()).or_default() += if cell.alloc == "system" { 1.01 } else { 1.0 };
+            for (work, sum) in sums(cell) {
+                let vote = votes.entry(work).or_default().entry(sum.clone()).or_default();
+                *vote += if cell.alloc == "system" { 1.01 } else { 1.0 };
             }
         }
         for cell in &mut self.cells {
-            let row = &votes[&(cell.bench.clone(), cell.threads)];
-            let Some((right, _)) = row.iter().max_by(|a, b| a.1.total_cmp(b.1)) else {
-                continue;
-            };
-            if let Some(wrong) = cell.checksums.iter().find(|sum| *sum != right) {
-                cell.failure
-                    .get_or_insert(format!("wrong result: checksum {wrong}, the others say {right}"));
-            }
+            let wrong = sums(cell).find_map(|(work, sum)| {
+                let (right, _) = votes[&work].iter().max_by(|a, b| a.1.total_cmp(b.1))?;
+                (sum != right).then(|| format!("wrong result: checksum {sum}, the others say {right}"))
+            });
+            cell.failure = cell.failure.take().or(wrong);
         }
     }
 }
@@ -343,5 +389,13 @@ mod tests {
         // One against one: the system's is taken for right.
         assert_eq!(failed(row(["1", "2", "1"])[..2].to_vec()), ["x"]);
         assert_eq!(failed(row(["9", "2", "9"])[1..].to_vec()), ["z"]);
+        // A cell that did another part of the work is held against the others by the round that warms up.
+        let mut cells = row(["1", "1", "7"]);
+        cells[2].share = 0.5;
+        assert!(failed(cells.clone()).is_empty());
+        for (cell, sum) in cells.iter_mut().zip(["3", "3", "4"]) {
+            cell.warm_checksum = Some(sum.to_owned());
+        }
+        assert_eq!(failed(cells), ["z"]);
     }
 }

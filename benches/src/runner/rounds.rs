@@ -50,7 +50,7 @@ pub fn run(
                         return false;
                     }
                     match result {
-                        Ok(_) if warming => {}
+                        Ok(sample) if warming => cell.warm_checksum = Some(sample.checksum),
                         Ok(sample) => cell.add(sample, others),
                         Err(problem) => {
                             bar.suspend(|| eprintln!("FAILED: {} under {}: {problem}", cell.bench, cell.alloc));

@@ -8,6 +8,8 @@ use std::fmt::Write;
 
 /// What an asterisk behind a ratio means.
 pub const EQUAL: &str = "best of the row below 16 MiB, and at most 2 MiB above it: counts as equal";
+/// What a wave before a time means.
+pub const SHARE: &str = "a slow cell of a steady bench did a part of the work, its time is in proportion";
 /// How many of the worst rows are named.
 const WORST: usize = 10;
 
@@ -37,7 +39,8 @@ pub fn head_lines(results: &Results) -> Vec<String> {
         machine.date
     )];
     let rounds = results.cells.iter().map(|cell| cell.seconds.len()).max().unwrap_or(0);
-    let mut how = format!("{rounds} rounds, interleaved, after one to warm up; each cell a process of its own");
+    let word = if rounds == 1 { "round" } else { "rounds" };
+    let mut how = format!("{rounds} {word}, interleaved, after one to warm up; each cell a process of its own");
     if settings.command.is_none() && settings.scale < 1.0 {
         write!(how, "; a quick look at {} of the work: not for claims", settings.scale).expect("text grows");
     }
@@ -104,7 +107,7 @@ pub fn cells(results: &Results) -> String {
     }
     format!(
         "{table}x other: the median over the best median of the other allocators in the row; below 1 is ahead of all.\n\
-         *: {EQUAL}.\n{broken}"
+         *: {EQUAL}. ~: {SHARE}.\n{broken}"
     )
 }
 
@@ -115,6 +118,7 @@ fn cell(standing: &Standing<'_>) -> Vec<String> {
         bench,
         threads,
         ops,
+        share,
         minor_faults,
         failure,
         ..
@@ -136,7 +140,11 @@ fn cell(standing: &Standing<'_>) -> Vec<String> {
             0 => "-".to_owned(),
             &ops => format!("{:.2}", figures.time.median / ops as f64 * 1e9),
         },
-        seconds(figures.time.median),
+        format!(
+            "{}{}",
+            if *share < 1.0 { "~" } else { "" },
+            seconds(figures.time.median)
+        ),
         format!("{:.0} %", figures.time.spread() * 100.0),
         ratio(&figures.time),
         mebibytes(figures.rss.median),

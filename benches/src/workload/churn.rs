@@ -8,7 +8,7 @@ use super::{Context, Outcome, on_ready_threads};
 use crate::rng::{Rng, log_uniform_sizes};
 
 const LIVE: usize = 100_000;
-const REPLACEMENTS: usize = 5_000_000;
+const REPLACEMENTS: usize = 8_000_000;
 
 pub(super) fn run(context: &Context) -> Outcome {
     let threads = context.threads;

@@ -19,14 +19,14 @@ pub(super) fn fifo<const WORDS: usize>(context: &Context) -> Outcome {
     run::<WORDS>(context, |table| table.iter_mut().fold(0, take))
 }
 
-/// Enough boxes for a run of some tenths of a second: fewer of the sizes that an allocator may take to the kernel.
+/// Enough boxes for a tenth of a second where no allocator is slow: one that takes a size to the kernel does a small part
+/// of them.
 const fn boxes(bytes: usize) -> usize {
     match bytes {
-        0..=1024 => 20_000_000,
-        1025..=8192 => 2_000_000,
-        8193..=32_768 => 1_000_000,
-        32_769..=262_144 => 500_000,
-        _ => 100_000,
+        0..=1024 => 80_000_000,
+        1025..=32_768 => 40_000_000,
+        32_769..=262_144 => 10_000_000,
+        _ => 1_000_000,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::measure;
 use crate::rng::Rng;
 use std::hint::black_box;
 
-const REPLACEMENTS: usize = 8_000_000;
+const REPLACEMENTS: usize = 4_000_000;
 
 pub(super) fn run<const LIVE: usize>(context: &Context) -> Outcome {
     let replacements = context.scaled(REPLACEMENTS);

@@ -9,7 +9,7 @@ use crate::rng::{Rng, log_uniform_sizes};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
-const REQUESTS: usize = 1_500_000;
+const REQUESTS: usize = 800_000;
 const CAPACITY: usize = 50_000;
 /// How many keys there are to one place in the cache.
 const KEYS: usize = 8;

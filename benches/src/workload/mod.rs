@@ -29,7 +29,7 @@ mod many64;
 mod medium;
 mod mleak;
 mod mstress;
-mod one_box;
+pub(crate) mod one_box;
 mod rayon_sort;
 mod rc_graph;
 mod regexes;
@@ -103,6 +103,9 @@ pub struct Workload {
     pub run: fn(&Context) -> Outcome,
     /// With how many threads it is worth running.
     pub threads: Threads,
+    /// Whether it goes on in the same way from soon after its start: what is live does not depend on the number of
+    /// operations, and the time for half of them is half the time.
+    pub steady: bool,
 }
 
 const fn row(name: &'static str, help: &'static str, run: fn(&Context) -> Outcome) -> Workload {
@@ -111,10 +114,15 @@ const fn row(name: &'static str, help: &'static str, run: fn(&Context) -> Outcom
         help,
         run,
         threads: Threads::Any,
+        steady: false,
     }
 }
 
 impl Workload {
+    const fn steady(self) -> Self {
+        Self { steady: true, ..self }
+    }
+
     const fn one(self) -> Self {
         Self {
             threads: Threads::One,

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
 const NODES: usize = 50_000;
-const STEPS: usize = 2_000_000;
+const STEPS: usize = 1_000_000;
 const CHILDREN: usize = 3;
 /// Levels above a leaf: children are of lower levels, so there is no cycle, and dropping recurses no deeper than this.
 const LEVELS: u32 = 4;

@@ -11,97 +11,116 @@ pub const WORKLOADS: &[Workload] = &[
         "make a Box of 64 bytes, write one word, drop it; an op is one box",
         box64::run,
     )
-    .one(),
+    .one()
+    .steady(),
     row(
         "lifo-8",
         "batches of 100 boxes of 8 bytes, dropped last made first; an op is one box",
         fixed::lifo::<1>,
-    ),
+    )
+    .steady(),
     row(
         "lifo-16",
         "batches of 100 boxes of 16 bytes, dropped last made first; an op is one box",
         fixed::lifo::<2>,
-    ),
+    )
+    .steady(),
     row(
         "lifo-64",
         "batches of 100 boxes of 64 bytes, dropped last made first; an op is one box",
         fixed::lifo::<8>,
-    ),
+    )
+    .steady(),
     row(
         "lifo-256",
         "batches of 100 boxes of 256 bytes, dropped last made first; an op is one box",
         fixed::lifo::<32>,
-    ),
+    )
+    .steady(),
     row(
         "lifo-1k",
         "batches of 100 boxes of 1 KiB, dropped last made first; an op is one box",
         fixed::lifo::<128>,
-    ),
+    )
+    .steady(),
     row(
         "lifo-8k",
         "batches of 100 boxes of 8 KiB, dropped last made first; an op is one box",
         fixed::lifo::<1024>,
-    ),
+    )
+    .steady(),
     row(
         "lifo-32k",
         "batches of 100 boxes of 32 KiB, dropped last made first; an op is one box",
         fixed::lifo::<4096>,
-    ),
+    )
+    .steady(),
     row(
         "lifo-256k",
         "batches of 100 boxes of 256 KiB, dropped last made first; an op is one box",
         fixed::lifo::<32_768>,
-    ),
+    )
+    .steady(),
     row(
         "lifo-4m",
         "batches of 100 boxes of 4 MiB, dropped last made first; an op is one box",
         fixed::lifo::<524_288>,
-    ),
+    )
+    .steady(),
     row(
         "fifo-8",
         "batches of 100 boxes of 8 bytes, dropped first made first; an op is one box",
         fixed::fifo::<1>,
-    ),
+    )
+    .steady(),
     row(
         "fifo-16",
         "batches of 100 boxes of 16 bytes, dropped first made first; an op is one box",
         fixed::fifo::<2>,
-    ),
+    )
+    .steady(),
     row(
         "fifo-64",
         "batches of 100 boxes of 64 bytes, dropped first made first; an op is one box",
         fixed::fifo::<8>,
-    ),
+    )
+    .steady(),
     row(
         "fifo-256",
         "batches of 100 boxes of 256 bytes, dropped first made first; an op is one box",
         fixed::fifo::<32>,
-    ),
+    )
+    .steady(),
     row(
         "fifo-1k",
         "batches of 100 boxes of 1 KiB, dropped first made first; an op is one box",
         fixed::fifo::<128>,
-    ),
+    )
+    .steady(),
     row(
         "fifo-8k",
         "batches of 100 boxes of 8 KiB, dropped first made first; an op is one box",
         fixed::fifo::<1024>,
-    ),
+    )
+    .steady(),
     row(
         "fifo-32k",
         "batches of 100 boxes of 32 KiB, dropped first made first; an op is one box",
         fixed::fifo::<4096>,
-    ),
+    )
+    .steady(),
     row(
         "fifo-256k",
         "batches of 100 boxes of 256 KiB, dropped first made first; an op is one box",
         fixed::fifo::<32_768>,
-    ),
+    )
+    .steady(),
     row(
         "fifo-4m",
         "batches of 100 boxes of 4 MiB, dropped first made first; an op is one box",
         fixed::fifo::<524_288>,
-    ),
+    )
+    .steady(),
     row(
         "churn",
         "100k live objects of 16 B to 1 KiB, replaced at random; an op is one replacement",
@@ -121,7 +140,7 @@ pub const WORKLOADS: &[Workload] = &[
     .one(),
     row(
         "one-box",
-        "one small box, then the process's memory is read",
+        "the smallest program, started over and over: one small box; an op is a process",
         one_box::run,
     )
     .one(),
@@ -141,22 +160,26 @@ pub const WORKLOADS: &[Workload] = &[
         "large",
         "64 blocks of 64 KiB to 2 MiB, replaced at random, each page written",
         large::to_2m,
-    ),
+    )
+    .steady(),
     row(
         "large-4m",
         "32 blocks of 64 KiB to 4 MiB, replaced at random, each page written",
         large::to_4m,
-    ),
+    )
+    .steady(),
     row(
         "large-4m-untouched",
         "32 blocks of 64 KiB to 4 MiB, replaced at random, only the ends written",
         large::to_4m_untouched,
-    ),
+    )
+    .steady(),
     row(
         "medium-churn",
         "300 blocks of 8 to 32 KiB, replaced at random, each page written",
         medium::run,
-    ),
+    )
+    .steady(),
     row(
         "vec-medium",
         "byte vectors grown to 1 MiB by 32 bytes at a time; an op is one append",
@@ -166,27 +189,32 @@ pub const WORKLOADS: &[Workload] = &[
         "zeroed-64",
         "zeroed blocks of 64 bytes, one word read; an op is one block",
         zeroed::run::<64>,
-    ),
+    )
+    .steady(),
     row(
         "zeroed-4k",
         "zeroed blocks of 4 KiB, one word read; an op is one block",
         zeroed::run::<4096>,
-    ),
+    )
+    .steady(),
     row(
         "zeroed-16k",
         "zeroed blocks of 16 KiB, each page written; an op is one block",
         zeroed::run::<16_384>,
-    ),
+    )
+    .steady(),
     row(
         "zeroed-256k",
         "zeroed blocks of 256 KiB, each page written; an op is one block",
         zeroed::run::<262_144>,
-    ),
+    )
+    .steady(),
     row(
         "zeroed-1m",
         "zeroed blocks of 1 MiB, each page written; an op is one block",
         zeroed::run::<1_048_576>,
-    ),
+    )
+    .steady(),
     row(
         "hashmap",
         "a HashMap from strings to vectors: insert, grow, remove; an op is one step",
@@ -238,12 +266,14 @@ pub const WORKLOADS: &[Workload] = &[
         "rptest",
         "1000 blocks of 16 B to 16 KiB, evenly spread, some freed by other threads",
         rptest::linear,
-    ),
+    )
+    .steady(),
     row(
         "rptest-exp",
         "the same with sizes spread by the exponent, where small ones prevail",
         rptest::exponential,
-    ),
+    )
+    .steady(),
     row(
         "alloc-test",
         "80k slots, some hot, sizes after Pareto up to 1000 bytes, each object written in full",
@@ -254,12 +284,14 @@ pub const WORKLOADS: &[Workload] = &[
         "batches of 25 to 1600 blocks of one size, made and freed in order",
         glibc::simple,
     )
-    .one(),
+    .one()
+    .steady(),
     row(
         "glibc-thread",
         "1024 places a thread, filled and freed at random with 4 B to 32 KiB; an op is one step",
         glibc::thread,
-    ),
+    )
+    .steady(),
     row(
         "mleak",
         "waves of threads with thread-local data that leave nothing; an op is a thread",

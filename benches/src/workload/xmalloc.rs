@@ -8,7 +8,7 @@ use super::{Context, Outcome, on_threads};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-const BOXES: usize = 10_000_000;
+const BOXES: usize = 30_000_000;
 const BATCH: usize = 256;
 /// Batches on their way at once: 4096 boxes, so that the channel stays a channel and not a heap.
 const IN_FLIGHT: usize = 16;

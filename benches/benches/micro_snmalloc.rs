@@ -1,0 +1,5 @@
+//! The micro benches under snmalloc.
+
+mod micro;
+
+micro_main!(snmalloc_rs::SnMalloc = snmalloc_rs::SnMalloc, "snmalloc");

@@ -1,0 +1,198 @@
+//! Any command under each allocator's shared library: which libraries there are, and one run of the command.
+//!
+//! A run goes through a small process of its own, the *launcher*, which is this program again: what the kernel counts as
+//! a process's peak begins with that of the process that started it, and the launcher's is about 3 MiB at that moment.
+
+use super::child;
+use super::results::Sample;
+use crate::os;
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// The first argument by which the program is the launcher.
+pub const LAUNCH: &str = "--launch";
+/// Stands for no library among the launcher's arguments.
+const NO_LIBRARY: &str = "-";
+/// The allocator without a library.
+pub const SYSTEM: &str = "system";
+
+/// A rival's shared library: its allocator's name, and the names of its file, the best first.
+const LIBRARIES: &[(&str, &[&str])] = &[
+    (
+        "mimalloc",
+        &[
+            "libmimalloc.so.3",
+            "libmimalloc.so.2",
+            "libmimalloc.so.2.0",
+            "libmimalloc.so",
+        ],
+    ),
+    ("jemalloc", &["libjemalloc.so.2", "libjemalloc.so"]),
+    ("tcmalloc", &["libtcmalloc_minimal.so.4", "libtcmalloc_minimal.so"]),
+    ("snmalloc", &["libsnmallocshim.so"]),
+    ("rpmalloc", &["librpmalloc.so"]),
+];
+/// Where they may be.
+const FOLDERS: &[&str] = &[
+    "/usr/local/lib",
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/usr/lib64",
+    "/usr/lib",
+];
+
+/// An allocator with its library; the system's has none.
+pub type Preload = (String, Option<PathBuf>);
+
+/// The system's allocator, Greyspan's library in `target`, and the rivals' that are installed.
+#[must_use]
+pub fn find(target: &Path) -> Vec<Preload> {
+    let mut found = vec![(SYSTEM.to_owned(), None)];
+    let own = target.join("release/libgreyspan.so");
+    if own.is_file() {
+        found.insert(0, ("greyspan".to_owned(), Some(own)));
+    }
+    for (name, files) in LIBRARIES {
+        let paths = files
+            .iter()
+            .flat_map(|file| FOLDERS.iter().map(move |folder| Path::new(folder).join(file)));
+        let library = paths.into_iter().find(|path| path.is_file());
+        found.extend(library.map(|path| ((*name).to_owned(), Some(path))));
+    }
+    found
+}
+
+/// What to do about a library that [`find`] does not find, for messages.
+pub const HOW_TO_GET: &str = "greyspan: cargo build --release -p greyspan-preload; Debian has libmimalloc2.0, libjemalloc2 \
+                              and libtcmalloc-minimal4; others by --so NAME=PATH";
+
+/// What `NAME=PATH` names.
+///
+/// # Errors
+/// If there is no such file.
+pub fn named(text: &str) -> Result<Preload, String> {
+    let (name, path) = text
+        .split_once('=')
+        .ok_or_else(|| format!("--so wants NAME=PATH, not {text:?}"))?;
+    let path = std::path::absolute(path).map_err(|error| format!("--so {text}: {error}"))?;
+    if name.is_empty() || !path.is_file() {
+        return Err(format!("--so {text}: no such file"));
+    }
+    Ok((name.to_owned(), Some(path)))
+}
+
+/// Whether the loader takes the library: if not, it says so and runs the command without it.
+///
+/// # Errors
+/// What the loader said.
+pub fn check(library: Option<&Path>) -> Result<(), String> {
+    let Some(library) = library else { return Ok(()) };
+    let run = Command::new("/bin/sh")
+        .args(["-c", ":"])
+        .env("LD_PRELOAD", library)
+        .output();
+    let run = run.map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&run.stderr);
+    match said.lines().next() {
+        Some(line) if line.contains("ld.so") || line.contains("LD_PRELOAD") => Err(line.to_owned()),
+        _ if !run.status.success() => Err(format!("a shell does not run under it: {}", run.status)),
+        _ => Ok(()),
+    }
+}
+
+/// One run of `command` under `library`.
+///
+/// # Errors
+/// If it did not start, did not end well, or ran out of time.
+pub fn run(
+    library: Option<&Path>,
+    command: &[OsString],
+    limit: Duration,
+    interrupted: &AtomicBool,
+) -> Result<Sample, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut launcher = Command::new(program);
+    launcher
+        .arg(LAUNCH)
+        .arg(library.unwrap_or(Path::new(NO_LIBRARY)))
+        .args(command);
+    let output = child::run(&mut launcher, limit, interrupted)?;
+    serde_json::from_str(&output.stdout).map_err(|error| format!("the launcher wrote no result: {error}"))
+}
+
+/// The launcher: `LIBRARY COMMAND...`. Its own figures go to standard output as JSON, the command's output nowhere; the
+/// command's messages go to standard error, and so does why there is no figure.
+#[must_use]
+pub fn launch(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    match measure(&arguments.next().unwrap_or_default(), arguments.collect()) {
+        Ok(sample) => {
+            println!("{sample}");
+            ExitCode::SUCCESS
+        }
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(library: &OsString, words: Vec<OsString>) -> Result<Value, String> {
+    let (program, arguments) = words.split_first().ok_or("no command")?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    command.env_remove("LD_PRELOAD");
+    if library != NO_LIBRARY {
+        command.env("LD_PRELOAD", library);
+    }
+    let start = Instant::now();
+    let child = command
+        .spawn()
+        .map_err(|error| format!("could not start {}: {error}", program.to_string_lossy()))?;
+    let (status, usage) = os::wait(&child).map_err(|error| error.to_string())?;
+    let seconds = start.elapsed().as_secs_f64();
+    if !status.success() {
+        return Err(format!("the command ended with {status}"));
+    }
+    Ok(json!({
+        "seconds": seconds,
+        "rss_bytes": usage.peak,
+        "minor_faults": usage.minor_faults,
+        "user_seconds": usage.user_seconds,
+        "system_seconds": usage.system_seconds,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_measured_to_its_end() {
+        let sample = measure(
+            &NO_LIBRARY.into(),
+            ["/bin/sh", "-c", "sleep 0.02"].map(OsString::from).to_vec(),
+        )
+        .unwrap();
+        assert!(sample["seconds"].as_f64().unwrap() >= 0.02, "{sample}");
+        assert!(sample["rss_bytes"].as_u64().unwrap() > 100_000, "{sample}");
+    }
+
+    #[test]
+    fn a_command_that_fails_or_is_not_there_is_an_error() {
+        let run = |words: &[&str]| measure(&NO_LIBRARY.into(), words.iter().map(OsString::from).collect()).unwrap_err();
+        assert!(run(&["/bin/sh", "-c", "exit 7"]).contains("exit status: 7"));
+        assert!(run(&["/no/such/program"]).contains("could not start"));
+    }
+
+    #[test]
+    fn a_library_that_the_loader_refuses_is_named() {
+        assert!(check(None).is_ok());
+        let message = check(Some(Path::new("/etc/passwd"))).unwrap_err();
+        assert!(message.contains("/etc/passwd"), "{message}");
+        assert!(named("x=/no/such/file.so").is_err() && named("x").is_err());
+    }
+}

@@ -1,0 +1,293 @@
+//! The runner as a user meets it: exit codes, the table, the files, and cells that go wrong. Nothing is built: the cells
+//! are those of this package.
+
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn compare(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_compare"));
+    command.args(words).stdin(Stdio::null());
+    command
+}
+
+fn finished(words: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = compare(words).output().expect("compare starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (status.code().expect("an exit code"), text(stdout), text(stderr))
+}
+
+/// The folder in which Cargo put the cells.
+fn cells() -> &'static str {
+    let folder = Path::new(env!("CARGO_BIN_EXE_cell_system")).parent().expect("a folder");
+    folder.to_str().expect("UTF-8")
+}
+
+/// An empty folder for one test.
+fn scratch(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("the folder is made");
+    folder
+}
+
+fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).to_str().expect("UTF-8").to_owned()
+}
+
+const TINY: [&str; 9] = [
+    "run",
+    "--quick",
+    "--scale",
+    "0.001",
+    "--alloc",
+    "system,greyspan",
+    "--threads",
+    "1,2",
+    "--cells",
+];
+
+#[test]
+fn a_quick_run_prints_a_table_and_writes_json_and_a_page() {
+    let folder = scratch("quick");
+    let (json, html) = (path(&folder, "out.json"), path(&folder, "out.html"));
+    let words = [cells(), "--bench", "churn,xmalloc", "--json", &json, "--html", &html];
+    let (code, stdout, stderr) = finished(&[&TINY[..], &words].concat());
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    for part in [
+        "churn",
+        "xmalloc",
+        "peak RSS",
+        "over all rows",
+        "worst rows of greyspan",
+    ] {
+        assert!(stdout.contains(part), "no {part:?} in\n{stdout}");
+    }
+    let results: Value = serde_json::from_str(&fs::read_to_string(&json).expect("the file")).expect("JSON");
+    assert_eq!(results["version"], 1);
+    assert!(results["machine"]["cores"].as_u64() > Some(0) && results["machine"]["kernel"].is_string());
+    let cells = results["cells"].as_array().expect("a list");
+    let names: Vec<_> = cells
+        .iter()
+        .map(|cell| (&cell["bench"], &cell["threads"], &cell["alloc"]))
+        .collect();
+    assert_eq!(names.len(), 6, "{names:?}");
+    assert_eq!((names[4].0.as_str(), names[4].1.as_u64()), (Some("xmalloc"), Some(2)));
+    for cell in cells {
+        let figures = |key: &str| {
+            cell[key]
+                .as_array()
+                .map(|list| list.iter().filter_map(Value::as_f64).collect::<Vec<_>>())
+        };
+        let (seconds, peaks) = (
+            figures("seconds").expect("a list"),
+            figures("rss_bytes").expect("a list"),
+        );
+        assert!(
+            seconds.len() == 3 && seconds.iter().all(|&seconds| seconds > 0.0),
+            "{cell}"
+        );
+        assert!(peaks.len() == 3 && peaks.iter().all(|&bytes| bytes > 1e6), "{cell}");
+        assert!(cell["ops"].as_u64() > Some(0), "{cell}");
+    }
+    let page = fs::read_to_string(&html).expect("the file");
+    assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
+    assert_eq!(
+        page.matches("<svg viewBox=\"0 0 14 14\"").count(),
+        4,
+        "marks of two allocators in totals and legend"
+    );
+
+    // What was written can be shown again, and put together with itself.
+    let (code, again, _) = finished(&["show", &json, &json]);
+    assert_eq!(code, 0);
+    assert!(again.contains("6 rounds"), "{again}");
+}
+
+#[test]
+fn wrong_arguments_are_answered_before_anything_runs() {
+    let start = Instant::now();
+    for (words, part) in [
+        (&["run", "--alloc", "jemaloc"][..], "valid: greyspan, system, mimalloc"),
+        (
+            &["run", "--bench", "churn,chrun"],
+            "unknown \"chrun\"; valid: box64-lifo",
+        ),
+        (&["run", "--threads", "0"], "--threads wants numbers"),
+        (
+            &["run", "--bench", "xmalloc", "--threads", "1"],
+            "xmalloc wants two or more",
+        ),
+        (&["run", "--repeat", "many"], "--repeat wants a number"),
+        (&["run", "--json"], "--json wants a value"),
+        (&["run", "--jsn", "x"], "unknown argument \"--jsn\""),
+        (
+            &["run", "--json", "/no/such/folder/out.json"],
+            "/no/such/folder/out.json can't be written",
+        ),
+        (
+            &["run", "--html", "/no/such/folder/out.html"],
+            "/no/such/folder/out.html can't be written",
+        ),
+        (&["exec", "--", "true"], "exec wants a NAME"),
+        (&["exec", "name"], "a command behind --"),
+        (
+            &["exec", "name", "--alloc", "nonesuch", "--", "true"],
+            "unknown \"nonesuch\"",
+        ),
+        (&["show", "/no/such/file"], "/no/such/file"),
+        (&["walk"], "unknown command \"walk\""),
+        (&[], "no command"),
+    ] {
+        let (code, stdout, stderr) = finished(words);
+        assert_eq!(code, 2, "{words:?}: {stderr}");
+        assert!(
+            stderr.contains(part) && stdout.is_empty(),
+            "{words:?}: {stdout}{stderr}"
+        );
+        assert!(
+            !stderr.contains(" test-"),
+            "a bench that tests the runner is named: {stderr}"
+        );
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(60),
+        "something was built or measured"
+    );
+}
+
+#[test]
+fn cells_that_go_wrong_are_named_and_the_others_go_on() {
+    let folder = scratch("faults");
+    let (json, html) = (path(&folder, "out.json"), path(&folder, "out.html"));
+    let words = [
+        cells(),
+        "--bench",
+        "test-crash,test-hang,test-wrong,churn",
+        "--timeout",
+        "2",
+        "--json",
+        &json,
+        "--html",
+        &html,
+    ];
+    let (code, stdout, stderr) = finished(&[&TINY[..], &words].concat());
+    assert_eq!(code, 1, "{stdout}{stderr}");
+    for part in [
+        "FAILED: test-crash under system: signal: 6 (SIGABRT)",
+        "FAILED: test-hang under greyspan: out of time after 2 s",
+        "FAILED: test-wrong under greyspan: wrong result",
+    ] {
+        assert!(stdout.contains(part), "no {part:?} in\n{stdout}");
+    }
+    let results: Value = serde_json::from_str(&fs::read_to_string(&json).expect("the file")).expect("JSON");
+    for cell in results["cells"].as_array().expect("a list") {
+        let good = cell["bench"] == "churn";
+        assert_eq!(cell.get("failure").is_none(), good, "{cell}");
+        assert!(!good || cell["seconds"].as_array().map(Vec::len) == Some(3), "{cell}");
+    }
+    let page = fs::read_to_string(&html).expect("the file");
+    assert!(page.contains("failed: signal: 6 (SIGABRT)"));
+}
+
+#[test]
+fn an_allocator_whose_program_is_missing_is_named_and_the_others_run() {
+    let folder = scratch("missing");
+    fs::copy(env!("CARGO_BIN_EXE_cell_system"), folder.join("cell_system")).expect("a copy");
+    let words = [folder.to_str().expect("UTF-8"), "--bench", "churn"];
+    let (code, stdout, _) = finished(&[&TINY[..], &words].concat());
+    assert_eq!(code, 1, "{stdout}");
+    assert!(stdout.contains("SKIPPED: greyspan: no "), "{stdout}");
+    let ran = |line: &str| line.split_whitespace().take(3).eq(["churn", "1", "system"]) && line.contains(" MiB");
+    assert!(stdout.lines().any(ran), "{stdout}");
+}
+
+#[test]
+fn a_ctrl_c_ends_the_run_and_what_is_done_is_written() {
+    let folder = scratch("interrupt");
+    let (json, html) = (path(&folder, "out.json"), path(&folder, "out.html"));
+    let words = [cells(), "--bench", "churn,test-hang", "--json", &json, "--html", &html];
+    let words = [&TINY[..], &words].concat();
+    let mut command = compare(&words);
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("compare starts");
+    // Long enough for the cells before the one that hangs, in the round that warms up.
+    std::thread::sleep(Duration::from_secs(3));
+    let killed = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .expect("kill runs");
+    assert!(killed.success());
+    let start = Instant::now();
+    let output = child.wait_with_output().expect("it ends");
+    assert!(
+        start.elapsed() < Duration::from_secs(20),
+        "the cell that hangs was waited for"
+    );
+    assert_eq!(output.status.code(), Some(130));
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("INTERRUPTED"), "{stdout}");
+    let results: Value = serde_json::from_str(&fs::read_to_string(&json).expect("the file")).expect("JSON");
+    assert_eq!(results["settings"]["interrupted"], true);
+    assert!(fs::read_to_string(&html).expect("the file").contains("INTERRUPTED"));
+}
+
+#[test]
+fn any_command_runs_under_each_library() {
+    let folder = scratch("exec");
+    let json = path(&folder, "out.json");
+    let words = [
+        "exec",
+        "pause",
+        "--alloc",
+        "system",
+        "--repeat",
+        "2",
+        "--json",
+        &json,
+        "--",
+        "/bin/sh",
+        "-c",
+        "sleep 0.05; exit 0",
+    ];
+    let (code, stdout, stderr) = finished(&words);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(stdout.contains("command: /bin/sh -c sleep 0.05; exit 0"), "{stdout}");
+    let results: Value = serde_json::from_str(&fs::read_to_string(&json).expect("the file")).expect("JSON");
+    let cell = &results["cells"][0];
+    assert_eq!(
+        (cell["alloc"].as_str(), cell["bench"].as_str()),
+        (Some("system"), Some("pause"))
+    );
+    let seconds: Vec<f64> = cell["seconds"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(Value::as_f64)
+        .collect();
+    assert!(
+        seconds.len() == 2 && seconds.iter().all(|&seconds| (0.05..20.0).contains(&seconds)),
+        "{seconds:?}"
+    );
+
+    let (code, stdout, _) = finished(&[
+        "exec", "bad", "--alloc", "system", "--repeat", "1", "--", "/bin/sh", "-c", "exit 9",
+    ]);
+    assert_eq!(code, 1);
+    assert!(stdout.contains("FAILED: bad under system"), "{stdout}");
+}
+
+#[test]
+fn the_list_names_allocators_and_benches() {
+    let (code, stdout, _) = finished(&["list"]);
+    assert_eq!(code, 0);
+    for part in ["greyspan", "snmalloc-rs", "larson", "two or more"] {
+        assert!(stdout.contains(part), "no {part:?} in\n{stdout}");
+    }
+    assert!(!stdout.contains(" test-"), "{stdout}");
+}
