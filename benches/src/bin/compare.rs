@@ -232,6 +232,7 @@ fn exec(mut arguments: Arguments, command: &[OsString]) -> Result<u8, String> {
     if command.is_empty() || repeat == 0 {
         return Err("exec wants a command behind --, and --repeat a number above 0".to_owned());
     }
+    exec::takes_libraries(&command[0])?;
     outputs.check()?;
 
     let (mut skipped, mut versions) = (BTreeMap::new(), BTreeMap::new());
