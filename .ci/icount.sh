@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Instructions of each allocator path, with fat LTO and without LTO, counted by callgrind; fails on a rise of over 3 % above
-# benches/icount-baseline.json. Two minutes.
+# benches/icount-baseline.json. A minute and a half, most of it building.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 baseline=benches/icount-baseline.json
 if [[ ! -f $baseline ]]; then

@@ -46,8 +46,20 @@ pub const ROWS: &[Row] = &[
     row(
         "batch64",
         "100 boxes of 64 bytes, then all dropped: a pair",
-        batch64,
-        batch64_base,
+        batch::<8, 100>,
+        batch_base::<100>,
+    ),
+    row(
+        "batch8k",
+        "100 boxes of 8 KiB, then all dropped: a pair",
+        batch::<1024, 100>,
+        batch_base::<100>,
+    ),
+    row(
+        "batch256k",
+        "10 boxes of 256 KiB, then all dropped: a pair",
+        batch::<32_768, 10>,
+        batch_base::<10>,
     ),
     row(
         "churn",
@@ -72,6 +84,12 @@ pub const ROWS: &[Row] = &[
         "64 zeroed bytes, constant size: alloc_zeroed and dealloc",
         zeroed64,
         zeroed64_base,
+    ),
+    row(
+        "aligned64",
+        "192 bytes at a multiple of 64, known at run time only: alloc and dealloc",
+        aligned64,
+        aligned64_base,
     ),
 ];
 
@@ -144,36 +162,60 @@ fn stack_word(number: u64) {
 
 #[inline(never)]
 fn runtime64(count: u64) {
+    pairs(count, run_time_layout::<64, 8>);
+}
+
+#[inline(never)]
+fn runtime64_base(count: u64) {
+    pairs_base(count, run_time_layout::<64, 8>);
+}
+
+#[inline(never)]
+fn aligned64(count: u64) {
+    pairs(count, run_time_layout::<192, 64>);
+}
+
+#[inline(never)]
+fn aligned64_base(count: u64) {
+    pairs_base(count, run_time_layout::<192, 64>);
+}
+
+#[inline(always)]
+fn pairs(count: u64, layout: impl Fn() -> Layout) {
     for number in 0..count {
-        let layout = run_time_layout();
-        // SAFETY: `layout` has 64 bytes.
+        let layout = layout();
+        // SAFETY: the layouts of `run_time_layout` have 64 bytes or more.
         let block = unsafe { alloc(layout) };
         let word = block.cast::<u64>();
-        // SAFETY: 64 bytes, aligned to 8, ours alone; the ruler runs with memory to spare, so not null.
+        // SAFETY: 64 bytes or more, aligned to 8, ours alone; the ruler runs with memory to spare, so not null.
         unsafe { word.write(number) };
         // SAFETY: allocated above with this layout and not freed since.
         unsafe { dealloc(black_box(block), layout) };
     }
 }
 
-#[inline(never)]
-fn runtime64_base(count: u64) {
+#[inline(always)]
+fn pairs_base(count: u64, layout: impl Fn() -> Layout) {
     for number in 0..count {
-        black_box(run_time_layout().size());
+        let layout = layout();
+        black_box(layout.size());
         stack_word(number);
     }
 }
 
+/// A layout that the optimiser does not know.
 #[inline(always)]
-fn run_time_layout() -> Layout {
-    // SAFETY: the alignment is a power of two and the size, 64 whatever the optimiser may suppose, far from overflow.
-    unsafe { Layout::from_size_align_unchecked(black_box(64), 8) }
+fn run_time_layout<const SIZE: usize, const ALIGN: usize>() -> Layout {
+    const { assert!(SIZE >= 64 && SIZE <= 4096 && ALIGN.is_power_of_two() && ALIGN >= 8) };
+    let align = if ALIGN > 8 { black_box(ALIGN) } else { ALIGN };
+    // SAFETY: the alignment is a power of two and the size, asserted whatever the optimiser may suppose, far from overflow.
+    unsafe { Layout::from_size_align_unchecked(black_box(SIZE), align) }
 }
 
 #[inline(never)]
-fn batch64(count: u64) {
-    let mut table: [Option<Block<8>>; 100] = [const { None }; 100];
-    for _ in 0..count / 100 {
+fn batch<const WORDS: usize, const BOXES: usize>(count: u64) {
+    let mut table: [Option<Block<WORDS>>; BOXES] = [const { None }; BOXES];
+    for _ in 0..count / BOXES as u64 {
         for (slot, number) in table.iter_mut().zip(0..) {
             *slot = Some(Block::new(number));
         }
@@ -184,10 +226,10 @@ fn batch64(count: u64) {
 }
 
 #[inline(never)]
-fn batch64_base(count: u64) {
+fn batch_base<const BOXES: usize>(count: u64) {
     let mut words = [0u64; 8];
-    let mut table: [Option<NonNull<u64>>; 100] = [None; 100];
-    for _ in 0..count / 100 {
+    let mut table: [Option<NonNull<u64>>; BOXES] = [None; BOXES];
+    for _ in 0..count / BOXES as u64 {
         for (slot, number) in table.iter_mut().zip(0..) {
             words[0] = number;
             *slot = NonNull::new(black_box(words.as_mut_ptr()));

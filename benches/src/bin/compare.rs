@@ -48,8 +48,13 @@ list    names allocators and benches";
 const QUICK: f64 = 0.05;
 /// The same in that round for steady benches, where the slowest allocator takes a thousand times as long as the fastest.
 const WARM_STEADY: f64 = 0.002;
-/// Seconds that a run of a steady bench may take: a cell that would take longer does a part of the work.
-const BUDGET: f64 = 0.5;
+/// A cell of a steady bench whose whole work would take more seconds than this does a part of it, and so runs for [`PART`]
+/// seconds or up to twice as long. The benches' work is such that no allocator that could be the best in its row takes
+/// so long.
+const SLOW: f64 = 2.0;
+const PART: f64 = 0.5;
+/// Seconds after which a run tells how long a longer one would take: the first touches of memory weigh little then.
+const TELLING: f64 = 0.1;
 
 fn main() -> ExitCode {
     let mut own = std::env::args_os().skip(1).peekable();
@@ -192,16 +197,16 @@ fn run(mut arguments: Arguments) -> Result<u8, String> {
     let mut shares = vec![1.0; results.cells.len()];
     let once = |index: usize, warming: bool| {
         let (row, (_, program)) = (rows[index / built.len()], &built[index % built.len()]);
-        let part = match (warming, row.bench.steady) {
-            (false, _) => shares[index],
-            (true, false) => QUICK,
-            (true, true) => WARM_STEADY,
-        };
-        let sample = run_cell(program, row, scale * part, limit, &interrupted)?;
-        if warming && row.bench.steady {
-            shares[index] = share(sample.seconds / part);
+        let run = |part: f64| run_cell(program, row, scale * part, limit, &interrupted);
+        match (warming, row.bench.steady) {
+            (false, _) => Ok(run(shares[index])?.of_share(shares[index])),
+            (true, false) => run(QUICK),
+            (true, true) => {
+                let first = run(WARM_STEADY)?;
+                shares[index] = share(first.seconds, run)?;
+                Ok(first)
+            }
         }
-        Ok(sample.of_share(part))
     };
     let whole = rounds::run(&mut results.cells, repeat, &interrupted, once);
     Ok(finish(results, whole, &outputs, notes))
@@ -232,6 +237,7 @@ fn exec(mut arguments: Arguments, command: &[OsString]) -> Result<u8, String> {
     if command.is_empty() || repeat == 0 {
         return Err("exec wants a command behind --, and --repeat a number above 0".to_owned());
     }
+    exec::takes_libraries(&command[0])?;
     outputs.check()?;
 
     let (mut skipped, mut versions) = (BTreeMap::new(), BTreeMap::new());
@@ -305,10 +311,17 @@ fn finish(mut results: Results, whole: bool, outputs: &Outputs, notes: bool) -> 
     }
 }
 
-/// The part of its work that a cell of a steady bench does if all of it took `seconds`: a power of two, so that cells
-/// that do the same part can be held against each other.
-fn share(seconds: f64) -> f64 {
-    (BUDGET / seconds).log2().floor().clamp(-16.0, 0.0).exp2()
+/// The part of its work that a cell of a steady bench does, of which [`WARM_STEADY`] took `seconds`; `run` runs another
+/// part. All of it, or a power of two, so that cells that do the same part can be held against each other.
+fn share(mut seconds: f64, run: impl Fn(f64) -> Result<Sample, String>) -> Result<f64, String> {
+    let mut part = WARM_STEADY;
+    while seconds < TELLING && part < 1.0 {
+        part = (part * (2.0 * TELLING / seconds).clamp(2.0, 16.0)).min(1.0);
+        seconds = run(part)?.seconds;
+    }
+    let whole = seconds / part;
+    let share = (PART / whole).log2().ceil().exp2();
+    Ok(if whole > SLOW { share.min(1.0) } else { 1.0 })
 }
 
 /// One run of one cell.
@@ -367,4 +380,37 @@ fn ready_made(folder: &Path, allocators: &[Allocator]) -> Programs {
         }
     }
     (found, missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What [`share`] gives for a cell that takes `start` seconds and then `whole` for all of its work.
+    fn share_of(start: f64, whole: f64) -> f64 {
+        let run = |part: f64| {
+            Ok(Sample {
+                seconds: start + whole * part,
+                ..Sample::default()
+            })
+        };
+        share(start + whole * WARM_STEADY, run).expect("each run ends")
+    }
+
+    #[test]
+    fn only_a_slow_cell_does_a_part_of_the_work_and_that_for_long_enough() {
+        for whole in [0.01, 0.1, 0.5, 1.5] {
+            assert_eq!(share_of(0.0, whole), 1.0, "{whole} s");
+            // The first touches of memory, which a short run mostly consists of, do not make a cell slow.
+            assert_eq!(share_of(0.02, whole), 1.0, "{whole} s after a start");
+        }
+        for whole in [3.0, 20.0, 500.0] {
+            let share = share_of(0.001, whole);
+            assert!(
+                (PART..=2.0 * PART + 0.1).contains(&(share * whole)),
+                "{share} of {whole} s"
+            );
+            assert!(share.log2().fract() == 0.0, "{share}");
+        }
+    }
 }

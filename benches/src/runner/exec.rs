@@ -104,6 +104,54 @@ pub fn check(library: Option<&Path>) -> Result<(), String> {
     }
 }
 
+/// Whether a library can be put under the command: a statically linked program never meets the loader.
+///
+/// # Errors
+/// If not; a script, or a program that is not found, is left to the run.
+pub fn takes_libraries(program: &OsString) -> Result<(), String> {
+    let file = Path::new(program);
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let found = match file.components().count() {
+        1 => std::env::split_paths(&search)
+            .map(|folder| folder.join(file))
+            .find(|path| path.is_file()),
+        _ => Some(file.to_path_buf()),
+    };
+    match found.and_then(|path| std::fs::read(path).ok()) {
+        Some(image) if is_static(&image) => Err(format!(
+            "{} is linked statically: no library can be put under it",
+            file.display()
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whether these are the bytes of a 64-bit little-endian ELF program that names no loader.
+fn is_static(image: &[u8]) -> bool {
+    const PROGRAM_HEADER: usize = 56;
+    const INTERPRETER: u64 = 3;
+    let number = |at: usize, bytes: usize| -> Option<u64> {
+        let field = image.get(at..at.checked_add(bytes)?)?;
+        Some(
+            field
+                .iter()
+                .rev()
+                .fold(0, |number, &byte| number << 8 | u64::from(byte)),
+        )
+    };
+    if !image.starts_with(b"\x7fELF\x02\x01") {
+        return false;
+    }
+    let (Some(table), Some(count)) = (number(32, 8), number(56, 2)) else {
+        return false;
+    };
+    let Ok(table) = usize::try_from(table) else {
+        return false;
+    };
+    let kind = |index: u64| number(table.saturating_add(index as usize * PROGRAM_HEADER), 4);
+    (0..count).all(|index| kind(index) != Some(INTERPRETER))
+}
+
 /// One run of `command` under `library`.
 ///
 /// # Errors
@@ -186,6 +234,20 @@ mod tests {
         let run = |words: &[&str]| measure(&NO_LIBRARY.into(), words.iter().map(OsString::from).collect()).unwrap_err();
         assert!(run(&["/bin/sh", "-c", "exit 7"]).contains("exit status: 7"));
         assert!(run(&["/no/such/program"]).contains("could not start"));
+    }
+
+    #[test]
+    fn a_program_without_a_loader_is_told_from_one_that_has_one() {
+        assert_eq!(takes_libraries(&"sh".into()), Ok(()));
+        let own = std::fs::read("/proc/self/exe").unwrap();
+        assert!(!is_static(&own) && !is_static(b"#!/bin/sh\n") && !is_static(b""));
+        // The header of a program with one loadable segment and nothing else.
+        let mut image = vec![0; 120];
+        image[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        (image[32], image[56], image[64]) = (64, 1, 1);
+        assert!(is_static(&image));
+        image[64] = 3;
+        assert!(!is_static(&image));
     }
 
     #[test]
