@@ -17,7 +17,7 @@
 
 use crate::base::geometry::OUTGOING_BYTES;
 use crate::meta::Bump;
-use crate::mspan::{Block, MSpan, OWNER_MAX, OwnerId, Sent, Settled, Taken};
+use crate::mspan::{Block, CHECKED, MSpan, OWNER_MAX, OwnerId, Sent, Settled, Taken};
 use crate::os::PageSource;
 use crate::size_class::COUNT;
 use crate::sync::atomic::{
@@ -323,6 +323,11 @@ impl Outbox {
     /// # Safety
     /// As for `add`.
     pub(crate) unsafe fn begin(&self, span: &'static MSpan, block: *mut Block) -> Option<Outgoing> {
+        if CHECKED {
+            // So that its link is one, as that of every block on its way to a span (K2 of `mspan::block`).
+            // SAFETY: the block is the caller's to give.
+            unsafe { Block::set_next(block, null_mut()) };
+        }
         let slot = self.slot(span);
         let before = slot.take();
         slot.span.set(Some(span));

@@ -11,8 +11,11 @@ mod fork;
 mod options;
 mod realloc;
 mod registry;
+mod slot;
 mod stats;
 pub(crate) mod thread;
+#[cfg(feature = "preload")]
+pub(crate) mod untyped;
 
 use crate::base::addr::Addr;
 use crate::base::geometry::PAGE;

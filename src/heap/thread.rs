@@ -7,36 +7,25 @@
 //! The thread-local slot holds one pointer and starts at `EMPTY`, a cache that is never ready; so the fast path has nothing to initialise or
 //! test. The first slow call attaches a cache and arms the exit hook: a pthread key, whose destructor runs after those of Rust's and
 //! C++'s thread-locals. What the thread still allocates or frees afterwards goes through the late cache, under a lock.
-//!
-//! The slot is a `thread_local!` that is const-initialised and has no destructor, which never allocates and never fails.
 
 #[cfg(not(loom))]
 use super::HEAP;
 use super::Heap;
-use crate::mcache::{EMPTY, MCache, Sentinel};
+use crate::mcache::{MCache, Sentinel};
 use crate::os;
 use crate::sync::atomic::{
     AtomicUsize,
     Ordering::{Acquire, Release},
 };
-use core::cell::Cell;
 use core::ffi::c_void;
+
+pub(crate) use super::slot::current;
+use super::slot::set_current;
 
 static TORN: Sentinel = Sentinel::new();
 
-thread_local! {
-    static CACHE: Cell<&'static MCache> = const { Cell::new(EMPTY.cache()) };
-}
-
 /// The pthread key of the exit hook plus one; 0 while there is none.
 static EXIT_KEY: AtomicUsize = AtomicUsize::new(0);
-
-/// The calling thread's cache, or what stands in for it.
-#[inline(always)]
-pub(crate) fn current() -> &'static MCache {
-    // `try_with` and not `with`: std marks only the former for inlining across crates, which builds without LTO depend on.
-    CACHE.try_with(Cell::get).unwrap_or(EMPTY.cache())
-}
 
 /// The calling thread's cache if it has one by now, where `cache` was what it had before.
 pub(super) fn current_or(cache: &MCache) -> &MCache {
@@ -70,7 +59,7 @@ fn attach() -> Option<&'static MCache> {
     HEAP.set_up();
     let cache = HEAP.new_cache()?;
     // The slot is set first: should arming the hook allocate, that call finds a ready cache.
-    CACHE.set(cache);
+    set_current(cache);
     arm(cache);
     Some(cache)
 }
@@ -98,7 +87,7 @@ extern "C" fn thread_exits(_: *mut c_void) {
     let cache = current();
     if cache.is_ready() {
         // From here on the thread has no cache; what runs later in it finds that out by `TORN`.
-        CACHE.set(TORN.cache());
+        set_current(TORN.cache());
         HEAP.retire_cache(cache);
         HEAP.after_slow();
     }

@@ -7,9 +7,10 @@
 //!
 //! The first arrays of all bins lie behind the cache's record; a bin that has grown has its array in a block of the heap's own.
 
+use super::check;
 use super::{MCache, Slot, Tiers};
 use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES, MEDIUM_MIN};
-use crate::mspan::{Block, MSpan};
+use crate::mspan::{Block, CHECKED, MSpan};
 use crate::size_class::{COUNT, SizeClass};
 use core::ptr::null_mut;
 
@@ -41,15 +42,16 @@ const FIRST: [u16; COUNT + 1] = {
 };
 
 /// Bytes of the bins' first arrays, which the maker of a cache provides, zeroed.
-pub(crate) const SLOT_BYTES: usize = FIRST[COUNT] as usize * size_of::<Slot>();
+/// One slot more than all bins have: see [`Nothing`].
+pub(crate) const SLOT_BYTES: usize = (FIRST[COUNT] as usize + 1) * size_of::<Slot>();
 
-/// The null slot of bins that have no array.
-struct Nothing([Slot; 1]);
+/// The null slot of bins that have no array; one more, because a C `free` looks into the slot at the top.
+struct Nothing([Slot; 2]);
 
 // SAFETY: nobody writes to it: a bin that ends here is full.
 unsafe impl Sync for Nothing {}
 
-static NOTHING: Nothing = Nothing([null_mut()]);
+static NOTHING: Nothing = Nothing([null_mut(); 2]);
 
 /// The base, top and end of a bin that has no array.
 pub(super) const fn nothing() -> *mut Slot {
@@ -172,7 +174,7 @@ impl MCache {
         if !self.is_refilled(class) || cap * 2 > MOST || !self.may_hold(tiers, class, more) {
             return false;
         }
-        let array = self.take_array(tiers, cap * 2 + 1).unwrap_or(null_mut());
+        let array = self.take_array(tiers, cap * 2 + 2).unwrap_or(null_mut());
         // Taking the array may have changed this very bin.
         if array.is_null() || self.cap(class) != cap {
             self.count_shrunk(tiers, class, more);
@@ -183,6 +185,8 @@ impl MCache {
         let (old, held) = (self.base(class), self.held(class));
         // SAFETY: the array has more than one slot.
         unsafe { *array = null_mut() };
+        // SAFETY: as many slots as were taken, less one.
+        unsafe { *array.wrapping_add(cap * 2 + 1) = null_mut() };
         let base = array.wrapping_add(1);
         // SAFETY: the blocks lie in the old array and fit the new one, which is apart from it.
         unsafe { old.copy_to_nonoverlapping(base, held) };
@@ -255,6 +259,9 @@ impl MCache {
         for index in 0..goes {
             // SAFETY: the slot holds one of the bin's blocks.
             let block = unsafe { *base.wrapping_add(index) };
+            if CHECKED {
+                check::flush(tiers, class, block);
+            }
             // SAFETY: the block is free and this thread's. The cache is ready, so it is taken.
             unsafe { self.free(tiers, block) };
         }
@@ -271,11 +278,14 @@ impl MCache {
     }
 }
 
-/// The blocks of a list, in order.
+/// The blocks of a list of `span`, in order.
 ///
 /// # Safety
 /// The list is the caller's alone while the iterator lives.
-pub(super) unsafe fn list(head: *mut Block) -> impl Iterator<Item = *mut Block> {
+pub(super) unsafe fn list(span: &MSpan, head: *mut Block) -> impl Iterator<Item = *mut Block> {
+    if CHECKED {
+        check::head(span, head);
+    }
     let mut next = head;
     core::iter::from_fn(move || {
         let block = next;
@@ -283,7 +293,11 @@ pub(super) unsafe fn list(head: *mut Block) -> impl Iterator<Item = *mut Block> 
             return None;
         }
         // SAFETY: the list is the caller's, and its links are written.
-        next = unsafe { Block::next(block) };
+        next = unsafe { span.next_free(block) };
+        if CHECKED {
+            // SAFETY: the block is on no list any more.
+            unsafe { Block::unlink(block) };
+        }
         Some(block)
     })
 }
@@ -291,5 +305,11 @@ pub(super) unsafe fn list(head: *mut Block) -> impl Iterator<Item = *mut Block> 
 /// The objects of `span` from `first` on, in order.
 pub(super) fn row(span: &MSpan, first: *mut u8) -> impl Iterator<Item = *mut Block> {
     let size = span.size();
-    (0..).map(move |index: usize| first.wrapping_add(index * size).cast())
+    (0..).map(move |index: usize| {
+        let block = first.wrapping_add(index * size).cast();
+        if CHECKED {
+            check::fresh(span, block);
+        }
+        block
+    })
 }

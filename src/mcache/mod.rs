@@ -24,6 +24,7 @@
 
 mod bins;
 pub(crate) use bins::SLOT_BYTES;
+mod check;
 mod exit;
 mod free;
 mod large;
@@ -31,11 +32,15 @@ mod refill;
 mod room;
 mod runs;
 mod store;
+#[cfg(feature = "preload")]
+mod untyped;
 
 use crate::base::addr::Addr;
 use crate::mcentral::MCentral;
 use crate::mheap::MHeap;
-use crate::mspan::{Block, MSpan, SpanList};
+#[cfg(feature = "preload")]
+use crate::mheap::page_map::tag::Main;
+use crate::mspan::{Block, CHECKED, MSpan, SpanList};
 use crate::os::PageSource;
 use crate::remote::{Directory, Mailbox, Outbox, Shared, Tally};
 use crate::size_class::{COUNT, SizeClass};
@@ -131,10 +136,18 @@ pub(crate) enum Freed {
 /// The cache of one thread.
 #[repr(C, align(128))]
 pub(crate) struct MCache {
+    /// In front of the first bin, for pointers that belong to none: its bin is full.
+    #[cfg(feature = "preload")]
+    no_top: Cell<*mut Slot>,
     // One array for each word of a bin: the offset in it is the class times 8, which an address can express without further ado.
     tops: [Cell<*mut Slot>; COUNT],
+    #[cfg(feature = "preload")]
+    no_end: Cell<*mut Slot>,
     ends: [Cell<*mut Slot>; COUNT],
     bases: [Cell<*mut Slot>; COUNT],
+    /// What the thread knows of the page map.
+    #[cfg(feature = "preload")]
+    main: Main,
     /// Where the first arrays of the bins lie.
     slots: Cell<*mut Slot>,
     /// Bytes by which bins have grown.
@@ -162,9 +175,15 @@ impl MCache {
         /// A cache that owns nothing. It serves once it has an owner number and [`make_ready`](Self::make_ready) was called.
         pub(crate) fn new() -> Self {
             Self {
+                #[cfg(feature = "preload")]
+                no_top: Cell::new(bins::nothing()),
                 tops: [const { Cell::new(bins::nothing()) }; COUNT],
+                #[cfg(feature = "preload")]
+                no_end: Cell::new(bins::nothing()),
                 ends: [const { Cell::new(bins::nothing()) }; COUNT],
                 bases: [const { Cell::new(bins::nothing()) }; COUNT],
+                #[cfg(feature = "preload")]
+                main: Main::NONE,
                 slots: Cell::new(null_mut()),
                 grown: Cell::new(0),
                 active: [const { Cell::new(None) }; COUNT],
@@ -257,6 +276,9 @@ impl MCache {
         // SAFETY: the slot below the top holds the youngest block, or null (M1).
         let block = unsafe { *below };
         if !block.is_null() {
+            if CHECKED {
+                check::hand_out(class, block);
+            }
             top.set(below);
         }
         block
@@ -271,6 +293,10 @@ impl MCache {
         let top = self.top(class).get();
         if top == self.end(class).get() {
             return false;
+        }
+        if CHECKED {
+            // SAFETY: as the caller promised.
+            unsafe { check::take_back(class, block) };
         }
         // SAFETY: slots below the end are this cache's.
         unsafe { *top = block };
@@ -288,6 +314,10 @@ impl MCache {
             self.free_foreign(block);
             return Freed::Fast;
         };
+        if CHECKED {
+            // SAFETY: as the caller promised.
+            unsafe { check::leave(span, block) };
+        }
         if span.owner.load(Relaxed) == self.tag() {
             self.tally(span.class_index()).add(0, 1);
             // SAFETY: the tag says that this thread owns the span (M2); the block is its live object.

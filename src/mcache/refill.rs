@@ -5,8 +5,8 @@
 //! 7. an empty span that rests there, or that the thread kept; 8. the page heap.
 
 use super::bins::{list, row};
-use super::{MCache, Tiers};
-use crate::mspan::{Block, FULL, MSpan};
+use super::{MCache, Tiers, check};
+use crate::mspan::{Block, CHECKED, FULL, MSpan};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::Ordering::Relaxed;
 use core::ptr::null_mut;
@@ -70,7 +70,7 @@ impl MCache {
         if !free.is_null() {
             self.tally(class.index()).add(count, 0);
             // SAFETY: the list was just taken and is this thread's.
-            let mut blocks = unsafe { list(free) };
+            let mut blocks = unsafe { list(span, free) };
             return self.hand_out(class, &mut blocks, count);
         }
         let (fresh, count) = span.carve(batch);
@@ -85,6 +85,9 @@ impl MCache {
     #[inline]
     fn hand_out(&self, class: SizeClass, blocks: &mut impl Iterator<Item = *mut Block>, count: u32) -> *mut Block {
         let first = blocks.next().unwrap_or(null_mut());
+        if CHECKED {
+            check::hand_out(class, first);
+        }
         self.fill_bin(class, blocks, count - 1);
         first
     }
@@ -116,6 +119,7 @@ impl MCache {
         let span = match spare.or_else(|| self.store.take_spare(class)) {
             Some(span) => {
                 span.revive(class);
+                tiers.mheap.note_use(span);
                 span
             }
             None => {

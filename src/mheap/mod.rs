@@ -18,7 +18,7 @@ mod tracker;
 
 use crate::base::geometry::{HUGE, PAGE};
 use crate::meta::Pool;
-use crate::mspan::{ByUse, MSpan, State};
+use crate::mspan::{ByUse, CHECKED, MSpan, State};
 use crate::options::Huge;
 use crate::os::PageSource;
 use crate::size_class::SizeClass;
@@ -120,6 +120,14 @@ impl MHeap {
         span.init_small(class);
         self.map.set(span.base(), span.pages(), Some(span));
         Some(span)
+    }
+
+    /// The small span's state or class has changed: the page map tells too (I4 of `page_map`).
+    #[inline]
+    pub(crate) fn note_use(&self, span: &'static MSpan) {
+        if CHECKED {
+            self.map.set(span.base(), span.pages(), Some(span));
+        }
     }
 
     /// Takes a run of `pages` pages, with up to `headroom` untouched pages behind it, and describes it in a record that is not in the

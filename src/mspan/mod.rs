@@ -10,8 +10,10 @@
 //!   bins, and those on their way through other threads.
 //! - I4. A block on a free list holds in its first word the pointer to the next, or null.
 
+mod block;
 mod word;
 
+pub(crate) use block::{Block, CHECKED};
 pub(crate) use word::{BlockRef, OWNER_MAX, OwnerId, Sent, Settled, Taken, Word};
 
 use crate::base::addr::Addr;
@@ -20,34 +22,6 @@ use crate::base::list::{Linked, Links, List};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use core::ptr::null_mut;
-
-/// A free object: its first word is the link of the list it is on (I4).
-#[repr(C)]
-pub(crate) struct Block {
-    pub(crate) next: *mut Block,
-}
-
-impl Block {
-    /// Reads the link of a block that the caller owns.
-    ///
-    /// # Safety
-    /// `block` is a free object of a span, owned by the caller, whose link was written.
-    #[inline(always)]
-    pub(crate) unsafe fn next(block: *mut Block) -> *mut Block {
-        // SAFETY: the caller owns the block, which is at least a word long and aligned to 8.
-        unsafe { (*block).next }
-    }
-
-    /// Writes the link of a block that the caller owns.
-    ///
-    /// # Safety
-    /// `block` is a free object of a span, owned by the caller.
-    #[inline(always)]
-    pub(crate) unsafe fn set_next(block: *mut Block, next: *mut Block) {
-        // SAFETY: as in `next`.
-        unsafe { (*block).next = next };
-    }
-}
 
 /// What a span is used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,6 +58,8 @@ pub(crate) struct MSpan {
     class: AtomicU8,
     state: AtomicU8,
     zeroed: AtomicBool,
+    /// A large object that its holder has freed and a thread keeps for reuse; written in checked builds only.
+    kept: AtomicBool,
 
     pub(crate) word: Word,
     /// Which of its class's central lists the span stands on; guarded by the class's lock.
@@ -139,6 +115,7 @@ impl MSpan {
             class: AtomicU8::new(0),
             state: AtomicU8::new(State::Free as u8),
             zeroed: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
             word: Word::new(),
             shelf: AtomicU8::new(Self::NO_SHELF),
             inbox_link: AtomicPtr::new(null_mut()),
@@ -185,6 +162,7 @@ impl MSpan {
         self.live.store(1, Relaxed);
         self.carved.store(1, Relaxed);
         self.size.store(bytes, Relaxed);
+        self.kept.store(false, Relaxed);
         self.set_state(State::Large);
     }
 
@@ -329,10 +307,10 @@ impl MSpan {
         let mut last = head;
         for _ in 1..most {
             // SAFETY: the list is the owner's and longer than `most`.
-            last = unsafe { Block::next(last) };
+            last = unsafe { self.next_free(last) };
         }
         // SAFETY: as above.
-        self.free.store(unsafe { Block::next(last) }, Relaxed);
+        self.free.store(unsafe { self.next_free(last) }, Relaxed);
         // SAFETY: the block is the owner's.
         unsafe { Block::set_next(last, null_mut()) };
         self.live.store(self.live() + most, Relaxed);
@@ -351,13 +329,62 @@ impl MSpan {
             let mut last = head;
             for _ in 1..taken.count {
                 // SAFETY: the list was sent whole, with `count` linked blocks, and is the caller's now.
-                last = unsafe { Block::next(last) };
+                last = unsafe { self.next_free(last) };
             }
             // SAFETY: `last` is the caller's.
             unsafe { Block::set_next(last, local) };
         }
         self.free.store(head, Relaxed);
         self.live.store(self.live().wrapping_sub(taken.count), Relaxed);
+    }
+
+    /// The block behind `block` on a list of this span's free blocks. In a checked build, a link that was written over ends the process.
+    ///
+    /// # Safety
+    /// `block` is on such a list, which is the caller's.
+    #[inline(always)]
+    pub(crate) unsafe fn next_free(&self, block: *mut Block) -> *mut Block {
+        // SAFETY: as the caller promised.
+        let next = unsafe { Block::next(block) };
+        if CHECKED && !next.is_null() && !self.is_free_object(next) {
+            self.report_link(block);
+        }
+        next
+    }
+
+    /// Whether `block` is one of the span's objects and marked as free, as far as marks reach (K1 of `block`).
+    pub(crate) fn is_free_object(&self, block: *mut Block) -> bool {
+        // SAFETY: the block is an object of this span, which has a second word.
+        self.is_object(block) && (self.size() <= 8 || unsafe { Block::is_marked(block) })
+    }
+
+    /// Whether `ptr` is where an object of this small span begins that was carved.
+    pub(crate) fn is_object<T>(&self, ptr: *mut T) -> bool {
+        let offset = Addr::of(ptr).offset_from(Addr::of(self.base()));
+        let carved = self.carved.load(Relaxed) as usize;
+        let exact = self.class().is_some_and(|class| class.begins_object(offset));
+        exact && offset < carved * self.size()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn report_link(&self, block: *mut Block) -> ! {
+        crate::os::report::misuse(
+            "malloc",
+            block.addr(),
+            self.size(),
+            "it was written to after it was freed, or freed twice",
+        )
+    }
+
+    /// Whether a thread keeps the large object for reuse.
+    pub(crate) fn kept(&self) -> bool {
+        self.kept.load(Relaxed)
+    }
+
+    /// Notes whether a thread keeps the large object for reuse.
+    pub(crate) fn set_kept(&self, kept: bool) {
+        self.kept.store(kept, Relaxed);
     }
 
     /// The block that `at` names, or null.

@@ -1,7 +1,7 @@
 //! Keeps `errno`: POSIX.1-2024 asks that `free` leaves it alone, and a system call made inside must not show.
 
 /// Puts `errno` back to what it was, when dropped.
-pub(super) struct KeepErrno(i32);
+pub(crate) struct KeepErrno(i32);
 
 fn place() -> *mut i32 {
     // SAFETY: always callable; gives the address of the calling thread's `errno`.
@@ -10,7 +10,7 @@ fn place() -> *mut i32 {
 
 impl KeepErrno {
     /// Remembers `errno`.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // SAFETY: the place is valid for the calling thread.
         Self(unsafe { place().read() })
     }
@@ -36,9 +36,9 @@ pub(super) fn get() -> i32 {
     unsafe { place().read() }
 }
 
-/// Sets the calling thread's `errno`, for tests.
-#[cfg(test)]
-pub(super) fn set(value: i32) {
+/// Sets the calling thread's `errno`.
+#[cfg(any(test, feature = "preload"))]
+pub(crate) fn set(value: i32) {
     // SAFETY: the place is valid for the calling thread.
     unsafe { place().write(value) };
 }

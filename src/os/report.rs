@@ -94,3 +94,17 @@ pub(crate) fn fatal(what: &str, address: usize) -> ! {
     // SAFETY: always callable.
     unsafe { libc::abort() }
 }
+
+/// A call of the program that would break the heap: says in one line which call, which block, of which size, and why, and aborts.
+#[cold]
+pub(crate) fn misuse(call: &str, address: usize, size: usize, why: &str) -> ! {
+    if size > 0 {
+        print(format_args!(
+            "{call}({address:#x}): {why} (block of {size} bytes); aborting"
+        ));
+    } else {
+        print(format_args!("{call}({address:#x}): {why}; aborting"));
+    }
+    // SAFETY: always callable.
+    unsafe { libc::abort() }
+}

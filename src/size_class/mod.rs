@@ -14,13 +14,14 @@
 
 #![forbid(unsafe_code)]
 
+mod exact;
 mod run;
 pub(crate) use run::{RUN_CLASSES, RunClass, large_pages};
 mod table;
 
 use crate::base::geometry::{CACHE_LINE, PAGE, SMALL_MAX};
-pub(crate) use table::COUNT;
-use table::{ALIGNED_STEP, EVERY_8, MEDIUM, PACKED, PACKED_MAX, SIZES, SMALL, SPAN_PAGES};
+use table::{ALIGNED_STEP, MEDIUM, PACKED, PACKED_MAX, SIZES, SMALL, SPAN_PAGES};
+pub(crate) use table::{COUNT, EVERY_8};
 
 /// The number of a size class. Invariant: below [`COUNT`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -126,6 +127,18 @@ impl SizeClass {
     pub(crate) const fn objects(self) -> usize {
         self.span_bytes() / self.size()
     }
+
+    /// Whether an object begins at `offset` of a span.
+    #[inline]
+    pub(crate) fn begins_object(self, offset: usize) -> bool {
+        begins_object(self.index() + 1, offset)
+    }
+}
+
+/// Whether an object begins at `offset` of a span of the class with number `tag - 1`; never for tag 0, which stands for no class.
+#[inline(always)]
+pub(crate) fn begins_object(tag: usize, offset: usize) -> bool {
+    exact::EXACT[tag & 127].begins(offset)
 }
 
 #[cfg(test)]

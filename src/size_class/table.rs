@@ -102,7 +102,7 @@
 use crate::base::geometry::{CACHE_LINE, PAGE, SMALL_MAX};
 
 /// Up to here, in bytes, every multiple of 8 is a class: the class number of a request is that of its last unit of 8 bytes.
-pub(super) const EVERY_8: usize = 128;
+pub(crate) const EVERY_8: usize = 128;
 /// How many size classes requests at up to a cache line have.
 pub(super) const PACKED: usize = 80;
 /// Up to here, in bytes, requests at more than a cache line have the same classes.
