@@ -18,7 +18,7 @@
 use crate::base::geometry::OUTGOING_BYTES;
 use crate::meta::Bump;
 use crate::mspan::{Block, CHECKED, MSpan, OWNER_MAX, OwnerId, Sent, Settled, Taken};
-use crate::os::PageSource;
+use crate::os::Os;
 use crate::size_class::COUNT;
 use crate::sync::atomic::{
     AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
@@ -166,7 +166,7 @@ impl Directory {
 
     /// Gives the cache behind `shared` the number `id`, which nobody has. The caller holds the lock of the thread registry. `false`: no memory, or no
     /// more numbers.
-    pub(crate) fn enter(&self, os: &dyn PageSource, memory: &mut Bump, id: OwnerId, shared: &'static Shared) -> bool {
+    pub(crate) fn enter(&self, os: &Os, memory: &mut Bump, id: OwnerId, shared: &'static Shared) -> bool {
         let Some(leaf) = self
             .leaves
             .get(id as usize / LEAF)
@@ -256,7 +256,7 @@ impl Outgoing {
 
 /// How many blocks of `span` a thread gathers before it sends them.
 fn gather_limit(span: &MSpan) -> u32 {
-    (OUTGOING_BYTES / span.size()).max(1) as u32
+    (OUTGOING_BYTES / span.size().max(1)).max(1) as u32
 }
 
 /// A chain in the making.

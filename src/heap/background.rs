@@ -88,7 +88,7 @@ impl Heap {
     }
 }
 
-extern "C" fn run(_: *mut c_void) -> *mut c_void {
+extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
     os::thread::name_self(c"greyspan");
     let state = &HEAP.background.0;
     let mut quiet = 0;

@@ -21,7 +21,7 @@ use crate::base::addr::Addr;
 use crate::base::geometry::PAGE;
 use crate::mcache::{Freed, MCache, Tiers};
 use crate::mspan::{Block, State};
-use crate::os::PageSource;
+use crate::os::Os;
 use crate::size_class::{RunClass, SizeClass};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use background::Background;
@@ -45,7 +45,7 @@ pub(crate) static HEAP: Heap = Heap::new(&crate::os::NATIVE);
 impl Heap {
     crate::sync::const_unless_loom! {
         /// A heap over `os` that owns nothing yet.
-        pub(crate) fn new(os: &'static dyn PageSource) -> Self {
+        pub(crate) fn new(os: &'static Os) -> Self {
             Self { tiers: Tiers::new(os), registry: Registry::new(), background: Background::new(), set_up: AtomicU32::new(0) }
         }
     }

@@ -94,6 +94,6 @@ impl Heap {
 }
 
 /// The exit hook of `GREYSPAN_SHOW_STATS`: the table to standard error. The thread may have lost its cache, and others may be in the heap.
-pub(super) extern "C" fn show_stats() {
+pub(super) extern "C-unwind" fn show_stats() {
     report::text(&HEAP.stats());
 }

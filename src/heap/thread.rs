@@ -83,7 +83,7 @@ pub(super) fn create_exit_key() {
 }
 
 /// The exit hook.
-extern "C" fn thread_exits(_: *mut c_void) {
+extern "C-unwind" fn thread_exits(_: *mut c_void) {
     let cache = current();
     if cache.is_ready() {
         // From here on the thread has no cache; what runs later in it finds that out by `TORN`.

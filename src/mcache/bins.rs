@@ -8,7 +8,7 @@
 //! The first arrays of all bins lie behind the cache's record; a bin that has grown has its array in a block of the heap's own.
 
 use super::check;
-use super::{MCache, Slot, Tiers};
+use super::{MCache, Slot, Tiers, of_class};
 use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES, MEDIUM_MIN};
 use crate::mspan::{Block, CHECKED, MSpan};
 use crate::size_class::{COUNT, SizeClass};
@@ -31,7 +31,7 @@ const fn first_cap(index: usize) -> usize {
 }
 
 /// Where each bin's first array begins, in slots, behind its null; and, last, how many slots there are in all.
-const FIRST: [u16; COUNT + 1] = {
+static FIRST: [u16; COUNT + 1] = {
     let mut starts = [1; COUNT + 1];
     let mut index = 0;
     while index < COUNT {
@@ -65,8 +65,7 @@ fn slots_between(from: *mut Slot, to: *mut Slot) -> usize {
 
 impl MCache {
     fn base(&self, class: SizeClass) -> *mut Slot {
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        self.bases[class.index()].get()
+        of_class(&self.bases, class).get()
     }
 
     /// Blocks that the bin may hold.
@@ -86,8 +85,7 @@ impl MCache {
 
     /// Lets the bin, with `held` blocks in it, lie in `cap` slots from `base` on.
     fn set_bin(&self, class: SizeClass, base: *mut Slot, held: usize, cap: usize) {
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        self.bases[class.index()].set(base);
+        of_class(&self.bases, class).set(base);
         self.top(class).set(base.wrapping_add(held));
         self.end(class).set(base.wrapping_add(cap));
     }
@@ -105,8 +103,9 @@ impl MCache {
 
     /// Where the first array of the bin of `class` lies.
     fn first_base(&self, class: SizeClass) -> *mut Slot {
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        self.slots.get().wrapping_add(usize::from(FIRST[class.index()]))
+        // SAFETY: a class's index is below COUNT, and there is one entry more.
+        let first = unsafe { *FIRST.get_unchecked(class.index()) };
+        self.slots.get().wrapping_add(usize::from(first))
     }
 
     /// Puts what a refill brought, in order and without its first block, on the empty bin; the next to be handed out comes first.

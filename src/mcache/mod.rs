@@ -41,7 +41,7 @@ use crate::mheap::MHeap;
 #[cfg(feature = "preload")]
 use crate::mheap::page_map::tag::Main;
 use crate::mspan::{Block, CHECKED, MSpan, SpanList};
-use crate::os::PageSource;
+use crate::os::Os;
 use crate::remote::{Directory, Mailbox, Outbox, Shared, Tally};
 use crate::size_class::{COUNT, SizeClass};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -56,6 +56,13 @@ type Slot = *mut Block;
 
 /// Milliseconds that empty spans rest with their class.
 const REST_MILLIS: u64 = 500;
+
+/// The entry of `class` in an array with one for each class.
+#[inline(always)]
+fn of_class<T>(array: &[T; COUNT], class: SizeClass) -> &T {
+    // SAFETY: a class's index is below COUNT.
+    unsafe { array.get_unchecked(class.index()) }
+}
 
 /// Everything below the thread caches.
 pub(crate) struct Tiers {
@@ -72,7 +79,7 @@ pub(crate) struct Tiers {
 impl Tiers {
     crate::sync::const_unless_loom! {
         /// Tiers over `os` that hold nothing yet.
-        pub(crate) fn new(os: &'static dyn PageSource) -> Self {
+        pub(crate) fn new(os: &'static Os) -> Self {
             Self {
                 mheap: MHeap::new(os),
                 central: [const { MCentral::new() }; COUNT],
@@ -118,8 +125,7 @@ impl Tiers {
 
     /// The central lists of `class`.
     pub(crate) fn central(&self, class: SizeClass) -> &MCentral {
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        &self.central[class.index()]
+        of_class(&self.central, class)
     }
 }
 
@@ -249,18 +255,15 @@ impl MCache {
     }
 
     fn active(&self, class: SizeClass) -> &Cell<Option<&'static MSpan>> {
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        &self.active[class.index()]
+        of_class(&self.active, class)
     }
 
     fn partial(&self, class: SizeClass) -> &SpanList {
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        &self.partial[class.index()]
+        of_class(&self.partial, class)
     }
 
     fn full(&self, class: SizeClass) -> &SpanList {
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        &self.full[class.index()]
+        of_class(&self.full, class)
     }
 
     fn tally(&self, index: usize) -> &Tally {

@@ -20,7 +20,7 @@ use crate::base::geometry::{HUGE, PAGE};
 use crate::meta::Pool;
 use crate::mspan::{ByUse, CHECKED, MSpan, State};
 use crate::options::Huge;
-use crate::os::PageSource;
+use crate::os::Os;
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use crate::sync::lock::Lock;
@@ -44,7 +44,7 @@ unsafe impl Send for Inner {}
 
 /// The page heap.
 pub(crate) struct MHeap {
-    os: &'static dyn PageSource,
+    os: &'static Os,
     map: PageMap,
     inner: Lock<Inner>,
     /// Bytes of footprint beyond which memory is given back at once, and beyond which allocation fails; `usize::MAX` for none.
@@ -73,7 +73,7 @@ pub(crate) struct HeapFigures {
 impl MHeap {
     crate::sync::const_unless_loom! {
         /// A heap over `os` that owns nothing yet.
-        pub(crate) fn new(os: &'static dyn PageSource) -> Self {
+        pub(crate) fn new(os: &'static Os) -> Self {
             Self {
                 os,
                 map: PageMap::new(),
@@ -94,7 +94,7 @@ impl MHeap {
     }
 
     /// The system underneath.
-    pub(crate) fn os(&self) -> &'static dyn PageSource {
+    pub(crate) fn os(&self) -> &'static Os {
         self.os
     }
 
@@ -177,7 +177,7 @@ impl MHeap {
 
     /// Takes `pages` pages, and more behind them where `headroom` asks for it and untouched pages follow.
     fn find_run(
-        os: &dyn PageSource,
+        os: &Os,
         map: &PageMap,
         inner: &mut Inner,
         pages: usize,

@@ -405,7 +405,7 @@ impl MSpan {
     pub(crate) fn carve(&self, most: u32) -> (*mut u8, u32) {
         let (carved, objects, size) = (self.carved.load(Relaxed), self.objects(), self.size());
         let most = if self.zeroed() {
-            most.min((CARVE / size) as u32)
+            most.min((CARVE / size.max(1)) as u32)
         } else {
             most
         };

@@ -4,6 +4,7 @@
 //! the allocators by right are rare; pointers that are plainly wrong lie elsewhere. Asked only about pointers that this heap does not know.
 
 use super::errno::KeepErrno;
+use crate::base::addr::align_up;
 use core::ffi::{c_int, c_void};
 
 /// Whether another allocator has its blocks where `ptr` points.
@@ -91,7 +92,7 @@ unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _: usize, search: *mut 
         let header = unsafe { &*info.dlpi_phdr.wrapping_add(index) };
         if header.p_type == libc::PT_LOAD {
             let end = (loader + header.p_vaddr + header.p_memsz) as usize;
-            search.found |= (end..end.next_multiple_of(page)).contains(&search.address);
+            search.found |= (end..align_up(end, page)).contains(&search.address);
         }
     }
     1

@@ -93,6 +93,14 @@ pub(crate) unsafe trait PageSource: Sync {
     fn address_space_left(&self) -> Option<usize>;
 }
 
+/// What the tiers take pages from: any source in tests and models, which make heaps over simulated systems; else the one of the process, so
+/// that its calls are plain ones.
+#[cfg(any(test, loom, not(target_os = "linux")))]
+pub(crate) type Os = dyn PageSource;
+/// What the tiers take pages from.
+#[cfg(not(any(test, loom, not(target_os = "linux"))))]
+pub(crate) type Os = linux::Linux;
+
 /// The system that the process runs on.
 #[cfg(all(target_os = "linux", not(loom)))]
 pub(crate) static NATIVE: linux::Linux = linux::Linux::new();

@@ -3,6 +3,7 @@
 
 use super::errno::KeepErrno;
 use core::fmt::{self, Write};
+use core::mem::ManuallyDrop;
 
 /// A line that is cut where the buffer ends.
 struct Line {
@@ -12,21 +13,51 @@ struct Line {
 
 impl Write for Line {
     fn write_str(&mut self, part: &str) -> fmt::Result {
-        for (place, byte) in self.text.iter_mut().skip(self.len).zip(part.bytes()) {
-            *place = byte;
-            self.len += 1;
-        }
+        self.push(part);
         Ok(())
     }
 }
 
+impl Line {
+    fn new() -> Self {
+        Self { text: [0; 512], len: 0 }
+    }
+
+    fn push(&mut self, part: &str) {
+        for (place, byte) in self.text.iter_mut().skip(self.len).zip(part.bytes()) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    /// Digits to `base`, which is at most 16. `core::fmt` is not used where the process is about to abort: the compiler would hold that it may
+    /// unwind, and prepare for that in every caller.
+    fn push_number(&mut self, number: usize, base: usize) {
+        let mut place = 1;
+        while number / place >= base {
+            place *= base;
+        }
+        while place > 0 {
+            let digit = number / place % base;
+            self.push("0123456789abcdef".get(digit..=digit).unwrap_or("?"));
+            place /= base;
+        }
+    }
+
+    fn write(&self) {
+        // SAFETY: `len` bytes of the buffer are written.
+        unsafe { libc::write(2, self.text.as_ptr().cast(), self.len) };
+    }
+}
+
 fn print(args: fmt::Arguments<'_>) {
-    let _errno = KeepErrno::new();
-    let mut line = Line { text: [0; 512], len: 0 };
+    // Put back by hand: nothing unwinds here, which the compiler does not see.
+    let errno = ManuallyDrop::new(KeepErrno::new());
+    let mut line = Line::new();
     // Writing to the buffer cannot fail; what a value's own Display may answer changes nothing here.
     let _ = line.write_fmt(format_args!("greyspan: {args}\n"));
-    // SAFETY: `len` bytes of the buffer are written.
-    unsafe { libc::write(2, line.text.as_ptr().cast(), line.len) };
+    line.write();
+    drop(ManuallyDrop::into_inner(errno));
 }
 
 /// A text of any length, written whenever the buffer is full; what is left of it is dropped once writing fails.
@@ -73,13 +104,15 @@ impl Write for Text {
 /// A whole text as it stands, with nothing before it.
 #[cfg(not(loom))]
 pub(crate) fn text(text: &impl fmt::Display) {
-    let mut out = Text {
+    // Put back by hand, as in `print`.
+    let mut out = ManuallyDrop::new(Text {
         text: [0; 512],
         len: 0,
         errno: KeepErrno::new(),
-    };
+    });
     // An error is for nobody to hear: standard error is where it would be told.
-    let _ = write!(out, "{text}").and_then(|()| out.flush());
+    let _ = write!(*out, "{text}").and_then(|()| out.flush());
+    drop(ManuallyDrop::into_inner(out));
 }
 
 /// A warning.
@@ -90,7 +123,13 @@ pub(crate) fn warn(args: fmt::Arguments<'_>) {
 /// A broken invariant, or a call that would break one: says so in one line and aborts.
 #[cold]
 pub(crate) fn fatal(what: &str, address: usize) -> ! {
-    print(format_args!("{what} (address {address:#x}); aborting"));
+    let mut line = Line::new();
+    line.push("greyspan: ");
+    line.push(what);
+    line.push(" (address 0x");
+    line.push_number(address, 16);
+    line.push("); aborting\n");
+    line.write();
     // SAFETY: always callable.
     unsafe { libc::abort() }
 }
@@ -98,13 +137,20 @@ pub(crate) fn fatal(what: &str, address: usize) -> ! {
 /// A call of the program that would break the heap: says in one line which call, which block, of which size, and why, and aborts.
 #[cold]
 pub(crate) fn misuse(call: &str, address: usize, size: usize, why: &str) -> ! {
+    let mut line = Line::new();
+    line.push("greyspan: ");
+    line.push(call);
+    line.push("(0x");
+    line.push_number(address, 16);
+    line.push("): ");
+    line.push(why);
     if size > 0 {
-        print(format_args!(
-            "{call}({address:#x}): {why} (block of {size} bytes); aborting"
-        ));
-    } else {
-        print(format_args!("{call}({address:#x}): {why}; aborting"));
+        line.push(" (block of ");
+        line.push_number(size, 10);
+        line.push(" bytes)");
     }
+    line.push("; aborting\n");
+    line.write();
     // SAFETY: always callable.
     unsafe { libc::abort() }
 }
