@@ -1,5 +1,7 @@
 //! How libgreyspan.so is linked.
 
+use std::process::{Command, Stdio};
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     for argument in [
@@ -11,5 +13,11 @@ fn main() {
         "-Wl,-z,relro",
     ] {
         println!("cargo::rustc-cdylib-link-arg={argument}");
+    }
+    // Rust's own linker keeps the standard library's reports of panics, which nothing here calls, because unwinding tables name their
+    // personality; binutils' leaves them out, and two thirds of the library with them.
+    let found = Command::new("ld.bfd").arg("--version").stdout(Stdio::null()).status();
+    if found.is_ok_and(|status| status.success()) {
+        println!("cargo::rustc-cdylib-link-arg=-fuse-ld=bfd");
     }
 }

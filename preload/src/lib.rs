@@ -6,6 +6,8 @@
 
 pub mod cxx;
 pub mod report;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod unwind;
 
 use core::ffi::{c_int, c_void};
 use heap::raw;

@@ -6,6 +6,8 @@
 use crate::heap::HEAP;
 use crate::heap::thread::current;
 use crate::heap::untyped::ALIGN;
+#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
+use crate::os::PageSource;
 use crate::os::{errno, report};
 use core::fmt;
 use core::ptr::null_mut;
@@ -101,9 +103,7 @@ pub fn posix_memalign(align: usize, size: usize) -> Result<*mut u8, i32> {
     if !align.is_power_of_two() || !align.is_multiple_of(size_of::<usize>()) {
         return Err(libc::EINVAL);
     }
-    let before = errno::KeepErrno::new();
-    let block = HEAP.memalign(current(), align, size);
-    drop(before);
+    let block = errno::kept(|| HEAP.memalign(current(), align, size));
     if block.is_null() { Err(libc::ENOMEM) } else { Ok(block) }
 }
 

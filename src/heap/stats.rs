@@ -9,8 +9,8 @@ use super::{HEAP, Heap};
 use crate::base::geometry::{PAGE, RUN_MAX};
 use crate::mspan::State;
 use crate::os::report;
-use crate::size_class::SizeClass;
-use crate::stats::Stats;
+use crate::size_class::{COUNT, SizeClass};
+use crate::stats::{SizeClassStats, Stats};
 use crate::sync::atomic::Ordering::Relaxed;
 
 impl Heap {
@@ -38,7 +38,7 @@ impl Heap {
         stats.mapped = stats.heap_sys + stats.mspan_sys + stats.mcache_sys + stats.gc_sys;
         stats.retained = stats.heap_released;
         stats.resident = stats.heap_sys - stats.heap_released + stats.metadata;
-        stats.by_size.sort_unstable_by_key(|row| row.size);
+        sort(&mut stats.by_size);
         stats
     }
 
@@ -89,6 +89,21 @@ impl Heap {
                 }
                 State::Free => {}
             }
+        }
+    }
+}
+
+/// By size. Nearly in order as they come, and without the standard library's sort, which may panic where an order contradicts itself.
+fn sort(rows: &mut [SizeClassStats; COUNT]) {
+    for end in 1..=COUNT {
+        // The last of the first `end` rows sinks to its place.
+        let mut sorted = rows.get_mut(..end).unwrap_or_default();
+        while let [rest @ .., below, above] = sorted
+            && below.size > above.size
+        {
+            core::mem::swap(below, above);
+            let length = rest.len() + 1;
+            sorted = sorted.get_mut(..length).unwrap_or_default();
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::base::geometry::{PAGE, REQUEST_MAX};
 use crate::mcache::MCache;
 use crate::mspan::{Block, MSpan, State};
 use crate::os;
-use crate::os::errno::KeepErrno;
+use crate::os::errno::kept;
 use crate::os::report::misuse;
 use crate::size_class::{RunClass, SizeClass};
 use core::alloc::Layout;
@@ -127,12 +127,13 @@ impl Heap {
         if ptr.is_null() {
             return;
         }
-        let _errno = KeepErrno::new();
-        cache.learn_map(&heap.tiers);
-        if let Some((span, found)) = heap.find("free", ptr) {
-            // SAFETY: as the caller promised, and the block was found in order.
-            unsafe { heap.free_found(cache, ptr, span, &found) };
-        }
+        kept(|| {
+            cache.learn_map(&heap.tiers);
+            if let Some((span, found)) = heap.find("free", ptr) {
+                // SAFETY: as the caller promised, and the block was found in order.
+                unsafe { heap.free_found(cache, ptr, span, &found) };
+            }
+        });
     }
 
     /// # Safety
@@ -303,19 +304,17 @@ impl Heap {
     /// # Safety
     /// `ptr` points to the large object of `span`, which the caller alone uses; `size` has no class.
     unsafe fn realloc_large(&self, cache: &MCache, ptr: *mut u8, span: &'static MSpan, size: usize) -> *mut u8 {
-        let errno = KeepErrno::new();
         // Of an object that is large for its alignment alone the layout must say so.
         let align = if SizeClass::serving(span.size().max(1), ALIGN).is_none() {
             ALIGN
         } else {
             2 * PAGE
         };
-        let new = match Layout::from_size_align(span.size(), align) {
+        let new = kept(|| match Layout::from_size_align(span.size(), align) {
             // SAFETY: as the caller promised; the size was found to be in bounds.
             Ok(layout) => unsafe { self.realloc(cache, ptr, layout, size) },
             Err(_) => null_mut(),
-        };
-        drop(errno);
+        });
         if new.is_null() {
             os::errno::set(libc::ENOMEM);
             return new;

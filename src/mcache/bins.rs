@@ -129,7 +129,11 @@ impl MCache {
     pub(crate) unsafe fn push_over(&self, tiers: &Tiers, class: SizeClass, block: *mut Block) {
         if !self.is_closed(class) && !self.grow_bin(tiers, class) {
             // Where the program only frees, whatever is kept would keep spans, here or with their owners.
-            let keep = if self.is_refilled(class) { self.cap(class) / 2 } else { 0 };
+            let keep = if self.is_refilled(class) {
+                self.cap(class) / 2
+            } else {
+                0
+            };
             self.flush(tiers, class, keep);
             if keep == 0 {
                 self.give_array(tiers, class);

@@ -9,6 +9,8 @@
 use crate::base::addr::align_up;
 use crate::base::list::{Linked, List};
 use crate::os::Os;
+#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
+use crate::os::PageSource;
 use crate::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use core::ptr::NonNull;
 
@@ -39,7 +41,9 @@ impl Bump {
 
     /// `bytes` of zeroed memory aligned to `align` (at most an OS page), for ever; `None` when the system refuses.
     pub(crate) fn take(&mut self, os: &Os, bytes: usize, align: usize) -> Option<NonNull<u8>> {
-        let skip = self.at.map_or(0, |at| align_up(at.addr().get(), align) - at.addr().get());
+        let skip = self
+            .at
+            .map_or(0, |at| align_up(at.addr().get(), align) - at.addr().get());
         if self.at.is_none() || self.left < bytes + skip {
             self.refill(os, bytes)?;
             return self.take(os, bytes, align);

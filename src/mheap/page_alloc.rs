@@ -20,6 +20,8 @@ use crate::base::geometry::{
 use crate::base::list::List;
 use crate::options::Huge;
 use crate::os::Os;
+#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
+use crate::os::PageSource;
 use core::cell::Cell;
 
 /// A run of pages that was taken.
@@ -186,14 +188,7 @@ impl PageAlloc {
 
     /// Takes `pages` pages whose address is a multiple of `align` pages (a power of two). Grows the heap where no free run fits;
     /// `None` when the system refuses.
-    pub(super) fn take(
-        &mut self,
-        os: &Os,
-        map: &PageMap,
-        pages: usize,
-        align: usize,
-        purpose: Purpose,
-    ) -> Option<Run> {
+    pub(super) fn take(&mut self, os: &Os, map: &PageMap, pages: usize, align: usize, purpose: Purpose) -> Option<Run> {
         let run = if pages + align - 1 <= PAGES_PER_HUGE {
             match self.take_short(pages, align, purpose) {
                 Some(run) => run,

@@ -17,6 +17,8 @@ use crate::base::addr::{Addr, align_up};
 use crate::base::bitmap::Bits;
 use crate::base::geometry::{HUGE, HUGE_SHIFT, PAGE, PAGES_PER_HUGE};
 use crate::os::Os;
+#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
+use crate::os::PageSource;
 use core::cell::Cell;
 use core::ops::Range;
 use core::ptr::NonNull;

@@ -11,6 +11,8 @@
 use super::{Inner, MHeap, non_null};
 use crate::base::addr::align_up;
 use crate::base::geometry::PAGE;
+#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
+use crate::os::PageSource;
 use crate::sync::atomic::Ordering::Relaxed;
 
 /// Free pages below this many bytes are not worth a system call unless the program asks.

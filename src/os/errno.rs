@@ -29,6 +29,17 @@ impl Drop for KeepErrno {
     }
 }
 
+/// What `f` gives, with `errno` as it was before. For an `f` that does not unwind, in places where the compiler shall not prepare for that.
+#[cfg(feature = "preload")]
+pub(crate) fn kept<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: the place is valid for the calling thread.
+    let before = unsafe { place().read() };
+    let result = f();
+    // SAFETY: as above; it is the same thread.
+    unsafe { place().write(before) };
+    result
+}
+
 /// The calling thread's `errno`, for tests.
 #[cfg(test)]
 pub(super) fn get() -> i32 {

@@ -23,25 +23,32 @@ impl Line {
         Self { text: [0; 512], len: 0 }
     }
 
-    fn push(&mut self, part: &str) {
-        for (place, byte) in self.text.iter_mut().skip(self.len).zip(part.bytes()) {
-            *place = byte;
+    fn push_bytes(&mut self, part: &[u8]) {
+        for (place, byte) in self.text.iter_mut().skip(self.len).zip(part) {
+            *place = *byte;
             self.len += 1;
         }
     }
 
-    /// Digits to `base`, which is at most 16. `core::fmt` is not used where the process is about to abort: the compiler would hold that it may
+    fn push(&mut self, part: &str) {
+        self.push_bytes(part.as_bytes());
+    }
+
+    /// Digits to a base of 16 at the most. `core::fmt` is not used where the process is about to abort: the compiler would hold that it may
     /// unwind, and prepare for that in every caller.
-    fn push_number(&mut self, number: usize, base: usize) {
-        let mut place = 1;
-        while number / place >= base {
-            place *= base;
+    fn push_number<const BASE: usize>(&mut self, number: usize) {
+        const { assert!(BASE > 1 && BASE <= 16) };
+        let (mut rest, mut digits, mut first) = (number, [0u8; usize::BITS as usize], usize::BITS as usize);
+        for place in digits.iter_mut().rev() {
+            let digit = (rest % BASE) as u8;
+            *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+            first -= 1;
+            rest /= BASE;
+            if rest == 0 {
+                break;
+            }
         }
-        while place > 0 {
-            let digit = number / place % base;
-            self.push("0123456789abcdef".get(digit..=digit).unwrap_or("?"));
-            place /= base;
-        }
+        self.push_bytes(digits.get(first..).unwrap_or_default());
     }
 
     fn write(&self) {
@@ -127,7 +134,7 @@ pub(crate) fn fatal(what: &str, address: usize) -> ! {
     line.push("greyspan: ");
     line.push(what);
     line.push(" (address 0x");
-    line.push_number(address, 16);
+    line.push_number::<16>(address);
     line.push("); aborting\n");
     line.write();
     // SAFETY: always callable.
@@ -141,12 +148,12 @@ pub(crate) fn misuse(call: &str, address: usize, size: usize, why: &str) -> ! {
     line.push("greyspan: ");
     line.push(call);
     line.push("(0x");
-    line.push_number(address, 16);
+    line.push_number::<16>(address);
     line.push("): ");
     line.push(why);
     if size > 0 {
         line.push(" (block of ");
-        line.push_number(size, 10);
+        line.push_number::<10>(size);
         line.push(" bytes)");
     }
     line.push("; aborting\n");
