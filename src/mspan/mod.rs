@@ -378,11 +378,13 @@ impl MSpan {
     }
 
     /// Whether a thread keeps the large object for reuse.
+    #[cfg(feature = "preload")]
     pub(crate) fn kept(&self) -> bool {
         self.kept.load(Relaxed)
     }
 
     /// Notes whether a thread keeps the large object for reuse.
+    #[cfg(feature = "preload")]
     pub(crate) fn set_kept(&self, kept: bool) {
         self.kept.store(kept, Relaxed);
     }
