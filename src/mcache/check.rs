@@ -23,7 +23,7 @@ pub(super) fn hand_out(class: SizeClass, block: *mut Block) {
     }
     // SAFETY: a block of a bin is an object of its class at least.
     if !unsafe { Block::is_marked(block) } {
-        report_unmarked(block);
+        report_unmarked(block, class.size());
     }
     // SAFETY: as above, and the block is the bin's.
     unsafe { Block::clear_mark(block) };
@@ -79,7 +79,7 @@ pub(super) fn flush(tiers: &Tiers, class: SizeClass, block: *mut Block) {
         return;
     }
     if !span.is_free_object(block) {
-        report_unmarked(block);
+        report_unmarked(block, class.size());
     }
     // SAFETY: an object of the span whose mark says that it is free, and this thread's as far as it knows.
     let next = unsafe { Block::next(block) };
@@ -91,7 +91,7 @@ pub(super) fn flush(tiers: &Tiers, class: SizeClass, block: *mut Block) {
 /// `head` is the first block of a list of `span`.
 pub(super) fn head(span: &MSpan, head: *mut Block) {
     if !head.is_null() && !span.is_free_object(head) {
-        report_unmarked(head);
+        report_unmarked(head, span.size());
     }
 }
 
@@ -115,11 +115,11 @@ pub(super) fn fresh(span: &MSpan, block: *mut Block) {
 
 #[cold]
 #[inline(never)]
-fn report_unmarked(block: *mut Block) -> ! {
+fn report_unmarked(block: *mut Block, size: usize) -> ! {
     misuse(
         "malloc",
         block.addr(),
-        0,
+        size,
         "a free block was written to, or it was freed twice",
     )
 }
