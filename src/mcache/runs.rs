@@ -270,7 +270,9 @@ impl MCache {
         let bin = self.runs.bin(class);
         let less = bin.cap.get().saturating_sub(cap);
         if less > 0 {
-            let room = bin.room.get() / bin.cap.get() as usize * less as usize;
+            // All of it with the last slot, whatever the divisions before have left.
+            let each = bin.room.get() / bin.cap.get() as usize;
+            let room = if cap == 0 { bin.room.get() } else { each * less as usize };
             tiers.room.give_back(room);
             bin.room.set(bin.room.get() - room);
             self.runs.room.set(self.runs.room.get() - room);
@@ -284,8 +286,7 @@ impl MCache {
 
     /// Bytes of room that the bins of runs have.
     pub(super) fn run_room(&self) -> usize {
-        let room = |class: RunClass| self.runs.bin(class).cap.get() as usize * class.size();
-        RunClass::all().map(room).sum()
+        self.runs.room.get()
     }
 
     /// Gives up what no allocation reached for a whole purge delay, now and then.

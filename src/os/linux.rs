@@ -142,6 +142,7 @@ unsafe impl PageSource for Linux {
     }
 
     fn resident(&self, base: NonNull<u8>, bytes: usize) -> usize {
+        let _errno = KeepErrno::new();
         let page = self.page_size();
         let mut there = [0u8; 256];
         let (mut at, mut pages, mut total) = (base.as_ptr(), bytes / page, 0);

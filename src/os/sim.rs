@@ -382,6 +382,12 @@ unsafe impl PageSource for Sim {
         NATIVE.address_space_left()
     }
 
+    /// A part that differs from place to place, so that sums of it divide into nothing evenly.
+    fn resident(&self, base: NonNull<u8>, bytes: usize) -> usize {
+        self.books().check(&"Resident", base, bytes, &[State::Ready]);
+        bytes / (3 + base.addr().get() / (8 << 10) % 5)
+    }
+
     /// Takes the advice and does nothing with it, so that what a test sees does not depend on the machine.
     fn advise_huge(&self, base: NonNull<u8>, bytes: usize, _huge: bool) -> bool {
         let all = [State::Reserved, State::Prepared, State::Ready];

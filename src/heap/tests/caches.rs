@@ -39,11 +39,9 @@ fn what_a_thread_keeps_of_one_size_serves_another_before_a_request_is_refused() 
     world.end();
 }
 
-#[test]
-fn room_and_growth_are_given_back_to_the_byte() {
-    let mut world = World::new();
+/// Batches larger than a bin, again and again, of many sizes and by both threads: bins grow.
+fn grow_bins(world: &mut World) {
     for size in [24, 500, 2000, 5000, 12 * KIB, 30 * KIB, 50 * KIB, 300 * KIB, 2 * MIB] {
-        // Batches larger than a bin, again and again: bins grow.
         for _ in 0..12 {
             let count = (8 * MIB / size).min(400);
             (0..count).for_each(|turn| world.make(turn % 2, size, 8, false));
@@ -51,10 +49,26 @@ fn room_and_growth_are_given_back_to_the_byte() {
         }
     }
     assert!(world.heap.tiers.room() > 0, "some bin must have grown");
+}
+
+#[test]
+fn room_and_growth_are_given_back_to_the_byte() {
+    let mut world = World::new();
+    grow_bins(&mut world);
     world.exit(0);
     world.exit(1);
     assert_eq!(world.heap.tiers.room(), 0);
     world.end();
+}
+
+#[test]
+fn a_fork_child_has_the_room_of_its_own_thread_and_gives_it_back() {
+    let mut world = World::new();
+    grow_bins(&mut world);
+    world.fork(1);
+    assert!(world.heap.tiers.room() > 0);
+    world.exit(1);
+    assert_eq!(world.heap.tiers.room(), 0);
 }
 
 #[test]

@@ -136,3 +136,25 @@ fn a_move_keeps_its_promise_however_few_mappings_are_left() {
         assert_eq!(outcomes[0], 1, "without mappings nothing can move: {outcomes:?}");
     }
 }
+
+#[test]
+fn memory_is_counted_page_by_page_and_errno_is_kept() {
+    let (linux, base) = prepared(4 * MIB);
+    let page = linux.page_size();
+    assert_eq!(linux.resident(base, 4 * MIB), 0);
+    // Beyond what one call of the system is asked for.
+    for number in [0, 3, 300, 4 * MIB / page - 1] {
+        fill(at(base, number * page), 1, 7);
+    }
+    assert_eq!(linux.resident(base, 4 * MIB), 4 * page);
+    assert_eq!(linux.resident(at(base, page), page), 0);
+    // SAFETY: nothing in it is used any more.
+    unsafe { linux.free(base, 4 * MIB) };
+    crate::os::errno::set(42);
+    assert_eq!(
+        linux.resident(base, MIB),
+        MIB,
+        "what the system does not tell counts as there"
+    );
+    assert_eq!(crate::os::errno::get(), 42);
+}
