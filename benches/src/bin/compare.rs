@@ -315,7 +315,8 @@ fn finish(mut results: Results, whole: bool, outputs: &Outputs, notes: bool) -> 
 /// part. All of it, or a power of two, so that cells that do the same part can be held against each other.
 fn share(mut seconds: f64, run: impl Fn(f64) -> Result<Sample, String>) -> Result<f64, String> {
     let mut part = WARM_STEADY;
-    while seconds < TELLING && part < 1.0 {
+    // What a start costs makes a short run look slower, never faster.
+    while seconds / part > SLOW && seconds < TELLING && part < 1.0 {
         part = (part * (2.0 * TELLING / seconds).clamp(2.0, 16.0)).min(1.0);
         seconds = run(part)?.seconds;
     }

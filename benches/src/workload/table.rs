@@ -306,8 +306,7 @@ pub const WORKLOADS: &[Workload] = &[
         "thread-spawn",
         "threads started 8 at a time, each brings back one box; an op is a thread",
         thread_spawn::run,
-    )
-    .steady(),
+    ),
     row(
         "rc-graph",
         "a graph of Rc and Weak whose nodes are replaced at random; an op is one node",
