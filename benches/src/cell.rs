@@ -1,6 +1,6 @@
 //! The body of every `cell_*` program: one workload, once, in this fresh process, and one line of JSON about it.
 //!
-//! Called through [`cell_main!`] only. Exit codes: 0 measured, 2 wrong arguments, 3 the cell is not what its name says.
+//! Called through `cell_main!` only. Exit codes: 0 measured, 2 wrong arguments, 3 the cell is not what its name says.
 
 use crate::measure;
 use crate::workload::{self, Context, WORKLOADS, one_box};

@@ -158,7 +158,8 @@ impl Build {
         if output.status.success() {
             Ok(self.target.join("release").join(name))
         } else {
-            Err(String::from_utf8_lossy(&output.stderr).trim_end().to_owned())
+            let said = String::from_utf8_lossy(&output.stderr);
+            Err(format!("{}\ncargo: {}", said.trim_end(), output.status))
         }
     }
 
@@ -181,7 +182,7 @@ impl Build {
                         eprintln!("  {line}");
                     }
                     let error = lines.iter().find(|line| line.starts_with("error")).or(lines.last());
-                    failed.push((allocator, format!("not built: {}", error.unwrap_or(&"cargo failed"))));
+                    failed.push((allocator, format!("not built: {}", error.unwrap_or(&""))));
                 }
             }
         }

@@ -9,7 +9,7 @@ use super::{Context, Outcome, on_threads};
 const DEPTH: u32 = 17;
 const SMALLEST: u32 = 5;
 /// How often the nodes of one tree of the largest depth are made at each depth.
-const COPIES: usize = 32;
+const COPIES: usize = 20;
 
 struct Tree(Option<(Box<Tree>, Box<Tree>)>);
 

@@ -6,7 +6,7 @@ use super::{Context, Outcome, on_threads};
 use crate::rng::Rng;
 use std::collections::BTreeMap;
 
-const STEPS: usize = 2_000_000;
+const STEPS: usize = 1_400_000;
 const KEYS: usize = 100_000;
 
 pub(super) fn run(context: &Context) -> Outcome {

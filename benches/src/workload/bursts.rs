@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 const BURST: usize = 3000;
 /// Bursts for which a kept third lives.
 const KEPT: usize = 8;
-const BURSTS: usize = 6000;
+const BURSTS: usize = 4000;
 const GENERATIONS: usize = 20;
 /// Places in the exchange a thread.
 const PLACES: usize = 8;

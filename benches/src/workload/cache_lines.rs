@@ -10,7 +10,7 @@ use super::{Context, Outcome, on_threads};
 use std::hint::black_box;
 use std::sync::Mutex;
 
-const OBJECTS: usize = 500_000;
+const OBJECTS: usize = 300_000;
 const WRITES: usize = 2000;
 
 type Tiny = Box<[u8; 8]>;

@@ -10,7 +10,7 @@ use super::{Context, Outcome, on_threads};
 use crate::rng::{Rng, log_uniform_sizes};
 
 const PLACES: usize = 1024;
-const STEPS: usize = 20_000_000;
+const STEPS: usize = 14_000_000;
 const ROUNDS: usize = 2500;
 const BATCHES: [usize; 4] = [25, 100, 400, 1600];
 const SIZES: [usize; 6] = [16, 64, 128, 256, 512, 1024];

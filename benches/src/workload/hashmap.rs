@@ -8,7 +8,7 @@ use crate::rng::Rng;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
-const STEPS: usize = 2_000_000;
+const STEPS: usize = 1_200_000;
 const KEYS: usize = 200_000;
 
 pub(super) fn run(context: &Context) -> Outcome {

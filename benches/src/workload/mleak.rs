@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 /// Threads alive at once for each thread asked for.
 const WAVE: usize = 4;
-const WAVES: usize = 1000;
+const WAVES: usize = 700;
 const EARLY: usize = 20;
 const OBJECTS: usize = 200;
 

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 /// The argument by which a cell is the smallest program.
 pub(crate) const SMALLEST: &str = "smallest";
 
-const STARTS: usize = 200;
+const STARTS: usize = 120;
 
 pub(super) fn run(context: &Context) -> Outcome {
     let before = measure::memory();

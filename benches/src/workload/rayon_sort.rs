@@ -9,7 +9,7 @@ use crate::rng::Rng;
 use rayon::prelude::*;
 
 const STRINGS: usize = 100_000;
-const ROUNDS: usize = 16;
+const ROUNDS: usize = 12;
 /// Strings made from one seed, so that they do not depend on how rayon splits the work.
 const CHUNK: usize = 1000;
 

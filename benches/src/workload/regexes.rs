@@ -6,7 +6,7 @@
 use super::{Context, Outcome, on_threads};
 use regex::Regex;
 
-const ROUNDS: usize = 200;
+const ROUNDS: usize = 120;
 const PATTERNS: [&str; 16] = [
     r"^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})Z$",
     r"\b[A-Z][a-z]+\s+[A-Z][a-z]+\b",

@@ -131,7 +131,8 @@ pub const WORKLOADS: &[Workload] = &[
         "one thread makes 64-byte boxes, another drops them (a pair for each 2 threads)",
         xmalloc::run,
     )
-    .many(),
+    .many()
+    .steady(),
     row(
         "threads",
         "threads come and go one by one, each makes 100 mixed objects; an op is a thread",
@@ -184,7 +185,8 @@ pub const WORKLOADS: &[Workload] = &[
         "vec-medium",
         "byte vectors grown to 1 MiB by 32 bytes at a time; an op is one append",
         vec_medium::run,
-    ),
+    )
+    .steady(),
     row(
         "zeroed-64",
         "zeroed blocks of 64 bytes, one word read; an op is one block",
@@ -239,12 +241,14 @@ pub const WORKLOADS: &[Workload] = &[
         "string-build",
         "lines built from words and numbers, the last 1000 kept; an op is one line",
         string_build::run,
-    ),
+    )
+    .steady(),
     row(
         "sh6",
         "bursts of small mixed sizes, freed in order, in reverse and later; an op is one object",
         bursts::sh6,
-    ),
+    )
+    .steady(),
     row(
         "sh8",
         "such bursts, a third of each freed by other threads and by later generations",
@@ -278,7 +282,8 @@ pub const WORKLOADS: &[Workload] = &[
         "alloc-test",
         "80k slots, some hot, sizes after Pareto up to 1000 bytes, each object written in full",
         alloc_test::run,
-    ),
+    )
+    .steady(),
     row(
         "glibc-simple",
         "batches of 25 to 1600 blocks of one size, made and freed in order",
@@ -321,12 +326,14 @@ pub const WORKLOADS: &[Workload] = &[
         "json",
         "a JSON document parsed by serde_json and dropped; an op is one document",
         json::run,
-    ),
+    )
+    .steady(),
     row(
         "regex",
         "regular expressions compiled and matched once; an op is one of them",
         regexes::run,
-    ),
+    )
+    .steady(),
     row(
         "tokio",
         "an async server over streams in memory, small strings; an op is one request",

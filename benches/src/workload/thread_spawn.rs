@@ -5,7 +5,7 @@
 
 use super::{Context, Outcome, on_threads};
 
-const THREADS: usize = 10_000;
+const THREADS: usize = 4000;
 /// Started before the first of them is waited for.
 const AT_ONCE: usize = 8;
 
