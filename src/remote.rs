@@ -15,9 +15,11 @@
 //! - R3. Mailboxes are never freed; a thread that meets a stale owner number finds a mailbox of somebody else's, posts there, and that
 //!   owner passes the span on.
 
-use crate::base::geometry::OUTGOING_BYTES;
+mod outbox;
+pub(crate) use outbox::{Outbox, Outgoing};
+
 use crate::meta::Bump;
-use crate::mspan::{Block, MSpan, OWNER_MAX, OwnerId, Sent, Settled, Taken};
+use crate::mspan::{MSpan, OWNER_MAX, OwnerId, Settled, Taken};
 use crate::os::PageSource;
 use crate::size_class::COUNT;
 use crate::sync::atomic::{
@@ -25,7 +27,6 @@ use crate::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use crate::sync::stack::{Chain as Posted, Inbox};
-use core::cell::Cell;
 use core::ptr::null_mut;
 
 /// What other threads see of a thread cache.
@@ -216,143 +217,5 @@ pub(crate) fn deliver(directory: &Directory, me: OwnerId, span: &'static MSpan) 
                 }
             }
         }
-    }
-}
-
-/// A chain of blocks of one span, all freed by this thread.
-pub(crate) struct Outgoing {
-    pub(crate) span: &'static MSpan,
-    first: *mut Block,
-    last: *mut Block,
-    pub(crate) count: u32,
-}
-
-impl Outgoing {
-    /// A chain of one block.
-    ///
-    /// # Safety
-    /// `block` is a live object of `span` that nobody uses any more.
-    #[cfg(loom)]
-    pub(crate) unsafe fn one(span: &'static MSpan, block: *mut Block) -> Self {
-        Self {
-            span,
-            first: block,
-            last: block,
-            count: 1,
-        }
-    }
-
-    /// Sends the chain. `Some`: the sender, `me`, owns the span now, and this list of it.
-    pub(crate) fn send(self, directory: &Directory, me: OwnerId) -> Option<Taken> {
-        let span = self.span;
-        let link = |head| {
-            // SAFETY: the chain is the caller's until the exchange succeeds.
-            unsafe { Block::set_next(self.last, span.block(head)) };
-        };
-        match span.word.send(me, span.block_ref(self.first), self.count, link) {
-            Sent::Queued => None,
-            Sent::Claimed(taken) => Some(taken),
-            Sent::Notify => match deliver(directory, me, span) {
-                Delivery::Done => None,
-                Delivery::Mine(taken) => Some(taken),
-            },
-        }
-    }
-}
-
-/// How many blocks of `span` a thread gathers before it sends them.
-fn gather_limit(span: &MSpan) -> u32 {
-    (OUTGOING_BYTES / span.size()).max(1) as u32
-}
-
-/// A chain in the making.
-struct Gathering {
-    /// Whose blocks; `None` while there are none.
-    span: Cell<Option<&'static MSpan>>,
-    first: Cell<*mut Block>,
-    last: Cell<*mut Block>,
-    /// How many more blocks of the span fit.
-    room: Cell<u32>,
-}
-
-/// Chains that a thread is gathering, one span in each slot.
-pub(crate) struct Outbox {
-    slots: [Gathering; Self::SLOTS],
-}
-
-impl Outbox {
-    const SLOTS: usize = 16;
-
-    /// Nothing gathered.
-    pub(crate) const fn new() -> Self {
-        Self {
-            slots: [const {
-                Gathering {
-                    span: Cell::new(None),
-                    first: Cell::new(null_mut()),
-                    last: Cell::new(null_mut()),
-                    room: Cell::new(0),
-                }
-            }; Self::SLOTS],
-        }
-    }
-
-    /// The slot where blocks of `span` gather.
-    #[inline(always)]
-    fn slot(&self, span: &'static MSpan) -> &Gathering {
-        // Records are 128 bytes: neighbouring spans gather in different slots.
-        let number = core::ptr::from_ref(span).addr() / size_of::<MSpan>() % Self::SLOTS;
-        #[expect(clippy::indexing_slicing, reason = "the index is reduced to the array's length")]
-        &self.slots[number]
-    }
-
-    /// Adds a block to the chain of its span. `false`: there is none, or it is full; nothing was done.
-    ///
-    /// # Safety
-    /// `block` is a live object of `span` that nobody uses any more.
-    #[inline(always)]
-    pub(crate) unsafe fn add(&self, span: &'static MSpan, block: *mut Block) -> bool {
-        let slot = self.slot(span);
-        let room = slot.room.get();
-        if room == 0 || !slot.span.get().is_some_and(|gathered| core::ptr::eq(gathered, span)) {
-            return false;
-        }
-        // SAFETY: the block is the caller's to give.
-        unsafe { Block::set_next(block, slot.first.get()) };
-        slot.first.set(block);
-        slot.room.set(room - 1);
-        true
-    }
-
-    /// Begins a chain of `span` with `block`, and gives the one that had its slot, to be sent.
-    ///
-    /// # Safety
-    /// As for `add`.
-    pub(crate) unsafe fn begin(&self, span: &'static MSpan, block: *mut Block) -> Option<Outgoing> {
-        let slot = self.slot(span);
-        let before = slot.take();
-        slot.span.set(Some(span));
-        slot.first.set(block);
-        slot.last.set(block);
-        slot.room.set(gather_limit(span) - 1);
-        before
-    }
-
-    /// Takes out all chains, to be sent.
-    pub(crate) fn drain(&self) -> impl Iterator<Item = Outgoing> {
-        self.slots.iter().filter_map(Gathering::take)
-    }
-}
-
-impl Gathering {
-    fn take(&self) -> Option<Outgoing> {
-        let span = self.span.take()?;
-        let count = gather_limit(span) - self.room.replace(0);
-        Some(Outgoing {
-            span,
-            first: self.first.get(),
-            last: self.last.get(),
-            count,
-        })
     }
 }

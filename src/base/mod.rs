@@ -4,3 +4,4 @@ pub(crate) mod addr;
 pub(crate) mod bitmap;
 pub(crate) mod geometry;
 pub(crate) mod list;
+pub(crate) mod prefetch;

@@ -209,7 +209,9 @@ impl Heap {
             // SAFETY: likewise.
             unsafe { cache.push(class, block) }
         } else {
-            false
+            // SAFETY: likewise.
+            unsafe { Self::dealloc_slower(block, size, align, cache, self) };
+            return;
         };
         if !pushed {
             // SAFETY: as the caller promised.
@@ -224,6 +226,19 @@ impl Heap {
     #[cold]
     #[inline(never)]
     unsafe fn dealloc_slow(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
+        // SAFETY: as the caller promised.
+        if !unsafe { cache.gather(block) } {
+            // SAFETY: likewise.
+            unsafe { Self::dealloc_slower(block, size, align, cache, heap) };
+        }
+    }
+
+    /// What is not on its way to its owner together with those that came before it.
+    ///
+    /// # Safety
+    /// As for `dealloc_slow`.
+    #[inline(never)]
+    unsafe fn dealloc_slower(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
         // A large object has at least the pages of its size's class, whatever its alignment.
         if let Some(class) = RunClass::serving(size, 1) {
             // SAFETY: as the caller promised.

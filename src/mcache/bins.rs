@@ -8,9 +8,8 @@
 //! The first arrays of all bins lie behind the cache's record; a bin that has grown has its array in a block of the heap's own.
 
 use super::{MCache, Slot, Tiers};
-use crate::base::addr::Addr;
 use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES, MEDIUM_MIN};
-use crate::mspan::{Block, MSpan};
+use crate::mspan::Block;
 use crate::size_class::{COUNT, SizeClass};
 use core::ptr::null_mut;
 
@@ -108,17 +107,26 @@ impl MCache {
         self.slots.get().wrapping_add(usize::from(FIRST[class.index()]))
     }
 
-    /// Puts what a refill brought, in order and without its first block, on the empty bin; the next to be handed out comes first.
-    pub(super) fn fill_bin(&self, class: SizeClass, blocks: impl Iterator<Item = *mut Block>, count: u32) {
+    /// Lets `fill` put `count` blocks, at most half a bin, on the empty bin, from the one on that is to be handed out first. Hands that out.
+    #[inline(always)]
+    pub(super) fn fill_bin(
+        &self,
+        class: SizeClass,
+        count: u32,
+        fill: impl FnOnce(&mut dyn FnMut(*mut Block)),
+    ) -> *mut Block {
         let base = self.base(class);
-        let mut slot = base.wrapping_add(count as usize);
-        self.top(class).set(slot);
-        for block in blocks.take(count as usize) {
+        let top = base.wrapping_add(count as usize - 1);
+        let mut slot = top.wrapping_add(1);
+        fill(&mut |block| {
             slot = slot.wrapping_sub(1);
-            // SAFETY: `count` is below half the bin's room, and at most so many slots were passed.
+            // SAFETY: `fill` puts `count` blocks, for which the bin's array has room.
             unsafe { *slot = block };
-        }
+        });
         debug_assert_eq!(slot, base);
+        self.top(class).set(top);
+        // SAFETY: as above.
+        unsafe { *top }
     }
 
     /// Frees a block whose bin is full. The cache is ready.
@@ -128,13 +136,6 @@ impl MCache {
     #[cold]
     pub(crate) unsafe fn push_over(&self, tiers: &Tiers, class: SizeClass, block: *mut Block) {
         if self.is_closed(class) {
-            // Most such blocks are of one other thread's span after the other: without a look at the record, which that thread writes to.
-            if let Some(span) = tiers.mheap.map().span_of(Addr::of(block)) {
-                // SAFETY: as the caller promised.
-                if unsafe { self.outbox.add(span, block) } {
-                    return;
-                }
-            }
             // SAFETY: as the caller promised. The cache is ready, so the block is taken.
             unsafe { self.free(tiers, block) };
             return;
@@ -289,27 +290,4 @@ impl MCache {
         self.give_array(tiers, class);
         self.close_bin(class);
     }
-}
-
-/// The blocks of a list, in order.
-///
-/// # Safety
-/// The list is the caller's alone while the iterator lives.
-pub(super) unsafe fn list(head: *mut Block) -> impl Iterator<Item = *mut Block> {
-    let mut next = head;
-    core::iter::from_fn(move || {
-        let block = next;
-        if block.is_null() {
-            return None;
-        }
-        // SAFETY: the list is the caller's, and its links are written.
-        next = unsafe { Block::next(block) };
-        Some(block)
-    })
-}
-
-/// The objects of `span` from `first` on, in order.
-pub(super) fn row(span: &MSpan, first: *mut u8) -> impl Iterator<Item = *mut Block> {
-    let size = span.size();
-    (0..).map(move |index: usize| first.wrapping_add(index * size).cast())
 }

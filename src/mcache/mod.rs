@@ -289,6 +289,17 @@ impl MCache {
         true
     }
 
+    /// Frees a block, whose bin has no room, of another thread's span of which the last that was freed so was too: most blocks that one
+    /// thread makes and another frees. `false`: it is no such block, nothing was done.
+    ///
+    /// # Safety
+    /// `block` was handed out by this heap and nobody uses it any more.
+    #[inline(always)]
+    pub(crate) unsafe fn gather(&self, block: *mut Block) -> bool {
+        // SAFETY: as the caller promised.
+        unsafe { self.outbox.add_leaf(block) }
+    }
+
     /// Gives a block back to its span, past the bins.
     ///
     /// # Safety

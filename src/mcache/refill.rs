@@ -4,7 +4,6 @@
 //! 5. other owned spans with room, the one longest out of use first, so that frees gather in the others; 6. the central lists;
 //! 7. an empty span that rests there, or that the thread kept; 8. the page heap.
 
-use super::bins::{list, row};
 use super::{MCache, Tiers};
 use crate::mspan::{Block, FULL, MSpan};
 use crate::size_class::SizeClass;
@@ -96,27 +95,18 @@ impl MCache {
             span.absorb(span.word.take());
         }
         let batch = self.batch(class);
-        let (free, count) = span.take_free(batch);
-        if !free.is_null() {
+        let count = span.free_count().min(batch);
+        if count > 0 {
             self.tally(class.index()).add(count, 0);
-            // SAFETY: the list was just taken and is this thread's.
-            let mut blocks = unsafe { list(free) };
-            return self.hand_out(class, &mut blocks, count);
+            return self.fill_bin(class, count, |put| span.take_free(count, put));
         }
         let (fresh, count) = span.carve(batch);
         if count == 0 {
             return null_mut();
         }
         self.tally(class.index()).add(count, 0);
-        self.hand_out(class, &mut row(span, fresh), count)
-    }
-
-    /// Gives the first of `count` blocks, and puts the others into the bin.
-    #[inline]
-    fn hand_out(&self, class: SizeClass, blocks: &mut impl Iterator<Item = *mut Block>, count: u32) -> *mut Block {
-        let first = blocks.next().unwrap_or(null_mut());
-        self.fill_bin(class, blocks, count - 1);
-        first
+        let objects = (0..count as usize).map(|index| fresh.wrapping_add(index * class.size()).cast());
+        self.fill_bin(class, count, |put| objects.for_each(put))
     }
 
     /// The active span has nothing left.

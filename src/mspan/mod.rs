@@ -1,53 +1,30 @@
 //! The span record: one run of pages, cut into equal objects or holding one large one. Kept apart from the pages it describes.
 //!
 //! A record is two cache lines. The owner's line is used by one thread at a time (rule W1 of [`word`]): its fields are relaxed
-//! atomics, which cost what plain fields do and let anyone read a statistic. The shared line holds the ownership word and the links.
+//! atomics, which cost what plain fields do and let anyone read a statistic. The shared line holds the ownership word and what a thread
+//! that frees another's object has to know.
 //!
 //! - I1. `base`, `pages`, `size`, `class`, `objects` are fixed from the time the span's pages enter the page map to the time they leave
 //!   it (a large span's `pages` and `bytes` change only by the thread that holds its one object).
 //! - I2. Objects `0..carved` were handed out, to a bin at least, or are on a free list; objects from `carved` on were never touched since the span was made.
 //! - I3. `live` counts the carved objects that are neither on `free` nor taken off the remote list: those the program holds, those in
 //!   bins, and those on their way through other threads.
-//! - I4. A block on a free list holds in its first word the pointer to the next, or null.
+//! - I4. `free` and the remote list are lists as [`free_list`] makes them.
 
+mod free_list;
+#[cfg(all(test, not(loom)))]
+mod free_list_tests;
 mod word;
 
+pub(crate) use free_list::{Block, Cut};
 pub(crate) use word::{BlockRef, OWNER_MAX, OwnerId, Sent, Settled, Taken, Word};
 
 use crate::base::addr::Addr;
-use crate::base::geometry::CARVE;
+use crate::base::geometry::{CACHE_LINE, CARVE, PAGE};
 use crate::base::list::{Linked, Links, List};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use core::ptr::null_mut;
-
-/// A free object: its first word is the link of the list it is on (I4).
-#[repr(C)]
-pub(crate) struct Block {
-    pub(crate) next: *mut Block,
-}
-
-impl Block {
-    /// Reads the link of a block that the caller owns.
-    ///
-    /// # Safety
-    /// `block` is a free object of a span, owned by the caller, whose link was written.
-    #[inline(always)]
-    pub(crate) unsafe fn next(block: *mut Block) -> *mut Block {
-        // SAFETY: the caller owns the block, which is at least a word long and aligned to 8.
-        unsafe { (*block).next }
-    }
-
-    /// Writes the link of a block that the caller owns.
-    ///
-    /// # Safety
-    /// `block` is a free object of a span, owned by the caller.
-    #[inline(always)]
-    pub(crate) unsafe fn set_next(block: *mut Block, next: *mut Block) {
-        // SAFETY: as in `next`.
-        unsafe { (*block).next = next };
-    }
-}
 
 /// What a span is used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,27 +50,31 @@ pub(crate) struct MSpan {
     free: AtomicPtr<Block>,
     live: AtomicU32,
     carved: AtomicU32,
-    base: AtomicPtr<u8>,
-    /// Bytes of one object of a small span; bytes asked for by the holder of a large one.
-    size: AtomicUsize,
-    objects: AtomicU32,
     /// Pages in use.
     pages: AtomicU32,
     /// Pages behind those in use that belong to the span and were never touched: room for a large object to grow.
     headroom: AtomicU32,
-    class: AtomicU8,
-    state: AtomicU8,
     zeroed: AtomicBool,
+    links: Links<MSpan>,
+    older: AtomicPtr<MSpan>,
 
     pub(crate) word: Word,
+    base: AtomicPtr<u8>,
+    /// Bytes of one object of a small span; bytes asked for by the holder of a large one.
+    size: AtomicUsize,
+    objects: AtomicU32,
+    class: AtomicU8,
+    state: AtomicU8,
     /// Which of its class's central lists the span stands on; guarded by the class's lock.
     shelf: AtomicU8,
     pub(crate) inbox_link: AtomicPtr<MSpan>,
-    links: Links<MSpan>,
-    older: AtomicPtr<MSpan>,
 }
 
-const _: () = assert!(cfg!(loom) || size_of::<MSpan>() == 128, "two cache lines");
+const _: () = assert!(cfg!(loom) || size_of::<MSpan>() == 2 * CACHE_LINE, "two cache lines");
+const _: () = assert!(
+    cfg!(loom) || core::mem::offset_of!(MSpan, word) == CACHE_LINE,
+    "the owner's line and the shared one"
+);
 
 /// The links by which a span stands on one of: its owner's partial or full list, its central list, a thread's store, the pool.
 pub(crate) struct ByUse;
@@ -131,19 +112,19 @@ impl MSpan {
             free: AtomicPtr::new(null_mut()),
             live: AtomicU32::new(0),
             carved: AtomicU32::new(0),
+            pages: AtomicU32::new(0),
+            headroom: AtomicU32::new(0),
+            zeroed: AtomicBool::new(false),
+            links: Links::new(),
+            older: AtomicPtr::new(null_mut()),
+            word: Word::new(),
             base: AtomicPtr::new(null_mut()),
             size: AtomicUsize::new(0),
             objects: AtomicU32::new(0),
-            pages: AtomicU32::new(0),
-            headroom: AtomicU32::new(0),
             class: AtomicU8::new(0),
             state: AtomicU8::new(State::Free as u8),
-            zeroed: AtomicBool::new(false),
-            word: Word::new(),
             shelf: AtomicU8::new(Self::NO_SHELF),
             inbox_link: AtomicPtr::new(null_mut()),
-            links: Links::new(),
-            older: AtomicPtr::new(null_mut()),
         }
     }
 
@@ -228,6 +209,11 @@ impl MSpan {
     #[inline]
     pub(crate) fn pages(&self) -> usize {
         self.pages.load(Relaxed) as usize
+    }
+
+    /// Bytes in use.
+    pub(crate) fn bytes(&self) -> usize {
+        self.pages() * PAGE
     }
 
     /// Pages behind those in use that are the span's to grow into.
@@ -317,36 +303,40 @@ impl MSpan {
     /// The caller owns the span, and `block` is one of its live objects, which nobody uses any more.
     #[inline(always)]
     pub(crate) unsafe fn push_local(&self, block: *mut Block) -> u32 {
-        let next = self.free.load(Relaxed);
-        // SAFETY: the block is free from here on and the caller's.
-        unsafe { Block::set_next(block, next) };
-        self.free.store(block, Relaxed);
+        let head = self.free.load(Relaxed);
+        if head.is_null() {
+            // SAFETY: the block is free from here on and the caller's.
+            unsafe { Block::push_trunk(null_mut(), block, self.cut()) };
+            self.free.store(block, Relaxed);
+        } else {
+            // SAFETY: as above; the list is the owner's.
+            self.free
+                .store(unsafe { Block::push(head, block, self.cut()) }, Relaxed);
+        }
         let live = self.live.load(Relaxed).wrapping_sub(1);
         self.live.store(live, Relaxed);
         live
     }
 
-    /// The owner takes up to `most` objects off the free list; they count as live from here on. The list, and its length.
-    pub(crate) fn take_free(&self, most: u32) -> (*mut Block, u32) {
-        let head = self.free.load(Relaxed);
-        // All carved objects that do not count as live are on the list (I3).
-        let count = self.carved.load(Relaxed) - self.live();
-        if count <= most {
-            self.free.store(null_mut(), Relaxed);
-            self.live.store(self.carved.load(Relaxed), Relaxed);
-            return (head, count);
-        }
-        let mut last = head;
-        for _ in 1..most {
-            // SAFETY: the list is the owner's and longer than `most`.
-            last = unsafe { Block::next(last) };
-        }
-        // SAFETY: as above.
-        self.free.store(unsafe { Block::next(last) }, Relaxed);
-        // SAFETY: the block is the owner's.
-        unsafe { Block::set_next(last, null_mut()) };
-        self.live.store(self.live() + most, Relaxed);
-        (head, most)
+    /// How the span is cut.
+    #[inline(always)]
+    pub(crate) fn cut(&self) -> Cut {
+        Cut::new(self.base(), self.size())
+    }
+
+    /// Objects on the free list: all carved ones that do not count as live (I3).
+    pub(crate) fn free_count(&self) -> u32 {
+        self.carved.load(Relaxed) - self.live()
+    }
+
+    /// The owner takes `count` objects off the free list, which has so many, and gives each to `put`; they count as live from here on.
+    #[inline]
+    pub(crate) fn take_free(&self, count: u32, put: impl FnMut(*mut Block)) {
+        debug_assert!(count <= self.free_count());
+        // SAFETY: the list is the owner's, and long enough.
+        let rest = unsafe { Block::take(self.free.load(Relaxed), count, self.cut(), put) };
+        self.free.store(rest, Relaxed);
+        self.live.store(self.live() + count, Relaxed);
     }
 
     /// The owner joins a remote list that it took to the free list.
@@ -357,12 +347,8 @@ impl MSpan {
         let head = self.block(taken.head);
         let local = self.free.load(Relaxed);
         if !local.is_null() {
-            // Joins at the end of the remote list; its length is known, so a broken list cannot send the walk astray for ever.
-            let mut last = head;
-            for _ in 1..taken.count {
-                // SAFETY: the list was sent whole, with `count` linked blocks, and is the caller's now.
-                last = unsafe { Block::next(last) };
-            }
+            // SAFETY: the list was sent whole, with `count` objects, and is the caller's now.
+            let last = unsafe { Block::last(head, taken.count, self.cut()) };
             // SAFETY: `last` is the caller's.
             unsafe { Block::set_next(last, local) };
         }
