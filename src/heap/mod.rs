@@ -51,8 +51,8 @@ impl Heap {
     #[inline(always)]
     pub(crate) fn alloc(&self, cache: &MCache, layout: Layout) -> *mut u8 {
         let (size, align) = (layout.size(), layout.align());
-        // Two arms that do the same: the first has no table in it.
-        let block = if let Some(class) = SizeClass::smallest(size, align) {
+        // Two arms that do the same: the first is all that small requests run through.
+        let block = if let Some(class) = SizeClass::small(size, align) {
             cache.pop(class)
         } else if let Some(class) = SizeClass::serving(size, align) {
             cache.pop(class)
@@ -202,7 +202,7 @@ impl Heap {
     #[inline(always)]
     pub(crate) unsafe fn dealloc(&self, cache: &MCache, ptr: *mut u8, layout: Layout) {
         let (size, align, block) = (layout.size(), layout.align(), ptr.cast::<Block>());
-        let pushed = if let Some(class) = SizeClass::smallest(size, 1) {
+        let pushed = if let Some(class) = SizeClass::small_freed(size) {
             // SAFETY: as the caller promised; the block fits the class, as `freed` says.
             unsafe { cache.push(class, block) }
         } else if let Some(class) = SizeClass::freed(size, align) {

@@ -1,7 +1,7 @@
 //! Request to size class: which of the fixed object sizes serves a request of so many bytes at such an alignment.
 //!
 //! A request for `size` bytes at `align` is served as `size` rounded up to a multiple of `align`, from the smallest class that holds
-//! it. Its [`last_unit`] is all that the look-up needs. Spans begin on page boundaries, so an object of a class is aligned to every power of two that divides
+//! it. Its [`last_byte`] is all that the look-up needs. Spans begin on page boundaries, so an object of a class is aligned to every power of two that divides
 //! the class size, up to a page. The rule therefore needs no search:
 //!
 //! - I1. For every `n` that is a multiple of a power of two `a`, where `a` is at most a cache line or `n` at most [`PACKED_MAX`], the class of
@@ -20,17 +20,17 @@ mod table;
 
 use crate::base::geometry::{CACHE_LINE, PAGE, SMALL_MAX};
 pub(crate) use table::COUNT;
-use table::{ALIGNED_STEP, EVERY_8, MEDIUM, PACKED, PACKED_MAX, SIZES, SMALL, SPAN_PAGES};
+use table::{ALIGNED_STEP, MEDIUM, PACKED, PACKED_MAX, SIZES, SMALL, SPAN_PAGES};
 
 /// The number of a size class. Invariant: below [`COUNT`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SizeClass(u8);
 
-/// The last unit of 8 bytes in `size` bytes rounded up to a multiple of `align` (a power of two). The empty request has none: it gives
+/// Offset of the last byte in `size` bytes rounded up to a multiple of `align` (a power of two). The empty request has none: it gives
 /// a number beyond those of all classes.
 #[inline(always)]
-const fn last_unit(size: usize, align: usize) -> usize {
-    (size.wrapping_sub(1) | (align - 1)) / 8
+const fn last_byte(size: usize, align: usize) -> usize {
+    size.wrapping_sub(1) | (align - 1)
 }
 
 impl SizeClass {
@@ -40,12 +40,13 @@ impl SizeClass {
         Self::serving(n.max(1), 1).unwrap_or(Self(PACKED as u8 - 1))
     }
 
-    /// The class that serves `size` bytes at `align`, if it is one of the smallest, which need no table.
+    /// The class that serves `size` bytes at `align`, if that is a small request: by one table, since programs mix small sizes, and a
+    /// mispredicted branch costs more than the look-up.
     #[inline(always)]
-    pub(crate) const fn smallest(size: usize, align: usize) -> Option<Self> {
-        let last = last_unit(size, align);
-        if last < EVERY_8 / 8 {
-            Some(Self(last as u8))
+    pub(crate) const fn small(size: usize, align: usize) -> Option<Self> {
+        let last = last_byte(size, align);
+        if last < SMALL.len() - 1 {
+            Some(Self(SMALL[last + 1]))
         } else {
             None
         }
@@ -54,7 +55,10 @@ impl SizeClass {
     /// The class that serves `size` bytes at `align`, or `None` where whole pages do, and for the empty request.
     #[inline(always)]
     pub(crate) const fn serving(size: usize, align: usize) -> Option<Self> {
-        Self::of_last_unit(last_unit(size, align), align)
+        match Self::small(size, align) {
+            Some(class) => Some(class),
+            None => Self::medium(last_byte(size, align), align),
+        }
     }
 
     /// A class whose objects are no larger and no more aligned than the one that serves `size` bytes at `align`: where a block of that
@@ -62,23 +66,31 @@ impl SizeClass {
     /// others costs instructions. (If a class above the smallest that holds `size` was taken, the alignment does not divide that one.)
     #[inline(always)]
     pub(crate) const fn freed(size: usize, align: usize) -> Option<Self> {
-        Self::of_last_unit(last_unit(size, 1), align)
+        match Self::small_freed(size) {
+            Some(class) => Some(class),
+            None => Self::medium(last_byte(size, 1), align),
+        }
     }
 
+    /// [`freed`](Self::freed) of small blocks, for which the alignment does not matter.
     #[inline(always)]
-    const fn of_last_unit(last: usize, align: usize) -> Option<Self> {
-        if last < EVERY_8 / 8 {
-            Some(Self(last as u8))
-        } else if last < 1024 / 8 {
-            Some(Self(SMALL[last / 2]))
-        } else if last < SMALL_MAX / 8 && align <= PAGE {
-            if align > CACHE_LINE && last >= PACKED_MAX / 8 {
-                Some(Self((PACKED + last / (ALIGNED_STEP / 8)) as u8))
-            } else {
-                Some(Self(MEDIUM[last / 16]))
-            }
+    pub(crate) const fn small_freed(size: usize) -> Option<Self> {
+        if size < SMALL.len() {
+            Some(Self(SMALL[size]))
         } else {
             None
+        }
+    }
+
+    /// The class of requests beyond the small ones, by their last byte.
+    #[inline(always)]
+    const fn medium(last: usize, align: usize) -> Option<Self> {
+        if last >= SMALL_MAX || align > PAGE {
+            None
+        } else if align > CACHE_LINE && last >= PACKED_MAX {
+            Some(Self((PACKED + last / ALIGNED_STEP) as u8))
+        } else {
+            Some(Self(MEDIUM[last / 128]))
         }
     }
 

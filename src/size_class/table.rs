@@ -102,7 +102,7 @@
 use crate::base::geometry::{CACHE_LINE, PAGE, SMALL_MAX};
 
 /// Up to here, in bytes, every multiple of 8 is a class: the class number of a request is that of its last unit of 8 bytes.
-pub(super) const EVERY_8: usize = 128;
+const EVERY_8: usize = 128;
 /// How many size classes requests at up to a cache line have.
 pub(super) const PACKED: usize = 80;
 /// Up to here, in bytes, requests at more than a cache line have the same classes.
@@ -182,12 +182,25 @@ const fn look_up<const N: usize>(granule: usize) -> [u8; N] {
     table
 }
 
+const fn by_size() -> [u8; 1025] {
+    let mut table = [0; 1025];
+    let (mut size, mut class) = (0, 0);
+    while size < table.len() {
+        while (REQUESTS[class] as usize) < size {
+            class += 1;
+        }
+        table[size] = class as u8;
+        size += 1;
+    }
+    table
+}
+
 const REQUESTS: [u32; PACKED] = requests();
 /// Bytes of an object of each class; padded with zeros to a power of two so that an index can be masked.
 pub(super) const SIZES: [u32; 128] = sizes();
 /// Pages of a span of each class, padded likewise.
 pub(super) const SPAN_PAGES: [u8; 128] = span_pages();
-/// Class by the last byte's offset in units of 16 bytes, below 1 KiB; right for requests above [`EVERY_8`].
-pub(super) const SMALL: [u8; 64] = look_up(16);
+/// Class by the number of bytes, up to 1 KiB.
+pub(super) const SMALL: &[u8; 1025] = &by_size();
 /// Class by the last byte's offset in units of 128 bytes, below 32 KiB; right for requests above 1 KiB.
-pub(super) const MEDIUM: [u8; 256] = look_up(128);
+pub(super) const MEDIUM: &[u8; 256] = &look_up(128);
