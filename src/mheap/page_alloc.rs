@@ -52,7 +52,7 @@ pub(super) struct Counts {
 pub(super) enum Purpose {
     /// Small objects, which touch all of it in time.
     Small,
-    /// One large object, of which the program may touch little.
+    /// One large object, of which the program may touch little: as it did of others.
     Large,
     /// One large object that grew to this size, and so was touched all over.
     Growing,
@@ -419,13 +419,22 @@ impl PageAlloc {
         }
     }
 
+    /// The region that grows.
+    fn newest(&self) -> Option<&Region> {
+        self.regions.get(self.region_count.checked_sub(1)?)?.as_ref()
+    }
+
     /// Makes room for `huge` huge pages in a row, in the newest region or in a new one.
     fn grow(&mut self, os: &dyn PageSource, map: &PageMap, huge: usize, align: usize, purpose: Purpose) -> Option<()> {
         let asked = match self.huge {
             Huge::Always => true,
             Huge::Auto => match purpose {
                 Purpose::Small => self.counts.small * PAGE >= HUGE_AFTER,
-                Purpose::Large | Purpose::Idle => false,
+                Purpose::Large => {
+                    self.counts.ready * PAGE >= HUGE_AFTER / 4
+                        && self.newest().is_some_and(|region| region.is_touched(os))
+                }
+                Purpose::Idle => false,
                 Purpose::Growing => huge * HUGE >= HUGE_AFTER / 2,
             },
             Huge::Never => false,

@@ -230,6 +230,29 @@ impl Region {
         true
     }
 
+    /// Whether the program has written to nearly all of what large objects hold: to go by samples of the last few huge pages that are in use
+    /// throughout. Where none shows, because all are backed by huge pages already, what held for them.
+    pub(super) fn is_touched(&self, os: &dyn PageSource) -> bool {
+        const SAMPLES: usize = 8;
+        const SAMPLE_BYTES: usize = HUGE / 4;
+        let last = (self.first..self.ready).rev().take(64);
+        let full = last.filter(|&index| {
+            let tracker = self.tracker(index);
+            tracker.is_some_and(|tracker| !tracker.advised.get() && tracker.free_pages() == 0)
+        });
+        let (mut asked, mut there) = (0, 0);
+        for index in full.take(SAMPLES) {
+            // From the middle: what was taken last, and may not be used yet, often begins or ends here.
+            let middle = self.address(index).as_ptr().wrapping_add(HUGE / 2 - SAMPLE_BYTES / 2);
+            asked += SAMPLE_BYTES;
+            there += NonNull::new(middle).map_or(0, |middle| os.resident(middle, SAMPLE_BYTES));
+        }
+        if asked == 0 {
+            return !self.advised.is_empty();
+        }
+        there >= asked / 4 * 3
+    }
+
     /// Asks for huge pages no longer. What has one keeps it until it is released.
     pub(super) fn stop_huge(&mut self, os: &dyn PageSource) {
         let advised = core::mem::take(&mut self.advised);

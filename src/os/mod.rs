@@ -87,7 +87,7 @@ pub(crate) unsafe trait PageSource: Sync {
         false
     }
 
-    /// Bytes of a Ready range that have physical memory now; all of them where the system does not tell.
+    /// Bytes of a range, Prepared or Ready, that have physical memory now; all of them where the system does not tell.
     fn resident(&self, base: NonNull<u8>, bytes: usize) -> usize {
         let _ = base;
         bytes

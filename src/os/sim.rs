@@ -384,7 +384,8 @@ unsafe impl PageSource for Sim {
 
     /// A part that differs from place to place, so that sums of it divide into nothing evenly.
     fn resident(&self, base: NonNull<u8>, bytes: usize) -> usize {
-        self.books().check(&"Resident", base, bytes, &[State::Ready]);
+        self.books()
+            .check(&"Resident", base, bytes, &[State::Prepared, State::Ready]);
         bytes / (3 + base.addr().get() / (8 << 10) % 5)
     }
 
