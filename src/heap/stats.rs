@@ -90,6 +90,12 @@ impl Heap {
                     let in_pages = span.pages() * PAGE;
                     stats.allocated += if in_pages <= RUN_MAX { in_pages as u64 } else { size };
                 }
+                // What of it is live is the collector's to know.
+                #[cfg(feature = "gc")]
+                State::Managed => {
+                    stats.heap_objects += u64::from(span.live());
+                    stats.allocated += (span.pages() * PAGE) as u64;
+                }
                 State::Free => {}
             }
         }
