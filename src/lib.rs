@@ -1,4 +1,9 @@
 #![doc = include_str!("../README.md")]
+
+// The derive macro names the crate from outside.
+#[cfg(feature = "gc")]
+extern crate self as greyspan;
+
 // The modules stand in layer order: each may import only from those above it (`base` and `sync` from anywhere).
 
 mod base;
@@ -30,6 +35,14 @@ mod stats;
 
 #[cfg(not(loom))]
 mod heap;
+// The models need no heap, but the trait that the collector asks it by.
+#[cfg(all(loom, feature = "gc"))]
+mod heap {
+    pub(crate) mod source;
+}
+
+#[cfg(feature = "gc")]
+pub mod gc;
 
 #[cfg(not(loom))]
 mod api;

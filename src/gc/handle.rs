@@ -52,7 +52,10 @@ impl<'gc, T: ?Sized> Gc<'gc, T> {
 
     /// The object, for as long as `enter` lasts.
     #[inline(always)]
-    pub fn as_ref(self) -> &'gc T {
+    pub fn as_ref(self) -> &'gc T
+    where
+        T: 'gc,
+    {
         // SAFETY: G1; objects are reached by shared reference only.
         unsafe { &*self.pointer.as_ptr() }
     }
@@ -117,7 +120,8 @@ impl<T: ?Sized> Deref for Gc<'_, T> {
     type Target = T;
     #[inline(always)]
     fn deref(&self) -> &T {
-        self.as_ref()
+        // SAFETY: G1.
+        unsafe { self.pointer.as_ref() }
     }
 }
 

@@ -23,11 +23,11 @@ pub(crate) mod atomic {
 pub(crate) mod blocking {
     #[cfg(loom)]
     pub(crate) use loom::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-    pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+    pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
     #[cfg(not(loom))]
     pub(crate) use std::sync::atomic::{AtomicI32, AtomicI64};
     #[cfg(not(loom))]
-    pub(crate) use std::sync::{OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+    pub(crate) use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 }
 
 /// Tells the processor, or the model checker, that the caller waits for another thread.

@@ -1,0 +1,141 @@
+//! Weak references and ephemerons: exact, and the same for every thread.
+
+use crate::{Node, NodeRoot, quiet};
+use greyspan::gc::{GcWeak, Root, Rootable, Trace, WeakMap, WeakRoot};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+type WeakNode = WeakRoot<Rootable![Node<'_>]>;
+
+#[test]
+fn a_weak_reference_lives_as_long_as_its_target() {
+    let heap = quiet();
+    let (root, weak): (NodeRoot, WeakNode) = heap.enter(|m| {
+        let node = m.alloc(Node::leaf(1));
+        (Root::new(m, node), WeakRoot::new(m, node))
+    });
+    for _ in 0..3 {
+        heap.collect();
+        heap.enter(|m| assert!(weak.upgrade(m).unwrap().ptr_eq(root.get(m))));
+    }
+    drop(root);
+    heap.collect();
+    heap.enter(|m| assert!(weak.upgrade(m).is_none() && weak.clone().upgrade(m).is_none()));
+    drop(weak);
+    heap.collect();
+    assert_eq!(heap.stats().live_bytes, 0, "the cell goes too");
+}
+
+#[derive(Trace)]
+struct Observer<'gc> {
+    watches: GcWeak<'gc, str>,
+}
+
+#[test]
+fn weak_references_in_objects_know_unsized_targets() {
+    let heap = quiet();
+    let (text, observer): (Root<Rootable![str]>, Root<Rootable![Observer<'_>]>) = heap.enter(|m| {
+        let text = m.alloc_str("observed");
+        (Root::new(m, text), Root::new(m, m.alloc(Observer { watches: GcWeak::new(m, text) })))
+    });
+    heap.collect();
+    heap.enter(|m| assert_eq!(&*observer.get(m).watches.upgrade(m).unwrap(), "observed"));
+    drop(text);
+    heap.collect();
+    heap.enter(|m| assert!(observer.get(m).watches.upgrade(m).is_none()));
+}
+
+#[derive(Trace)]
+struct Maps<'gc> {
+    map: WeakMap<'gc, Node<'gc>, Node<'gc>>,
+}
+
+#[test]
+fn an_entry_goes_with_its_key_even_where_the_value_leads_to_the_key() {
+    let heap = quiet();
+    let maps: Root<Rootable![Maps<'_>]> = heap.enter(|m| Root::new(m, m.alloc(Maps { map: WeakMap::new(m) })));
+    let key: NodeRoot = heap.enter(|m| {
+        let (key, value) = (m.alloc(Node::leaf(1)), m.alloc(Node::leaf(2)));
+        value.left.set(m, Some(key));
+        maps.get(m).map.insert(m, key, value);
+        Root::new(m, key)
+    });
+    heap.collect();
+    heap.enter(|m| assert_eq!(maps.get(m).map.get(m, key.get(m)).unwrap().value, 2));
+    drop(key);
+    heap.collect();
+    heap.enter(|m| assert_eq!(maps.get(m).map.len(), 0));
+    assert_eq!(heap.stats().freed_objects, 2);
+}
+
+#[test]
+fn ephemerons_chain_through_several_tables() {
+    let heap = quiet();
+    let (first, maps) = heap.enter(|m| {
+        let maps: Vec<Root<Rootable![Maps<'_>]>> =
+            (0..3).map(|_| Root::new(m, m.alloc(Maps { map: WeakMap::new(m) }))).collect();
+        let nodes: Vec<_> = (0..100).map(|value| m.alloc(Node::leaf(value))).collect();
+        // Against the order in which tables are looked at, as far as there is one.
+        for at in (1..100).rev() {
+            maps[at % 3].get(m).map.insert(m, nodes[at - 1], nodes[at]);
+        }
+        let first: NodeRoot = Root::new(m, nodes[0]);
+        (first, maps)
+    });
+    heap.collect();
+    heap.verify().unwrap();
+    heap.enter(|m| {
+        let mut at = first.get(m);
+        for value in 1..100 {
+            at = maps[value % 3].get(m).map.get(m, at).unwrap();
+            assert_eq!(at.value, value as u64);
+        }
+    });
+    drop(first);
+    heap.collect();
+    heap.enter(|m| assert!(maps.iter().all(|maps| maps.get(m).map.is_empty())));
+}
+
+#[test]
+fn once_none_always_none_while_two_threads_upgrade_at_the_end_of_marking() {
+    for round in 0..60 {
+        let heap = quiet();
+        let (root, weak): (NodeRoot, WeakNode) = heap.enter(|m| {
+            let node = m.alloc(Node::leaf(round));
+            node.left.set(m, Some(m.alloc(Node::leaf(round + 1))));
+            (Root::new(m, node), WeakRoot::new(m, node))
+        });
+        let dead = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    loop {
+                        let over = heap.enter(|m| {
+                            let was_dead = dead.load(Ordering::SeqCst);
+                            match weak.upgrade(m) {
+                                Some(node) => {
+                                    assert!(!was_dead, "somebody got None before");
+                                    assert_eq!((node.value, node.left.get().unwrap().value), (round, round + 1));
+                                    false
+                                }
+                                None => {
+                                    dead.store(true, Ordering::SeqCst);
+                                    true
+                                }
+                            }
+                        });
+                        if over {
+                            break;
+                        }
+                    }
+                });
+            }
+            heap.collect();
+            drop(root);
+            // An upgrade at the wrong moment keeps it for a cycle; not for ever.
+            while !dead.load(Ordering::SeqCst) {
+                heap.collect();
+            }
+        });
+        heap.verify().unwrap();
+    }
+}
