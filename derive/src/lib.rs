@@ -16,7 +16,9 @@ use proc_macro::TokenStream;
 #[proc_macro_derive(Trace, attributes(trace))]
 pub fn derive_trace(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);
-    trace::expand(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+    trace::expand(&input)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
 }
 
 /// The type that a `Root` is to keep, with the lifetime of its edges written `'_`: `Root<Rootable![Node<'_>]>`.

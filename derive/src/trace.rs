@@ -25,7 +25,11 @@ fn brand(input: &DeriveInput) -> Result<(Lifetime, bool)> {
 /// Whether the field is marked `#[trace(skip)]`.
 fn is_skipped(field: &Field) -> Result<bool> {
     let mut skipped = false;
-    for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("trace")) {
+    for attribute in field
+        .attrs
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("trace"))
+    {
         attribute.parse_nested_meta(|meta| {
             if meta.path.is_ident("skip") {
                 skipped = true;
@@ -64,7 +68,9 @@ fn parts(fields: &Fields) -> Result<Parts> {
         if skipped {
             parts.checks.push(quote_spanned!(span=> holds_no_edge::<#of>();));
         } else {
-            parts.traced.push(quote_spanned!(span=> ::greyspan::gc::Trace::trace(#name, visitor);));
+            parts
+                .traced
+                .push(quote_spanned!(span=> ::greyspan::gc::Trace::trace(#name, visitor);));
         }
     }
     parts.pattern = match fields {
@@ -94,7 +100,9 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             ));
         }
     };
-    let arms = variants.iter().map(|(path, Parts { pattern, traced, .. })| quote!(#path #pattern => { #(#traced)* }));
+    let arms = variants
+        .iter()
+        .map(|(path, Parts { pattern, traced, .. })| quote!(#path #pattern => { #(#traced)* }));
     let body = if variants.is_empty() {
         quote!(match *self {})
     } else {
@@ -118,7 +126,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let parameters: Vec<_> = input.generics.type_params().map(|parameter| &parameter.ident).collect();
 
     // `Drop` is implemented for a type as it is declared, so a blanket for what drops meets this one exactly where it must not.
-    let may_hold_edges = input.generics.params.iter().any(|parameter| !matches!(parameter, GenericParam::Const(_)));
+    let may_hold_edges = input
+        .generics
+        .params
+        .iter()
+        .any(|parameter| !matches!(parameter, GenericParam::Const(_)));
     let no_drop = may_hold_edges.then(|| {
         quote! {
             trait TypesWithEdgesMustNotImplementDrop {}

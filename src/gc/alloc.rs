@@ -99,7 +99,10 @@ impl Record {
     /// A slot with room for a header and `bytes` of payload, coloured.
     fn headed(&self, desc: &'static Desc, bytes: usize) -> Option<NonNull<Header>> {
         // An empty payload begins inside the slot too.
-        let total = bytes.max(1).checked_add(offset(desc.align)).filter(|&total| total <= REQUEST_MAX)?;
+        let total = bytes
+            .max(1)
+            .checked_add(offset(desc.align))
+            .filter(|&total| total <= REQUEST_MAX)?;
         let (traced, dropped) = (desc.traced, desc.drop.is_some());
         let spaces = &self.heap().spaces;
         let class = SizeClass::serving(total, desc.align.max(align_of::<Header>()));
@@ -152,7 +155,12 @@ impl<'gc> Mutator<'gc> {
     /// Moves `value` into the heap, or gives it back where there is no memory.
     #[inline]
     pub fn try_alloc<T: Trace<'gc> + 'gc>(&'gc self, value: T) -> Result<Gc<'gc, T>, (T, GcFull)> {
-        const { assert!(align_of::<T>() <= PAGE / 2, "managed objects are aligned to 4096 bytes at the most") };
+        const {
+            assert!(
+                align_of::<T>() <= PAGE / 2,
+                "managed objects are aligned to 4096 bytes at the most"
+            )
+        };
         let Some(slot) = self.record.slot(T::DESC) else {
             return Err((value, GcFull { bytes: size_of::<T>() }));
         };
@@ -184,7 +192,12 @@ impl<'gc> Mutator<'gc> {
         len: usize,
         mut make: impl FnMut(usize) -> T,
     ) -> Result<Gc<'gc, [T]>, GcFull> {
-        const { assert!(align_of::<T>() <= PAGE / 2, "managed objects are aligned to 4096 bytes at the most") };
+        const {
+            assert!(
+                align_of::<T>() <= PAGE / 2,
+                "managed objects are aligned to 4096 bytes at the most"
+            )
+        };
         let header = self.record.slice(T::DESC, len)?;
         // SAFETY: the payload follows in the slot.
         let first = unsafe { header.cast::<u8>().add(const { offset(align_of::<T>()) }) }.cast::<T>();

@@ -145,7 +145,10 @@ impl Cache {
 
     /// A free slot for `key`, its span and its number in it, of what the mutator has or of what the space gives it. `None`: there is no such
     /// space; `Some(None)`: no memory.
-    #[expect(clippy::option_option, reason = "the two are told apart by one caller, and one answer by the other")]
+    #[expect(
+        clippy::option_option,
+        reason = "the two are told apart by one caller, and one answer by the other"
+    )]
     pub(crate) fn take_or(
         &self,
         key: Key,
@@ -163,7 +166,9 @@ impl Cache {
                 entry.forget();
                 let space = space()?;
                 // Refilling comes back to no cache, so the entry is still the empty one in front.
-                let Some(span) = space.refill(record) else { return Some(None) };
+                let Some(span) = space.refill(record) else {
+                    return Some(None);
+                };
                 entry.span.set(Some(span));
                 entry.key.set(key);
                 entry.advance(0);

@@ -72,7 +72,10 @@ impl<'gc, T: ?Sized + Thin> GcCell<'gc, T> {
 
     /// Changes the edge to `new` if it leads to `current`. What it led to, as an error if that is something else.
     #[inline]
-    #[expect(clippy::type_complexity, reason = "the form of the standard library's compare_exchange")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "the form of the standard library's compare_exchange"
+    )]
     pub fn compare_exchange(
         &self,
         m: &Mutator<'gc>,
@@ -99,7 +102,11 @@ impl<T: ?Sized> Default for GcCell<'_, T> {
 impl<T: ?Sized + Thin + fmt::Debug> fmt::Debug for GcCell<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not what it leads to: graphs have cycles.
-        f.write_str(if self.get().is_some() { "GcCell(..)" } else { "GcCell(null)" })
+        f.write_str(if self.get().is_some() {
+            "GcCell(..)"
+        } else {
+            "GcCell(null)"
+        })
     }
 }
 

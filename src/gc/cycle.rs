@@ -254,7 +254,9 @@ impl Inner {
         let swept = span.sweep(cycle, dropped);
         let slot = span.slot_bytes();
         self.live.fetch_sub(swept.uncounted as usize * slot, Relaxed);
-        self.counters.marked_bytes.fetch_add(u64::from(swept.live) * slot as u64, Relaxed);
+        self.counters
+            .marked_bytes
+            .fetch_add(u64::from(swept.live) * slot as u64, Relaxed);
         self.counters.freed_objects.fetch_add(u64::from(swept.dead), Relaxed);
         if swept.dead > 0 && dropped {
             let words = swept.corpses.iter().enumerate().filter(|(_, mask)| **mask != 0);

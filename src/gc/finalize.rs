@@ -201,7 +201,10 @@ impl Wills {
     }
 
     /// The dead objects that guardians watch, and how to hand each over. For the collector, with the cycle closed.
-    pub(crate) fn watched(&self, dead: impl Fn(NonNull<u8>) -> bool) -> Vec<(NonNull<u8>, Box<dyn FnOnce(&Inner) + Send>)> {
+    pub(crate) fn watched(
+        &self,
+        dead: impl Fn(NonNull<u8>) -> bool,
+    ) -> Vec<(NonNull<u8>, Box<dyn FnOnce(&Inner) + Send>)> {
         let is_guardian = |entry: &Entry| matches!(entry.fate, Fate::Guardian(..));
         let taken = self.extract(|entry| is_guardian(entry) && dead(entry.target));
         let alive = taken.into_iter().filter_map(|entry| match entry.fate {

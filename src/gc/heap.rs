@@ -6,6 +6,7 @@
 //! - H3. A `fork` child has no collector: the heaps of its parent refuse to serve it, in words.
 
 use super::alloc::Mutator;
+use super::ephemeron::Table;
 use super::finalize::{Dropper, Wills, Work};
 use super::mutator::Record;
 use super::pacer::{Pacer, Plan};
@@ -18,11 +19,7 @@ use super::space::Spaces;
 use super::stats::{Counters, GcStats};
 use super::thread::Control;
 use super::weak::WeakCell;
-use super::ephemeron::Table;
-use crate::sync::atomic::{
-    AtomicIsize, AtomicUsize,
-    Ordering::Relaxed,
-};
+use crate::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 use crate::sync::blocking::{Arc, OnceLock, Weak};
 use crate::sync::lock::Lock;
 use core::fmt;
@@ -154,7 +151,9 @@ impl Inner {
 
     /// Live bytes, and what they keep elsewhere.
     pub(crate) fn weight(&self) -> usize {
-        self.live.load(Relaxed).saturating_add_signed(self.external.load(Relaxed))
+        self.live
+            .load(Relaxed)
+            .saturating_add_signed(self.external.load(Relaxed))
     }
 
     /// Asks for a cycle if it is time.
@@ -287,7 +286,10 @@ impl Heap {
     /// # Panics
     /// Inside `enter` of any heap: the cycle would wait for this thread.
     pub fn collect(&self) {
-        assert!(!is_pinned(), "greyspan::gc: `collect` inside `enter` would wait for itself");
+        assert!(
+            !is_pinned(),
+            "greyspan::gc: `collect` inside `enter` would wait for itself"
+        );
         self.inner().check_process();
         self.inner().collect();
     }
@@ -344,7 +346,8 @@ impl Inner {
     #[cold]
     pub(crate) fn throttle(&self) {
         let since = Instant::now();
-        while self.live.load(Relaxed) > self.throttle_above.load(Relaxed) && since.elapsed() < Duration::from_millis(2) {
+        while self.live.load(Relaxed) > self.throttle_above.load(Relaxed) && since.elapsed() < Duration::from_millis(2)
+        {
             std::thread::sleep(Duration::from_micros(100));
         }
         self.counters.stall(since);
@@ -361,7 +364,9 @@ impl Default for Heap {
 #[cfg(not(loom))]
 impl fmt::Debug for Heap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Heap").field("number", &self.inner().number).finish_non_exhaustive()
+        f.debug_struct("Heap")
+            .field("number", &self.inner().number)
+            .finish_non_exhaustive()
     }
 }
 
@@ -408,6 +413,11 @@ impl Builder {
 
     /// The heap. It starts no thread before it needs one.
     pub fn build(self) -> Heap {
-        Heap::around(Inner::new(super::thread::next_number(), self.percent, self.limit, self.traced))
+        Heap::around(Inner::new(
+            super::thread::next_number(),
+            self.percent,
+            self.limit,
+            self.traced,
+        ))
     }
 }

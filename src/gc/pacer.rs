@@ -66,7 +66,9 @@ impl Pacer {
             let part = |bytes: usize| (bytes as u128 * u128::from(percent) / 100).min(usize::MAX as u128 / 4) as usize;
             self.marked.saturating_add(part(self.marked).max(part(SMALLEST)))
         });
-        let by_limit = self.limit.map(|limit| limit.max(self.marked + self.marked / 16 + SLACK));
+        let by_limit = self
+            .limit
+            .map(|limit| limit.max(self.marked + self.marked / 16 + SLACK));
         let Some(goal) = by_percent.into_iter().chain(by_limit).min() else {
             return Plan {
                 trigger: usize::MAX,
@@ -75,7 +77,9 @@ impl Pacer {
         };
         let room = goal - self.marked;
         let runway = self.during.iter().copied().max().unwrap_or(0);
-        let trigger = goal.saturating_sub(runway).clamp(self.marked + room / 10 * 7, self.marked + room / 100 * 95);
+        let trigger = goal
+            .saturating_sub(runway)
+            .clamp(self.marked + room / 10 * 7, self.marked + room / 100 * 95);
         Plan { trigger, goal }
     }
 }
@@ -117,7 +121,11 @@ mod tests {
         let plan = pacer.plan();
         assert!(plan.goal == 64 * MIB && plan.trigger < plan.goal, "{plan:?}");
         pacer.end_cycle(80 * MIB, 0);
-        assert_eq!(pacer.plan().goal, 85 * MIB + SLACK, "a limit below what is alive leaves a sixteenth");
+        assert_eq!(
+            pacer.plan().goal,
+            85 * MIB + SLACK,
+            "a limit below what is alive leaves a sixteenth"
+        );
     }
 
     #[test]

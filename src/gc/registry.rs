@@ -55,7 +55,11 @@ impl<'a> Lease<'a> {
         if number == heap.number {
             // SAFETY: the heap is there, so its records are.
             let record = unsafe { &*record };
-            return Self { heap, record, own: true };
+            return Self {
+                heap,
+                record,
+                own: true,
+            };
         }
         Self::find(heap)
     }
@@ -64,7 +68,10 @@ impl<'a> Lease<'a> {
     fn find(heap: &'a Inner) -> Self {
         let found = MINE.try_with(|mine| {
             let mut mine = mine.0.borrow_mut();
-            let known = mine.iter().find(|entry| entry.heap == heap.number).map(|entry| entry.record);
+            let known = mine
+                .iter()
+                .find(|entry| entry.heap == heap.number)
+                .map(|entry| entry.record);
             known.unwrap_or_else(|| {
                 // Of heaps that are gone.
                 mine.retain(|entry| entry.inner.strong_count() > 0);
@@ -80,7 +87,11 @@ impl<'a> Lease<'a> {
         match found {
             Ok(record) => {
                 LAST.set((heap.number, record));
-                Self { heap, record, own: true }
+                Self {
+                    heap,
+                    record,
+                    own: true,
+                }
             }
             Err(_) => Self {
                 heap,

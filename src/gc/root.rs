@@ -82,7 +82,9 @@ impl RootTable {
                 slots.free.extend(chunk);
                 slots.chunks.push(chunk);
             }
-            let Some(slot) = slots.free.pop() else { unreachable!("a chunk has slots") };
+            let Some(slot) = slots.free.pop() else {
+                unreachable!("a chunk has slots")
+            };
             slot
         };
         slot.handles.store(1, Relaxed);
@@ -258,4 +260,3 @@ impl<R: Rootable + ?Sized> fmt::Debug for Root<R> {
         f.debug_tuple("Root").field(&self.pointer.cast::<u8>()).finish()
     }
 }
-

@@ -78,7 +78,9 @@ impl Space {
     pub(crate) fn refill(&'static self, record: &Record) -> Option<&'static Span> {
         let heap = record.heap();
         let epoch = record.current().epoch();
-        let span = self.find(heap, epoch).or_else(|| self.fresh(heap, epoch, self.slot, self.geometry()))?;
+        let span = self
+            .find(heap, epoch)
+            .or_else(|| self.fresh(heap, epoch, self.slot, self.geometry()))?;
         heap.count_live(span.count_all() as usize * span.slot_bytes());
         if record.phase() == Phase::Mark && heap.protocol.state() == State::Open {
             heap.assist(record);
@@ -111,7 +113,13 @@ impl Space {
     }
 
     /// A new span.
-    fn fresh(&'static self, heap: &Inner, epoch: u64, slot: usize, (pages, objects): (usize, u32)) -> Option<&'static Span> {
+    fn fresh(
+        &'static self,
+        heap: &Inner,
+        epoch: u64,
+        slot: usize,
+        (pages, objects): (usize, u32),
+    ) -> Option<&'static Span> {
         let span = Span::take(self, slot, pages, objects, epoch)?;
         heap.mapped.fetch_add(pages * PAGE, Relaxed);
         let mut lists = self.lists.lock();
@@ -162,7 +170,9 @@ impl Space {
         let mut lists = self.lists.lock();
         let lists = &mut *lists;
         lists.partial.retain(|span| span.epoch() > epoch);
-        lists.unswept.extend(lists.all.iter().filter(|span| span.epoch() == epoch));
+        lists
+            .unswept
+            .extend(lists.all.iter().filter(|span| span.epoch() == epoch));
     }
 
     /// Sweeps one span. `false`: all are swept, or in the hands of mutators.

@@ -87,7 +87,13 @@ pub(crate) struct Swept {
 
 impl Span {
     /// Takes a run for `objects` slots of `slot` bytes. `None`: no memory.
-    pub(crate) fn take(space: &'static Space, slot: usize, pages: usize, objects: u32, epoch: u64) -> Option<&'static Self> {
+    pub(crate) fn take(
+        space: &'static Space,
+        slot: usize,
+        pages: usize,
+        objects: u32,
+        epoch: u64,
+    ) -> Option<&'static Self> {
         let record = Box::leak(Box::<Self>::new_uninit());
         let place = NonNull::from(&mut *record).cast::<Self>();
         let Some(run) = SOURCE.take(pages, objects, slot, place.cast()) else {
@@ -168,7 +174,11 @@ impl Span {
     pub(crate) unsafe fn object(&self, index: Index) -> Object {
         let slot = self.slot_at(index);
         match self.desc {
-            Some(desc) => Object { desc, first: slot, len: 1 },
+            Some(desc) => Object {
+                desc,
+                first: slot,
+                len: 1,
+            },
             None => {
                 // SAFETY: as the caller promised.
                 let header = unsafe { slot.cast::<Header>().as_ref() };

@@ -79,14 +79,39 @@ impl Default for GcStats {
 impl fmt::Display for GcStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |ns: u64| ns as f64 / 1e6;
-        writeln!(f, "{:>12}  cycles completed, {} of them asked for", self.cycles, self.forced_cycles)?;
-        writeln!(f, "{:>12}  bytes live, of {} mapped; goal {}", self.live_bytes, self.mapped_bytes, self.goal_bytes)?;
+        writeln!(
+            f,
+            "{:>12}  cycles completed, {} of them asked for",
+            self.cycles, self.forced_cycles
+        )?;
+        writeln!(
+            f,
+            "{:>12}  bytes live, of {} mapped; goal {}",
+            self.live_bytes, self.mapped_bytes, self.goal_bytes
+        )?;
         writeln!(f, "{:>12}  bytes found alive by the last cycle", self.marked_bytes)?;
-        writeln!(f, "{:>12.3}  ms marking, {:.3} ms sweeping", ms(self.mark_ns), ms(self.sweep_ns))?;
-        writeln!(f, "{:>12}  objects marked, {} freed", self.marked_objects, self.freed_objects)?;
+        writeln!(
+            f,
+            "{:>12.3}  ms marking, {:.3} ms sweeping",
+            ms(self.mark_ns),
+            ms(self.sweep_ns)
+        )?;
+        writeln!(
+            f,
+            "{:>12}  objects marked, {} freed",
+            self.marked_objects, self.freed_objects
+        )?;
         writeln!(f, "{:>12.3}  ms longest stall of a mutator", ms(self.max_stall_ns))?;
-        writeln!(f, "{:>12.3}  ms longest wait for a pinned thread", ms(self.longest_pin_ns))?;
-        writeln!(f, "{:>12}  assists, {} cleanups, {} panics in drops", self.assists, self.cleanups, self.drops_panicked)
+        writeln!(
+            f,
+            "{:>12.3}  ms longest wait for a pinned thread",
+            ms(self.longest_pin_ns)
+        )?;
+        writeln!(
+            f,
+            "{:>12}  assists, {} cleanups, {} panics in drops",
+            self.assists, self.cleanups, self.drops_panicked
+        )
     }
 }
 

@@ -9,10 +9,7 @@ use super::heap::Inner;
 use super::phase::Word;
 use crate::options::Options;
 use crate::os;
-use crate::sync::atomic::{
-    AtomicBool, AtomicU64, AtomicUsize,
-    Ordering::Relaxed,
-};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::sync::blocking::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -120,7 +117,11 @@ impl Inner {
                 requests = guard(&self.control.requests);
                 continue;
             }
-            requests = self.control.changed.wait(requests).unwrap_or_else(PoisonError::into_inner);
+            requests = self
+                .control
+                .changed
+                .wait(requests)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -149,8 +150,11 @@ impl Inner {
         loop {
             let mut requests = guard(&self.control.requests);
             while !requests.end && requests.wanted <= requests.begun {
-                let (woken, late) =
-                    self.control.changed.wait_timeout(requests, PERIOD).unwrap_or_else(PoisonError::into_inner);
+                let (woken, late) = self
+                    .control
+                    .changed
+                    .wait_timeout(requests, PERIOD)
+                    .unwrap_or_else(PoisonError::into_inner);
                 requests = woken;
                 let allocated = self.allocated.load(Relaxed);
                 if late.timed_out() && allocated != at_last {
@@ -199,7 +203,8 @@ impl Inner {
         let (before, allocated) = (self.live.load(Relaxed), self.allocated.load(Relaxed));
         let goal = self.goal.load(Relaxed);
         // Half of what the plan leaves for the cycle is the mutators' for nothing; beyond the goal they wait a little when they enter.
-        self.assist_above.store(before + goal.saturating_sub(before) / 2, Relaxed);
+        self.assist_above
+            .store(before + goal.saturating_sub(before) / 2, Relaxed);
         self.throttle_above.store(goal.saturating_add(goal / 8), Relaxed);
         let since = Instant::now();
         let times = self.run_cycle();
@@ -209,7 +214,9 @@ impl Inner {
         let marked = self.counters.marked_bytes.load(Relaxed) as usize;
         let beside = self.roots.count() * size_of::<usize>() * 4;
         let marked = (marked + beside).saturating_add_signed(self.external.load(Relaxed));
-        self.pacer.lock().end_cycle(marked, self.allocated.load(Relaxed).wrapping_sub(allocated));
+        self.pacer
+            .lock()
+            .end_cycle(marked, self.allocated.load(Relaxed).wrapping_sub(allocated));
         self.control.running.store(false, Relaxed);
         self.replan();
         if self.traced {

@@ -105,10 +105,14 @@ impl Inner {
             while let Some(address) = walk.open.pop() {
                 self.check(&mut walk, address)?;
             }
-            let entries: Vec<_> = walk.tables.iter().flat_map(|table| {
-                // SAFETY: checked when it was found.
-                unsafe { table.as_ref() }.entries()
-            }).collect();
+            let entries: Vec<_> = walk
+                .tables
+                .iter()
+                .flat_map(|table| {
+                    // SAFETY: checked when it was found.
+                    unsafe { table.as_ref() }.entries()
+                })
+                .collect();
             for (key, value) in entries {
                 if walk.from.contains_key(&key) {
                     walk.see(value, Some(key));

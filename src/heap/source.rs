@@ -114,7 +114,9 @@ mod model {
         fn tag_of(&self, address: NonNull<u8>) -> *mut u8 {
             let address = address.as_ptr().addr();
             RUNS.with_borrow(|runs| {
-                let run = runs.iter().find(|&&(base, bytes, _)| address.wrapping_sub(base) < bytes);
+                let run = runs
+                    .iter()
+                    .find(|&&(base, bytes, _)| address.wrapping_sub(base) < bytes);
                 run.map_or(core::ptr::null_mut(), |&(.., tag)| tag)
             })
         }

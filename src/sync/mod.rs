@@ -23,9 +23,9 @@ pub(crate) mod atomic {
 pub(crate) mod blocking {
     #[cfg(loom)]
     pub(crate) use loom::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-    pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
     #[cfg(not(loom))]
     pub(crate) use std::sync::atomic::{AtomicI32, AtomicI64};
+    pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
     #[cfg(not(loom))]
     pub(crate) use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 }

@@ -40,7 +40,11 @@ fn what_is_not_rooted_goes_in_one_cycle_and_its_pages_go_back() {
     assert!(before.mapped_bytes > 2_000_000, "{before:?}");
     heap.collect();
     let after = heap.stats();
-    assert_eq!((after.freed_objects, after.live_bytes, after.mapped_bytes), (100_000, 0, 0), "{after}");
+    assert_eq!(
+        (after.freed_objects, after.live_bytes, after.mapped_bytes),
+        (100_000, 0, 0),
+        "{after}"
+    );
 }
 
 #[test]
@@ -102,7 +106,12 @@ fn trait_objects_are_edges_like_others() {
     let heap = quiet();
     let root: Root<Rootable![Holder<'_>]> = heap.enter(|m| {
         let square = m.alloc(Square { side: m.alloc(7) });
-        Root::new(m, m.alloc(Holder { shape: unsize!(square => dyn Shape<'_> + Send + Sync + '_) }))
+        Root::new(
+            m,
+            m.alloc(Holder {
+                shape: unsize!(square => dyn Shape<'_> + Send + Sync + '_),
+            }),
+        )
     });
     heap.collect();
     heap.enter(|m| assert_eq!(root.get(m).shape.area(), 49));
@@ -120,7 +129,10 @@ struct Generic<'gc, T> {
 enum Shapes<'gc> {
     Nothing,
     Tuple(Gc<'gc, u64>, Vec<Gc<'gc, u64>>),
-    Named { map: BTreeMap<String, Gc<'gc, u64>>, boxed: Box<Option<Gc<'gc, u64>>> },
+    Named {
+        map: BTreeMap<String, Gc<'gc, u64>>,
+        boxed: Box<Option<Gc<'gc, u64>>>,
+    },
 }
 
 #[derive(Trace)]
@@ -138,7 +150,10 @@ fn the_derive_sees_every_field_of_every_variant() {
             map: [("four".to_string(), m.alloc(4))].into(),
             boxed: Box::new(Some(m.alloc(5))),
         };
-        [tuple, named, Shapes::Nothing].into_iter().map(|shape| Root::new(m, m.alloc(shape))).collect()
+        [tuple, named, Shapes::Nothing]
+            .into_iter()
+            .map(|shape| Root::new(m, m.alloc(shape)))
+            .collect()
     });
     let generic: Root<Rootable![Generic<'_, Gc<'_, u64>>]> = heap.enter(|m| {
         Root::new(
@@ -166,7 +181,13 @@ fn the_derive_sees_every_field_of_every_variant() {
             }
         }
         assert_eq!(sum, 21);
-        let plain = m.alloc(Plain { _name: "a".into(), next: Some(Box::new(Plain { _name: "b".into(), next: None })) });
+        let plain = m.alloc(Plain {
+            _name: "a".into(),
+            next: Some(Box::new(Plain {
+                _name: "b".into(),
+                next: None,
+            })),
+        });
         assert!(plain.next.is_some());
     });
     const { assert!(!<Plain as Trace<'static>>::NEEDS_TRACE && <Shapes<'static> as Trace<'static>>::NEEDS_TRACE) }
@@ -183,7 +204,11 @@ struct Bag<'gc> {
 fn locks_hold_containers_of_edges_that_change() {
     let heap = quiet();
     let root: Root<Rootable![Bag<'_>]> = heap.enter(|m| {
-        let bag = m.alloc(Bag { items: GcLock::default(), index: GcLock::default(), recent: GcLock::default() });
+        let bag = m.alloc(Bag {
+            items: GcLock::default(),
+            index: GcLock::default(),
+            recent: GcLock::default(),
+        });
         Root::new(m, bag)
     });
     for round in 0..10u64 {
@@ -271,8 +296,14 @@ fn figures_explain_themselves() {
     let _root: NodeRoot = heap.enter(|m| Root::new(m, m.alloc(Node::leaf(1))));
     heap.collect();
     let stats = heap.stats();
-    assert_eq!((stats.cycles, stats.forced_cycles, stats.roots, stats.mutators), (1, 1, 1, 1));
-    assert_eq!((stats.marked_bytes, stats.marked_objects), (size_of::<Node>() as u64, 1));
+    assert_eq!(
+        (stats.cycles, stats.forced_cycles, stats.roots, stats.mutators),
+        (1, 1, 1, 1)
+    );
+    assert_eq!(
+        (stats.marked_bytes, stats.marked_objects),
+        (size_of::<Node>() as u64, 1)
+    );
     assert!(stats.goal_bytes >= stats.live_bytes && stats.mark_ns > 0);
     assert!(stats.to_string().contains("cycles completed"));
 }

@@ -19,7 +19,10 @@ fn collect_and_verify_inside_enter_panic_and_the_heap_goes_on() {
     let text = panic_of(|| heap.enter(|_| heap.collect()));
     assert!(text.contains("`collect` inside `enter`"), "{text}");
     let text = panic_of(|| other.enter(|_| heap.collect()));
-    assert!(text.contains("`collect` inside `enter`"), "{text}: two heaps could wait for each other");
+    assert!(
+        text.contains("`collect` inside `enter`"),
+        "{text}: two heaps could wait for each other"
+    );
     let text = panic_of(|| heap.enter(|_| heap.verify().unwrap()));
     assert!(text.contains("`verify` inside `enter`"), "{text}");
     heap.collect();
@@ -39,7 +42,7 @@ fn a_root_of_another_heap_is_refused() {
 fn two_heaps_may_be_entered_one_in_the_other_and_one_heap_twice() {
     let (heap, other) = (quiet(), quiet());
     let (a, b): (NodeRoot, NodeRoot) = heap.enter(|m| {
-        let a = Root::new(m, m.alloc(Node::leaf(1)));
+        let a: NodeRoot = Root::new(m, m.alloc(Node::leaf(1)));
         other.enter(|n| {
             let b = Root::new(n, n.alloc(Node::leaf(2)));
             heap.enter(|again| assert_eq!(a.get(again).value, 1));

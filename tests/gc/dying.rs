@@ -28,7 +28,10 @@ fn drops_run_on_the_drop_thread_and_survive_panics() {
     let log = Arc::new(Mutex::new(Vec::new()));
     heap.enter(|m| {
         for number in 0..1000 {
-            m.alloc(Loud { log: log.clone(), panics: number % 100 == 0 });
+            m.alloc(Loud {
+                log: log.clone(),
+                panics: number % 100 == 0,
+            });
         }
     });
     heap.collect();
@@ -45,8 +48,17 @@ fn an_object_is_dropped_once_however_many_cycles_pass() {
     let heap = quiet();
     let log = Arc::new(Mutex::new(Vec::new()));
     let kept: Root<Rootable![Loud]> = heap.enter(|m| {
-        m.alloc(Loud { log: log.clone(), panics: false });
-        Root::new(m, m.alloc(Loud { log: log.clone(), panics: false }))
+        m.alloc(Loud {
+            log: log.clone(),
+            panics: false,
+        });
+        Root::new(
+            m,
+            m.alloc(Loud {
+                log: log.clone(),
+                panics: false,
+            }),
+        )
     });
     for _ in 0..5 {
         heap.collect();
@@ -62,7 +74,13 @@ fn an_object_is_dropped_once_however_many_cycles_pass() {
 fn a_heap_without_threads_drops_what_is_left_on_a_thread_of_its_own() {
     let log = Arc::new(Mutex::new(Vec::new()));
     let heap = quiet();
-    heap.enter(|m| m.alloc_slice(3, |_| Loud { log: log.clone(), panics: false }).len());
+    heap.enter(|m| {
+        m.alloc_slice(3, |_| Loud {
+            log: log.clone(),
+            panics: false,
+        })
+        .len()
+    });
     drop(heap);
     eventually("the drops", || log.lock().unwrap().len() == 3);
     assert!(log.lock().unwrap().iter().all(|name| name == "greyspan-drop"));
@@ -118,7 +136,10 @@ fn cleanups_run_after_weak_references_are_dead_and_may_be_called_off() {
     heap.collect();
     eventually("the cleanup", || ran.load(SeqCst) == 1);
     heap.collect();
-    assert_eq!((ran.load(SeqCst), called_off.load(SeqCst), heap.stats().cleanups), (1, 0, 1));
+    assert_eq!(
+        (ran.load(SeqCst), called_off.load(SeqCst), heap.stats().cleanups),
+        (1, 0, 1)
+    );
 }
 
 #[test]

@@ -67,7 +67,9 @@ fn objects_of_every_size_and_alignment_keep_what_they_hold() {
 
     let heap = quiet();
     let roots: Vec<Root<Rootable![Pair<'_>]>> = heap.enter(|m| {
-        let sizes = (0..40).chain((1..200).map(|step| step * step * 3)).chain([32_752, 32_768, 32_769, 1 << 20]);
+        let sizes = (0..40)
+            .chain((1..200).map(|step| step * step * 3))
+            .chain([32_752, 32_768, 32_769, 1 << 20]);
         let make = |len: usize| {
             let bytes = m.alloc_slice(len, |index| (index ^ len) as u8);
             let words = m.alloc_slice(len, |index| (index * len) as u64);
@@ -89,11 +91,26 @@ fn objects_of_every_size_and_alignment_keep_what_they_hold() {
     heap.enter(|m| {
         for root in &roots {
             let (len, pair) = (root.get(m).0.len(), root.get(m));
-            assert!(pair.0.iter().enumerate().all(|(index, byte)| *byte == (index ^ len) as u8));
-            assert!(pair.1.iter().enumerate().all(|(index, word)| *word == (index * len) as u64));
+            assert!(
+                pair.0
+                    .iter()
+                    .enumerate()
+                    .all(|(index, byte)| *byte == (index ^ len) as u8)
+            );
+            assert!(
+                pair.1
+                    .iter()
+                    .enumerate()
+                    .all(|(index, word)| *word == (index * len) as u64)
+            );
         }
         assert!(page.get(m).0 == [7; 4096] && page.get(m).as_ptr().addr().is_multiple_of(4096));
-        assert!(line.get(m).iter().enumerate().all(|(index, line)| line.0 == index as u8));
+        assert!(
+            line.get(m)
+                .iter()
+                .enumerate()
+                .all(|(index, line)| line.0 == index as u8)
+        );
         assert!(line.get(m).as_ptr().addr().is_multiple_of(64));
         assert_eq!(*unit.get(m), ());
     });

@@ -46,12 +46,20 @@ fn check_of(value: u64) -> u64 {
 }
 
 fn checked<'gc>(m: &'gc Mutator<'gc>, value: u64, next: Option<Gc<'gc, Checked<'gc>>>) -> Gc<'gc, Checked<'gc>> {
-    m.alloc(Checked { value, check: check_of(value), next: GcCell::new(next) })
+    m.alloc(Checked {
+        value,
+        check: check_of(value),
+        next: GcCell::new(next),
+    })
 }
 
-fn follow(mut at: Gc<'_, Checked<'_>>, most: usize) {
+fn follow<'gc>(mut at: Gc<'gc, Checked<'gc>>, most: usize) {
     for _ in 0..most {
-        assert_eq!(at.check, check_of(at.value), "an object was lost and its slot used again");
+        assert_eq!(
+            at.check,
+            check_of(at.value),
+            "an object was lost and its slot used again"
+        );
         match at.next.get() {
             Some(next) => at = next,
             None => return,
@@ -63,7 +71,10 @@ fn follow(mut at: Gc<'_, Checked<'_>>, most: usize) {
 fn pointers_that_are_swapped_between_slots_are_never_lost() {
     let heap = quiet();
     let table: Root<Rootable![[GcCell<'_, Checked<'_>>]]> = heap.enter(|m| {
-        Root::new(m, m.alloc_slice(512, |index| GcCell::new(Some(checked(m, index as u64, None)))))
+        Root::new(
+            m,
+            m.alloc_slice(512, |index| GcCell::new(Some(checked(m, index as u64, None)))),
+        )
     });
     storm(&heap, 3, |number| {
         let mut rng = Rng::new(number as u64 + 1);
@@ -108,7 +119,13 @@ fn pointers_that_are_swapped_between_slots_are_never_lost() {
             });
         }
     });
-    heap.enter(|m| table.get(m).iter().filter_map(GcCell::get).for_each(|at| follow(at, 1 << 20)));
+    heap.enter(|m| {
+        table
+            .get(m)
+            .iter()
+            .filter_map(GcCell::get)
+            .for_each(|at| follow(at, 1 << 20))
+    });
     drop(table);
     heap.collect();
     assert_eq!((heap.stats().live_bytes, heap.stats().mapped_bytes), (0, 0));
@@ -123,7 +140,12 @@ struct Shelf<'gc> {
 fn edges_that_move_between_locked_containers_are_never_lost() {
     let heap = quiet();
     let shelves: Root<Rootable![[Shelf<'_>]]> = heap.enter(|m| {
-        Root::new(m, m.alloc_slice(8, |_| Shelf { items: GcLock::new((0..16).map(|value| checked(m, value, None)).collect()) }))
+        Root::new(
+            m,
+            m.alloc_slice(8, |_| Shelf {
+                items: GcLock::new((0..16).map(|value| checked(m, value, None)).collect()),
+            }),
+        )
     });
     storm(&heap, 3, |number| {
         let mut rng = Rng::new(number as u64 + 11);
@@ -161,7 +183,9 @@ fn roots_are_made_moved_and_dropped_by_all_threads() {
             }
         } else {
             for _ in 0..STEPS / 40 {
-                let Ok(root) = receiver.lock().unwrap().try_recv() else { continue };
+                let Ok(root) = receiver.lock().unwrap().try_recv() else {
+                    continue;
+                };
                 let clone = root.clone();
                 drop(root);
                 heap.enter(|m| {
@@ -201,7 +225,11 @@ fn a_pin_holds_up_nobody_but_the_end_of_the_cycle() {
             entered += 1;
         }
         assert!(entered > 100, "{entered}");
-        assert_eq!(heap.stats().cycles, 0, "no cycle ends while a thread is pinned and silent");
+        assert_eq!(
+            heap.stats().cycles,
+            0,
+            "no cycle ends while a thread is pinned and silent"
+        );
         stop.store(true, SeqCst);
     });
     heap.collect();
@@ -239,7 +267,10 @@ fn a_pinned_thread_that_polls_lets_marking_begin_and_end_and_its_objects_live() 
 fn cycles_begin_by_themselves_and_memory_stays_bounded() {
     let heap = Heap::new();
     let keep: Root<Rootable![[GcCell<'_, Node<'_>>]]> = heap.enter(|m| {
-        Root::new(m, m.alloc_slice(100_000, |index| GcCell::new(Some(m.alloc(Node::leaf(index as u64))))))
+        Root::new(
+            m,
+            m.alloc_slice(100_000, |index| GcCell::new(Some(m.alloc(Node::leaf(index as u64))))),
+        )
     });
     let most = AtomicU64::new(0);
     thread::scope(|scope| {
@@ -262,6 +293,9 @@ fn cycles_begin_by_themselves_and_memory_stays_bounded() {
     let stats = heap.stats();
     // Small heaps grow to 4 MiB beyond what is alive.
     let bound = live * 5 / 2 + (8 << 20);
-    assert!(stats.cycles > 0 && most.load(SeqCst) < bound, "{stats} most mapped {most:?}, bound {bound}");
+    assert!(
+        stats.cycles > 0 && most.load(SeqCst) < bound,
+        "{stats} most mapped {most:?}, bound {bound}"
+    );
     heap.verify().unwrap();
 }

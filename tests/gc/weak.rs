@@ -35,7 +35,15 @@ fn weak_references_in_objects_know_unsized_targets() {
     let heap = quiet();
     let (text, observer): (Root<Rootable![str]>, Root<Rootable![Observer<'_>]>) = heap.enter(|m| {
         let text = m.alloc_str("observed");
-        (Root::new(m, text), Root::new(m, m.alloc(Observer { watches: GcWeak::new(m, text) })))
+        (
+            Root::new(m, text),
+            Root::new(
+                m,
+                m.alloc(Observer {
+                    watches: GcWeak::new(m, text),
+                }),
+            ),
+        )
     });
     heap.collect();
     heap.enter(|m| assert_eq!(&*observer.get(m).watches.upgrade(m).unwrap(), "observed"));
@@ -71,8 +79,9 @@ fn an_entry_goes_with_its_key_even_where_the_value_leads_to_the_key() {
 fn ephemerons_chain_through_several_tables() {
     let heap = quiet();
     let (first, maps) = heap.enter(|m| {
-        let maps: Vec<Root<Rootable![Maps<'_>]>> =
-            (0..3).map(|_| Root::new(m, m.alloc(Maps { map: WeakMap::new(m) }))).collect();
+        let maps: Vec<Root<Rootable![Maps<'_>]>> = (0..3)
+            .map(|_| Root::new(m, m.alloc(Maps { map: WeakMap::new(m) })))
+            .collect();
         let nodes: Vec<_> = (0..100).map(|value| m.alloc(Node::leaf(value))).collect();
         // Against the order in which tables are looked at, as far as there is one.
         for at in (1..100).rev() {
