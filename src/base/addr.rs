@@ -32,8 +32,5 @@ pub(crate) const fn align_up(n: usize, align: usize) -> usize {
 #[cfg(feature = "gc")]
 #[inline(always)]
 pub(crate) const fn str_from_bytes(bytes: *mut [u8]) -> *mut str {
-    #[expect(clippy::ptr_as_ptr, reason = "a cast between unsized types has no method")]
-    {
-        bytes as *mut str
-    }
+    bytes as *mut str
 }

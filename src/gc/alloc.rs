@@ -128,7 +128,7 @@ impl Record {
     /// A slice of `len` values, none of them initialised: its header says so, and the caller raises its length.
     fn slice(&self, desc: &'static Desc, len: usize) -> Result<NonNull<Header>, GcFull> {
         self.before_slow();
-        let bytes = desc.size.checked_mul(len).unwrap_or(usize::MAX);
+        let bytes = desc.size.saturating_mul(len);
         let header = self.headed(desc, bytes).ok_or(GcFull { bytes })?;
         // SAFETY: in the slot, which has room for it.
         unsafe { header.write(Header { desc, len: 0 }) };

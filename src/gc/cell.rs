@@ -18,8 +18,11 @@ use core::ptr::{NonNull, null_mut};
 pub struct GcCell<'gc, T: ?Sized> {
     slot: Slot,
     /// Invariant, and `Send` and `Sync` where `Gc` is.
-    kind: PhantomData<(Gc<'gc, T>, fn(Gc<'gc, T>) -> *mut T)>,
+    kind: PhantomData<(Gc<'gc, T>, Invariant<T>)>,
 }
+
+/// A marker: what holds a `T` that can be changed is neither more general nor more special for it.
+type Invariant<T> = fn(*mut T) -> *mut T;
 
 fn address<T: ?Sized>(gc: Option<Gc<'_, T>>) -> *mut u8 {
     gc.map_or(null_mut(), |gc| gc.address().as_ptr())
@@ -72,10 +75,6 @@ impl<'gc, T: ?Sized + Thin> GcCell<'gc, T> {
 
     /// Changes the edge to `new` if it leads to `current`. What it led to, as an error if that is something else.
     #[inline]
-    #[expect(
-        clippy::type_complexity,
-        reason = "the form of the standard library's compare_exchange"
-    )]
     pub fn compare_exchange(
         &self,
         m: &Mutator<'gc>,

@@ -148,10 +148,13 @@ struct Entry {
     fate: Fate,
 }
 
+/// Gives a revived object to its guardian.
+pub(crate) type HandOver = Box<dyn FnOnce(&Inner) + Send>;
+
 enum Fate {
     Cleanup(Box<dyn FnOnce() + Send>),
     /// Hands the revived object to its guardian; `false` if that is gone.
-    Guardian(Box<dyn FnOnce(&Inner) + Send>, Box<dyn Fn() -> bool + Send>),
+    Guardian(HandOver, Box<dyn Fn() -> bool + Send>),
 }
 
 // SAFETY: `target` is an address, followed by the collector only.
@@ -201,10 +204,7 @@ impl Wills {
     }
 
     /// The dead objects that guardians watch, and how to hand each over. For the collector, with the cycle closed.
-    pub(crate) fn watched(
-        &self,
-        dead: impl Fn(NonNull<u8>) -> bool,
-    ) -> Vec<(NonNull<u8>, Box<dyn FnOnce(&Inner) + Send>)> {
+    pub(crate) fn watched(&self, dead: impl Fn(NonNull<u8>) -> bool) -> Vec<(NonNull<u8>, HandOver)> {
         let is_guardian = |entry: &Entry| matches!(entry.fate, Fate::Guardian(..));
         let taken = self.extract(|entry| is_guardian(entry) && dead(entry.target));
         let alive = taken.into_iter().filter_map(|entry| match entry.fate {

@@ -52,6 +52,10 @@ impl<'gc, T: ?Sized> Gc<'gc, T> {
 
     /// The object, for as long as `enter` lasts.
     #[inline(always)]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the trait's reference is as short as the borrow of the handle"
+    )]
     pub fn as_ref(self) -> &'gc T
     where
         T: 'gc,

@@ -142,7 +142,7 @@ impl Tracer {
             let table = unsafe { table.as_ref() };
             table.values(is_marked, |value| values.push(value));
         }
-        values.into_iter().fold(false, |any, value| self.mark(value) || any)
+        values.into_iter().filter(|&value| self.mark(value)).count() > 0
     }
 }
 

@@ -179,7 +179,8 @@ impl Protocol {
     /// Whether all mutators follow `word`, or are not pinned; those that do not are told. For a word that they may acknowledge while pinned.
     pub(crate) fn acknowledged(&self, word: Word) -> bool {
         let members = self.members.lock();
-        members.iter().fold(true, |all, member| member.follows(word) && all)
+        // To the end, so that all are told.
+        members.iter().filter(|member| !member.follows(word)).count() == 0
     }
 
     /// A mutator that would pin waits for the verifier. The word after that.

@@ -286,7 +286,7 @@ fn a_weak_map_is_a_map() {
         assert!(map.is_empty() && map.insert(m, a, b).is_none());
         assert!(map.insert(m, a, a).unwrap().ptr_eq(b));
         assert!(map.get(m, a).unwrap().ptr_eq(a) && map.get(m, b).is_none());
-        assert!(map.remove(m, a).unwrap().ptr_eq(a) && map.remove(m, a).is_none() && map.len() == 0);
+        assert!(map.remove(m, a).unwrap().ptr_eq(a) && map.remove(m, a).is_none() && map.is_empty());
     });
 }
 

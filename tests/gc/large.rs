@@ -77,13 +77,9 @@ fn objects_of_every_size_and_alignment_keep_what_they_hold() {
         };
         sizes.map(make).collect()
     });
-    let (page, line, unit): (Root<Rootable![Page]>, Root<Rootable![[Line]]>, Root<Rootable![()]>) = heap.enter(|m| {
-        (
-            Root::new(m, m.alloc(Page([7; 4096]))),
-            Root::new(m, m.alloc_slice(100, |index| Line(index as u8))),
-            Root::new(m, m.alloc(())),
-        )
-    });
+    let page: Root<Rootable![Page]> = heap.enter(|m| Root::new(m, m.alloc(Page([7; 4096]))));
+    let line: Root<Rootable![[Line]]> = heap.enter(|m| Root::new(m, m.alloc_slice(100, |index| Line(index as u8))));
+    let unit: Root<Rootable![()]> = heap.enter(|m| Root::new(m, m.alloc(())));
     for _ in 0..2 {
         heap.collect();
         heap.verify().unwrap();

@@ -9,6 +9,7 @@ mod bad_input;
 mod dying;
 mod large;
 mod threads;
+mod ui;
 mod weak;
 
 use greyspan::Greyspan;

@@ -33,17 +33,10 @@ struct Observer<'gc> {
 #[test]
 fn weak_references_in_objects_know_unsized_targets() {
     let heap = quiet();
-    let (text, observer): (Root<Rootable![str]>, Root<Rootable![Observer<'_>]>) = heap.enter(|m| {
-        let text = m.alloc_str("observed");
-        (
-            Root::new(m, text),
-            Root::new(
-                m,
-                m.alloc(Observer {
-                    watches: GcWeak::new(m, text),
-                }),
-            ),
-        )
+    let text: Root<Rootable![str]> = heap.enter(|m| Root::new(m, m.alloc_str("observed")));
+    let observer: Root<Rootable![Observer<'_>]> = heap.enter(|m| {
+        let watches = GcWeak::new(m, text.get(m));
+        Root::new(m, m.alloc(Observer { watches }))
     });
     heap.collect();
     heap.enter(|m| assert_eq!(&*observer.get(m).watches.upgrade(m).unwrap(), "observed"));
