@@ -24,7 +24,7 @@
 //! - B2. A shade that finds its object white while marking terminates calls the end off before it marks.
 //! - B3. An IDLE mutator never shades.
 
-use super::fault::broken;
+use super::fault::{at, broken};
 use super::mutator::Record;
 use super::phase::{Phase, State};
 use super::span::{Index, Span};
@@ -72,12 +72,14 @@ impl Record {
         }
         if broken("swap_then_shade") {
             let old = slot.swap(new, AcqRel);
+            at("removed");
             self.shade(old);
             return old;
         }
         loop {
             let old = slot.load(Acquire);
             self.shade(old);
+            at("shaded");
             if broken("torn_barrier") {
                 slot.store(new, Release);
                 return old;

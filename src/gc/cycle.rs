@@ -16,7 +16,7 @@
 //! the middle of a weak reference to an object that is being freed. A mutator that is pinned and does nothing delays the sweep as it would
 //! have delayed H2.
 
-use super::fault::broken;
+use super::fault::{at, broken};
 use super::finalize::Work;
 use super::heap::Inner;
 use super::mark::{Tracer, is_dead, is_marked};
@@ -105,7 +105,7 @@ impl Inner {
     }
 
     /// Steps 2 to 4.
-    fn mark(&self, tracer: &mut Tracer, cycle: u64, times: &mut Times) {
+    pub(super) fn mark(&self, tracer: &mut Tracer, cycle: u64, times: &mut Times) {
         let since = Instant::now();
         let mut word = Word::mark(cycle);
         self.protocol.request(word);
@@ -176,6 +176,7 @@ impl Inner {
         let mut tracer = Tracer::new(record.current().cycle());
         let is_open = || self.protocol.state() == State::Open || broken("assist_in_wave");
         if tracer.take(&self.protocol.queue, 64, is_open) {
+            at("assisting");
             let mut steps = 0u32;
             while tracer.step() {
                 steps += 1;
@@ -183,9 +184,7 @@ impl Inner {
                     break;
                 }
             }
-            if !broken("assist_keeps") {
-                tracer.give(&self.protocol.queue);
-            }
+            tracer.give(&self.protocol.queue);
             self.counters.assists.fetch_add(1, Relaxed);
             self.counters.marked_objects.fetch_add(tracer.marked, Relaxed);
             if !tracer.cells.is_empty() || !tracer.tables.is_empty() {

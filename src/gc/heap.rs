@@ -5,26 +5,40 @@
 //!   drops what is left (on no mutator, F2 of [`finalize`](super::finalize)).
 //! - H3. A `fork` child has no collector: the heaps of its parent refuse to serve it, in words.
 
+#[cfg(not(loom))]
 use super::alloc::Mutator;
 use super::ephemeron::Table;
 use super::finalize::{Dropper, Wills, Work};
 use super::mutator::Record;
 use super::pacer::{Pacer, Plan};
 use super::phase::{Protocol, Word};
-use super::registry::new_record;
+#[cfg(not(loom))]
+use super::process;
 #[cfg(not(loom))]
 use super::registry::{Lease, is_pinned};
 use super::root::RootTable;
 use super::space::Spaces;
-use super::stats::{Counters, GcStats};
+use super::stats::Counters;
+#[cfg(not(loom))]
+use super::stats::GcStats;
 use super::thread::Control;
 use super::weak::WeakCell;
-use crate::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 use crate::sync::blocking::{Arc, OnceLock, Weak};
 use crate::sync::lock::Lock;
+use crate::sync::tally::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
+#[cfg(not(loom))]
 use core::fmt;
 use core::ptr::NonNull;
 use std::time::{Duration, Instant};
+
+/// This process, by the count of forks; the models have none.
+#[inline]
+fn current_process() -> usize {
+    #[cfg(not(loom))]
+    return process::current();
+    #[cfg(loom)]
+    0
+}
 
 /// Everything of one heap.
 pub(crate) struct Inner {
@@ -77,7 +91,7 @@ impl Inner {
         let Plan { trigger, goal } = pacer.plan();
         Arc::new_cyclic(|me| Self {
             number,
-            process: super::thread::process(),
+            process: current_process(),
             protocol: Protocol::new(),
             spaces: Spaces::new(),
             roots: RootTable::new(),
@@ -115,7 +129,7 @@ impl Inner {
     /// Whether this is the process that made the heap, and not a child of it.
     #[inline]
     pub(crate) fn is_own_process(&self) -> bool {
-        self.process == super::thread::process()
+        self.process == current_process()
     }
 
     /// Where a lock may be taken that a forking thread held.
@@ -132,7 +146,7 @@ impl Inner {
         if let Some(record) = self.idle.lock().pop() {
             return record;
         }
-        let record = new_record(NonNull::from(self));
+        let record: &'static Record = Box::leak(Box::new(Record::new(NonNull::from(self))));
         self.protocol.enlist(record);
         record
     }
@@ -195,7 +209,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         for record in self.protocol.dismiss_all() {
             let record = core::ptr::from_ref(record).cast_mut();
-            // SAFETY: leaked by `new_record`; threads look at records of heaps only that are there.
+            // SAFETY: leaked by `take_record`; threads look at records of heaps only that are there.
             drop(unsafe { Box::from_raw(record) });
         }
         // SAFETY: nothing is left of the heap.
@@ -371,6 +385,7 @@ impl fmt::Debug for Heap {
 }
 
 /// Options of a [`Heap`].
+#[cfg(not(loom))]
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
@@ -382,7 +397,7 @@ pub struct Builder {
 #[cfg(not(loom))]
 impl Default for Builder {
     fn default() -> Self {
-        let options = super::thread::options();
+        let options = process::options();
         Self {
             percent: options.gc_percent,
             limit: None,
@@ -414,7 +429,7 @@ impl Builder {
     /// The heap. It starts no thread before it needs one.
     pub fn build(self) -> Heap {
         Heap::around(Inner::new(
-            super::thread::next_number(),
+            process::next_number(),
             self.percent,
             self.limit,
             self.traced,

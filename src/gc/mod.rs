@@ -47,6 +47,9 @@ mod mark;
 mod mutator;
 mod pacer;
 mod phase;
+#[cfg(not(loom))]
+mod process;
+#[cfg(not(loom))]
 mod registry;
 mod root;
 mod space;
@@ -58,6 +61,9 @@ mod verify;
 mod weak;
 mod workbuf;
 
+#[cfg(all(test, loom))]
+mod models;
+
 pub use alloc::{GcFull, Mutator};
 pub use cell::GcCell;
 #[doc(hidden)]
@@ -65,7 +71,9 @@ pub use desc::Kind;
 pub use ephemeron::WeakMap;
 pub use finalize::{Cleanup, Guardian};
 pub use handle::{Gc, Thin};
-pub use heap::{Builder, Heap};
+#[cfg(not(loom))]
+pub use heap::Builder;
+pub use heap::Heap;
 pub use lock::{GcLock, GcReadGuard, GcWriteGuard};
 pub use root::{OfLifetime, Root, Rootable};
 pub use stats::{GcStats, STALL_BUCKETS};

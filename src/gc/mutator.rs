@@ -210,7 +210,7 @@ impl Record {
             }
             return;
         }
-        if now.is_held() || (self.guards.get() > 0 && !broken("guard_ignored")) {
+        if now.is_held() || self.guards.get() > 0 {
             return;
         }
         match (self.phase(), now.phase()) {
@@ -228,7 +228,7 @@ impl Record {
                 self.acknowledge(now);
             }
             (Phase::Pre, Phase::Mark) if broken("soft_h2") => self.acknowledge(now),
-            (Phase::Idle, Phase::Mark) if broken("pin_without_recheck") => self.acknowledge(now),
+            (Phase::Idle, Phase::Mark) if broken("one_handshake") => self.acknowledge(now),
             // H2 is acknowledged by unpinning.
             _ => {}
         }

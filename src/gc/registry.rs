@@ -10,7 +10,7 @@ use super::heap::Inner;
 use super::mutator::Record;
 use crate::sync::blocking::Weak;
 use core::cell::{Cell, RefCell};
-use core::ptr::{NonNull, null};
+use core::ptr::null;
 
 struct Entry {
     heap: u64,
@@ -140,9 +140,4 @@ impl Drop for Pin<'_> {
 /// Whether the thread is inside `enter` of any heap.
 pub(crate) fn is_pinned() -> bool {
     PINS.get() > 0
-}
-
-/// A record to be found by address; the heap frees it.
-pub(crate) fn new_record(heap: NonNull<Inner>) -> &'static Record {
-    Box::leak(Box::new(Record::new(heap)))
 }

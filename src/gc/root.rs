@@ -53,7 +53,7 @@ pub(crate) struct RootTable {
     slots: Lock<Slots>,
     /// Slots without handles (R2).
     dropped: Inbox<RootSlot>,
-    count: AtomicUsize,
+    count: crate::sync::tally::AtomicUsize,
 }
 
 impl RootTable {
@@ -64,7 +64,7 @@ impl RootTable {
                 free: Vec::new(),
             }),
             dropped: Inbox::new(),
-            count: AtomicUsize::new(0),
+            count: crate::sync::tally::AtomicUsize::new(0),
         }
     }
 

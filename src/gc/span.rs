@@ -323,7 +323,8 @@ impl Span {
     /// The drop thread is done with the dead objects `mask` of word `word`.
     pub(crate) fn buried(&self, word: usize, mask: u64) {
         // Release: pairs with the Acquire in `free_in`.
-        self.zombie[word % WORDS].fetch_and(!mask, Release);
+        let order = if broken("buried_relaxed") { Relaxed } else { Release };
+        self.zombie[word % WORDS].fetch_and(!mask, order);
     }
 
     /// The slots with an object in them.

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::tally::{AtomicU64, Ordering::Relaxed};
 use core::fmt;
 use std::time::{Duration, Instant};
 

@@ -7,10 +7,10 @@
 use super::finalize::guard;
 use super::heap::Inner;
 use super::phase::Word;
-use crate::options::Options;
+#[cfg(not(loom))]
 use crate::os;
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use crate::sync::blocking::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use crate::sync::blocking::{Arc, Condvar, Mutex, PoisonError};
+use crate::sync::tally::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// A heap that nobody asks to collect does so once in this time, if anything was allocated.
@@ -58,34 +58,6 @@ impl Control {
         let requests = guard(&self.requests);
         requests.end && (requests.over || !requests.started)
     }
-}
-
-/// How many forks lie between this process and the first that used the collector. A heap serves the process that made it.
-static FORKS: AtomicUsize = AtomicUsize::new(0);
-static NEXT: AtomicU64 = AtomicU64::new(1);
-
-/// This process, by the count of forks.
-#[inline]
-pub(crate) fn process() -> usize {
-    FORKS.load(Relaxed)
-}
-
-/// A heap's number; the first one sees to it that forks are counted.
-pub(crate) fn next_number() -> u64 {
-    static HOOK: OnceLock<bool> = OnceLock::new();
-    extern "C" fn nothing() {}
-    extern "C" fn forked() {
-        FORKS.fetch_add(1, Relaxed);
-    }
-    // Without the hook a child would wait for a collector that it does not have; the system has room for it in practice.
-    HOOK.get_or_init(|| os::fork::register(nothing, nothing, forked));
-    NEXT.fetch_add(1, Relaxed)
-}
-
-/// The environment's options; the allocator has said already what is wrong with them.
-pub(crate) fn options() -> Options {
-    static OPTIONS: OnceLock<Options> = OnceLock::new();
-    *OPTIONS.get_or_init(Options::from_env_quietly)
 }
 
 impl Inner {
@@ -219,6 +191,7 @@ impl Inner {
             .end_cycle(marked, self.allocated.load(Relaxed).wrapping_sub(allocated));
         self.control.running.store(false, Relaxed);
         self.replan();
+        #[cfg(not(loom))]
         if self.traced {
             let ms = |time: Duration| time.as_secs_f64() * 1e3;
             let mb = |bytes: usize| bytes >> 20;

@@ -8,7 +8,6 @@
 use super::alloc::Mutator;
 use super::barrier::Slot;
 use super::desc::Kind;
-use super::fault::broken;
 use super::handle::Gc;
 use super::root::{Root, Rootable, rebrand};
 use super::trace::{Trace, Visitor};
@@ -62,7 +61,7 @@ impl WeakCell {
             return None;
         }
         // Acquire: the cell is cleared before a slot is used again, so a target that died meanwhile shows here.
-        if self.target.load(Acquire) != target.as_ptr() && !broken("upgrade_without_reload") {
+        if self.target.load(Acquire) != target.as_ptr() {
             return None;
         }
         // SAFETY: written before the target was (W3), for this type.

@@ -18,6 +18,12 @@ pub(crate) mod atomic {
     pub(crate) use loom::sync::atomic::{AtomicIsize, fence};
 }
 
+/// Atomics for figures: nothing is ordered by them, so the models need not look at them.
+#[cfg(feature = "gc")]
+pub(crate) mod tally {
+    pub(crate) use core::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
+}
+
 /// The standard library's shared ownership and blocking locks, for the collector, which stands above the heap and may allocate.
 #[cfg(feature = "gc")]
 pub(crate) mod blocking {
