@@ -86,10 +86,13 @@ fn a_live_object_upgrades_while_its_span_is_swept() {
             span.sweep(1, false);
         });
         one.enter();
-        // Twice: loom needs an access before the switch to see that one there matters.
-        for _ in 0..2 {
-            assert!(weak.upgrade(m).is_some(), "None for an object that is rooted");
-        }
+        // S2: who sees the mark gone sees the epoch raised.
+        let unmarked = !is_marked(x.address());
+        assert!(
+            !unmarked || span.epoch() == 2,
+            "unmarked, and not swept yet: it looks dead"
+        );
+        assert!(weak.upgrade(m).is_some(), "None for an object that is rooted");
         one.leave();
         sweeper.join().expect("the sweeper");
     });
