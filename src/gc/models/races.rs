@@ -82,16 +82,13 @@ fn a_live_object_upgrades_while_its_span_is_swept() {
         stage.h3();
         assert!(stage.all_follow());
         let span = Span::find(x.address()).expect("a span");
+        one.enter();
         let sweeper = thread::spawn(move || {
             span.sweep(1, false);
         });
-        one.enter();
         // S2: who sees the mark gone sees the epoch raised.
-        let unmarked = !is_marked(x.address());
-        assert!(
-            !unmarked || span.epoch() == 2,
-            "unmarked, and not swept yet: it looks dead"
-        );
+        let (marked, epoch) = (is_marked(x.address()), span.epoch());
+        assert!(marked || epoch == 2, "unmarked, and not swept yet: it looks dead");
         assert!(weak.upgrade(m).is_some(), "None for an object that is rooted");
         one.leave();
         sweeper.join().expect("the sweeper");
