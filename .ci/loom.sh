@@ -17,14 +17,14 @@ fi
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-RUSTFLAGS="--cfg loom" cargo test --release --lib models 2>&1 | tee "$log"
+RUSTFLAGS="--cfg loom" cargo test --release --package greyspan --lib models 2>&1 | tee "$log"
 grep -qE '^running [1-9]' "$log" || { echo "no model ran" >&2; exit 1; }
 
 for variant in "${variants[@]}"; do
     flags="--cfg loom --cfg greyspan_broken=\"$variant\""
     # It builds, so that only a model can fail.
-    RUSTFLAGS="$flags" cargo test --quiet --release --lib --no-run
-    if RUSTFLAGS="$flags" cargo test --release --lib models > "$log" 2>&1; then
+    RUSTFLAGS="$flags" cargo test --quiet --release --package greyspan --lib --no-run
+    if RUSTFLAGS="$flags" cargo test --release --package greyspan --lib models > "$log" 2>&1; then
         echo "the models do not see the fault $variant" >&2
         exit 1
     fi
@@ -61,7 +61,7 @@ found=$(grep -rhoE 'broken\("[a-z0-9_]+"\)' src/gc | sed 's/.*"\(.*\)".*/\1/' | 
 listed=$(printf '%s\n' "${models[@]#*: }" | tr ' ,' '\n\n' | sort -u)
 [[ "$found" = "$listed" ]] || { echo "the faults in .ci/loom.sh and those of src/gc differ; src/gc has:" $found >&2; exit 1; }
 
-RUSTFLAGS="--cfg loom" cargo test --release --features gc --lib gc::models 2>&1 | tee "$log"
+RUSTFLAGS="--cfg loom" cargo test --release --package greyspan --features gc --lib gc::models 2>&1 | tee "$log"
 grep -qE '^running [1-9]' "$log" || { echo "no model of the collector ran" >&2; exit 1; }
 binary=$(sed -n 's|.*Running unittests src/lib.rs (\(.*\)).*|\1|p' "$log")
 for line in "${models[@]}"; do

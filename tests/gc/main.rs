@@ -4,10 +4,14 @@
 #[allow(dead_code, reason = "shared with other test binaries")]
 mod rng;
 
+#[path = "../support/graph.rs"]
+mod graph;
+
 mod api;
 mod bad_input;
 mod dying;
 mod large;
+mod shadow;
 mod threads;
 mod ui;
 mod weak;

@@ -1,0 +1,294 @@
+//! Random programs over managed graphs, beside a shadow that knows what must be alive. Shared by the property tests and the fuzz target.
+//!
+//! A program is bytes. It works on registers, which last as long as a pin, on roots, on weak references and on one weak map. Each object has a
+//! number and a token whose drop is counted, so that a lost object, one that stays, and one that is dropped twice all show.
+
+use greyspan::gc::{Gc, GcCell, GcLock, Heap, Mutator, Root, Rootable, Trace, WeakMap, WeakRoot};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+const PLACES: usize = 6;
+
+/// Counts its drop.
+struct Token(Arc<AtomicUsize>);
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[derive(Trace)]
+struct Node<'gc> {
+    number: usize,
+    left: GcCell<'gc, Node<'gc>>,
+    right: GcCell<'gc, Node<'gc>>,
+    more: GcLock<Vec<Gc<'gc, Node<'gc>>>>,
+    first: Option<Gc<'gc, Node<'gc>>>,
+    #[trace(skip)]
+    _token: Token,
+}
+
+#[derive(Trace)]
+struct Table<'gc> {
+    map: WeakMap<'gc, Node<'gc>, Node<'gc>>,
+}
+
+type Ref<'gc> = Gc<'gc, Node<'gc>>;
+
+#[derive(Clone, Default)]
+struct Shadow {
+    left: Option<usize>,
+    right: Option<usize>,
+    more: Vec<usize>,
+    first: Option<usize>,
+}
+
+/// One program's world. The heap may have others.
+struct World<'a> {
+    heap: &'a Heap,
+    dropped: Arc<AtomicUsize>,
+    table: Root<Rootable![Table<'_>]>,
+    roots: [Option<Root<Rootable![Node<'_>]>>; PLACES],
+    weak: [Option<WeakRoot<Rootable![Node<'_>]>>; PLACES],
+    objects: Vec<Shadow>,
+    shadow_roots: [Option<usize>; PLACES],
+    shadow_weak: [Option<usize>; PLACES],
+    shadow_map: BTreeMap<usize, usize>,
+    /// Objects that a weak reference said are dead.
+    dead: BTreeSet<usize>,
+}
+
+impl World<'_> {
+    /// What must be alive, where `held` is in hand.
+    fn alive(&self, held: &[Option<usize>]) -> BTreeSet<usize> {
+        let mut alive = BTreeSet::new();
+        let mut open: Vec<usize> = self.shadow_roots.iter().chain(held).flatten().copied().collect();
+        loop {
+            while let Some(number) = open.pop() {
+                if alive.insert(number) {
+                    let object = &self.objects[number];
+                    open.extend(
+                        object
+                            .left
+                            .iter()
+                            .chain(&object.right)
+                            .chain(&object.first)
+                            .chain(&object.more),
+                    );
+                }
+            }
+            let values = self
+                .shadow_map
+                .iter()
+                .filter(|(key, value)| alive.contains(key) && !alive.contains(value));
+            open.extend(values.map(|(_, value)| *value));
+            if open.is_empty() {
+                return alive;
+            }
+        }
+    }
+
+    /// The graph is that of the shadow, from the roots on.
+    fn compare(&self, m: &Mutator<'_>) {
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<Ref<'_>> = self.roots.iter().flatten().map(|root| root.get(m)).collect();
+        let roots: Vec<usize> = open.iter().map(|node| node.number).collect();
+        assert_eq!(roots, self.shadow_roots.iter().flatten().copied().collect::<Vec<_>>());
+        while let Some(node) = open.pop() {
+            if !seen.insert(node.number) {
+                continue;
+            }
+            let shadow = &self.objects[node.number];
+            let more = node.more.read();
+            assert_eq!(node.left.get().map(|to| to.number), shadow.left);
+            assert_eq!(node.right.get().map(|to| to.number), shadow.right);
+            assert_eq!(node.first.map(|to| to.number), shadow.first);
+            assert!(more.iter().map(|to| to.number).eq(shadow.more.iter().copied()));
+            open.extend(
+                node.left
+                    .get()
+                    .iter()
+                    .chain(&node.right.get())
+                    .chain(&node.first)
+                    .chain(&*more),
+            );
+        }
+    }
+
+    /// Operations up to the next that leaves the pin.
+    fn pin(&mut self, program: &mut impl Iterator<Item = u8>) {
+        let heap = self.heap.clone();
+        heap.enter(|m| {
+            let mut hand: [Option<Ref<'_>>; PLACES] = [None; PLACES];
+            let mut held: [Option<usize>; PLACES] = [None; PLACES];
+            while let Some(op) = program.next() {
+                let arguments = program.next().unwrap_or(0);
+                let (a, b) = (arguments as usize % PLACES, arguments as usize / PLACES % PLACES);
+                match op % 20 {
+                    0..=2 => {
+                        let number = self.objects.len();
+                        hand[a] = Some(m.alloc(Node {
+                            number,
+                            left: GcCell::new(hand[b]),
+                            right: GcCell::null(),
+                            more: GcLock::default(),
+                            first: hand[b],
+                            _token: Token(self.dropped.clone()),
+                        }));
+                        self.objects.push(Shadow {
+                            left: held[b],
+                            first: held[b],
+                            ..Shadow::default()
+                        });
+                        held[a] = Some(number);
+                    }
+                    3 | 4 => {
+                        if let (Some(node), Some(number)) = (hand[a], held[a]) {
+                            node.left.set(m, hand[b]);
+                            self.objects[number].left = held[b];
+                        }
+                    }
+                    5 => {
+                        if let (Some(node), Some(number)) = (hand[a], held[a]) {
+                            hand[b] = node.right.swap(m, hand[b]);
+                            std::mem::swap(&mut self.objects[number].right, &mut held[b]);
+                        }
+                    }
+                    6 | 7 => {
+                        if let (Some(node), Some(number)) = (hand[a], held[a]) {
+                            hand[b] = node.left.get();
+                            held[b] = self.objects[number].left;
+                        }
+                    }
+                    8 => {
+                        self.roots[a] = hand[b].map(|node| Root::new(m, node));
+                        self.shadow_roots[a] = held[b];
+                    }
+                    9 => {
+                        self.roots[a] = self.roots[b].clone();
+                        self.shadow_roots[a] = self.shadow_roots[b];
+                    }
+                    10 | 11 => {
+                        hand[a] = self.roots[b].as_ref().map(|root| root.get(m));
+                        held[a] = self.shadow_roots[b];
+                    }
+                    12 => {
+                        if let (Some(node), Some(number)) = (hand[a], held[a]) {
+                            self.weak[b] = Some(WeakRoot::new(m, node));
+                            self.shadow_weak[b] = Some(number);
+                        }
+                    }
+                    13 => {
+                        if let (Some(weak), Some(number)) = (&self.weak[a], self.shadow_weak[a]) {
+                            let found = weak.upgrade(m);
+                            match found {
+                                Some(node) => {
+                                    assert!(!self.dead.contains(&number), "Some after None");
+                                    assert_eq!(node.number, number);
+                                }
+                                None => {
+                                    assert!(!self.alive(&held).contains(&number), "None for an object that is alive");
+                                    self.dead.insert(number);
+                                }
+                            }
+                            hand[b] = found;
+                            held[b] = found.map(|node| node.number);
+                        }
+                    }
+                    14 => {
+                        if let (Some(key), Some(value)) = (hand[a], hand[b]) {
+                            let old = self.table.get(m).map.insert(m, key, value);
+                            let shadow = self.shadow_map.insert(key.number, value.number);
+                            assert_eq!(old.map(|node| node.number), shadow);
+                        }
+                    }
+                    15 => {
+                        if let Some(key) = hand[a] {
+                            hand[b] = self.table.get(m).map.get(m, key);
+                            held[b] = self.shadow_map.get(&key.number).copied();
+                        }
+                    }
+                    16 => {
+                        if let Some(key) = hand[a] {
+                            let old = self.table.get(m).map.remove(m, key);
+                            assert_eq!(old.map(|node| node.number), self.shadow_map.remove(&key.number));
+                        }
+                    }
+                    17 => {
+                        if let (Some(node), Some(number)) = (hand[a], held[a]) {
+                            let mut more = node.more.write(m);
+                            match hand[b] {
+                                Some(to) if more.len() < 5 => {
+                                    more.push(to);
+                                    self.objects[number].more.push(to.number);
+                                }
+                                _ => {
+                                    hand[b] = more.pop();
+                                    held[b] = self.objects[number].more.pop();
+                                }
+                            }
+                        }
+                    }
+                    18 => m.poll(),
+                    _ => break,
+                }
+                let numbers = hand.iter().map(|node| node.map(|node| node.number));
+                assert!(numbers.eq(held.iter().copied()), "what is in hand is not what it was");
+            }
+        });
+    }
+
+    /// Everything that is dead goes within two cycles; everything else stays.
+    fn settle(&mut self) {
+        self.heap.collect();
+        self.heap.collect();
+        self.heap.enter(|m| self.compare(m));
+        let alive = self.alive(&[]);
+        self.heap.enter(|m| {
+            for (weak, number) in self.weak.iter().zip(self.shadow_weak) {
+                let found = weak.as_ref().and_then(|weak| weak.upgrade(m)).map(|node| node.number);
+                assert_eq!(found, number.filter(|number| alive.contains(number)));
+            }
+            self.shadow_map.retain(|key, _| alive.contains(key));
+            assert_eq!(self.table.get(m).map.len(), self.shadow_map.len());
+        });
+        let (since, gone) = (Instant::now(), self.objects.len() - alive.len());
+        while self.dropped.load(SeqCst) < gone {
+            assert!(since.elapsed() < Duration::from_secs(20), "dead objects stay");
+            std::thread::yield_now();
+        }
+        assert_eq!(
+            self.dropped.load(SeqCst),
+            gone,
+            "an object that is alive was dropped, or one twice"
+        );
+    }
+}
+
+/// Runs `program` on `heap`, and settles at the end. Other programs may run on the heap meanwhile.
+pub(crate) fn run(heap: &Heap, program: &[u8]) {
+    let table = heap.enter(|m| Root::new(m, m.alloc(Table { map: WeakMap::new(m) })));
+    let mut world = World {
+        heap,
+        dropped: Arc::new(AtomicUsize::new(0)),
+        table,
+        roots: [const { None }; PLACES],
+        weak: [const { None }; PLACES],
+        objects: Vec::new(),
+        shadow_roots: [None; PLACES],
+        shadow_weak: [None; PLACES],
+        shadow_map: BTreeMap::new(),
+        dead: BTreeSet::new(),
+    };
+    let mut bytes = program.iter().copied().peekable();
+    while bytes.peek().is_some() {
+        world.pin(&mut bytes);
+        if bytes.peek().is_some_and(|byte| byte.is_multiple_of(16)) {
+            heap.enter(|m| world.compare(m));
+        }
+    }
+    world.settle();
+}
