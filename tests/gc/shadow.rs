@@ -50,8 +50,6 @@ fn programs_of_several_threads_on_one_heap_do_not_see_each_other() {
             assert!(results.into_iter().all(|result| result.is_ok()));
         });
         heap.verify().unwrap();
-        heap.collect();
-        heap.collect();
         crate::eventually("everything goes", || {
             heap.collect();
             heap.stats().live_bytes == 0

@@ -1,6 +1,7 @@
 //! Random programs over managed graphs, beside a shadow that knows what must be alive. Shared by the property tests and the fuzz target.
 //!
-//! A program is bytes. It works on registers, which last as long as a pin, on roots, on weak references and on one weak map. Each object has a
+//! A program is bytes. It works on registers, which last as long as a pin, on roots, on cells that marking comes to late, on weak references and on
+//! one weak map. Each object has a
 //! number and a token whose drop is counted, so that a lost object, one that stays, and one that is dropped twice all show.
 
 use greyspan::gc::{Gc, GcCell, GcLock, Heap, Mutator, Root, Rootable, Trace, WeakMap, WeakRoot};
@@ -31,10 +32,21 @@ struct Node<'gc> {
     _token: Token,
 }
 
+/// Cells at the end of a long list: marking comes to them late, and meanwhile what hangs there is taken away and put elsewhere.
 #[derive(Trace)]
-struct Table<'gc> {
+struct Anchor<'gc> {
+    cells: [GcCell<'gc, Node<'gc>>; PLACES],
     map: WeakMap<'gc, Node<'gc>, Node<'gc>>,
 }
+
+#[derive(Trace)]
+struct Link<'gc> {
+    next: Option<Gc<'gc, Link<'gc>>>,
+    anchor: Option<Gc<'gc, Anchor<'gc>>>,
+}
+
+/// Links between the root and the anchor.
+const LINKS: usize = 1000;
 
 type Ref<'gc> = Gc<'gc, Node<'gc>>;
 
@@ -50,7 +62,8 @@ struct Shadow {
 struct World<'a> {
     heap: &'a Heap,
     dropped: Arc<AtomicUsize>,
-    table: Root<Rootable![Table<'_>]>,
+    chain: Root<Rootable![Link<'_>]>,
+    shadow_cells: [Option<usize>; PLACES],
     roots: [Option<Root<Rootable![Node<'_>]>>; PLACES],
     weak: [Option<WeakRoot<Rootable![Node<'_>]>>; PLACES],
     objects: Vec<Shadow>,
@@ -65,7 +78,8 @@ impl World<'_> {
     /// What must be alive, where `held` is in hand.
     fn alive(&self, held: &[Option<usize>]) -> BTreeSet<usize> {
         let mut alive = BTreeSet::new();
-        let mut open: Vec<usize> = self.shadow_roots.iter().chain(held).flatten().copied().collect();
+        let places = self.shadow_roots.iter().chain(&self.shadow_cells).chain(held);
+        let mut open: Vec<usize> = places.flatten().copied().collect();
         loop {
             while let Some(number) = open.pop() {
                 if alive.insert(number) {
@@ -91,12 +105,22 @@ impl World<'_> {
         }
     }
 
+    fn anchor<'gc>(&self, m: &Mutator<'gc>) -> Gc<'gc, Anchor<'gc>> {
+        let mut link = self.chain.get(m);
+        while let Some(next) = link.next {
+            link = next;
+        }
+        link.anchor.expect("at the end of the chain")
+    }
+
     /// The graph is that of the shadow, from the roots on.
     fn compare(&self, m: &Mutator<'_>) {
         let mut seen = BTreeSet::new();
         let mut open: Vec<Ref<'_>> = self.roots.iter().flatten().map(|root| root.get(m)).collect();
-        let roots: Vec<usize> = open.iter().map(|node| node.number).collect();
-        assert_eq!(roots, self.shadow_roots.iter().flatten().copied().collect::<Vec<_>>());
+        open.extend(self.anchor(m).cells.iter().filter_map(GcCell::get));
+        let numbers: Vec<usize> = open.iter().map(|node| node.number).collect();
+        let shadow = self.shadow_roots.iter().chain(&self.shadow_cells).flatten();
+        assert_eq!(numbers, shadow.copied().collect::<Vec<_>>());
         while let Some(node) = open.pop() {
             if !seen.insert(node.number) {
                 continue;
@@ -124,10 +148,12 @@ impl World<'_> {
         heap.enter(|m| {
             let mut hand: [Option<Ref<'_>>; PLACES] = [None; PLACES];
             let mut held: [Option<usize>; PLACES] = [None; PLACES];
+            let anchor = self.anchor(m);
+            let map = anchor.map;
             while let Some(op) = program.next() {
                 let arguments = program.next().unwrap_or(0);
                 let (a, b) = (arguments as usize % PLACES, arguments as usize / PLACES % PLACES);
-                match op % 20 {
+                match op % 28 {
                     0..=2 => {
                         let number = self.objects.len();
                         hand[a] = Some(m.alloc(Node {
@@ -200,20 +226,20 @@ impl World<'_> {
                     }
                     14 => {
                         if let (Some(key), Some(value)) = (hand[a], hand[b]) {
-                            let old = self.table.get(m).map.insert(m, key, value);
+                            let old = map.insert(m, key, value);
                             let shadow = self.shadow_map.insert(key.number, value.number);
                             assert_eq!(old.map(|node| node.number), shadow);
                         }
                     }
                     15 => {
                         if let Some(key) = hand[a] {
-                            hand[b] = self.table.get(m).map.get(m, key);
+                            hand[b] = map.get(m, key);
                             held[b] = self.shadow_map.get(&key.number).copied();
                         }
                     }
                     16 => {
                         if let Some(key) = hand[a] {
-                            let old = self.table.get(m).map.remove(m, key);
+                            let old = map.remove(m, key);
                             assert_eq!(old.map(|node| node.number), self.shadow_map.remove(&key.number));
                         }
                     }
@@ -233,6 +259,22 @@ impl World<'_> {
                         }
                     }
                     18 => m.poll(),
+                    19 | 20 => {
+                        anchor.cells[a].set(m, hand[b]);
+                        self.shadow_cells[a] = held[b];
+                    }
+                    21 | 22 => {
+                        hand[a] = anchor.cells[b].get();
+                        held[a] = self.shadow_cells[b];
+                    }
+                    23 | 24 => {
+                        hand[b] = anchor.cells[a].swap(m, hand[b]);
+                        std::mem::swap(&mut self.shadow_cells[a], &mut held[b]);
+                    }
+                    25 | 26 => {
+                        hand[b] = anchor.cells[a].take(m);
+                        held[b] = self.shadow_cells[a].take();
+                    }
                     _ => break,
                 }
                 let numbers = hand.iter().map(|node| node.map(|node| node.number));
@@ -253,7 +295,7 @@ impl World<'_> {
                 assert_eq!(found, number.filter(|number| alive.contains(number)));
             }
             self.shadow_map.retain(|key, _| alive.contains(key));
-            assert_eq!(self.table.get(m).map.len(), self.shadow_map.len());
+            assert_eq!(self.anchor(m).map.len(), self.shadow_map.len());
         });
         let (since, gone) = (Instant::now(), self.objects.len() - alive.len());
         while self.dropped.load(SeqCst) < gone {
@@ -270,11 +312,29 @@ impl World<'_> {
 
 /// Runs `program` on `heap`, and settles at the end. Other programs may run on the heap meanwhile.
 pub(crate) fn run(heap: &Heap, program: &[u8]) {
-    let table = heap.enter(|m| Root::new(m, m.alloc(Table { map: WeakMap::new(m) })));
+    let chain = heap.enter(|m| {
+        let cells = [const { GcCell::null() }; PLACES];
+        let anchor = m.alloc(Anchor {
+            cells,
+            map: WeakMap::new(m),
+        });
+        let last = m.alloc(Link {
+            next: None,
+            anchor: Some(anchor),
+        });
+        let link = |next, _| {
+            m.alloc(Link {
+                next: Some(next),
+                anchor: None,
+            })
+        };
+        Root::new(m, (0..LINKS).fold(last, link))
+    });
     let mut world = World {
         heap,
         dropped: Arc::new(AtomicUsize::new(0)),
-        table,
+        chain,
+        shadow_cells: [None; PLACES],
         roots: [const { None }; PLACES],
         weak: [const { None }; PLACES],
         objects: Vec::new(),
