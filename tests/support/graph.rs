@@ -35,7 +35,7 @@ struct Node<'gc> {
 /// Cells at the end of a long list: marking comes to them late, and meanwhile what hangs there is taken away and put elsewhere.
 #[derive(Trace)]
 struct Anchor<'gc> {
-    cells: [GcCell<'gc, Node<'gc>>; PLACES],
+    cells: Gc<'gc, [GcCell<'gc, Node<'gc>>]>,
     map: WeakMap<'gc, Node<'gc>, Node<'gc>>,
 }
 
@@ -46,7 +46,7 @@ struct Link<'gc> {
 }
 
 /// Links between the root and the anchor.
-const LINKS: usize = 1000;
+const LINKS: usize = 20;
 
 type Ref<'gc> = Gc<'gc, Node<'gc>>;
 
@@ -63,7 +63,7 @@ struct World<'a> {
     heap: &'a Heap,
     dropped: Arc<AtomicUsize>,
     chain: Root<Rootable![Link<'_>]>,
-    shadow_cells: [Option<usize>; PLACES],
+    shadow_cells: Vec<Option<usize>>,
     roots: [Option<Root<Rootable![Node<'_>]>>; PLACES],
     weak: [Option<WeakRoot<Rootable![Node<'_>]>>; PLACES],
     objects: Vec<Shadow>,
@@ -216,8 +216,11 @@ impl World<'_> {
                                     assert_eq!(node.number, number);
                                 }
                                 None => {
-                                    assert!(!self.alive(&held).contains(&number), "None for an object that is alive");
-                                    self.dead.insert(number);
+                                    let first = self.dead.insert(number);
+                                    assert!(
+                                        !first || !self.alive(&held).contains(&number),
+                                        "None for an object that is alive"
+                                    );
                                 }
                             }
                             hand[b] = found;
@@ -259,21 +262,28 @@ impl World<'_> {
                         }
                     }
                     18 => m.poll(),
-                    19 | 20 => {
-                        anchor.cells[a].set(m, hand[b]);
-                        self.shadow_cells[a] = held[b];
-                    }
-                    21 | 22 => {
-                        hand[a] = anchor.cells[b].get();
-                        held[a] = self.shadow_cells[b];
-                    }
-                    23 | 24 => {
-                        hand[b] = anchor.cells[a].swap(m, hand[b]);
-                        std::mem::swap(&mut self.shadow_cells[a], &mut held[b]);
-                    }
-                    25 | 26 => {
-                        hand[b] = anchor.cells[a].take(m);
-                        held[b] = self.shadow_cells[a].take();
+                    19..=26 => {
+                        let at = u16::from_le_bytes([program.next().unwrap_or(0), program.next().unwrap_or(0)]);
+                        let at = at as usize % anchor.cells.len();
+                        let (cell, shadow) = (&anchor.cells[at], &mut self.shadow_cells[at]);
+                        match op % 28 {
+                            19 | 20 => {
+                                cell.set(m, hand[b]);
+                                *shadow = held[b];
+                            }
+                            21 | 22 => {
+                                hand[a] = cell.get();
+                                held[a] = *shadow;
+                            }
+                            23 | 24 => {
+                                hand[b] = cell.swap(m, hand[b]);
+                                std::mem::swap(shadow, &mut held[b]);
+                            }
+                            _ => {
+                                hand[b] = cell.take(m);
+                                held[b] = shadow.take();
+                            }
+                        }
                     }
                     _ => break,
                 }
@@ -312,8 +322,10 @@ impl World<'_> {
 
 /// Runs `program` on `heap`, and settles at the end. Other programs may run on the heap meanwhile.
 pub(crate) fn run(heap: &Heap, program: &[u8]) {
+    // So many that a long program does not touch them all in the time before it is in MARK.
+    let cells = (program.len() / 400).clamp(16, 1 << 14);
     let chain = heap.enter(|m| {
-        let cells = [const { GcCell::null() }; PLACES];
+        let cells = m.alloc_slice(cells, |_| GcCell::null());
         let anchor = m.alloc(Anchor {
             cells,
             map: WeakMap::new(m),
@@ -334,7 +346,7 @@ pub(crate) fn run(heap: &Heap, program: &[u8]) {
         heap,
         dropped: Arc::new(AtomicUsize::new(0)),
         chain,
-        shadow_cells: [None; PLACES],
+        shadow_cells: vec![None; cells],
         roots: [const { None }; PLACES],
         weak: [const { None }; PLACES],
         objects: Vec::new(),
@@ -343,10 +355,14 @@ pub(crate) fn run(heap: &Heap, program: &[u8]) {
         shadow_map: BTreeMap::new(),
         dead: BTreeSet::new(),
     };
+    // Comparing costs as much as there is; seldom enough to be the smaller part.
+    let mut compared = 0;
     let mut bytes = program.iter().copied().peekable();
     while bytes.peek().is_some() {
         world.pin(&mut bytes);
-        if bytes.peek().is_some_and(|byte| byte.is_multiple_of(16)) {
+        compared += 1;
+        if compared > world.objects.len() / 8 {
+            compared = 0;
             heap.enter(|m| world.compare(m));
         }
     }
