@@ -118,6 +118,7 @@ impl Inner {
     }
 
     fn run_collector(&self) {
+        let _whole = Whole;
         let mut at_last = 0;
         loop {
             let mut requests = guard(&self.control.requests);
@@ -231,6 +232,18 @@ impl Inner {
         let result = look();
         drop(release);
         result
+    }
+}
+
+/// A collector that panics has found its heap broken, and everybody would wait for it: the process ends.
+struct Whole;
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            crate::os::report::warn(format_args!("gc: the collector panicked; aborting"));
+            std::process::abort();
+        }
     }
 }
 
