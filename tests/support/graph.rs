@@ -48,6 +48,8 @@ struct Link<'gc> {
 /// Links between the root and the anchor.
 const LINKS: usize = 20;
 
+type NodeRoot = Root<Rootable![Node<'_>]>;
+type WeakNode = WeakRoot<Rootable![Node<'_>]>;
 type Ref<'gc> = Gc<'gc, Node<'gc>>;
 
 #[derive(Clone, Default)]
@@ -64,8 +66,8 @@ struct World<'a> {
     dropped: Arc<AtomicUsize>,
     chain: Root<Rootable![Link<'_>]>,
     shadow_cells: Vec<Option<usize>>,
-    roots: [Option<Root<Rootable![Node<'_>]>>; PLACES],
-    weak: [Option<WeakRoot<Rootable![Node<'_>]>>; PLACES],
+    roots: [Option<NodeRoot>; PLACES],
+    weak: [Option<WeakNode>; PLACES],
     objects: Vec<Shadow>,
     shadow_roots: [Option<usize>; PLACES],
     shadow_weak: [Option<usize>; PLACES],
