@@ -14,6 +14,8 @@ use super::weak::GcWeak;
 use crate::base::geometry::{PAGE, REQUEST_MAX, SMALL_MAX};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::blocking::MutexGuard;
+use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -25,7 +27,10 @@ use core::ptr::NonNull;
 pub struct Mutator<'gc> {
     pub(crate) record: Record,
     brand: Brand<'gc>,
-    stays: PhantomData<*mut ()>,
+    /// Not `Sync`.
+    unshared: Cell<()>,
+    /// Not `Send`.
+    unsent: PhantomData<MutexGuard<'static, ()>>,
 }
 
 /// No memory: the system refuses, or the hard limit is reached. Leave `enter`, collect, and try again.

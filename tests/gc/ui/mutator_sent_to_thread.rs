@@ -1,10 +1,12 @@
-//! The mutator is the pinned thread's.
 use greyspan::gc::Heap;
 
+fn on_another_thread(_work: impl FnOnce() + Send) {}
+
 fn main() {
-    Heap::new().enter(|m| {
-        std::thread::scope(|scope| {
-            scope.spawn(|| m.alloc(1u64));
+    let heap = Heap::new();
+    heap.enter(|m| {
+        on_another_thread(|| {
+            m.alloc(1u64);
         });
     });
 }
