@@ -16,17 +16,21 @@
 //! the middle of a weak reference to an object that is being freed. A mutator that is pinned and does nothing delays the sweep as it would
 //! have delayed H2.
 
+#[cfg(not(loom))]
+use super::crew::HELPERS;
 use super::fault::{at, broken};
 use super::finalize::Work;
 use super::heap::Inner;
 use super::mark::{Tracer, is_dead, is_marked};
 use super::mutator::Record;
-use super::phase::{State, Word};
+use super::phase::{Phase, State, Word};
 use super::span::{Span, Swept};
-use super::stats::nanos;
+use super::stats::{Counters, nanos};
 use crate::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+/// The collector's place in the crew.
+const COLLECTOR: usize = 0;
 /// Objects that are scanned between two looks at the world.
 const BATCH: usize = if cfg!(loom) { 8 } else { 1024 };
 
@@ -38,6 +42,11 @@ pub(crate) struct Times {
     pub(crate) mark: Duration,
     pub(crate) t3: Duration,
     pub(crate) sweep: Duration,
+    /// Processor time of marking: by mutators, by the collector's thread, by its helpers; and all that the cycle took of the collector's thread.
+    pub(crate) assists_ns: u64,
+    pub(crate) collector_ns: u64,
+    pub(crate) helpers_ns: u64,
+    pub(crate) whole_ns: u64,
 }
 
 /// Waits a little, longer each time.
@@ -59,6 +68,12 @@ impl Backoff {
         crate::sync::spin_hint();
         self.0 = self.0.saturating_add(1);
     }
+
+    /// Whether that has been some milliseconds, and every so often from then on.
+    #[cfg(not(loom))]
+    fn is_long(&self) -> bool {
+        self.0 >= 64 && self.0.is_multiple_of(8)
+    }
 }
 
 impl Inner {
@@ -73,7 +88,25 @@ impl Inner {
     fn await_all(&self, word: Word) {
         let mut backoff = Backoff::new();
         while !self.protocol.acknowledged(word) {
-            backoff.wait();
+            Self::wait_for_pins(&mut backoff);
+        }
+    }
+
+    /// Waits a little for pinned threads; where that takes long, other heaps shall not wait with this one.
+    fn wait_for_pins(backoff: &mut Backoff) {
+        backoff.wait();
+        #[cfg(not(loom))]
+        if backoff.is_long() {
+            super::service::Service::get().relieve();
+        }
+    }
+
+    /// Calls helpers, as many as there are processors that nobody else of this heap needs.
+    fn invite_helpers(&self) {
+        #[cfg(not(loom))]
+        if let Some(heap) = self.weak().upgrade() {
+            let free = super::process::processors().saturating_sub(1 + self.protocol.pinned());
+            super::service::Service::get().invite(&heap, free.min(HELPERS));
         }
     }
 
@@ -83,7 +116,9 @@ impl Inner {
         let cycle = self.protocol.cycle() + 1;
         self.roots.free_dropped();
         debug_assert!(self.protocol.queue.is_empty());
-        let begun = Instant::now();
+        let (begun, cpu) = (Instant::now(), thread_nanos());
+        let counted = |counters: &Counters| (counters.assists_ns.load(Relaxed), counters.helpers_ns.load(Relaxed));
+        let before = counted(&self.counters);
         self.protocol.set_state(State::Open);
         if !broken("one_handshake") {
             if broken("trace_before_t1") {
@@ -95,12 +130,16 @@ impl Inner {
         let mut tracer = Tracer::new(cycle);
         self.mark(&mut tracer, cycle, &mut times);
         times.mark = begun.elapsed();
+        times.collector_ns = thread_nanos() - cpu;
+        let after = counted(&self.counters);
+        (times.assists_ns, times.helpers_ns) = (after.0 - before.0, after.1 - before.1);
         self.counters.marked_objects.fetch_add(tracer.marked, Relaxed);
         self.settle_wills(tracer, cycle);
         times.t3 = self.handshake(Word::idle(cycle));
         let since = Instant::now();
         self.sweep(cycle);
         times.sweep = since.elapsed();
+        times.whole_ns = thread_nanos() - cpu;
         times
     }
 
@@ -114,17 +153,20 @@ impl Inner {
         self.roots.scan(|target| {
             tracer.mark(target);
         });
+        self.crew.open();
+        self.invite_helpers();
         loop {
             self.drain(tracer);
             if !all_in_mark {
                 all_in_mark = self.protocol.acknowledged(word);
                 if !all_in_mark {
-                    backoff.wait();
+                    Self::wait_for_pins(&mut backoff);
                     continue;
                 }
                 times.t2 = since.elapsed();
             }
-            if self.mark_values(tracer) {
+            // From here to the end of the wave nobody else takes grey objects (Y2 of `crew`).
+            if self.mark_values(tracer) || !self.crew.shut() {
                 continue;
             }
             self.protocol.set_state(State::Terminating);
@@ -136,18 +178,68 @@ impl Inner {
                 return;
             }
             self.protocol.set_state(State::Open);
+            self.crew.open();
         }
     }
 
-    /// Scans all that is grey here and in the queue.
+    /// Scans all that is grey here, on the shelves and in the queue, until no helper has any either.
     fn drain(&self, tracer: &mut Tracer) {
+        let mut backoff = Backoff::new();
         loop {
-            for _ in 0..BATCH {
-                if !tracer.step() && !tracer.take(&self.protocol.queue, BATCH, || true) {
-                    return;
-                }
+            while tracer.steps(BATCH) {
+                tracer.share(&self.crew, COLLECTOR);
             }
-            tracer.share(&self.protocol.queue);
+            if tracer.steal(&self.crew, COLLECTOR) || tracer.take(&self.protocol.queue, BATCH) {
+                backoff = Backoff::new();
+            } else if self.crew.is_idle() {
+                return;
+            } else {
+                backoff.wait();
+            }
+        }
+    }
+
+    /// Helps to mark until the cycle's marking is over, on a thread of its own, with the shelf `own`.
+    pub(crate) fn help(&self, own: usize) {
+        let cycle = self.protocol.cycle();
+        let mut tracer = Tracer::new(cycle);
+        let mut backoff = Backoff::new();
+        self.crew.count_hungry(true);
+        while self.protocol.word().cycle() == cycle && self.protocol.word().phase() != Phase::Idle {
+            if (self.crew.has_shelved() || !self.protocol.queue.is_empty())
+                && let Some(shift) = self.crew.begin()
+                && (tracer.steal(&self.crew, own) || tracer.take(&self.protocol.queue, BATCH))
+            {
+                self.crew.count_hungry(false);
+                let cpu = thread_nanos();
+                loop {
+                    while tracer.steps(BATCH / 8) {
+                        tracer.share(&self.crew, own);
+                    }
+                    if !tracer.steal(&self.crew, own) && !tracer.take(&self.protocol.queue, BATCH) {
+                        break;
+                    }
+                }
+                self.report(&mut tracer);
+                self.counters.helpers_ns.fetch_add(thread_nanos() - cpu, Relaxed);
+                drop(shift);
+                self.crew.count_hungry(true);
+                backoff = Backoff::new();
+            }
+            backoff.wait();
+        }
+        self.crew.count_hungry(false);
+    }
+
+    /// What a tracer other than the collector's has found and counted.
+    fn report(&self, tracer: &mut Tracer) {
+        self.counters
+            .marked_objects
+            .fetch_add(core::mem::take(&mut tracer.marked), Relaxed);
+        if !tracer.cells.is_empty() || !tracer.tables.is_empty() {
+            let mut found = self.found.lock();
+            found.0.append(&mut tracer.cells);
+            found.1.append(&mut tracer.tables);
         }
     }
 
@@ -165,34 +257,28 @@ impl Inner {
     }
 
     /// A mutator in MARK helps to mark for a moment, where the heap has outgrown its plan. Between two of its acknowledgements, so that a wave finds
-    /// what it has left in the queue; and only while marking is open, so that it hides nothing from the wave's end.
+    /// what it has left in the queue; and in a shift of its own, so that it hides nothing from a wave.
     #[cold]
     pub(crate) fn assist(&self, record: &Record) {
         const LIMIT: Duration = Duration::from_micros(50);
         if self.live.load(Relaxed) < self.assist_above.load(Relaxed) {
             return;
         }
+        let Some(shift) = self.crew.begin() else { return };
         let since = Instant::now();
         let mut tracer = Tracer::new(record.current().cycle());
-        let is_open = || self.protocol.state() == State::Open || broken("assist_in_wave");
-        if tracer.take(&self.protocol.queue, 64, is_open) {
+        if tracer.take(&self.protocol.queue, 64) || tracer.steal(&self.crew, COLLECTOR) {
             at("assisting");
-            let mut steps = 0u32;
-            while tracer.step() {
-                steps += 1;
-                if steps.is_multiple_of(32) && since.elapsed() > LIMIT {
-                    break;
-                }
-            }
+            while tracer.steps(16) && since.elapsed() < LIMIT {}
             tracer.give(&self.protocol.queue);
             self.counters.assists.fetch_add(1, Relaxed);
-            self.counters.marked_objects.fetch_add(tracer.marked, Relaxed);
-            if !tracer.cells.is_empty() || !tracer.tables.is_empty() {
-                let mut found = self.found.lock();
-                found.0.append(&mut tracer.cells);
-                found.1.append(&mut tracer.tables);
-            }
+            self.report(&mut tracer);
+            self.counters.assists_ns.fetch_add(nanos(since.elapsed()), Relaxed);
+            self.counters.stall(since);
+        } else {
+            self.crew.ask();
         }
+        drop(shift);
     }
 
     /// Step 5.
@@ -267,12 +353,25 @@ impl Inner {
     }
 
     /// Counts what a cycle took.
-    pub(crate) fn count_cycle(&self, times: &Times) {
+    pub(crate) fn count_cycle(&self, times: &Times, forced: bool) {
         let counters = &self.counters;
         counters.cycles.fetch_add(1, Relaxed);
+        counters.forced.fetch_add(u64::from(forced), Relaxed);
         counters.mark_ns.fetch_add(nanos(times.mark), Relaxed);
         counters.sweep_ns.fetch_add(nanos(times.sweep), Relaxed);
+        let cpu = times.whole_ns + times.helpers_ns + times.assists_ns;
+        counters.cpu_ns.fetch_add(cpu, Relaxed);
         let longest = times.t1.max(times.t2).max(times.t3);
         counters.longest_pin_ns.fetch_max(nanos(longest), Relaxed);
+        #[cfg(not(loom))]
+        super::process::TOTALS.count_cycle(self.goal.load(Relaxed), forced, cpu);
     }
+}
+
+/// Nanoseconds of processor time that the calling thread has used; the models have no clock.
+fn thread_nanos() -> u64 {
+    #[cfg(not(loom))]
+    return crate::os::thread_nanos();
+    #[cfg(loom)]
+    0
 }

@@ -7,6 +7,7 @@
 
 #[cfg(not(loom))]
 use super::alloc::Mutator;
+use super::crew::Crew;
 use super::ephemeron::Table;
 use super::finalize::{Dropper, Wills, Work};
 use super::mutator::Record;
@@ -40,6 +41,9 @@ fn current_process() -> usize {
     0
 }
 
+/// How long a thread that enters waits for the collector at the most, where the heap is far beyond its goal.
+const THROTTLE: Duration = Duration::from_micros(400);
+
 /// Everything of one heap.
 pub(crate) struct Inner {
     /// Tells heaps apart; never used twice.
@@ -51,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) roots: RootTable,
     pub(crate) wills: Wills,
     pub(crate) dropper: Dropper,
+    pub(crate) crew: Crew,
     pub(crate) counters: Counters,
     /// Weak cells and tables that assisting mutators found, for the collector.
     pub(crate) found: Lock<Found>,
@@ -97,6 +102,7 @@ impl Inner {
             roots: RootTable::new(),
             wills: Wills::new(),
             dropper: Dropper::new(),
+            crew: Crew::new(),
             counters: Counters::new(),
             found: Lock::new(Found(Vec::new(), Vec::new())),
             idle: Lock::new(Vec::new()),
@@ -360,9 +366,8 @@ impl Inner {
     #[cold]
     pub(crate) fn throttle(&self) {
         let since = Instant::now();
-        while self.live.load(Relaxed) > self.throttle_above.load(Relaxed) && since.elapsed() < Duration::from_millis(2)
-        {
-            std::thread::sleep(Duration::from_micros(100));
+        while self.live.load(Relaxed) > self.throttle_above.load(Relaxed) && since.elapsed() < THROTTLE {
+            std::thread::sleep(THROTTLE / 4);
         }
         self.counters.stall(since);
     }

@@ -14,6 +14,7 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::blocking::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
+use std::time::Instant;
 
 /// A lock around a value with edges: an enum, a `Vec<Gc<..>>`, a map. Many read or one writes. For large arrays use a slice of
 /// [`GcCell`](super::GcCell)s: while a cycle marks, the first writer shows the collector every edge of the value.
@@ -112,11 +113,13 @@ pub struct GcWriteGuard<'a, 'gc, T: Trace<'gc>> {
 
 impl<'gc, T: Trace<'gc>> GcWriteGuard<'_, 'gc, T> {
     fn shade_all(&self) {
+        let since = Instant::now();
         let mut visitor = Visitor::new(0);
         self.value.trace(&mut visitor);
         for &edge in visitor.edges().iter() {
             self.m.record.shade(edge.as_ptr());
         }
+        self.m.record.heap().counters.stall(since);
     }
 }
 

@@ -5,6 +5,7 @@
 //! - X2. Depth costs no stack: what is found goes on a list. Long slices are scanned in parts.
 //! - X3. A panic in `trace` leaves marking half done, which nothing can mend: the process aborts, and names the type.
 
+use super::crew::Crew;
 use super::desc::{Desc, Kind, Object};
 use super::ephemeron::Table;
 use super::span::Span;
@@ -90,6 +91,12 @@ impl Tracer {
         true
     }
 
+    /// Scans up to `most` grey objects. Whether some are left.
+    #[inline]
+    pub(crate) fn steps(&mut self, most: usize) -> bool {
+        (0..most).all(|_| self.step()) && !self.stack.is_empty()
+    }
+
     #[inline]
     fn scan(&mut self, grey: Grey, object: Object) {
         let Object { desc, first, len } = object;
@@ -116,22 +123,24 @@ impl Tracer {
     }
 
     /// Takes grey objects of `queue`. Whether there were any.
-    pub(crate) fn take(&mut self, queue: &Queue, most: usize, allowed: impl FnOnce() -> bool) -> bool {
-        queue.take(&mut self.stack, most, allowed)
+    pub(crate) fn take(&mut self, queue: &Queue, most: usize) -> bool {
+        queue.take(&mut self.stack, most)
+    }
+
+    /// Takes grey objects of the crew's shelves, `own` first. Whether there were any.
+    pub(crate) fn steal(&mut self, crew: &Crew, own: usize) -> bool {
+        crew.steal(own, &mut self.stack)
+    }
+
+    /// Puts a part on the shelf `own` if somebody is hungry.
+    #[inline]
+    pub(crate) fn share(&mut self, crew: &Crew, own: usize) {
+        crew.share(own, &mut self.stack);
     }
 
     /// Hands all that is left over to `queue`.
     pub(crate) fn give(&mut self, queue: &Queue) {
         queue.give(&mut self.stack);
-    }
-
-    /// Leaves others a share: the older half of what is grey here, if that is much.
-    pub(crate) fn share(&mut self, queue: &Queue) {
-        const MUCH: usize = 512;
-        if self.stack.len() > MUCH && queue.is_empty() {
-            let mut half: Vec<Grey> = self.stack.drain(..MUCH / 2).collect();
-            queue.give(&mut half);
-        }
     }
 
     /// One round of the ephemerons' fixpoint. Whether it marked anything.

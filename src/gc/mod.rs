@@ -29,12 +29,14 @@
 //!
 //! The files, in the order of reading: `desc` and `trace` (what is known of a type), `handle`, `span` and `space` (where objects lie), `phase`
 //! (the handshake machine), `mutator`, `barrier`, `cache`, `alloc`, `cell`, `lock`, `root`, `weak`, `ephemeron`, `finalize` (what the program
-//! uses), `workbuf`, `mark`, `cycle` (the collector), `pacer`, `stats`, `heap`, `registry`, `thread`, `verify`.
+//! uses), `workbuf`, `mark`, `crew`, `cycle` (the collector), `pacer`, `stats`, `heap`, `registry`, `thread`, `service`, `trace_line`,
+//! `verify`.
 
 mod alloc;
 mod barrier;
 mod cache;
 mod cell;
+mod crew;
 mod cycle;
 mod desc;
 mod ephemeron;
@@ -52,11 +54,15 @@ mod process;
 #[cfg(not(loom))]
 mod registry;
 mod root;
+#[cfg(not(loom))]
+mod service;
 mod space;
 mod span;
 mod stats;
 mod thread;
 mod trace;
+#[cfg(not(loom))]
+mod trace_line;
 mod verify;
 mod weak;
 mod workbuf;

@@ -19,6 +19,7 @@ use crate::sync::atomic::{
 };
 use core::cell::{Cell, UnsafeCell};
 use core::ptr::NonNull;
+use std::time::Instant;
 
 /// The status of a mutator that is not pinned; pinned, it is twice the word plus one.
 const UNPINNED: u64 = 0;
@@ -213,6 +214,7 @@ impl Record {
         if now.is_held() || self.guards.get() > 0 {
             return;
         }
+        let since = Instant::now();
         match (self.phase(), now.phase()) {
             (Phase::Idle, Phase::Pre) => self.acknowledge(now),
             (Phase::Mark, Phase::Mark) => {
@@ -230,8 +232,9 @@ impl Record {
             (Phase::Pre, Phase::Mark) if broken("soft_h2") => self.acknowledge(now),
             (Phase::Idle, Phase::Mark) if broken("one_handshake") => self.acknowledge(now),
             // H2 is acknowledged by unpinning.
-            _ => {}
+            _ => return,
         }
+        self.heap().counters.stall(since);
     }
 
     fn acknowledge(&self, word: Word) {

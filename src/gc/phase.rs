@@ -201,6 +201,12 @@ impl Protocol {
         self.members.lock().iter().all(|member| !member.is_pinned())
     }
 
+    /// How many mutators are pinned, as of some moment.
+    #[cfg(not(loom))]
+    pub(crate) fn pinned(&self) -> usize {
+        self.members.lock().iter().filter(|member| member.is_pinned()).count()
+    }
+
     /// Enters a mutator. Its first pin comes after, so either `acknowledged` finds it or it finds the word: both take the lock.
     pub(crate) fn enlist(&self, record: &'static Record) {
         self.members.lock().push(record);

@@ -1,7 +1,8 @@
-//! What the collector knows of its process: whether it was forked, what its environment says.
+//! What the collector knows of its process: whether it was forked, what its environment says, and the figures of all heaps together.
 
 use crate::options::Options;
 use crate::os;
+use super::stats::{STALL_BUCKETS, bucket_of, nanos};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::sync::blocking::OnceLock;
 
@@ -31,4 +32,55 @@ pub(crate) fn next_number() -> u64 {
 pub(crate) fn options() -> Options {
     static OPTIONS: OnceLock<Options> = OnceLock::new();
     *OPTIONS.get_or_init(Options::from_env_quietly)
+}
+
+/// Processors that this process may use.
+pub(crate) fn processors() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, core::num::NonZero::get))
+}
+
+/// Figures of all heaps that this process had.
+pub(crate) static TOTALS: Totals = Totals::new();
+
+/// See [`crate::Stats`], where they are shown.
+pub(crate) struct Totals {
+    pub(crate) next_gc: AtomicU64,
+    /// Nanoseconds since 1970; 0: never.
+    pub(crate) last_gc: AtomicU64,
+    pub(crate) num_gc: AtomicU64,
+    pub(crate) num_forced_gc: AtomicU64,
+    pub(crate) cpu_ns: AtomicU64,
+    pub(crate) max_stall_ns: AtomicU64,
+    pub(crate) stall_ns: [AtomicU64; STALL_BUCKETS],
+}
+
+impl Totals {
+    const fn new() -> Self {
+        Self {
+            next_gc: AtomicU64::new(0),
+            last_gc: AtomicU64::new(0),
+            num_gc: AtomicU64::new(0),
+            num_forced_gc: AtomicU64::new(0),
+            cpu_ns: AtomicU64::new(0),
+            max_stall_ns: AtomicU64::new(0),
+            stall_ns: [const { AtomicU64::new(0) }; STALL_BUCKETS],
+        }
+    }
+
+    pub(crate) fn count_cycle(&self, goal: usize, forced: bool, cpu_ns: u64) {
+        self.next_gc.store(goal as u64, Relaxed);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        self.last_gc.store(now.map_or(0, nanos), Relaxed);
+        self.num_gc.fetch_add(1, Relaxed);
+        self.num_forced_gc.fetch_add(u64::from(forced), Relaxed);
+        self.cpu_ns.fetch_add(cpu_ns, Relaxed);
+    }
+
+    pub(crate) fn count_stall(&self, ns: u64) {
+        self.max_stall_ns.fetch_max(ns, Relaxed);
+        if let Some(count) = self.stall_ns.get(bucket_of(ns)) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
 }

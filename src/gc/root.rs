@@ -131,6 +131,11 @@ impl RootTable {
         self.count.load(Relaxed)
     }
 
+    /// What the roots count for in the pacer: memory of the table.
+    pub(crate) fn bytes(&self) -> usize {
+        self.count() * size_of::<RootSlot>()
+    }
+
     /// Frees the table's memory.
     ///
     /// # Safety

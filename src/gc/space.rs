@@ -15,6 +15,7 @@ use crate::base::geometry::{PAGE, SMALL_MAX};
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::lock::Lock;
 use std::collections::HashMap;
+use std::time::Instant;
 
 /// Spans that a mutator sweeps before it takes a fresh one.
 const SWEEPS: usize = 4;
@@ -89,6 +90,16 @@ impl Space {
     }
 
     fn find(&'static self, heap: &Inner, epoch: u64) -> Option<&'static Span> {
+        let mut since = None;
+        let found = self.find_or_sweep(heap, epoch, &mut since);
+        if let Some(since) = since {
+            heap.counters.stall(since);
+        }
+        found
+    }
+
+    /// `since`: when the sweeping began, if any was needed.
+    fn find_or_sweep(&'static self, heap: &Inner, epoch: u64, since: &mut Option<Instant>) -> Option<&'static Span> {
         for _ in 0..=SWEEPS {
             let span = {
                 let mut lists = self.lists.lock();
@@ -102,6 +113,7 @@ impl Space {
                 lists.sweeping += 1;
                 span
             };
+            since.get_or_insert_with(Instant::now);
             let swept = heap.sweep_span(span, epoch - 1);
             let keep = !swept.empty && span.has_free();
             self.done(heap, span, &swept, keep);

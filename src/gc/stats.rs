@@ -39,6 +39,8 @@ pub struct GcStats {
     pub stall_ns: [u64; STALL_BUCKETS],
     /// The longest time that a cycle waited for a pinned thread.
     pub longest_pin_ns: u64,
+    /// Nanoseconds of processor time that all cycles took, on whatever thread.
+    pub cpu_ns: u64,
     /// How often mutators helped to mark.
     pub assists: u64,
     /// Cleanups run.
@@ -67,6 +69,7 @@ impl Default for GcStats {
             max_stall_ns: 0,
             stall_ns: [0; STALL_BUCKETS],
             longest_pin_ns: 0,
+            cpu_ns: 0,
             assists: 0,
             cleanups: 0,
             drops_panicked: 0,
@@ -126,6 +129,9 @@ pub(crate) struct Counters {
     pub(crate) freed_objects: AtomicU64,
     pub(crate) assists: AtomicU64,
     pub(crate) longest_pin_ns: AtomicU64,
+    pub(crate) assists_ns: AtomicU64,
+    pub(crate) helpers_ns: AtomicU64,
+    pub(crate) cpu_ns: AtomicU64,
     max_stall_ns: AtomicU64,
     stalls: [AtomicU64; STALL_BUCKETS],
 }
@@ -143,6 +149,9 @@ impl Counters {
             freed_objects: zero(),
             assists: zero(),
             longest_pin_ns: zero(),
+            assists_ns: zero(),
+            helpers_ns: zero(),
+            cpu_ns: zero(),
             max_stall_ns: zero(),
             stalls: core::array::from_fn(|_| zero()),
         }
@@ -152,7 +161,9 @@ impl Counters {
     pub(crate) fn stall(&self, since: Instant) {
         let ns = nanos(since.elapsed());
         self.max_stall_ns.fetch_max(ns, Relaxed);
-        let bucket = (ns.max(1).ilog2() as usize).min(STALL_BUCKETS - 1);
+        #[cfg(not(loom))]
+        super::process::TOTALS.count_stall(ns);
+        let bucket = bucket_of(ns);
         if let Some(count) = self.stalls.get(bucket) {
             count.fetch_add(1, Relaxed);
         }
@@ -171,10 +182,16 @@ impl Counters {
             max_stall_ns: self.max_stall_ns.load(Relaxed),
             stall_ns: core::array::from_fn(|bucket| self.stalls.get(bucket).map_or(0, |count| count.load(Relaxed))),
             longest_pin_ns: self.longest_pin_ns.load(Relaxed),
+            cpu_ns: self.cpu_ns.load(Relaxed),
             assists: self.assists.load(Relaxed),
             ..GcStats::default()
         }
     }
+}
+
+/// The bucket of a stall.
+pub(crate) fn bucket_of(ns: u64) -> usize {
+    (ns.max(1).ilog2() as usize).min(STALL_BUCKETS - 1)
 }
 
 /// Whole nanoseconds.

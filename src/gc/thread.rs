@@ -1,20 +1,17 @@
-//! A heap's two threads, each started when there is first something for it to do: the collector, which runs cycles, and the drop thread.
+//! What is asked of the collector by one heap's program, and the end of a heap. The threads are those of [`service`](super::service), and one
+//! of the heap's own for drops, started when there is first something to drop.
 //!
 //! - B1. Cycles, and the verifier's walks, are run by whoever holds `cycle`: one at a time.
 //! - B2. A request made before a cycle began is met by that cycle or a later one: `collect` waits for a cycle that began after it was called.
-//! - B3. When the heap's handle goes, the collector ends first, then the drop thread; the last one drops what is left.
+//! - B3. When the heap's handle goes, its last cycle ends first, then the drop thread; the last one drops what is left.
 
 use super::finalize::guard;
 use super::heap::Inner;
 use super::phase::Word;
 #[cfg(not(loom))]
-use crate::os;
+use super::service::Service;
 use crate::sync::blocking::{Arc, Condvar, Mutex, PoisonError};
 use crate::sync::tally::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
-
-/// A heap that nobody asks to collect does so once in this time, if anything was allocated.
-const PERIOD: Duration = Duration::from_secs(120);
 
 #[derive(Default)]
 struct Requests {
@@ -24,9 +21,10 @@ struct Requests {
     /// The number of the cycle that was asked for, and the one that `collect` asked for.
     wanted: u64,
     forced: u64,
-    /// The collector's thread: started, over.
-    started: bool,
-    over: bool,
+    /// The service has the heap in line, or runs a cycle of it.
+    queued: bool,
+    /// The service has had it once.
+    known: bool,
     /// The handle is gone.
     end: bool,
 }
@@ -56,7 +54,7 @@ impl Control {
 
     fn is_over(&self) -> bool {
         let requests = guard(&self.requests);
-        requests.end && (requests.over || !requests.started)
+        requests.end && !requests.queued
     }
 }
 
@@ -68,9 +66,7 @@ impl Inner {
         self.trigger.store(usize::MAX, Relaxed);
         let mut requests = guard(&self.control.requests);
         requests.wanted = requests.begun + 1;
-        self.start_collector(&mut requests);
-        drop(requests);
-        self.control.changed.notify_all();
+        self.enqueue(&mut requests);
     }
 
     /// One cycle that begins after this call, to its end.
@@ -79,10 +75,9 @@ impl Inner {
         let number = requests.begun + 1;
         requests.wanted = number;
         requests.forced = number;
-        self.start_collector(&mut requests);
-        self.control.changed.notify_all();
+        self.enqueue(&mut requests);
         while requests.ended < number {
-            if !requests.started {
+            if !requests.queued {
                 // The system refuses a thread: this one does it.
                 drop(requests);
                 self.cycle();
@@ -97,13 +92,49 @@ impl Inner {
         }
     }
 
-    fn start_collector(&self, requests: &mut Requests) {
-        if !requests.started
+    /// Puts the heap in line, unless it stands there or the system refuses a thread. In the models nobody serves.
+    fn enqueue(&self, requests: &mut Requests) {
+        #[cfg(not(loom))]
+        if !requests.queued
+            && !requests.end
             && let Some(inner) = self.weak().upgrade()
         {
-            let thread = std::thread::Builder::new().name("greyspan-gc".into());
-            requests.started = thread.spawn(move || inner.run_collector()).is_ok();
+            let is_new = !requests.known;
+            requests.queued = Service::get().submit(inner, is_new);
+            requests.known |= requests.queued;
         }
+        #[cfg(loom)]
+        let _ = requests;
+    }
+
+    /// The service's thread runs one cycle, if one is wanted still; more of them only after other heaps that stand in line.
+    #[cfg(not(loom))]
+    pub(crate) fn serve(self: Arc<Self>) {
+        if self.is_wanted() {
+            self.cycle();
+        }
+        let mut requests = guard(&self.control.requests);
+        let again = !requests.end && requests.wanted > requests.begun;
+        requests.queued = again && Service::get().submit(Arc::clone(&self), false);
+        let end = requests.end;
+        drop(requests);
+        // Whoever waits looks whether he must help himself.
+        self.control.changed.notify_all();
+        if end {
+            end_of(self);
+        }
+    }
+
+    #[cfg(not(loom))]
+    fn is_wanted(&self) -> bool {
+        let requests = guard(&self.control.requests);
+        !requests.end && requests.wanted > requests.begun
+    }
+
+    /// Cycles so far, and bytes ever allocated.
+    #[cfg(not(loom))]
+    pub(crate) fn progress(&self) -> (u64, usize) {
+        (self.counters.cycles.load(Relaxed), self.allocated.load(Relaxed))
     }
 
     pub(crate) fn start_dropper(&self) {
@@ -114,38 +145,6 @@ impl Inner {
             if thread.spawn(move || inner.run_dropper()).is_err() {
                 self.dropper.unclaim();
             }
-        }
-    }
-
-    fn run_collector(&self) {
-        let _whole = Whole;
-        let mut at_last = 0;
-        loop {
-            let mut requests = guard(&self.control.requests);
-            while !requests.end && requests.wanted <= requests.begun {
-                let (woken, late) = self
-                    .control
-                    .changed
-                    .wait_timeout(requests, PERIOD)
-                    .unwrap_or_else(PoisonError::into_inner);
-                requests = woken;
-                let allocated = self.allocated.load(Relaxed);
-                if late.timed_out() && allocated != at_last {
-                    requests.wanted = requests.begun + 1;
-                }
-            }
-            if requests.end {
-                requests.over = true;
-                break;
-            }
-            drop(requests);
-            self.cycle();
-            at_last = self.allocated.load(Relaxed);
-        }
-        self.dropper.wake();
-        if !self.dropper.is_started() {
-            self.dropper.drain();
-            self.demolish();
         }
     }
 
@@ -163,30 +162,26 @@ impl Inner {
     /// One cycle, with its books.
     fn cycle(&self) {
         let running = guard(&self.control.cycle);
-        let number = {
+        let (number, forced) = {
             let mut requests = guard(&self.control.requests);
             requests.begun += 1;
-            if requests.forced == requests.begun {
-                self.counters.forced.fetch_add(1, Relaxed);
-            }
-            requests.begun
+            (requests.begun, requests.forced == requests.begun)
         };
         self.control.running.store(true, Relaxed);
         self.trigger.store(usize::MAX, Relaxed);
-        let (before, allocated) = (self.live.load(Relaxed), self.allocated.load(Relaxed));
+        let before = self.live.load(Relaxed);
+        let allocated = self.allocated.load(Relaxed);
         let goal = self.goal.load(Relaxed);
         // Half of what the plan leaves for the cycle is the mutators' for nothing; beyond the goal they wait a little when they enter.
         self.assist_above
             .store(before + goal.saturating_sub(before) / 2, Relaxed);
         self.throttle_above.store(goal.saturating_add(goal / 8), Relaxed);
-        let since = Instant::now();
         let times = self.run_cycle();
-        self.count_cycle(&times);
+        self.count_cycle(&times, forced);
         self.assist_above.store(usize::MAX, Relaxed);
         self.throttle_above.store(usize::MAX, Relaxed);
         let marked = self.counters.marked_bytes.load(Relaxed) as usize;
-        let beside = self.roots.count() * size_of::<usize>() * 4;
-        let marked = (marked + beside).saturating_add_signed(self.external.load(Relaxed));
+        let marked = (marked + self.roots.bytes()).saturating_add_signed(self.external.load(Relaxed));
         self.pacer
             .lock()
             .end_cycle(marked, self.allocated.load(Relaxed).wrapping_sub(allocated));
@@ -194,23 +189,7 @@ impl Inner {
         self.replan();
         #[cfg(not(loom))]
         if self.traced {
-            let ms = |time: Duration| time.as_secs_f64() * 1e3;
-            let mb = |bytes: usize| bytes >> 20;
-            let age = self.born.elapsed();
-            let share = 100.0 * since.elapsed().as_secs_f64() / age.as_secs_f64().max(1e-9);
-            os::report::text(&format_args!(
-                "gc {number} @{:.3}s {share:.0}%: {:.3}+{:.3}+{:.3}+{:.3} ms clock, {}->{}->{} MB, {} MB goal, {} P\n",
-                age.as_secs_f64(),
-                ms(times.t1),
-                ms(times.mark),
-                ms(times.t3),
-                ms(times.sweep),
-                mb(before),
-                mb(self.live.load(Relaxed)),
-                mb(marked),
-                mb(goal),
-                self.mutators(),
-            ));
+            self.write_line(&times, &super::trace_line::Sizes { before, goal }, number, forced);
         }
         drop(running);
         let mut requests = guard(&self.control.requests);
@@ -235,18 +214,6 @@ impl Inner {
     }
 }
 
-/// A collector that panics has found its heap broken, and everybody would wait for it: the process ends.
-struct Whole;
-
-impl Drop for Whole {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            crate::os::report::warn(format_args!("gc: the collector panicked; aborting"));
-            std::process::abort();
-        }
-    }
-}
-
 /// Lets the world go on, also by unwinding.
 struct Hold<'a>(&'a Inner, u64);
 
@@ -263,16 +230,24 @@ pub(crate) fn end(inner: Arc<Inner>) {
         core::mem::forget(inner);
         return;
     }
-    let started = {
+    let queued = {
         let mut requests = guard(&inner.control.requests);
         requests.end = true;
-        requests.started
+        requests.queued
     };
-    inner.control.changed.notify_all();
-    inner.dropper.wake();
-    if started || inner.dropper.is_started() {
+    // Else the service comes to the end when its cycle is over.
+    if !queued {
+        end_of(inner);
+    }
+}
+
+/// No cycle of `inner` runs or will run: what is left is dropped, by the drop thread if there is something to drop.
+fn end_of(inner: Arc<Inner>) {
+    if inner.dropper.is_started() {
+        inner.dropper.wake();
         return;
     }
+    inner.dropper.drain();
     let drops = inner.spaces.all().iter().any(|space| space.dropped);
     if drops {
         let own = Arc::clone(&inner);

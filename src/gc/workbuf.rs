@@ -39,10 +39,10 @@ impl Queue {
         }
     }
 
-    /// Takes up to `most` into `into`, if `allowed` says so while nobody else gives or takes. Whether there were any.
-    pub(crate) fn take(&self, into: &mut Vec<Grey>, most: usize, allowed: impl FnOnce() -> bool) -> bool {
+    /// Takes up to `most` into `into`. Whether there were any. Within a shift, or by the collector.
+    pub(crate) fn take(&self, into: &mut Vec<Grey>, most: usize) -> bool {
         let mut queue = self.0.lock();
-        if queue.is_empty() || !allowed() {
+        if queue.is_empty() {
             return false;
         }
         let rest = queue.len().saturating_sub(most);

@@ -132,7 +132,7 @@ impl Stage {
     }
 
     fn drain(&mut self) {
-        while self.tracer.step() || self.tracer.take(&self.heap.protocol.queue, 8, || true) {}
+        while self.tracer.step() || self.tracer.take(&self.heap.protocol.queue, 8) {}
     }
 
     fn begin_wave(&mut self) {
