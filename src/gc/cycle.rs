@@ -29,6 +29,9 @@ use super::stats::{Counters, nanos};
 use crate::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+/// Live bytes from which on the collector has helpers: less is marked before they are awake.
+#[cfg(not(loom))]
+const HELPED: usize = 4 << 20;
 /// The collector's place in the crew.
 const COLLECTOR: usize = 0;
 /// Objects that are scanned between two looks at the world.
@@ -101,10 +104,12 @@ impl Inner {
         }
     }
 
-    /// Calls helpers, as many as there are processors that nobody else of this heap needs.
+    /// Calls helpers, as many as there are processors that nobody else of this heap needs, where there is work for more than one.
     fn invite_helpers(&self) {
         #[cfg(not(loom))]
-        if let Some(heap) = self.weak().upgrade() {
+        if self.live.load(Relaxed) >= HELPED
+            && let Some(heap) = self.weak().upgrade()
+        {
             let free = super::process::processors().saturating_sub(1 + self.protocol.pinned());
             super::service::Service::get().invite(&heap, free.min(HELPERS));
         }
