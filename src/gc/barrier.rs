@@ -21,7 +21,7 @@
 //! And with load, shade, store instead of an exchange, a value stored in between by an IDLE thread is overwritten and never shaded.
 //!
 //! - B1. Nothing here lets the mutator acknowledge a request between its first step and its last.
-//! - B2. A shade that finds its object white while marking terminates calls the end off before it marks.
+//! - B2. A shade that finds its object white while marking terminates calls the end off before it marks; and once marking has ended it marks nothing.
 //! - B3. An IDLE mutator never shades.
 
 use super::fault::{at, broken};
@@ -94,7 +94,7 @@ impl Record {
     /// Stores `new` in `slot` if it holds `current`; else returns what it holds.
     #[inline]
     pub(crate) fn exchange(&self, slot: &Slot, current: *mut u8, new: *mut u8) -> Result<*mut u8, *mut u8> {
-        if !self.is_calm() {
+        if !self.is_calm() && !broken("exchange_unshaded") {
             self.shade_for_exchange(current, new);
         }
         // AcqRel: as in `swap`.
@@ -128,11 +128,16 @@ impl Record {
     #[cold]
     fn shade_white(&self, span: &'static Span, index: Index) {
         let protocol = self.protocol();
-        match protocol.state() {
-            State::Closed => return,
+        let state = protocol.state();
+        at("shading");
+        let open = match state {
+            State::Closed => false,
             // B2; the exchange comes before the mark.
             State::Terminating if !broken("shade_in_silence") => protocol.reopen(),
-            _ => {}
+            _ => true,
+        };
+        if !open && !broken("mark_when_closed") {
+            return;
         }
         if span.mark(index) && span.space.traced {
             self.push(Grey::new(span, index));
@@ -164,12 +169,14 @@ impl Record {
             }
             let state = protocol.state();
             // Swept already, or made since: no cycle that this thread takes part in says anything about it. An IDLE mutator ends here.
-            if span.epoch() > self.current().cycle() {
+            if span.epoch() > self.current().cycle() && !broken("idle_shades") {
                 return true;
             }
             match state {
                 State::Closed => return false,
-                State::Terminating if !broken("shade_in_silence") => protocol.reopen(),
+                State::Terminating if !broken("shade_in_silence") => {
+                    protocol.reopen();
+                }
                 _ => {
                     self.shade(address.as_ptr());
                     return true;

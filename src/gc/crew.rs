@@ -74,7 +74,7 @@ impl Crew {
     /// Nobody begins a shift any more. `false`: somebody is in one, and the gate stays open.
     pub(crate) fn shut(&self) -> bool {
         let mut gate = self.gate.lock();
-        let idle = gate.shifts == 0;
+        let idle = gate.shifts == 0 || broken("shut_in_a_shift");
         gate.open &= !idle;
         idle
     }

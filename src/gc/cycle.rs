@@ -126,11 +126,7 @@ impl Inner {
         let before = counted(&self.counters);
         self.protocol.set_state(State::Open);
         if !broken("one_handshake") {
-            if broken("trace_before_t1") {
-                self.protocol.request(Word::pre(cycle));
-            } else {
-                times.t1 = self.handshake(Word::pre(cycle));
-            }
+            times.t1 = self.handshake(Word::pre(cycle));
         }
         let mut tracer = Tracer::new(cycle);
         self.mark(&mut tracer, cycle, &mut times);
@@ -140,7 +136,11 @@ impl Inner {
         (times.assists_ns, times.helpers_ns) = (after.0 - before.0, after.1 - before.1);
         self.counters.marked_objects.fetch_add(tracer.marked, Relaxed);
         self.settle_wills(tracer, cycle);
-        times.t3 = self.handshake(Word::idle(cycle));
+        if broken("sweep_before_t3") {
+            self.protocol.request(Word::idle(cycle));
+        } else {
+            times.t3 = self.handshake(Word::idle(cycle));
+        }
         let since = Instant::now();
         self.sweep(cycle);
         times.sweep = since.elapsed();
@@ -171,7 +171,11 @@ impl Inner {
                 times.t2 = since.elapsed();
             }
             // From here to the end of the wave nobody else takes grey objects (Y2 of `crew`).
-            if self.mark_values(tracer) || !self.crew.shut() {
+            if self.mark_values(tracer) {
+                continue;
+            }
+            at("looked");
+            if !self.crew.shut() {
                 continue;
             }
             self.protocol.set_state(State::Terminating);
@@ -179,7 +183,8 @@ impl Inner {
             if !broken("no_wave") {
                 self.handshake(word);
             }
-            if !self.mark_values(tracer) && self.protocol.queue.is_empty() && self.protocol.close() {
+            let marked = !broken("look_once") && self.mark_values(tracer);
+            if !marked && self.protocol.queue.is_empty() && self.protocol.close() {
                 return;
             }
             self.protocol.set_state(State::Open);
@@ -287,12 +292,28 @@ impl Inner {
     }
 
     /// Step 5.
-    fn settle_wills(&self, mut tracer: Tracer, cycle: u64) {
+    pub(super) fn settle_wills(&self, mut tracer: Tracer, cycle: u64) {
         self.join_cells(&mut tracer);
+        if broken("cells_uncleared") {
+            tracer.cells.clear();
+        }
+        if broken("revive_first") {
+            self.revive(&mut tracer, cycle);
+        }
         for cell in core::mem::take(&mut tracer.cells) {
             // SAFETY: a marked cell.
             unsafe { cell.as_ref() }.clear_if(|target| is_dead(target, cycle));
         }
+        self.revive(&mut tracer, cycle);
+        for table in &tracer.tables {
+            // SAFETY: a marked table.
+            unsafe { table.as_ref() }.clear(|key| is_marked(key) || !is_dead(key, cycle));
+        }
+        self.bequeath(self.wills.cleanups(|target| is_dead(target, cycle)));
+    }
+
+    /// Marks what guardians watch and is dead, with all it leads to.
+    fn revive(&self, tracer: &mut Tracer, cycle: u64) {
         let watched = self.wills.watched(|target| is_dead(target, cycle));
         if !watched.is_empty() {
             tracer.revived = Some(std::collections::HashSet::new());
@@ -309,17 +330,14 @@ impl Inner {
             let revived = tracer.revived.take().unwrap_or_default();
             for cell in core::mem::take(&mut tracer.cells) {
                 // SAFETY: a marked cell.
-                unsafe { cell.as_ref() }.clear_if(|target| is_dead(target, cycle) || revived.contains(&target));
+                unsafe { cell.as_ref() }.clear_if(|target| {
+                    is_dead(target, cycle) || (revived.contains(&target) && !broken("revive_first"))
+                });
             }
             for (_, hand_over) in watched {
                 hand_over(self);
             }
         }
-        for table in &tracer.tables {
-            // SAFETY: a marked table.
-            unsafe { table.as_ref() }.clear(|key| is_marked(key) || !is_dead(key, cycle));
-        }
-        self.bequeath(self.wills.cleanups(|target| is_dead(target, cycle)));
     }
 
     /// Step 7.

@@ -2,8 +2,9 @@
 //!
 //! - E1. At the fixpoint of marking, each marked table's entries with a marked key have a marked value. The collector looks at all tables
 //!   after the wave and before it closes; a key that is marked later calls the closing off (B2 of [`barrier`](super::barrier)).
-//! - E2. A value that is read through the table, put into it, or removed from it while a cycle runs, is shaded like the target of a weak reference:
-//!   what keeps it alive is not an edge that the barriers see.
+//! - E2. A value that is removed from the table, or replaced, while a cycle runs, is shaded like the target of a weak reference: what kept it alive is
+//!   not an edge that the barriers see. (One that is read needs no shading, as the Spin model shows: who has the key in hand in MARK has an
+//!   object that will be marked, and so will the value; in PRE its stores shade.)
 //! - E3. Entries with dead keys go after the cycle closed and before H3, so before a key's slot can be used again.
 //! - E4. Nothing is acknowledged and nothing managed is allocated while the table's lock is held.
 
@@ -96,14 +97,18 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
         unsafe { Gc::from_pointer(address.0.cast()) }
     }
 
+    /// A value leaves the table (E2).
+    fn shade(m: &Mutator<'gc>, old: Address) {
+        if !broken("map_remove_unshaded") {
+            m.record.revives(old.0);
+        }
+    }
+
     /// The value of `key`.
     pub fn get(&self, m: &Mutator<'gc>, key: Gc<'gc, K>) -> Option<Gc<'gc, V>> {
         m.poll();
         let table = self.table.0.lock();
         let value = *table.get(&Address(key.address()))?;
-        if !broken("map_read_unshaded") {
-            m.record.revives(value.0);
-        }
         Some(Self::value(value))
     }
 
@@ -111,10 +116,9 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
     pub fn insert(&self, m: &Mutator<'gc>, key: Gc<'gc, K>, value: Gc<'gc, V>) -> Option<Gc<'gc, V>> {
         m.poll();
         let mut table = self.table.0.lock();
-        m.record.revives(value.address());
         let key = Address(key.address());
-        if let Some(old) = table.get(&key) {
-            m.record.revives(old.0);
+        if let Some(&old) = table.get(&key) {
+            Self::shade(m, old);
         }
         table.insert(key, Address(value.address())).map(Self::value)
     }
@@ -124,7 +128,7 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
         m.poll();
         let mut table = self.table.0.lock();
         let key = Address(key.address());
-        m.record.revives(table.get(&key)?.0);
+        Self::shade(m, *table.get(&key)?);
         table.remove(&key).map(Self::value)
     }
 

@@ -9,6 +9,7 @@
 use super::alloc::Mutator;
 use super::crew::Crew;
 use super::ephemeron::Table;
+use super::fault::broken;
 use super::finalize::{Dropper, Wills, Work};
 use super::mutator::Record;
 use super::pacer::{Pacer, Plan};
@@ -153,7 +154,9 @@ impl Inner {
             return record;
         }
         let record: &'static Record = Box::leak(Box::new(Record::new(NonNull::from(self))));
-        self.protocol.enlist(record);
+        if !broken("never_enlisted") {
+            self.protocol.enlist(record);
+        }
         record
     }
 

@@ -3,8 +3,8 @@
 //! - K1. A writer in PRE shades all edges when it takes the lock and again before it gives it back; a writer in MARK when it takes the lock, unless
 //!   that was done in MARK, or by a tracer, in this cycle (`stamp`). What it adds in MARK is protected by where the writer has it from.
 //! - K2. No request is acknowledged while a guard for writing is held, so a writer's phase is the same at both ends.
-//! - K3. A tracer does not wait. It passes over a lock that a writer holds: that writer has shaded what was in it, and if it is in PRE it will
-//!   shade what is in it at the end, and marking cannot end before it is unpinned.
+//! - K3. A tracer does not wait. It passes over a lock that a writer holds or waits for: that writer has shaded what was in it or will when it
+//!   has the lock, if it is in PRE it will shade what is in it at the end, and marking cannot end before it has acknowledged a wave.
 
 use super::alloc::Mutator;
 use super::fault::broken;

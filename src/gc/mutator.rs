@@ -130,7 +130,7 @@ impl Record {
     pub(crate) fn leave(&self) {
         let depth = self.depth.get() - 1;
         self.depth.set(depth);
-        if depth == 0 {
+        if depth == 0 || broken("inner_leave_unpins") {
             self.unpin();
         }
     }
@@ -211,7 +211,7 @@ impl Record {
             }
             return;
         }
-        if now.is_held() || self.guards.get() > 0 {
+        if now.is_held() || (self.guards.get() > 0 && !broken("acknowledge_with_guard")) {
             return;
         }
         let since = Instant::now();

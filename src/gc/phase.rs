@@ -151,12 +151,13 @@ impl Protocol {
         self.state.store(state as u32, Release);
     }
 
-    /// Whoever makes grey work calls the end of marking off.
+    /// Whoever makes grey work calls the end of marking off. `false`: too late, marking has ended.
     #[inline]
-    pub(crate) fn reopen(&self) {
+    pub(crate) fn reopen(&self) -> bool {
         let (from, to) = (State::Terminating as u32, State::Open as u32);
-        // AcqRel: pairs with the exchange in `close`. Should it fail, the state is open, or closed for good.
-        let _ = self.state.compare_exchange(from, to, AcqRel, Acquire);
+        // AcqRel: pairs with the exchange in `close`.
+        let was = self.state.compare_exchange(from, to, AcqRel, Acquire);
+        was != Err(State::Closed as u32)
     }
 
     /// The end of marking. `false`: somebody made grey work.

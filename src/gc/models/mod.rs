@@ -152,6 +152,11 @@ impl Stage {
 
     /// Marks to the end, where nobody does anything any more, and checks that nothing is lost.
     fn finish(&mut self, held: &[N]) {
+        self.finish_only();
+        self.check_marked(held);
+    }
+
+    fn finish_only(&mut self) {
         loop {
             self.drain();
             self.begin_wave();
@@ -159,7 +164,6 @@ impl Stage {
                 break;
             }
         }
-        self.check_marked(held);
     }
 
     fn check_marked(&self, held: &[N]) {

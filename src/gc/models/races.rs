@@ -160,7 +160,7 @@ fn marking_beside_a_mutator_that_moves_an_edge_loses_nothing() {
         });
         heap.protocol.set_state(State::Open);
         heap.protocol.request(Word::pre(1));
-        while !super::super::fault::broken("trace_before_t1") && !heap.protocol.acknowledged(Word::pre(1)) {
+        while !heap.protocol.acknowledged(Word::pre(1)) {
             crate::sync::spin_hint();
         }
         let mut tracer = Tracer::new(1);
@@ -202,5 +202,130 @@ fn a_slot_is_free_only_after_its_object_was_dropped() {
         }
         dropper.join().expect("the drop thread");
         assert!(span.free_in(0) & 1 << index.0 != 0);
+    });
+}
+
+#[test]
+fn a_thread_that_comes_during_a_handshake_takes_part_in_it() {
+    loom::model(|| {
+        let heap = shared(&new_heap());
+        let watched: &'static Watched = Box::leak(Box::new(Watched(UnsafeCell::new(0))));
+        let newcomer = thread::spawn(move || {
+            let record = heap.take_record();
+            record.enter();
+            if record.phase() == super::super::phase::Phase::Idle {
+                watched.0.with(|_| ());
+            }
+            record.leave();
+            heap.give_record(record);
+        });
+        heap.protocol.set_state(State::Open);
+        heap.protocol.request(Word::pre(1));
+        while !heap.protocol.acknowledged(Word::pre(1)) {
+            crate::sync::spin_hint();
+        }
+        watched.0.with_mut(|_| ());
+        newcomer.join().expect("the newcomer");
+    });
+}
+
+#[test]
+fn nobody_is_in_a_shift_behind_a_shut_gate() {
+    loom::model(|| {
+        let heap = shared(&new_heap());
+        let watched: &'static Watched = Box::leak(Box::new(Watched(UnsafeCell::new(0))));
+        heap.crew.open();
+        let helper = thread::spawn(move || {
+            if let Some(shift) = heap.crew.begin() {
+                // Scans.
+                watched.0.with_mut(|_| ());
+                drop(shift);
+            }
+        });
+        while !heap.crew.shut() {
+            crate::sync::spin_hint();
+        }
+        // Asks for the wave.
+        watched.0.with_mut(|_| ());
+        helper.join().expect("the helper");
+    });
+}
+
+#[test]
+fn the_sweep_waits_for_everybody_at_h3() {
+    loom::model(|| {
+        let heap = shared(&new_heap());
+        let record = heap.take_record();
+        record.enter();
+        let m = mutator(record);
+        heap.roots.take(node(m, None).address(), None);
+        record.leave();
+        let worker = thread::spawn(move || {
+            record.enter();
+            let m = mutator(record);
+            let made = node(m, None);
+            assert!(is_there(made.address()), "an object in hand was swept");
+            record.leave();
+        });
+        heap.run_cycle();
+        worker.join().expect("the worker");
+    });
+}
+
+#[test]
+fn a_root_that_a_foreign_thread_drops_stays_for_the_cycle() {
+    loom::model(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let o = node(m, None);
+        let slot = stage.root(o);
+        one.leave();
+        stage.h1();
+        stage.h2();
+        one.enter();
+        let heap = shared(&stage.heap);
+        // Not registered, not pinned; and this mutator has the object from the root.
+        let foreigner = thread::spawn(move || heap.roots.give(slot));
+        stage.root(node(m, Some(o)));
+        stage.scan_roots();
+        foreigner.join().expect("the foreign thread");
+        stage.finish(&[o]);
+    });
+}
+
+#[test]
+fn an_edge_that_two_mutators_exchange_is_not_lost() {
+    loom::model(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let two = stage.record();
+        let o = node(m, None);
+        let (a, b) = (node(m, Some(o)), node(m, None));
+        stage.root(a);
+        stage.root(b);
+        one.leave();
+        stage.h1();
+        stage.h2();
+        // The tracer has seen one slot already, and comes to the other at the end.
+        stage.tracer.mark(b.address());
+        stage.drain();
+        let other = thread::spawn(move || {
+            two.enter();
+            let n = mutator(two);
+            let taken = a.next.swap(n, None);
+            if taken.is_some() {
+                b.next.set(n, taken);
+            }
+            two.leave();
+        });
+        one.enter();
+        if a.next.compare_exchange(m, Some(o), None).is_ok() {
+            b.next.set(m, Some(o));
+        }
+        one.leave();
+        other.join().expect("the other");
+        stage.scan_roots();
+        stage.finish(&[]);
+        assert!(b.next.get().is_some_and(|at| at.ptr_eq(o)));
     });
 }

@@ -33,6 +33,29 @@ fn new_objects_are_white_until_the_threads_own_h2() {
 }
 
 #[test]
+fn nothing_is_traced_before_t1() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let (a, b) = (node(m, None), node(m, Some(node(m, None))));
+        stage.root(a);
+        stage.root(b);
+        stage.h1();
+        if broken("trace_before_t1") {
+            stage.tracer.mark(a.address());
+            stage.drain();
+        }
+        // Idle still: no barrier.
+        a.next.set(m, b.next.get());
+        b.next.set(m, None);
+        one.leave();
+        stage.h2();
+        stage.scan_roots();
+        stage.finish(&[]);
+    });
+}
+
+#[test]
 fn stores_in_pre_shade_what_they_add() {
     play(|| {
         let mut stage = Stage::new();
@@ -407,29 +430,6 @@ fn a_writer_in_pre_shades_what_the_lock_will_hold() {
 }
 
 #[test]
-fn a_value_read_through_a_weak_map_is_shaded() {
-    play(|| {
-        let mut stage = Stage::new();
-        let (one, m) = stage.pinned();
-        let key = node(m, None);
-        let holder = node(m, Some(key));
-        let map = WeakMap::new(m);
-        map.insert(m, key, node(m, None));
-        stage.root(holder);
-        one.leave();
-        stage.h1();
-        stage.h2();
-        one.enter();
-        let value = map.get(m, key).expect("inserted above");
-        // From here on only a black object has it.
-        stage.root(node(m, Some(value)));
-        one.leave();
-        stage.scan_roots();
-        stage.finish(&[]);
-    });
-}
-
-#[test]
 fn an_object_reserved_before_a_closure_survives_the_sweep_in_it() {
     play(|| {
         let mut stage = Stage::new();
@@ -455,5 +455,231 @@ fn an_object_reserved_before_a_closure_survives_the_sweep_in_it() {
         });
         assert!(is_there(slice.address()), "the slot was swept while it was filled");
         assert_eq!(*slice, [0, 1]);
+    });
+}
+
+#[test]
+fn an_exchange_shades_what_it_may_remove() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let o = node(m, None);
+        let a = node(m, Some(o));
+        stage.root(a);
+        one.leave();
+        stage.h1();
+        stage.h2();
+        one.enter();
+        // The only edge to it is exchanged for nothing, and it hides in a black object.
+        stage.root(node(m, Some(o)));
+        assert!(a.next.compare_exchange(m, Some(o), None).is_ok());
+        stage.scan_roots();
+        stage.finish(&[o]);
+    });
+}
+
+#[test]
+fn after_the_end_of_marking_nothing_is_marked() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let dead = node(m, None);
+        one.leave();
+        stage.h1();
+        stage.h2();
+        one.enter();
+        stage.scan_roots();
+        stage.drain();
+        stage.begin_wave();
+        one.respond();
+        let stage = std::rc::Rc::new(std::cell::RefCell::new(stage));
+        let script = stage.clone();
+        // Between the barrier's look at the state and what it does about it.
+        when("shading", move || assert!(script.borrow_mut().close()));
+        one.shade(dead.address().as_ptr());
+        assert!(!is_marked(dead.address()), "marked after the end: the next cycle finds a mark and a grey object");
+        one.leave();
+        assert!(stage.borrow().heap.protocol.queue.is_empty());
+    });
+}
+
+#[test]
+fn an_idle_mutator_never_shades() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (_one, m) = stage.pinned();
+        let x = node(m, None);
+        let weak = GcWeak::new(m, x);
+        // The cycle has begun, and this thread does not know.
+        stage.h1();
+        assert!(weak.upgrade(m).is_some());
+        assert!(!is_marked(x.address()), "grey before T1");
+    });
+}
+
+#[test]
+fn a_guard_for_writing_delays_the_handshake() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let o = node(m, None);
+        let shelf = m.alloc(Shelf {
+            items: GcLock::new(vec![o]),
+        });
+        stage.heap.roots.take(shelf.address(), None);
+        let mut items = shelf.items.write(m);
+        stage.h1();
+        one.respond();
+        let acknowledged = stage.all_follow();
+        if acknowledged {
+            // T1, although the writer has shaded nothing: the tracer passes over the lock, and the item leaves it unseen.
+            let tracer = &mut stage.tracer;
+            tracer.mark(shelf.address());
+            stage.drain();
+            let item = items.pop();
+            drop(items);
+            one.leave();
+            stage.h2();
+            assert!(item.is_some_and(|item| is_marked(item.address())), "a guard taken in IDLE hides what it guarded");
+        }
+    });
+}
+
+#[test]
+fn an_inner_enter_is_the_same_pin() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let held = node(m, None);
+        one.enter();
+        one.leave();
+        stage.h1();
+        assert!(!stage.all_follow(), "T1 while an idle mutator has {:?} in hand", held.as_ptr());
+        one.respond();
+        stage.h2();
+        assert!(!stage.all_follow(), "H2 while {:?} is in hand", held.as_ptr());
+    });
+}
+
+/// An object without edges: it is marked, and never grey.
+#[derive(Trace)]
+struct Leaf(#[expect(dead_code, reason = "an object needs a size")] u64);
+
+#[derive(Trace)]
+struct Chain<'gc> {
+    leaf: GcCell<'gc, Leaf>,
+    next: GcCell<'gc, Chain<'gc>>,
+}
+
+#[test]
+fn tables_are_looked_at_again_when_nobody_marks_any_more() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let chain = |leaf, next| {
+            m.alloc(Chain {
+                leaf: GcCell::new(leaf),
+                next: GcCell::new(next),
+            })
+        };
+        let key = m.alloc(Leaf(1));
+        let (value, map) = (node(m, None), WeakMap::new(m));
+        map.insert(m, key, value);
+        let last = chain(Some(key), None);
+        let first = chain(None, Some(last));
+        stage.heap.roots.take(first.address(), None);
+        let mut visitor = super::super::Visitor::new(0);
+        map.trace(&mut visitor);
+        let table = visitor.edges().pop().expect("a map is an edge to its table");
+        stage.heap.roots.take(table, None);
+        let (two, _) = stage.pinned();
+        one.leave();
+        two.leave();
+        stage.h1();
+        stage.h2();
+        one.enter();
+        two.enter();
+        // What leads to the key is grey in a buffer when the collector looks.
+        first.next.set(m, None);
+        let heap = Arc::clone(&stage.heap);
+        let script = Arc::clone(&heap);
+        when("looked", move || {
+            one.leave();
+            // An assist scans it, marks the key, and leaves nothing.
+            script.assist_above.store(0, crate::sync::tally::Ordering::Relaxed);
+            script.assist(two);
+            two.leave();
+        });
+        heap.mark(&mut stage.tracer, 1, &mut Default::default());
+        assert!(is_marked(key.address()));
+        assert!(is_marked(value.address()), "the value of a live key is not marked");
+    });
+}
+
+#[test]
+fn a_value_that_is_removed_from_a_weak_map_is_shaded() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let (key, value) = (node(m, None), node(m, None));
+        let map = WeakMap::new(m);
+        map.insert(m, key, value);
+        stage.root(key);
+        let mut visitor = super::super::Visitor::new(0);
+        map.trace(&mut visitor);
+        let table = visitor.edges().pop().expect("a map is an edge to its table");
+        stage.heap.roots.take(table, None);
+        one.leave();
+        stage.h1();
+        stage.h2();
+        one.enter();
+        let removed = map.remove(m, key).expect("inserted above");
+        stage.tracer.mark(table);
+        stage.tracer.mark(key.address());
+        stage.finish_only();
+        assert!(is_marked(removed.address()), "what is in hand would be freed");
+    });
+}
+
+#[test]
+fn weak_cells_are_cleared_before_a_slot_is_used_again() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let weak = GcWeak::new(m, node(m, None));
+        let mut visitor = super::super::Visitor::new(0);
+        weak.trace(&mut visitor);
+        let cell = visitor.edges().pop().expect("a weak reference is an edge to its cell");
+        stage.heap.roots.take(cell, None);
+        stage.root(node(m, None));
+        one.leave();
+        stage.heap.run_cycle();
+        one.enter();
+        // Of the same type, and in its place.
+        let new = node(m, None);
+        let found = weak.upgrade(m);
+        assert!(found.is_none(), "the dead comes back as {:?}, new is {:?}", found.map(Gc::as_ptr), new.as_ptr());
+    });
+}
+
+#[test]
+fn a_weak_reference_to_what_a_guardian_brings_back_stays_dead() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let watched = node(m, None);
+        let weak = GcWeak::new(m, watched);
+        let mut visitor = super::super::Visitor::new(0);
+        weak.trace(&mut visitor);
+        let cell = visitor.edges().pop().expect("a weak reference is an edge to its cell");
+        stage.heap.roots.take(cell, None);
+        let guardian = super::super::Guardian::<Rootable![Node<'_>]>::new();
+        guardian.watch(m, watched);
+        one.leave();
+        stage.heap.run_cycle();
+        one.enter();
+        assert!(is_there(watched.address()), "brought back");
+        assert!(weak.upgrade(m).is_none(), "Some for what was dead");
+        assert!(guardian.next().is_some());
     });
 }
