@@ -25,7 +25,7 @@ use super::mark::{Tracer, is_dead, is_marked};
 use super::mutator::Record;
 use super::phase::{Phase, State, Word};
 use super::span::{Span, Swept};
-use super::stats::{Counters, nanos};
+use super::stats::{Counters, Stint, nanos, thread_nanos};
 use crate::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -155,20 +155,27 @@ impl Inner {
         self.protocol.request(word);
         let mut all_in_mark = false;
         let mut backoff = Backoff::new();
+        // Looks whether all are in MARK, until they are, and then at the clock.
+        let asked = word;
+        let mut look = |times: &mut Times| {
+            if !all_in_mark && self.protocol.acknowledged(asked) {
+                all_in_mark = true;
+                times.t2 = since.elapsed();
+            }
+            all_in_mark
+        };
         self.roots.scan(|target| {
             tracer.mark(target);
         });
         self.crew.open();
         self.invite_helpers();
         loop {
-            self.drain(tracer);
-            if !all_in_mark {
-                all_in_mark = self.protocol.acknowledged(word);
-                if !all_in_mark {
-                    Self::wait_for_pins(&mut backoff);
-                    continue;
-                }
-                times.t2 = since.elapsed();
+            self.drain(tracer, || {
+                look(times);
+            });
+            if !look(times) {
+                Self::wait_for_pins(&mut backoff);
+                continue;
             }
             // From here to the end of the wave nobody else takes grey objects (Y2 of `crew`).
             if self.mark_values(tracer) {
@@ -193,11 +200,12 @@ impl Inner {
     }
 
     /// Scans all that is grey here, on the shelves and in the queue, until no helper has any either.
-    fn drain(&self, tracer: &mut Tracer) {
+    fn drain(&self, tracer: &mut Tracer, mut between: impl FnMut()) {
         let mut backoff = Backoff::new();
         loop {
             while tracer.steps(BATCH) {
                 tracer.share(&self.crew, COLLECTOR);
+                between();
             }
             if tracer.steal(&self.crew, COLLECTOR) || tracer.take(&self.protocol.queue, BATCH) {
                 backoff = Backoff::new();
@@ -275,7 +283,7 @@ impl Inner {
             return;
         }
         let Some(shift) = self.crew.begin() else { return };
-        let since = Instant::now();
+        let (since, work) = (Instant::now(), Stint::begin());
         let mut tracer = Tracer::new(record.current().cycle());
         if tracer.take(&self.protocol.queue, 64) || tracer.steal(&self.crew, COLLECTOR) {
             at("assisting");
@@ -283,8 +291,8 @@ impl Inner {
             tracer.give(&self.protocol.queue);
             self.counters.assists.fetch_add(1, Relaxed);
             self.report(&mut tracer);
-            self.counters.assists_ns.fetch_add(nanos(since.elapsed()), Relaxed);
-            self.counters.stall(since);
+            self.counters.assists_ns.fetch_add(work.nanos(), Relaxed);
+            self.counters.stall(work);
         } else {
             self.crew.ask();
         }
@@ -389,12 +397,4 @@ impl Inner {
         #[cfg(not(loom))]
         super::process::TOTALS.count_cycle(self.goal.load(Relaxed), forced, cpu);
     }
-}
-
-/// Nanoseconds of processor time that the calling thread has used; the models have no clock.
-fn thread_nanos() -> u64 {
-    #[cfg(not(loom))]
-    return crate::os::thread_nanos();
-    #[cfg(loom)]
-    0
 }

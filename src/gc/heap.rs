@@ -20,7 +20,7 @@ use super::process;
 use super::registry::{Lease, is_pinned};
 use super::root::RootTable;
 use super::space::Spaces;
-use super::stats::Counters;
+use super::stats::{Counters, nanos};
 #[cfg(not(loom))]
 use super::stats::GcStats;
 use super::thread::Control;
@@ -372,7 +372,7 @@ impl Inner {
         while self.live.load(Relaxed) > self.throttle_above.load(Relaxed) && since.elapsed() < THROTTLE {
             std::thread::sleep(THROTTLE / 4);
         }
-        self.counters.stall(since);
+        self.counters.stall_of(nanos(since.elapsed()));
     }
 }
 

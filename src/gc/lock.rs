@@ -9,12 +9,12 @@
 use super::alloc::Mutator;
 use super::fault::broken;
 use super::phase::Phase;
+use super::stats::Stint;
 use super::trace::{Trace, Visitor};
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::blocking::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
-use std::time::Instant;
 
 /// A lock around a value with edges: an enum, a `Vec<Gc<..>>`, a map. Many read or one writes. For large arrays use a slice of
 /// [`GcCell`](super::GcCell)s: while a cycle marks, the first writer shows the collector every edge of the value.
@@ -113,7 +113,7 @@ pub struct GcWriteGuard<'a, 'gc, T: Trace<'gc>> {
 
 impl<'gc, T: Trace<'gc>> GcWriteGuard<'_, 'gc, T> {
     fn shade_all(&self) {
-        let since = Instant::now();
+        let since = Stint::begin();
         let mut visitor = Visitor::new(0);
         self.value.trace(&mut visitor);
         for &edge in visitor.edges().iter() {

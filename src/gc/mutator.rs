@@ -10,6 +10,7 @@ use super::cache::Cache;
 use super::fault::broken;
 use super::heap::Inner;
 use super::phase::{Phase, Protocol, Word};
+use super::stats::Stint;
 use super::workbuf::Grey;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{
@@ -19,7 +20,6 @@ use crate::sync::atomic::{
 };
 use core::cell::{Cell, UnsafeCell};
 use core::ptr::NonNull;
-use std::time::Instant;
 
 /// The status of a mutator that is not pinned; pinned, it is twice the word plus one.
 const UNPINNED: u64 = 0;
@@ -214,7 +214,7 @@ impl Record {
         if now.is_held() || (self.guards.get() > 0 && !broken("acknowledge_with_guard")) {
             return;
         }
-        let since = Instant::now();
+        let since = Stint::begin();
         match (self.phase(), now.phase()) {
             (Phase::Idle, Phase::Pre) => self.acknowledge(now),
             (Phase::Mark, Phase::Mark) => {

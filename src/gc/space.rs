@@ -11,11 +11,11 @@ use super::heap::Inner;
 use super::mutator::Record;
 use super::phase::{Phase, State};
 use super::span::{OBJECTS, Span, Swept};
+use super::stats::Stint;
 use crate::base::geometry::{PAGE, SMALL_MAX};
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::lock::Lock;
 use std::collections::HashMap;
-use std::time::Instant;
 
 /// Spans that a mutator sweeps before it takes a fresh one.
 const SWEEPS: usize = 4;
@@ -99,7 +99,7 @@ impl Space {
     }
 
     /// `since`: when the sweeping began, if any was needed.
-    fn find_or_sweep(&'static self, heap: &Inner, epoch: u64, since: &mut Option<Instant>) -> Option<&'static Span> {
+    fn find_or_sweep(&'static self, heap: &Inner, epoch: u64, since: &mut Option<Stint>) -> Option<&'static Span> {
         for _ in 0..=SWEEPS {
             let span = {
                 let mut lists = self.lists.lock();
@@ -113,7 +113,7 @@ impl Space {
                 lists.sweeping += 1;
                 span
             };
-            since.get_or_insert_with(Instant::now);
+            since.get_or_insert_with(Stint::begin);
             let swept = heap.sweep_span(span, epoch - 1);
             let keep = !swept.empty && span.has_free();
             self.done(heap, span, &swept, keep);

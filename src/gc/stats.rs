@@ -4,7 +4,7 @@
 
 use crate::sync::tally::{AtomicU64, Ordering::Relaxed};
 use core::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Buckets of the stall histogram: bucket `i` counts stalls of 2^`i` to 2^(`i`+1) nanoseconds.
 pub const STALL_BUCKETS: usize = 36;
@@ -33,7 +33,8 @@ pub struct GcStats {
     pub marked_objects: u64,
     /// Objects that all cycles freed.
     pub freed_objects: u64,
-    /// The longest time that the collector kept a mutator from its own work at once: handshakes, assists, sweeping for a slot, waiting at `enter`.
+    /// The longest time that the collector kept a mutator from its own work at once: processor time of a handshake, an assist, sweeping for a slot,
+    /// showing the edges of a lock; or time asleep at `enter`. What the system's scheduler adds is not in it.
     pub max_stall_ns: u64,
     /// How often it did so, by length; see [`STALL_BUCKETS`].
     pub stall_ns: [u64; STALL_BUCKETS],
@@ -157,9 +158,13 @@ impl Counters {
         }
     }
 
-    /// Counts a stall that began at `since`.
-    pub(crate) fn stall(&self, since: Instant) {
-        let ns = nanos(since.elapsed());
+    /// Counts a stall of work that began at `since`.
+    pub(crate) fn stall(&self, since: Stint) {
+        self.stall_of(since.nanos());
+    }
+
+    /// Counts a stall of so many nanoseconds.
+    pub(crate) fn stall_of(&self, ns: u64) {
         self.max_stall_ns.fetch_max(ns, Relaxed);
         #[cfg(not(loom))]
         super::process::TOTALS.count_stall(ns);
@@ -187,6 +192,29 @@ impl Counters {
             ..GcStats::default()
         }
     }
+}
+
+/// When a mutator began to work for the collector, in processor time of its thread.
+#[derive(Clone, Copy)]
+pub(crate) struct Stint(u64);
+
+impl Stint {
+    pub(crate) fn begin() -> Self {
+        Self(thread_nanos())
+    }
+
+    /// Nanoseconds of processor time since.
+    pub(crate) fn nanos(self) -> u64 {
+        thread_nanos().saturating_sub(self.0)
+    }
+}
+
+/// Nanoseconds of processor time that the calling thread has used; the models have no clock.
+pub(crate) fn thread_nanos() -> u64 {
+    #[cfg(not(loom))]
+    return crate::os::thread_nanos();
+    #[cfg(loom)]
+    0
 }
 
 /// The bucket of a stall.

@@ -49,8 +49,10 @@ fn work(heap: &Heap, table: &Table, len: usize, seed: u64, over: &AtomicBool) ->
     (steps, longest)
 }
 
-/// A thread's own time says what the collector did in it; the wall clock, what the system's scheduler added.
+/// So many mutators that each processor has one thread to run, the collector's included: what the system's scheduler does with more threads than
+/// processors is not the collector's.
 pub(crate) fn run(mib: usize) {
+    let mutators = thread::available_parallelism().map_or(1, |count| count.get().max(2) - 1);
     let heap = Heap::new();
     let len = (mib << 20) / (8 + 4 * 16);
     let keep = table(&heap, len, 4);
@@ -59,7 +61,7 @@ pub(crate) fn run(mib: usize) {
     let (mut steps, mut longest) = (0, Duration::ZERO);
     let since = Instant::now();
     thread::scope(|scope| {
-        let workers: Vec<_> = (1..=2)
+        let workers: Vec<_> = (1..=mutators as u64)
             .map(|seed| {
                 let (heap, keep, over) = (&heap, &keep, &over);
                 scope.spawn(move || work(heap, keep, len, seed, over))
