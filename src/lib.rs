@@ -55,4 +55,4 @@ pub use api::global::Greyspan;
 #[cfg(not(loom))]
 pub use api::{purge, set_hard_limit, set_memory_limit, stats, thread_idle, usable_size, version};
 #[cfg(not(loom))]
-pub use stats::{SizeClassStats, Stats};
+pub use stats::{STALL_BUCKETS, SizeClassStats, Stats};

@@ -150,7 +150,7 @@ impl Record {
         let buffer = unsafe { &mut *self.grey.get() };
         buffer.push(grey);
         if buffer.len() >= BUFFER {
-            self.protocol().queue.give(buffer);
+            self.hand_over(buffer);
         }
     }
 

@@ -20,9 +20,9 @@ use super::process;
 use super::registry::{Lease, is_pinned};
 use super::root::RootTable;
 use super::space::Spaces;
-use super::stats::{Counters, nanos};
 #[cfg(not(loom))]
 use super::stats::GcStats;
+use super::stats::{Counters, nanos};
 use super::thread::Control;
 use super::weak::WeakCell;
 use crate::sync::blocking::{Arc, OnceLock, Weak};
@@ -30,6 +30,7 @@ use crate::sync::lock::Lock;
 use crate::sync::tally::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 #[cfg(not(loom))]
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::NonNull;
 use std::time::{Duration, Instant};
 
@@ -244,6 +245,10 @@ impl Drop for Handle {
 /// A garbage-collected heap. Clones are the same heap; it lives as long as a clone, or a [`Root`](super::Root) into it, does.
 #[derive(Clone)]
 pub struct Heap(Arc<Handle>);
+
+// A panic inside `enter` unpins, and leaves the heap as it was between two operations.
+impl UnwindSafe for Heap {}
+impl RefUnwindSafe for Heap {}
 
 impl Heap {
     /// The shared part.

@@ -88,3 +88,6 @@ pub use verify::VerifyError;
 pub use weak::{GcWeak, WeakRoot};
 
 pub use greyspan_derive::{Rootable, Trace};
+
+#[cfg(not(loom))]
+pub(crate) use process::add_totals;

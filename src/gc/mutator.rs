@@ -191,7 +191,17 @@ impl Record {
         // SAFETY: M1; the reference does not outlive the call.
         let grey = unsafe { &mut *self.grey.get() };
         if !grey.is_empty() {
+            self.hand_over(grey);
+        }
+    }
+
+    /// In a fork child the queue's lock may be held for ever, and nobody marks.
+    #[cold]
+    pub(super) fn hand_over(&self, grey: &mut Vec<Grey>) {
+        if self.heap().is_own_process() {
             self.protocol().queue.give(grey);
+        } else {
+            grey.clear();
         }
     }
 

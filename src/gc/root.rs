@@ -18,6 +18,7 @@ use crate::sync::lock::Lock;
 use crate::sync::stack::{Inbox, Linked};
 use core::cell::UnsafeCell;
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::{NonNull, null_mut};
 
 /// Slots that are made at a time.
@@ -180,6 +181,10 @@ pub struct Root<R: Rootable + ?Sized> {
 unsafe impl<R: Rootable + ?Sized> Send for Root<R> {}
 // SAFETY: likewise.
 unsafe impl<R: Rootable + ?Sized> Sync for Root<R> {}
+
+// What it leads to is reached by shared reference, inside `enter`.
+impl<R: Rootable + ?Sized> UnwindSafe for Root<R> {}
+impl<R: Rootable + ?Sized> RefUnwindSafe for Root<R> {}
 
 /// The same pointer under another brand.
 pub(crate) fn rebrand<'from, 'to, R: Rootable + ?Sized>(pointer: NonNull<R::Of<'from>>) -> NonNull<R::Of<'to>> {

@@ -6,8 +6,7 @@ use crate::sync::tally::{AtomicU64, Ordering::Relaxed};
 use core::fmt;
 use std::time::Duration;
 
-/// Buckets of the stall histogram: bucket `i` counts stalls of 2^`i` to 2^(`i`+1) nanoseconds.
-pub const STALL_BUCKETS: usize = 36;
+pub use crate::stats::STALL_BUCKETS;
 
 /// One snapshot of a heap's figures, by [`Heap::stats`](super::Heap::stats).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

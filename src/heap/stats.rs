@@ -38,6 +38,8 @@ impl Heap {
         stats.mapped = stats.heap_sys + stats.mspan_sys + stats.mcache_sys + stats.gc_sys;
         stats.retained = stats.heap_released;
         stats.resident = stats.heap_sys - stats.heap_released + stats.metadata;
+        #[cfg(feature = "gc")]
+        crate::gc::add_totals(&mut stats);
         stats.by_size.sort_unstable_by_key(|row| row.size);
         stats
     }

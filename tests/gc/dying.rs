@@ -5,7 +5,6 @@ use greyspan::gc::{Heap, Root, Rootable, Trace};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
-use std::time::Duration;
 
 /// Says where and how often it was dropped.
 #[derive(Trace)]
@@ -238,24 +237,4 @@ fn threads_that_end_leave_no_garbage_and_their_records_are_used_again() {
     }
     heap.collect();
     assert_eq!((heap.stats().freed_objects, heap.stats().live_bytes), (10_000, 0));
-}
-
-#[test]
-fn heaps_that_come_and_go_leave_nothing() {
-    // The heap's threads, and what they keep, come with the first ones.
-    let round = |heaps: usize| {
-        for number in 0..heaps {
-            let heap = quiet();
-            let root: NodeRoot = heap.enter(|m| Root::new(m, m.alloc(Node::leaf(number as u64))));
-            heap.enter(|m| m.alloc(String::from("to be dropped on a thread")).len());
-            heap.collect();
-            assert_eq!(heap.enter(|m| root.get(m).value), number as u64);
-        }
-        thread::sleep(Duration::from_millis(100));
-        greyspan::stats().heap_inuse
-    };
-    round(100);
-    let before = round(100);
-    let after = round(1000);
-    assert!(after < before + (8 << 20), "1000 heaps left {} bytes", after - before);
 }

@@ -294,9 +294,6 @@ fn cycles_begin_by_themselves_and_memory_stays_bounded() {
     let stats = heap.stats();
     // Small heaps grow to 4 MiB beyond what is alive.
     let bound = live * 5 / 2 + (8 << 20);
-    assert!(
-        most.load(SeqCst) < bound,
-        "{stats} most mapped {most:?}, bound {bound}"
-    );
+    assert!(most.load(SeqCst) < bound, "{stats} most mapped {most:?}, bound {bound}");
     heap.verify().unwrap();
 }

@@ -497,7 +497,10 @@ fn after_the_end_of_marking_nothing_is_marked() {
         // Between the barrier's look at the state and what it does about it.
         when("shading", move || assert!(script.borrow_mut().close()));
         one.shade(dead.address().as_ptr());
-        assert!(!is_marked(dead.address()), "marked after the end: the next cycle finds a mark and a grey object");
+        assert!(
+            !is_marked(dead.address()),
+            "marked after the end: the next cycle finds a mark and a grey object"
+        );
         one.leave();
         assert!(stage.borrow().heap.protocol.queue.is_empty());
     });
@@ -540,7 +543,10 @@ fn a_guard_for_writing_delays_the_handshake() {
             drop(items);
             one.leave();
             stage.h2();
-            assert!(item.is_some_and(|item| is_marked(item.address())), "a guard taken in IDLE hides what it guarded");
+            assert!(
+                item.is_some_and(|item| is_marked(item.address())),
+                "a guard taken in IDLE hides what it guarded"
+            );
         }
     });
 }
@@ -554,7 +560,11 @@ fn an_inner_enter_is_the_same_pin() {
         one.enter();
         one.leave();
         stage.h1();
-        assert!(!stage.all_follow(), "T1 while an idle mutator has {:?} in hand", held.as_ptr());
+        assert!(
+            !stage.all_follow(),
+            "T1 while an idle mutator has {:?} in hand",
+            held.as_ptr()
+        );
         one.respond();
         stage.h2();
         assert!(!stage.all_follow(), "H2 while {:?} is in hand", held.as_ptr());
@@ -658,7 +668,12 @@ fn weak_cells_are_cleared_before_a_slot_is_used_again() {
         // Of the same type, and in its place.
         let new = node(m, None);
         let found = weak.upgrade(m);
-        assert!(found.is_none(), "the dead comes back as {:?}, new is {:?}", found.map(Gc::as_ptr), new.as_ptr());
+        assert!(
+            found.is_none(),
+            "the dead comes back as {:?}, new is {:?}",
+            found.map(Gc::as_ptr),
+            new.as_ptr()
+        );
     });
 }
 

@@ -124,5 +124,8 @@ pub(crate) fn pin(seconds: usize) {
         after.longest_pin_ns as f64 / 1e9
     );
     assert!(allocated > 0 && after.cycles > before.cycles);
-    assert!(grown <= allocated + (8 << 20), "the heap grew by more than was allocated");
+    assert!(
+        grown <= allocated + (8 << 20),
+        "the heap grew by more than was allocated"
+    );
 }

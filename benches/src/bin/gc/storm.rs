@@ -74,7 +74,9 @@ pub(crate) fn run(seconds: usize) {
     let table: Table = heap.enter(|m| {
         Root::new(
             m,
-            m.alloc_slice(SLOTS, |index| GcCell::new((index < OBJECTS).then(|| object(m, index as u64)))),
+            m.alloc_slice(SLOTS, |index| {
+                GcCell::new((index < OBJECTS).then(|| object(m, index as u64)))
+            }),
         )
     });
     heap.collect();
@@ -100,11 +102,18 @@ pub(crate) fn run(seconds: usize) {
             heap.collect();
             if reported.elapsed() > Duration::from_secs(60) {
                 reported = Instant::now();
-                println!("after {:.0} s: {} cycles", since.elapsed().as_secs_f64(), heap.stats().cycles);
+                println!(
+                    "after {:.0} s: {} cycles",
+                    since.elapsed().as_secs_f64(),
+                    heap.stats().cycles
+                );
             }
         }
         over.store(true, Relaxed);
-        steps = workers.into_iter().map(|worker| worker.join().expect("a mutator")).sum();
+        steps = workers
+            .into_iter()
+            .map(|worker| worker.join().expect("a mutator"))
+            .sum();
     });
     let took = since.elapsed();
     heap.verify().expect("a sound heap");
