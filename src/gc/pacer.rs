@@ -22,6 +22,13 @@ pub(crate) struct Plan {
     pub(crate) goal: usize,
 }
 
+/// Live bytes from which on mutators assist while a cycle runs, and wait a little when they enter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Leeway {
+    pub(crate) assist: usize,
+    pub(crate) throttle: usize,
+}
+
 /// What the plan is made from.
 pub(crate) struct Pacer {
     percent: Option<u32>,
@@ -58,6 +65,26 @@ impl Pacer {
         if let Some(place) = self.during.get_mut(self.cycle % HISTORY) {
             *place = during;
         }
+    }
+
+    /// When mutators help with a cycle that begins at `live` bytes. One that began when it was due may use what the plan left for it, and an eighth
+    /// beyond the goal. One that was asked for earlier gets a quarter of the room: what is allocated while a cycle runs is alive for it, so with
+    /// more each of many cycles in a row would find more alive than the one before.
+    pub(crate) fn leeway(&self, live: usize) -> Leeway {
+        let Plan { trigger, goal } = self.plan();
+        let (assist, throttle) = if live >= trigger {
+            (
+                live + goal.saturating_sub(live) / 2,
+                goal.max(live).saturating_add(goal / 8),
+            )
+        } else {
+            let room = goal.saturating_sub(self.marked);
+            (
+                live.saturating_add((room / 8).max(SMALLEST / 4)),
+                live.saturating_add((room / 4).max(SMALLEST)),
+            )
+        };
+        Leeway { assist, throttle }
     }
 
     /// When the next cycle begins, and what it should stay below.
@@ -126,6 +153,29 @@ mod tests {
             85 * MIB + SLACK,
             "a limit below what is alive leaves a sixteenth"
         );
+    }
+
+    #[test]
+    fn cycles_in_a_row_do_not_let_the_heap_grow_beyond_all_bounds() {
+        let mut pacer = Pacer::new(Some(100), None);
+        let (live, mut floating) = (100 * MIB, 0);
+        for _ in 0..100 {
+            pacer.end_cycle(live + floating, 0);
+            // All that the cycle allows is allocated in it, and dies.
+            let before = live + floating;
+            let most = pacer.leeway(before).throttle;
+            floating = most - before;
+            assert!(most < live * 2, "{most}");
+        }
+    }
+
+    #[test]
+    fn a_cycle_that_begins_when_it_is_due_may_use_the_rest_of_the_plan() {
+        let mut pacer = Pacer::new(Some(100), None);
+        pacer.end_cycle(100 * MIB, 10 * MIB);
+        let due = pacer.leeway(pacer.plan().trigger);
+        assert_eq!(due.throttle, 225 * MIB);
+        assert!((190 * MIB..200 * MIB).contains(&due.assist), "{due:?}");
     }
 
     #[test]

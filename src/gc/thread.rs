@@ -7,6 +7,7 @@
 
 use super::finalize::guard;
 use super::heap::Inner;
+use super::pacer::Leeway;
 use super::phase::Word;
 #[cfg(not(loom))]
 use super::service::Service;
@@ -172,10 +173,9 @@ impl Inner {
         let before = self.live.load(Relaxed);
         let allocated = self.allocated.load(Relaxed);
         let goal = self.goal.load(Relaxed);
-        // Half of what the plan leaves for the cycle is the mutators' for nothing; beyond the goal they wait a little when they enter.
-        self.assist_above
-            .store(before + goal.saturating_sub(before) / 2, Relaxed);
-        self.throttle_above.store(goal.saturating_add(goal / 8), Relaxed);
+        let Leeway { assist, throttle } = self.pacer.lock().leeway(before);
+        self.assist_above.store(assist, Relaxed);
+        self.throttle_above.store(throttle, Relaxed);
         let times = self.run_cycle();
         self.count_cycle(&times, forced);
         self.assist_above.store(usize::MAX, Relaxed);
