@@ -30,7 +30,7 @@ mod remote;
 #[cfg(not(loom))]
 mod mcache;
 
-#[cfg(not(loom))]
+#[cfg(any(not(loom), feature = "gc"))]
 mod stats;
 
 #[cfg(not(loom))]

@@ -395,6 +395,6 @@ impl Inner {
         let longest = times.t1.max(times.t2).max(times.t3);
         counters.longest_pin_ns.fetch_max(nanos(longest), Relaxed);
         #[cfg(not(loom))]
-        super::process::TOTALS.count_cycle(self.goal.load(Relaxed), forced, cpu);
+        crate::stats::TOTALS.count_cycle(self.goal.load(Relaxed), forced, cpu);
     }
 }

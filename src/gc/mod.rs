@@ -88,6 +88,3 @@ pub use verify::VerifyError;
 pub use weak::{GcWeak, WeakRoot};
 
 pub use greyspan_derive::{Rootable, Trace};
-
-#[cfg(not(loom))]
-pub(crate) use process::add_totals;

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::stats::stall_bucket;
 use crate::sync::tally::{AtomicU64, Ordering::Relaxed};
 use core::fmt;
 use std::time::Duration;
@@ -166,8 +167,8 @@ impl Counters {
     pub(crate) fn stall_of(&self, ns: u64) {
         self.max_stall_ns.fetch_max(ns, Relaxed);
         #[cfg(not(loom))]
-        super::process::TOTALS.count_stall(ns);
-        let bucket = bucket_of(ns);
+        crate::stats::TOTALS.count_stall(ns);
+        let bucket = stall_bucket(ns);
         if let Some(count) = self.stalls.get(bucket) {
             count.fetch_add(1, Relaxed);
         }
@@ -214,11 +215,6 @@ pub(crate) fn thread_nanos() -> u64 {
     return crate::os::thread_nanos();
     #[cfg(loom)]
     0
-}
-
-/// The bucket of a stall.
-pub(crate) fn bucket_of(ns: u64) -> usize {
-    (ns.max(1).ilog2() as usize).min(STALL_BUCKETS - 1)
 }
 
 /// Whole nanoseconds.

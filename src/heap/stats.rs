@@ -39,7 +39,7 @@ impl Heap {
         stats.retained = stats.heap_released;
         stats.resident = stats.heap_sys - stats.heap_released + stats.metadata;
         #[cfg(feature = "gc")]
-        crate::gc::add_totals(&mut stats);
+        crate::stats::add_totals(&mut stats);
         stats.by_size.sort_unstable_by_key(|row| row.size);
         stats
     }

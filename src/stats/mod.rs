@@ -4,7 +4,12 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(all(feature = "gc", not(loom)))]
+mod collector;
 mod text;
+
+#[cfg(all(feature = "gc", not(loom)))]
+pub(crate) use collector::{TOTALS, add_totals};
 
 use crate::size_class::COUNT;
 use std::fmt;
@@ -27,6 +32,12 @@ pub struct SizeClassStats {
 
 /// Buckets of the histograms of stalls: bucket `i` counts stalls of 2^`i` nanoseconds and more, below twice that.
 pub const STALL_BUCKETS: usize = 36;
+
+/// The bucket of a stall.
+#[cfg(feature = "gc")]
+pub(crate) fn stall_bucket(ns: u64) -> usize {
+    (ns.max(1).ilog2() as usize).min(STALL_BUCKETS - 1)
+}
 
 /// One snapshot of the allocator, made by [`stats()`](crate::stats()). Bytes unless named otherwise.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -188,7 +188,8 @@ impl Stats {
     }
 
     /// The snapshot in Prometheus' text format, version 0.0.4. Gauges are `greyspan_<field>_bytes`, or `greyspan_<field>` for counts; what
-    /// only grows ends in `_total` (`greyspan_mallocs_total`, `greyspan_alloc_bytes_total`); classes carry the label `size`, in bytes.
+    /// only grows ends in `_total` (`greyspan_mallocs_total`, `greyspan_alloc_bytes_total`); classes carry the label `size`, in bytes,
+    /// and stalls the label `ns`.
     pub fn to_prometheus(&self) -> String {
         let mut text = String::new();
         for row in rows() {
@@ -231,18 +232,14 @@ impl Stats {
                 push!(text, "{name}{{size=\"{}\"}} {}\n", class.size, read(class));
             }
         }
-        let name = "greyspan_stall_seconds";
+        let name = "greyspan_stalls_total";
         push!(
             text,
-            "# HELP {name} Stalls that the collector caused in mutators.\n# TYPE {name} histogram\n"
+            "# HELP {name} Stalls of mutators by the collector, of the label's nanoseconds to twice as many.\n# TYPE {name} counter\n"
         );
-        let mut count = 0;
         for (bucket, stalls) in self.stall_ns.iter().enumerate() {
-            count += stalls;
-            let end = (1u64 << (bucket + 1)) as f64 / 1e9;
-            push!(text, "{name}_bucket{{le=\"{end}\"}} {count}\n");
+            push!(text, "{name}{{ns=\"{}\"}} {stalls}\n", 1u64 << bucket);
         }
-        push!(text, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_count {count}\n");
         text
     }
 }

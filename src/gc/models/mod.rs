@@ -1,6 +1,6 @@
 //! Models of the collector's protocol, over its real code. Two kinds:
 //!
-//! - [`scripts`]: schedules that lose an object where a rule is missing, played step by step. One thread plays all parts: records, the handshake
+//! - [`scripts`] and [`weak`]: schedules that lose an object where a rule is missing, played step by step. One thread plays all parts: records, the handshake
 //!   machine and the tracer are values that can be driven by hand. What happens in the middle of an operation is put there by `fault::when`.
 //! - [`races`]: loom runs every interleaving, and every order that the memory model allows, of small pieces with two or three threads.
 //!
@@ -8,6 +8,7 @@
 
 mod races;
 mod scripts;
+mod weak;
 
 use super::Trace;
 use super::alloc::Mutator;

@@ -199,6 +199,9 @@ fn json_parses_and_holds_every_figure_once() {
             assert_eq!(seen.remove(&format!("/by_size/{index}/{name}")), Some(figure));
         }
     }
+    for (index, count) in stats.stall_ns.iter().enumerate() {
+        assert_eq!(seen.remove(&format!("/stall_ns/{index}")), Some(*count));
+    }
     assert_eq!(seen, BTreeMap::new(), "nothing else is in it");
 }
 
@@ -230,6 +233,7 @@ fn prometheus_lines_are_well_formed_and_no_series_comes_twice() {
                 );
                 let size = label
                     .strip_prefix("size=\"")
+                    .or_else(|| label.strip_prefix("ns=\""))
                     .and_then(|rest| rest.strip_suffix("\"}"))
                     .expect("the label");
                 size.parse::<u64>().expect("a size");
