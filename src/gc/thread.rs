@@ -172,6 +172,7 @@ impl Inner {
         self.trigger.store(usize::MAX, Relaxed);
         let before = self.live.load(Relaxed);
         let allocated = self.allocated.load(Relaxed);
+        #[cfg(not(loom))]
         let goal = self.goal.load(Relaxed);
         let Leeway { assist, throttle } = self.pacer.lock().leeway(before);
         self.assist_above.store(assist, Relaxed);

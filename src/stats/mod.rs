@@ -6,6 +6,7 @@
 
 #[cfg(all(feature = "gc", not(loom)))]
 mod collector;
+#[cfg(not(loom))]
 mod text;
 
 #[cfg(all(feature = "gc", not(loom)))]

@@ -1,11 +1,9 @@
 //! Schedules that lose an object where a rule is missing.
 
+use super::super::Rootable;
 use super::super::fault::{broken, when};
-use super::super::lock::GcLock;
 use super::super::root::Root;
 use super::super::space::Space;
-use super::super::weak::GcWeak;
-use super::super::{Rootable, Trace, WeakMap};
 use super::*;
 
 #[test]

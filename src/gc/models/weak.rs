@@ -217,7 +217,7 @@ fn a_value_that_is_removed_from_a_weak_map_is_shaded() {
 #[test]
 fn weak_cells_are_cleared_before_a_slot_is_used_again() {
     play(|| {
-        let mut stage = Stage::new();
+        let stage = Stage::new();
         let (one, m) = stage.pinned();
         let weak = GcWeak::new(m, node(m, None));
         let cell = behind(&weak);
@@ -241,7 +241,7 @@ fn weak_cells_are_cleared_before_a_slot_is_used_again() {
 #[test]
 fn a_weak_reference_to_what_a_guardian_brings_back_stays_dead() {
     play(|| {
-        let mut stage = Stage::new();
+        let stage = Stage::new();
         let (one, m) = stage.pinned();
         let watched = node(m, None);
         let weak = GcWeak::new(m, watched);
