@@ -4,5 +4,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cargo test
 cargo test --release
 cargo test --features gc --lib --test gc
+cargo test --features gc --test process -- gc::
 cargo test --features gc --doc
 cargo test --release --features gc --test gc
