@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod code;
 mod multiref;
 mod shapes;
 mod stalls;
@@ -27,7 +28,8 @@ const USAGE: &str = "usage: gc COMMAND [NUMBER]
   pin [SECONDS]        a thread that stays pinned, while others allocate (10)
   stalls [MIB]         the longest stall of a mutator beside so much live (256)
   binary-trees [DEPTH] the language benchmark (18)
-  multiref [THREADS]   random references, beside dumpster (2)";
+  multiref [THREADS]   random references, beside dumpster (2)
+  code                 nothing: keeps the functions that benches/gc-code.sh looks at";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         "stalls" => stalls::run(or(256)),
         "binary-trees" => trees::run(or(18)),
         "multiref" => multiref::run(or(2)),
+        "code" => code::run(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
