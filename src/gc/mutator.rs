@@ -146,6 +146,11 @@ impl Record {
         let mut word = protocol.word();
         loop {
             if word.is_held() {
+                // The verifier waits until nobody is pinned, so this thread waits unpinned.
+                if !broken("wait_pinned") {
+                    // Release: pairs with the Acquire in `is_pinned`.
+                    self.status.store(UNPINNED, Release);
+                }
                 word = protocol.wait_while_held();
             }
             self.control.store(u32::from(word.phase() != Phase::Idle), Relaxed);

@@ -329,3 +329,20 @@ fn an_edge_that_two_mutators_exchange_is_not_lost() {
         assert!(b.next.get().is_some_and(|at| at.ptr_eq(o)));
     });
 }
+
+#[test]
+fn the_world_is_held_although_a_thread_is_about_to_pin() {
+    loom::model(|| {
+        let heap = shared(&new_heap());
+        let watched: &'static Watched = Box::leak(Box::new(Watched(UnsafeCell::new(0))));
+        let record = heap.take_record();
+        let mutator = thread::spawn(move || {
+            record.enter();
+            watched.0.with_mut(|_| ());
+            record.leave();
+        });
+        // The verifier looks while nobody is pinned.
+        heap.hold(|| watched.0.with_mut(|_| ()));
+        mutator.join().expect("the mutator");
+    });
+}
