@@ -80,7 +80,8 @@ impl<'gc, T> Gc<'gc, T> {
     /// For the macro [`unsize!`](crate::unsize).
     ///
     /// # Safety
-    /// `coerce` is an unsizing coercion: it keeps the address and adds metadata for the object.
+    /// `coerce` is an unsizing coercion to a trait object: it keeps the address and adds the vtable of `T`. To a slice would be wrong: the
+    /// length of a managed slice is looked for in front of it, and a `T` has none there.
     #[doc(hidden)]
     pub unsafe fn coerce_with<U: ?Sized>(self, coerce: impl FnOnce(*mut T) -> *mut U) -> Gc<'gc, U> {
         let pointer = coerce(self.pointer.as_ptr());
@@ -104,10 +105,10 @@ impl<'gc, T> Gc<'gc, T> {
 /// ```
 #[macro_export]
 macro_rules! unsize {
-    ($gc:expr => $type:ty) => {{
+    ($gc:expr => dyn $($bounds:tt)+) => {{
         let gc = $gc;
-        // SAFETY: the closure does nothing but the coercion that its type asks for.
-        unsafe { $crate::gc::Gc::coerce_with(gc, |pointer: *mut _| -> *mut $type { pointer }) }
+        // SAFETY: the closure does nothing but the coercion that its type asks for, and that is a trait object's.
+        unsafe { $crate::gc::Gc::coerce_with(gc, |pointer: *mut _| -> *mut (dyn $($bounds)+) { pointer }) }
     }};
 }
 
