@@ -52,6 +52,13 @@ pub(crate) struct Times {
     pub(crate) whole_ns: u64,
 }
 
+impl Times {
+    /// Processor time of the whole cycle, on whatever thread.
+    pub(crate) fn cpu(&self) -> Duration {
+        Duration::from_nanos(self.whole_ns + self.helpers_ns + self.assists_ns)
+    }
+}
+
 /// Waits a little, longer each time.
 pub(crate) struct Backoff(u32);
 
@@ -390,7 +397,7 @@ impl Inner {
         counters.forced.fetch_add(u64::from(forced), Relaxed);
         counters.mark_ns.fetch_add(nanos(times.mark), Relaxed);
         counters.sweep_ns.fetch_add(nanos(times.sweep), Relaxed);
-        let cpu = times.whole_ns + times.helpers_ns + times.assists_ns;
+        let cpu = nanos(times.cpu());
         counters.cpu_ns.fetch_add(cpu, Relaxed);
         let longest = times.t1.max(times.t2).max(times.t3);
         counters.longest_pin_ns.fetch_max(nanos(longest), Relaxed);

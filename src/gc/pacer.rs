@@ -2,7 +2,8 @@
 //! early that what is allocated while it runs fits in between.
 //!
 //! - A1. `marked <= trigger <= goal`, unless the memory limit lies below what is alive.
-//! - A2. The runway is what was allocated during the last cycles, so it includes the time that these waited for pinned threads.
+//! - A2. Where the limit lies so low that cycles would take more than half of the time, it is missed by ever more, until they do not.
+//! - A3. The runway is what was allocated during the last cycles, so it includes the time that these waited for pinned threads.
 
 #![forbid(unsafe_code)]
 
@@ -10,6 +11,8 @@
 const SMALLEST: usize = 4 << 20;
 /// Beyond what is alive and a sixteenth of it, what the heap may always grow by: a limit below that must not make cycles follow each other.
 const SLACK: usize = 256 << 10;
+/// The slack is at most so many times doubled: then the heap doubles between two cycles.
+const MOST_RELIEF: u32 = 4;
 /// Cycles that the runway looks back on.
 const HISTORY: usize = 4;
 
@@ -37,6 +40,8 @@ pub(crate) struct Pacer {
     /// Bytes allocated from the beginning to the end of each of the last cycles.
     during: [usize; HISTORY],
     cycle: usize,
+    /// By how many powers of two the slack at the limit is widened (A2).
+    relief: u32,
 }
 
 impl Pacer {
@@ -47,6 +52,7 @@ impl Pacer {
             marked: 0,
             during: [0; HISTORY],
             cycle: 0,
+            relief: 0,
         }
     }
 
@@ -58,9 +64,15 @@ impl Pacer {
         self.limit = limit;
     }
 
-    /// A cycle ended: `marked` bytes are alive, roots and external bytes included, and `during` bytes were allocated while it ran.
-    pub(crate) fn end_cycle(&mut self, marked: usize, during: usize) {
+    /// A cycle ended: `marked` bytes are alive, roots and external bytes included, and `during` bytes were allocated while it ran. It took processor
+    /// time that is `share` per cent of the time since the one before ended.
+    pub(crate) fn end_cycle(&mut self, marked: usize, during: usize, share: u32) {
         self.marked = marked;
+        self.relief = match share {
+            51.. => (self.relief + 1).min(MOST_RELIEF),
+            0..25 => self.relief.saturating_sub(1),
+            _ => self.relief,
+        };
         self.cycle += 1;
         if let Some(place) = self.during.get_mut(self.cycle % HISTORY) {
             *place = during;
@@ -95,7 +107,7 @@ impl Pacer {
         });
         let by_limit = self
             .limit
-            .map(|limit| limit.max(self.marked + self.marked / 16 + SLACK));
+            .map(|limit| limit.max(self.marked.saturating_add((self.marked / 16 + SLACK) << self.relief)));
         let Some(goal) = by_percent.into_iter().chain(by_limit).min() else {
             return Plan {
                 trigger: usize::MAX,
@@ -121,7 +133,7 @@ mod tests {
     fn the_goal_is_the_percentage_above_what_is_alive_and_at_least_four_mebibytes() {
         let mut pacer = Pacer::new(Some(100), None);
         assert_eq!(pacer.plan().goal, 4 * MIB);
-        pacer.end_cycle(100 * MIB, 0);
+        pacer.end_cycle(100 * MIB, 0, 10);
         assert_eq!(pacer.plan().goal, 200 * MIB);
         pacer.set_percent(Some(50));
         assert_eq!(pacer.plan().goal, 150 * MIB);
@@ -130,13 +142,13 @@ mod tests {
     #[test]
     fn a_cycle_begins_earlier_where_much_is_allocated_while_it_runs() {
         let mut pacer = Pacer::new(Some(100), None);
-        pacer.end_cycle(100 * MIB, MIB);
+        pacer.end_cycle(100 * MIB, MIB, 10);
         let late = pacer.plan().trigger;
-        pacer.end_cycle(100 * MIB, 25 * MIB);
+        pacer.end_cycle(100 * MIB, 25 * MIB, 10);
         let early = pacer.plan().trigger;
         assert!((190 * MIB..=195 * MIB).contains(&late), "{late}");
         assert!((174 * MIB..=176 * MIB).contains(&early), "{early}");
-        pacer.end_cycle(100 * MIB, 500 * MIB);
+        pacer.end_cycle(100 * MIB, 500 * MIB, 10);
         assert!(pacer.plan().trigger >= 169 * MIB, "never before 70 percent of the way");
     }
 
@@ -147,7 +159,7 @@ mod tests {
         pacer.set_limit(Some(64 * MIB));
         let plan = pacer.plan();
         assert!(plan.goal == 64 * MIB && plan.trigger < plan.goal, "{plan:?}");
-        pacer.end_cycle(80 * MIB, 0);
+        pacer.end_cycle(80 * MIB, 0, 10);
         assert_eq!(
             pacer.plan().goal,
             85 * MIB + SLACK,
@@ -160,7 +172,7 @@ mod tests {
         let mut pacer = Pacer::new(Some(100), None);
         let (live, mut floating) = (100 * MIB, 0);
         for _ in 0..100 {
-            pacer.end_cycle(live + floating, 0);
+            pacer.end_cycle(live + floating, 0, 10);
             // All that the cycle allows is allocated in it, and dies.
             let before = live + floating;
             let most = pacer.leeway(before).throttle;
@@ -172,16 +184,28 @@ mod tests {
     #[test]
     fn a_cycle_that_begins_when_it_is_due_may_use_the_rest_of_the_plan() {
         let mut pacer = Pacer::new(Some(100), None);
-        pacer.end_cycle(100 * MIB, 10 * MIB);
+        pacer.end_cycle(100 * MIB, 10 * MIB, 10);
         let due = pacer.leeway(pacer.plan().trigger);
         assert_eq!(due.throttle, 225 * MIB);
         assert!((190 * MIB..200 * MIB).contains(&due.assist), "{due:?}");
     }
 
     #[test]
+    fn a_limit_that_cannot_be_kept_does_not_take_all_the_time() {
+        let mut pacer = Pacer::new(Some(100), Some(64 * MIB));
+        pacer.end_cycle(160 * MIB, 0, 90);
+        let tight = pacer.plan().goal;
+        (0..10).for_each(|_| pacer.end_cycle(160 * MIB, 0, 90));
+        assert_eq!(pacer.plan().goal, 320 * MIB, "as without a limit");
+        (0..10).for_each(|_| pacer.end_cycle(160 * MIB, 0, 20));
+        let calm = pacer.plan().goal;
+        assert!(calm < tight && tight < 200 * MIB, "{calm} {tight}");
+    }
+
+    #[test]
     fn the_smaller_of_percentage_and_limit_holds() {
         let mut pacer = Pacer::new(Some(100), Some(120 * MIB));
-        pacer.end_cycle(100 * MIB, 0);
+        pacer.end_cycle(100 * MIB, 0, 10);
         assert_eq!(pacer.plan().goal, 120 * MIB);
     }
 }

@@ -13,6 +13,7 @@ use super::phase::Word;
 use super::service::Service;
 use crate::sync::blocking::{Arc, Condvar, Mutex, PoisonError};
 use crate::sync::tally::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 #[derive(Default)]
 struct Requests {
@@ -36,6 +37,8 @@ pub(crate) struct Control {
     changed: Condvar,
     pub(crate) cycle: Mutex<()>,
     running: AtomicBool,
+    /// When the last cycle ended, or the heap was made.
+    ended_at: Mutex<Instant>,
 }
 
 impl Control {
@@ -45,12 +48,19 @@ impl Control {
             changed: Condvar::new(),
             cycle: Mutex::new(()),
             running: AtomicBool::new(false),
+            ended_at: Mutex::new(Instant::now()),
         }
     }
 
     /// Whether a cycle runs.
     pub(crate) fn is_running(&self) -> bool {
         self.running.load(Relaxed)
+    }
+
+    /// A cycle that took so much processor time ends: its share of the time since the last one ended, in per cent.
+    fn share(&self, took: Duration) -> u32 {
+        let since = core::mem::replace(&mut *guard(&self.ended_at), Instant::now()).elapsed();
+        (took.as_secs_f64() * 100.0 / since.as_secs_f64().max(1e-9)).min(100.0) as u32
     }
 
     fn is_over(&self) -> bool {
@@ -183,9 +193,9 @@ impl Inner {
         self.throttle_above.store(usize::MAX, Relaxed);
         let marked = self.counters.marked_bytes.load(Relaxed) as usize;
         let marked = (marked + self.roots.bytes()).saturating_add_signed(self.external.load(Relaxed));
-        self.pacer
-            .lock()
-            .end_cycle(marked, self.allocated.load(Relaxed).wrapping_sub(allocated));
+        let allocated = self.allocated.load(Relaxed).wrapping_sub(allocated);
+        let share = self.control.share(times.cpu());
+        self.pacer.lock().end_cycle(marked, allocated, share);
         self.control.running.store(false, Relaxed);
         self.replan();
         #[cfg(not(loom))]
