@@ -8,6 +8,7 @@
 
 use super::alloc::Mutator;
 use super::fault::broken;
+use super::mark::Tracing;
 use super::phase::Phase;
 use super::stats::Stint;
 use super::trace::{Trace, Visitor};
@@ -115,7 +116,9 @@ impl<'gc, T: Trace<'gc>> GcWriteGuard<'_, 'gc, T> {
     fn shade_all(&self) {
         let since = Stint::begin();
         let mut visitor = Visitor::new(0);
+        let tracing = Tracing(core::any::type_name::<T>);
         self.value.trace(&mut visitor);
+        core::mem::forget(tracing);
         for &edge in visitor.edges().iter() {
             self.m.record.shade(edge.as_ptr());
         }

@@ -6,7 +6,7 @@
 //! - X3. A panic in `trace` leaves marking half done, which nothing can mend: the process aborts, and names the type.
 
 use super::crew::Crew;
-use super::desc::{Desc, Kind, Object};
+use super::desc::{Kind, Object};
 use super::ephemeron::Table;
 use super::span::Span;
 use super::trace::Visitor;
@@ -34,13 +34,13 @@ pub(crate) struct Tracer {
 // SAFETY: what it points to are managed objects, which are `Send + Sync`.
 unsafe impl Send for Tracer {}
 
-/// Aborts if it is dropped while unwinding.
-struct Tracing(&'static Desc);
+/// Aborts if it is dropped while unwinding (X3).
+pub(crate) struct Tracing(pub(crate) fn() -> &'static str);
 
 impl Drop for Tracing {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            crate::os::report::warn(format_args!("gc: Trace of {} panicked; aborting", (self.0.name)()));
+            crate::os::report::warn(format_args!("gc: Trace of {} panicked; aborting", (self.0)()));
             std::process::abort();
         }
     }
@@ -110,7 +110,7 @@ impl Tracer {
         }
         // SAFETY: the value lies in the object.
         let at = unsafe { first.add(from * desc.size) };
-        let tracing = Tracing(desc);
+        let tracing = Tracing(desc.name);
         // SAFETY: the values are initialised and shared; this is their descriptor.
         unsafe { (desc.trace)(at, count, &mut self.visitor) };
         core::mem::forget(tracing);

@@ -207,3 +207,67 @@ impl Drop for Whole {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::heap::Heap;
+    use super::*;
+
+    fn allocate(heap: &Heap) {
+        // More than a thread's cache holds, so that the books see it.
+        heap.enter(|m| (0..2000u64).for_each(|value| drop(m.alloc(value))));
+    }
+
+    /// What happens once in a period, now.
+    fn look() {
+        let service = Service::get();
+        drop(service.look(guard(&service.line)));
+    }
+
+    #[test]
+    fn a_heap_that_allocated_and_did_not_collect_for_a_period_collects() {
+        let heap = Heap::builder().gc_percent(None).build();
+        allocate(&heap);
+        heap.collect();
+        look();
+        allocate(&heap);
+        assert_eq!(heap.stats().cycles, 1);
+        look();
+        let since = Instant::now();
+        while heap.stats().cycles < 2 {
+            assert!(since.elapsed() < Duration::from_secs(20), "no cycle came");
+            std::thread::yield_now();
+        }
+        // Nothing was allocated since: once it is seen that it collected, it is left alone.
+        look();
+        look();
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(heap.stats().cycles, 2);
+    }
+
+    #[test]
+    fn a_pin_in_one_heap_keeps_no_other_from_collecting() {
+        let (pinned, other) = (Heap::new(), Heap::new());
+        std::thread::scope(|scope| {
+            let (out, inside) = std::sync::mpsc::channel::<()>();
+            let (leave, left) = std::sync::mpsc::channel::<()>();
+            let there = &pinned;
+            scope.spawn(move || {
+                there.enter(|_| {
+                    out.send(()).expect("the test waits");
+                    left.recv().expect("the test tells");
+                });
+            });
+            inside.recv().expect("the thread enters");
+            // Waits for the pin, on the process's collector thread.
+            let waiting = scope.spawn(|| pinned.collect());
+            for _ in 0..3 {
+                allocate(&other);
+                other.collect();
+            }
+            assert_eq!((other.stats().cycles, waiting.is_finished()), (3, false));
+            leave.send(()).expect("the thread waits");
+            waiting.join().expect("the cycle ends");
+        });
+    }
+}

@@ -31,6 +31,15 @@ struct Lists {
     sweeping: usize,
 }
 
+impl Lists {
+    /// Makes room for one span more on each list, so that none grows where that could fail.
+    fn has_room(&mut self) -> bool {
+        let spans = self.all.len() + 1;
+        let mut lists = [&mut self.all, &mut self.partial, &mut self.unswept].into_iter();
+        lists.all(|list| list.try_reserve(spans - list.len().min(spans)).is_ok())
+    }
+}
+
 /// Spans of a kind.
 pub(crate) struct Space {
     /// The type of all objects; `None`: they have headers.
@@ -133,8 +142,14 @@ impl Space {
         (pages, objects): (usize, u32),
     ) -> Option<&'static Span> {
         let span = Span::take(self, slot, pages, objects, epoch)?;
-        heap.mapped.fetch_add(pages * PAGE, Relaxed);
         let mut lists = self.lists.lock();
+        if !lists.has_room() {
+            drop(lists);
+            // SAFETY: nobody knows it, and nothing is in it.
+            unsafe { span.give() };
+            return None;
+        }
+        heap.mapped.fetch_add(pages * PAGE, Relaxed);
         span.place.store(lists.all.len(), Relaxed);
         lists.all.push(span);
         Some(span)

@@ -20,6 +20,8 @@ use crate::sync::atomic::{
     AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
+use core::alloc::Layout;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 /// Most objects of one span.
@@ -94,13 +96,16 @@ impl Span {
         objects: u32,
         epoch: u64,
     ) -> Option<&'static Self> {
-        let record = Box::leak(Box::<Self>::new_uninit());
-        let place = NonNull::from(&mut *record).cast::<Self>();
+        let layout = const { Layout::new::<Self>() };
+        // SAFETY: the record has a size. Not a `Box`: where there is no memory, that is an answer.
+        let place = NonNull::new(unsafe { std::alloc::alloc(layout) })?.cast::<Self>();
         let Some(run) = SOURCE.take(pages, objects, slot, place.cast()) else {
-            // SAFETY: leaked above, and nobody else has it.
-            drop(unsafe { Box::from_raw(record) });
+            // SAFETY: allocated above, and nobody else has it.
+            unsafe { std::alloc::dealloc(place.as_ptr().cast(), layout) };
             return None;
         };
+        // SAFETY: room for a record, that nobody else has until it is written.
+        let record = unsafe { &mut *place.as_ptr().cast::<MaybeUninit<Self>>() };
         let record = record.write(Self {
             base: run.base,
             slot,
@@ -128,7 +133,7 @@ impl Span {
         let record = core::ptr::from_ref(self).cast_mut();
         // SAFETY: as the caller promised.
         unsafe { SOURCE.give(self.run) };
-        // SAFETY: leaked in `take`, and nobody else refers to it.
+        // SAFETY: allocated in `take` as a box would have been, and nobody else refers to it.
         drop(unsafe { Box::from_raw(record) });
     }
 

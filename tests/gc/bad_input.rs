@@ -1,8 +1,9 @@
 //! What is wrong is refused in words, and leaves the heap as it was.
 
 use crate::{Node, NodeRoot, quiet};
-use greyspan::gc::Root;
+use greyspan::gc::{Gc, Root, Rootable, Trace, Visitor};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 /// What `act` panics with.
 fn panic_of(act: impl FnOnce()) -> String {
@@ -108,4 +109,47 @@ fn a_panic_while_a_slice_is_made_drops_what_was_made() {
     assert_eq!(std::sync::Arc::strong_count(&held), 8);
     heap.collect();
     crate::eventually("the drops", || std::sync::Arc::strong_count(&held) == 1);
+}
+
+/// Shows its edge to whoever asks, but for the time of a cycle.
+struct Liar<'gc> {
+    edge: Gc<'gc, Node<'gc>>,
+    lies: AtomicBool,
+}
+
+// SAFETY: it is not: that is what the verifier is to say.
+unsafe impl<'gc> Trace<'gc> for Liar<'gc> {
+    fn trace(&self, visitor: &mut Visitor<'gc>) {
+        if !self.lies.load(SeqCst) {
+            visitor.visit(self.edge);
+        }
+    }
+}
+
+#[test]
+fn the_verifier_says_what_is_broken_and_how_it_is_reached() {
+    let heap = quiet();
+    let liar: Root<Rootable![Liar<'_>]> = heap.enter(|m| {
+        let liar = Liar {
+            edge: m.alloc(Node::leaf(1)),
+            lies: AtomicBool::new(false),
+        };
+        Root::new(m, m.alloc(liar))
+    });
+    // Keeps the span, of which the lost object is a part.
+    let _neighbour: NodeRoot = heap.enter(|m| Root::new(m, m.alloc(Node::leaf(2))));
+    heap.verify().unwrap();
+    heap.enter(|m| liar.get(m).lies.store(true, SeqCst));
+    heap.collect();
+    heap.enter(|m| liar.get(m).lies.store(false, SeqCst));
+    let error = heap.verify().unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with("an edge to a free slot at 0x"), "{text}");
+    assert!(
+        text.contains("in the span at 0x") && text.contains("slots of 24 bytes"),
+        "{text}"
+    );
+    assert!(error.path().len() == 1 && error.path()[0].contains("Liar"), "{text}");
+    // So that nobody follows the edge.
+    heap.enter(|m| liar.get(m).lies.store(true, SeqCst));
 }

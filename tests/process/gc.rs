@@ -1,7 +1,7 @@
 //! The collector in a process of its own: heaps that come and go, `fork`, the line a cycle.
 
 use std::io::Read;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
@@ -18,6 +18,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("gc::a_child_forked_inside_enter_gets_out_of_it", fork_inside),
     Scenario::new("gc::collects_when_the_environment_says", collects),
     Scenario::new("gc::a_line_a_cycle_has_the_shape_of_go", lines),
+    Scenario::new(
+        "gc::at_the_hard_limit_allocation_is_refused_and_the_heap_goes_on",
+        hard_limit,
+    ),
+    Scenario::new("gc::traces_what_panics", trace_panics),
+    Scenario::new(
+        "gc::a_panic_in_trace_ends_the_process_and_names_the_type",
+        trace_panics_outside,
+    ),
 ];
 
 #[derive(Trace)]
@@ -140,6 +149,78 @@ fn collects() -> Next {
     }
     assert_eq!(heap.enter(|m| kept.get(m).value), 1);
     heap.collect();
+    DONE
+}
+
+fn hard_limit() -> Next {
+    let heap = Heap::builder().gc_percent(None).build();
+    let kept = root(&heap, 7);
+    let limit = greyspan::stats().mapped as usize + (8 << 20);
+    greyspan::set_hard_limit(Some(limit));
+    let slice = heap.enter(|m| m.try_alloc_slice(64 << 20, |_| 0u8).map(|slice| slice.len()));
+    assert!(
+        slice.is_err_and(|full| full.to_string().contains("no memory")),
+        "a slice beyond the limit"
+    );
+    let made = heap.enter(|m| {
+        let mut made = 0u64;
+        loop {
+            let next = GcCell::null();
+            match m.try_alloc(Node { value: made, next }) {
+                Ok(_) => made += 1,
+                Err((node, _)) => {
+                    assert_eq!(node.value, made, "the value comes back");
+                    break made;
+                }
+            }
+        }
+    });
+    assert!(made > 10_000, "{made}");
+    // A little for the panic itself, and none for a backtrace.
+    greyspan::set_hard_limit(Some(limit + (1 << 20)));
+    std::panic::set_hook(Box::new(|_| ()));
+    let refused = std::panic::catch_unwind(|| heap.enter(|m| m.alloc_slice(64 << 20, |_| 0u8).len()));
+    assert!(refused.is_err(), "`alloc_slice` panics where `try_alloc_slice` answers");
+    // All that was garbage.
+    heap.collect();
+    heap.verify().expect("a sound heap");
+    let again = heap.enter(|m| {
+        let next = GcCell::null();
+        m.try_alloc(Node { value: 1, next }).is_ok()
+    });
+    assert!(again);
+    assert_eq!(heap.enter(|m| kept.get(m).value), 7);
+    DONE
+}
+
+struct Panics;
+
+// SAFETY: it has no edge to show.
+unsafe impl<'gc> Trace<'gc> for Panics {
+    fn trace(&self, _: &mut greyspan::gc::Visitor<'gc>) {
+        // Runs once, under another scenario, to see how the process ends.
+        assert!(std::env::var_os("GC_TRACE_MAY_PANIC").is_none(), "no trace of me");
+    }
+}
+
+fn trace_panics() -> Next {
+    let heap = Heap::new();
+    let kept: Root<Rootable![Panics]> = heap.enter(|m| Root::new(m, m.alloc(Panics)));
+    heap.collect();
+    drop(kept);
+    DONE
+}
+
+fn trace_panics_outside() -> Next {
+    let output = Command::new("/proc/self/exe")
+        .arg0("process")
+        .env(KEY.to_str().expect("ASCII"), "gc::traces_what_panics")
+        .env("GC_TRACE_MAY_PANIC", "1")
+        .output()
+        .expect("a child");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{text}");
+    assert!(text.contains("gc::Panics panicked; aborting"), "{text}");
     DONE
 }
 
