@@ -215,7 +215,11 @@ mod tests {
 
     fn allocate(heap: &Heap) {
         // More than a thread's cache holds, so that the books see it.
-        heap.enter(|m| (0..2000u64).for_each(|value| drop(m.alloc(value))));
+        heap.enter(|m| {
+            for value in 0..2000u64 {
+                m.alloc(value);
+            }
+        });
     }
 
     /// What happens once in a period, now.
