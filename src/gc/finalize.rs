@@ -174,6 +174,11 @@ impl Wills {
         }
     }
 
+    /// Whether nothing is to happen when objects die.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.lock().is_empty()
+    }
+
     fn add(&self, target: NonNull<u8>, fate: Fate) -> u64 {
         let mut entries = self.entries.lock();
         let number = self.next.fetch_add(1, Relaxed);
@@ -273,8 +278,9 @@ impl<R: Rootable + ?Sized> Guardian<R> {
         let hand_over = move |heap: &Inner| {
             // The whole value, which is `Send`, not its field.
             let pointer = { pointer };
-            if let Some(ready) = queue.upgrade() {
-                let root = Root::revived(heap, pointer.0);
+            if let Some(ready) = queue.upgrade()
+                && let Some(root) = Root::revived(heap, pointer.0)
+            {
                 guard(&ready.0).push_back(root);
             }
         };
@@ -309,7 +315,7 @@ impl<R: Rootable + ?Sized> fmt::Debug for Guardian<R> {
 }
 
 impl<'gc> Mutator<'gc> {
-    /// Runs `cleanup` on the heap's drop thread after `gc` died. It cannot reach the object: what it needs it brings along. Weak references to
+    /// Runs `cleanup` on the heap's drop thread after `gc` died, at the latest when the heap ends. It cannot reach the object: what it needs it brings along. Weak references to
     /// the object are cleared before.
     pub fn on_dead<T: ?Sized>(&self, gc: Gc<'gc, T>, cleanup: impl FnOnce() + Send + 'static) -> Cleanup {
         let heap = self.record.heap();
@@ -322,5 +328,27 @@ impl<'gc> Mutator<'gc> {
     /// A guardian for objects of this type, as [`Guardian::new`].
     pub fn guardian<R: Rootable + ?Sized>(&self) -> Guardian<R> {
         Guardian::new()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::{GcCell, Rootable};
+    use super::*;
+
+    #[test]
+    fn what_comes_back_when_its_heap_has_ended_goes_to_nobody() {
+        // As a cycle that was running when the last handle went: there is no handle that a root could keep.
+        let heap = Inner::new(u64::MAX, None, None, false);
+        let record = heap.take_record();
+        record.enter();
+        // SAFETY: pinned until `leave`, and nothing of the brand is used after.
+        let m = unsafe { record.as_mutator() };
+        let guardian = Guardian::<Rootable![GcCell<'_, u64>]>::new();
+        guardian.watch(m, m.alloc(GcCell::null()));
+        record.leave();
+        heap.run_cycle();
+        assert!(guardian.next().is_none(), "a root into a heap that it does not keep");
+        heap.demolish();
     }
 }

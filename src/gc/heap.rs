@@ -198,6 +198,8 @@ impl Inner {
 
     /// Drops all that is left, and gives all pages back. Everything is dead, and both threads are done (H2).
     pub(crate) fn demolish(&self) {
+        self.dropper.give(self.wills.cleanups(|_| true));
+        self.dropper.drain();
         for space in self.spaces.all() {
             for span in space.take_all() {
                 if space.dropped {

@@ -259,7 +259,7 @@ fn end_of(inner: Arc<Inner>) {
         return;
     }
     inner.dropper.drain();
-    let drops = inner.spaces.all().iter().any(|space| space.dropped);
+    let drops = !inner.wills.is_empty() || inner.spaces.all().iter().any(|space| space.dropped);
     if drops {
         let own = Arc::clone(&inner);
         let thread = std::thread::Builder::new().name("greyspan-drop".into());

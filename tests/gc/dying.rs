@@ -238,3 +238,26 @@ fn threads_that_end_leave_no_garbage_and_their_records_are_used_again() {
     heap.collect();
     assert_eq!((heap.stats().freed_objects, heap.stats().live_bytes), (10_000, 0));
 }
+
+#[test]
+fn cleanups_of_what_lives_to_the_end_of_its_heap_run_then() {
+    for collects in [false, true] {
+        let heap = quiet();
+        let run = Arc::new(AtomicUsize::new(0));
+        let kept: NodeRoot = heap.enter(|m| {
+            let node = m.alloc(Node::leaf(1));
+            let run = Arc::clone(&run);
+            m.on_dead(node, move || {
+                run.fetch_add(1, SeqCst);
+            });
+            Root::new(m, node)
+        });
+        if collects {
+            heap.collect();
+        }
+        assert_eq!(run.load(SeqCst), 0);
+        drop(heap);
+        drop(kept);
+        eventually("the cleanup", || run.load(SeqCst) == 1);
+    }
+}
