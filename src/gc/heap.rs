@@ -74,7 +74,7 @@ pub(crate) struct Inner {
     /// Live bytes at which a cycle is asked for; the largest number while one runs.
     pub(crate) trigger: AtomicUsize,
     pub(crate) goal: AtomicUsize,
-    /// Live bytes from which on mutators assist, and wait when they enter.
+    /// Live bytes from which on mutators assist while a cycle marks, and wait when they enter while one is asked for or runs.
     pub(crate) assist_above: AtomicUsize,
     pub(crate) throttle_above: AtomicUsize,
     pub(crate) pacer: Lock<Pacer>,

@@ -75,6 +75,9 @@ impl Inner {
     pub(crate) fn ask_for_cycle(&self) {
         // The end of the cycle sets it anew.
         self.trigger.store(usize::MAX, Relaxed);
+        // The collector's thread may have to wait for a processor, which those that allocate have.
+        let goal = self.goal.load(Relaxed);
+        self.throttle_above.fetch_min(goal.saturating_add(goal / 8), Relaxed);
         let mut requests = guard(&self.control.requests);
         requests.wanted = requests.begun + 1;
         self.enqueue(&mut requests);
