@@ -229,6 +229,11 @@ impl Record {
         if now.is_held() || (self.guards.get() > 0 && !broken("acknowledge_with_guard")) {
             return;
         }
+        // H2 is acknowledged by unpinning: until then this comes here again and again, so it must cost nothing.
+        let soft = (self.phase(), now.phase()) != (Phase::Pre, Phase::Mark) || broken("soft_h2");
+        if !soft {
+            return;
+        }
         let since = Stint::begin();
         match (self.phase(), now.phase()) {
             (Phase::Idle, Phase::Pre) => self.acknowledge(now),
@@ -246,7 +251,6 @@ impl Record {
             }
             (Phase::Pre, Phase::Mark) if broken("soft_h2") => self.acknowledge(now),
             (Phase::Idle, Phase::Mark) if broken("one_handshake") => self.acknowledge(now),
-            // H2 is acknowledged by unpinning.
             _ => return,
         }
         self.heap().counters.stall(since);
