@@ -268,6 +268,7 @@ impl<'gc> Mutator<'gc> {
 
     /// Tells the pacer of memory that the objects keep and the collector cannot see: bytes more, or fewer.
     pub fn external(&self, bytes: isize) {
+        self.record.heap().check_process();
         self.record.heap().external.fetch_add(bytes, Relaxed);
         self.record.heap().consider();
     }

@@ -4,7 +4,8 @@
 //!   after the wave and before it closes; a key that is marked later calls the closing off (B2 of [`barrier`](super::barrier)).
 //! - E2. A value that is removed from the table, or replaced, while a cycle runs, is shaded like the target of a weak reference: what kept it alive is
 //!   not an edge that the barriers see. (One that is read needs no shading, as the Spin model shows: who has the key in hand in MARK has an
-//!   object that will be marked, and so will the value; in PRE its stores shade.)
+//!   object that will be marked, and so will the value; in PRE its stores shade.) What is inserted in PRE is shaded, key and value, as what any
+//!   store in PRE stores: the table may be one that another thread made black in MARK, whose entries no tracer looks at.
 //! - E3. Entries with dead keys go after the cycle closed and before H3, so before a key's slot can be used again.
 //! - E4. Nothing is acknowledged and nothing managed is allocated while the table's lock is held.
 
@@ -12,6 +13,7 @@ use super::alloc::Mutator;
 use super::desc::Kind;
 use super::fault::broken;
 use super::handle::Gc;
+use super::phase::Phase;
 use super::trace::{Trace, Visitor};
 use crate::sync::lock::Lock;
 use core::fmt;
@@ -107,6 +109,7 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
     /// The value of `key`.
     pub fn get(&self, m: &Mutator<'gc>, key: Gc<'gc, K>) -> Option<Gc<'gc, V>> {
         m.poll();
+        m.record.heap().check_process();
         let table = self.table.0.lock();
         let value = *table.get(&Address(key.address()))?;
         Some(Self::value(value))
@@ -115,6 +118,11 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
     /// Sets the value of `key`, and returns what it was.
     pub fn insert(&self, m: &Mutator<'gc>, key: Gc<'gc, K>, value: Gc<'gc, V>) -> Option<Gc<'gc, V>> {
         m.poll();
+        m.record.heap().check_process();
+        if m.record.phase() == Phase::Pre {
+            m.record.shade(key.address().as_ptr());
+            m.record.shade(value.address().as_ptr());
+        }
         let mut table = self.table.0.lock();
         let key = Address(key.address());
         if let Some(&old) = table.get(&key) {
@@ -126,6 +134,7 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
     /// Removes the entry of `key`, and returns its value.
     pub fn remove(&self, m: &Mutator<'gc>, key: Gc<'gc, K>) -> Option<Gc<'gc, V>> {
         m.poll();
+        m.record.heap().check_process();
         let mut table = self.table.0.lock();
         let key = Address(key.address());
         Self::shade(m, *table.get(&key)?);

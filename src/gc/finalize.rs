@@ -273,6 +273,7 @@ impl<R: Rootable + ?Sized> Guardian<R> {
 
     /// Watches `gc`: once, when it is dead but for guardians, it is put into the queue. Weak references to it stay dead.
     pub fn watch<'gc>(&self, m: &Mutator<'gc>, gc: Gc<'gc, R::Of<'gc>>) {
+        m.record.heap().check_process();
         let pointer = Carried::<R>(rebrand::<R>(gc.pointer()));
         let (queue, there) = (Arc::downgrade(&self.ready), Arc::downgrade(&self.ready));
         let hand_over = move |heap: &Inner| {
@@ -319,6 +320,7 @@ impl<'gc> Mutator<'gc> {
     /// the object are cleared before.
     pub fn on_dead<T: ?Sized>(&self, gc: Gc<'gc, T>, cleanup: impl FnOnce() + Send + 'static) -> Cleanup {
         let heap = self.record.heap();
+        heap.check_process();
         Cleanup {
             heap: heap.weak(),
             number: heap.wills.add(gc.address(), Fate::Cleanup(Box::new(cleanup))),

@@ -358,7 +358,9 @@ impl Heap {
 impl Inner {
     /// Threads that have a record.
     pub(crate) fn mutators(&self) -> usize {
-        self.protocol.members() - self.idle.lock().len()
+        // In this order: a thread that comes and goes in between is a member before it is idle.
+        let idle = self.idle.lock().len();
+        self.protocol.members() - idle
     }
 
     /// Puts the pacer's plan in force, unless a cycle runs: its end does.

@@ -25,8 +25,14 @@ impl Drop for Mine {
     fn drop(&mut self) {
         LAST.set((0, null()));
         for entry in self.0.take() {
-            if let Some(inner) = entry.inner.upgrade() {
+            let Some(inner) = entry.inner.upgrade() else {
+                continue;
+            };
+            if inner.is_own_process() {
                 inner.give_record(entry.record);
+            } else {
+                // Its locks may be held by threads that this process does not have.
+                core::mem::forget(inner);
             }
         }
     }

@@ -197,6 +197,7 @@ impl<R: Rootable + ?Sized> Root<R> {
     /// Keeps `gc` alive.
     pub fn new<'gc>(m: &Mutator<'gc>, gc: Gc<'gc, R::Of<'gc>>) -> Self {
         let record = &m.record;
+        record.heap().check_process();
         if !record.is_calm() {
             record.respond();
             if record.phase() == Phase::Pre && !broken("root_new_unshaded") {

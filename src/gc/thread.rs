@@ -81,6 +81,14 @@ impl Inner {
         let mut requests = guard(&self.control.requests);
         requests.wanted = requests.begun + 1;
         self.enqueue(&mut requests);
+        #[cfg(not(loom))]
+        if !requests.queued {
+            // The system refuses a thread: somebody asks again when the heap has grown by an eighth.
+            let weight = self.weight();
+            self.throttle_above.store(usize::MAX, Relaxed);
+            self.trigger
+                .store(weight.saturating_add((weight / 8).max(1 << 20)), Relaxed);
+        }
     }
 
     /// One cycle that begins after this call, to its end.
@@ -216,10 +224,23 @@ impl Inner {
     pub(crate) fn hold<R>(&self, look: impl FnOnce() -> R) -> R {
         let _alone = guard(&self.control.cycle);
         let cycle = self.protocol.cycle();
-        self.protocol.request(Word::held(cycle));
-        let mut backoff = super::cycle::Backoff::new();
-        while !self.protocol.quiet() {
-            backoff.wait();
+        let becomes_quiet = || {
+            let mut backoff = super::cycle::Backoff::new();
+            (0..256).any(|_| {
+                self.protocol.quiet() || {
+                    backoff.wait();
+                    false
+                }
+            })
+        };
+        loop {
+            self.protocol.request(Word::held(cycle));
+            if becomes_quiet() {
+                break;
+            }
+            // A pinned thread may wait for one that is held back: those may enter for a while.
+            self.protocol.request(Word::idle(cycle));
+            std::thread::sleep(Duration::from_millis(1));
         }
         let release = Hold(self, cycle);
         let result = look();

@@ -1,8 +1,9 @@
 //! Weak references and ephemerons: exact, and the same for every thread.
 
 use crate::{Node, NodeRoot, quiet};
-use greyspan::gc::{GcWeak, Root, Rootable, Trace, WeakMap, WeakRoot};
+use greyspan::gc::{Gc, GcCell, GcWeak, Root, Rootable, Trace, WeakMap, WeakRoot};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 type WeakNode = WeakRoot<Rootable![Node<'_>]>;
 
@@ -140,4 +141,85 @@ fn once_none_always_none_while_two_threads_upgrade_at_the_end_of_marking() {
         });
         heap.verify().unwrap();
     }
+}
+
+#[derive(Trace)]
+struct MapBox<'gc> {
+    map: WeakMap<'gc, u64, u64>,
+}
+
+#[derive(Trace)]
+struct Holder<'gc> {
+    map: GcCell<'gc, MapBox<'gc>>,
+    key: Gc<'gc, u64>,
+}
+
+/// A thread that stays behind the cycle's second handshake inserts into a map that another thread made beyond it: no tracer looks at that map.
+#[test]
+fn what_is_inserted_before_the_second_handshake_into_a_map_made_after_it_stays() {
+    let heap = quiet();
+    let root: Root<Rootable![Holder<'_>]> = heap.enter(|m| {
+        let holder = Holder {
+            map: GcCell::null(),
+            key: m.alloc(17),
+        };
+        Root::new(m, m.alloc(holder))
+    });
+    let (pinned, made) = (AtomicBool::new(false), AtomicBool::new(false));
+    let wait = |flag: &AtomicBool| {
+        while !flag.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+    };
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            heap.enter(|m| {
+                pinned.store(true, Ordering::Release);
+                while !made.load(Ordering::Acquire) {
+                    // Acknowledges the first handshake, and not the second, which waits for its end.
+                    m.poll();
+                    std::thread::yield_now();
+                }
+                let holder = root.get(m);
+                holder.map.get().unwrap().map.insert(m, holder.key, m.alloc(0xC0FFEE));
+            });
+        });
+        wait(&pinned);
+        s.spawn(|| heap.collect());
+        std::thread::sleep(Duration::from_millis(100));
+        heap.enter(|m| {
+            let map = WeakMap::new(m);
+            root.get(m).map.set(m, Some(m.alloc(MapBox { map })));
+        });
+        made.store(true, Ordering::Release);
+    });
+    heap.verify().expect("a whole heap");
+    heap.collect();
+    heap.enter(|m| {
+        let holder = root.get(m);
+        let value = holder.map.get().unwrap().map.get(m, holder.key);
+        assert_eq!(value.map(|value| *value), Some(0xC0FFEE));
+    });
+}
+
+/// The pinned thread ends only when the one that it waits for has entered too.
+#[test]
+fn the_verifier_lets_in_those_that_a_pinned_thread_waits_for() {
+    let heap = quiet();
+    let pinned = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            heap.enter(|_| {
+                pinned.store(true, Ordering::Release);
+                std::thread::sleep(Duration::from_millis(100));
+                std::thread::scope(|s| {
+                    s.spawn(|| heap.enter(|_| ()));
+                });
+            });
+        });
+        while !pinned.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        heap.verify().expect("a whole heap");
+    });
 }
