@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The loom models pass, and each deliberately broken variant of a protocol fails them. A minute, and one for each variant.
+# The loom models pass, and each deliberately broken variant of a protocol fails them. A minute, and one for each variant of the
+# allocator's; those of the collector are chosen when the models run, and take a second each.
 #   LOOM_MAX_PREEMPTIONS   how many times a model may switch threads where none waits (default 2)
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # Every `greyspan_broken` of the sources stands here: a variant that no model rejects shows a model that sees nothing.
@@ -16,17 +17,77 @@ fi
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-RUSTFLAGS="--cfg loom" cargo test --release --lib models 2>&1 | tee "$log"
+RUSTFLAGS="--cfg loom" cargo test --release --package greyspan --lib models 2>&1 | tee "$log"
 grep -qE '^running [1-9]' "$log" || { echo "no model ran" >&2; exit 1; }
 
 for variant in "${variants[@]}"; do
     flags="--cfg loom --cfg greyspan_broken=\"$variant\""
     # It builds, so that only a model can fail.
-    RUSTFLAGS="$flags" cargo test --quiet --release --lib --no-run
-    if RUSTFLAGS="$flags" cargo test --release --lib models > "$log" 2>&1; then
+    RUSTFLAGS="$flags" cargo test --quiet --release --package greyspan --lib --no-run
+    if RUSTFLAGS="$flags" cargo test --release --package greyspan --lib models > "$log" 2>&1; then
         echo "the models do not see the fault $variant" >&2
         exit 1
     fi
     grep -q 'test result: FAILED' "$log" || { cat "$log"; exit 1; }
     echo "the models reject $variant:" $(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log")
+done
+
+# The collector's models: each test, and the faults of `src/gc` under which it must fail. (Two faults joined by a comma are two lines of defence.)
+models=(
+    "races::after_t1_nobody_is_idle: pin_without_fence request_without_fence pin_without_recheck"
+    "races::a_request_reaches_a_pinned_mutator_that_only_polls: pin_without_fence request_without_fence pin_without_recheck"
+    "races::a_live_object_upgrades_while_its_span_is_swept: clear_before_epoch"
+    "races::two_threads_agree_on_what_a_weak_reference_says: shade_in_silence"
+    "races::marking_beside_a_mutator_that_moves_an_edge_loses_nothing: no_wave"
+    "scripts::nothing_is_traced_before_t1: trace_before_t1"
+    "races::the_world_is_held_although_a_thread_is_about_to_pin: wait_pinned"
+    "races::a_slot_is_free_only_after_its_object_was_dropped: buried_relaxed"
+    "scripts::new_objects_are_white_until_the_threads_own_h2: black_from_h1"
+    "scripts::stores_in_pre_shade_what_they_add: no_insertion_barrier"
+    "scripts::one_handshake_is_not_enough: one_handshake"
+    "scripts::h2_is_acknowledged_with_empty_hands: soft_h2"
+    "scripts::a_value_stored_between_load_and_store_of_another_is_shaded_too: torn_barrier"
+    "scripts::a_removed_value_is_shaded_before_it_is_removed: swap_then_shade,shade_in_silence"
+    "scripts::a_wave_takes_what_mutators_have_shaded: wave_without_flush"
+    "scripts::dropping_a_root_keeps_its_slot_for_the_cycle: root_drop_at_once"
+    "scripts::a_root_made_in_pre_shades: root_new_unshaded"
+    "weak::an_upgrade_calls_the_end_of_marking_off: shade_in_silence"
+    "scripts::an_assist_hides_nothing_from_the_end_of_marking: assist_in_wave"
+    "scripts::nobody_allocates_in_a_span_that_waits_for_its_sweep: refill_any_epoch"
+    "scripts::a_thread_forgets_the_spans_that_it_had_before_the_last_h3: pin_keeps_cache"
+    "weak::a_writer_in_mark_shades_what_the_lock_held: lock_without_snapshot"
+    "weak::a_writer_in_pre_shades_what_the_lock_will_hold: lock_release_unshaded"
+    "weak::a_value_that_is_removed_from_a_weak_map_is_shaded: map_remove_unshaded"
+    "weak::tables_are_looked_at_again_when_nobody_marks_any_more: look_once"
+    "scripts::an_exchange_shades_what_it_may_remove: exchange_unshaded"
+    "scripts::after_the_end_of_marking_nothing_is_marked: mark_when_closed"
+    "weak::an_idle_mutator_never_shades: idle_shades"
+    "weak::a_guard_for_writing_delays_the_handshake: acknowledge_with_guard"
+    "scripts::an_inner_enter_is_the_same_pin: inner_leave_unpins"
+    "weak::weak_cells_are_cleared_before_a_slot_is_used_again: cells_uncleared"
+    "weak::a_weak_reference_to_what_a_guardian_brings_back_stays_dead: revive_first"
+    "scripts::an_object_reserved_before_a_closure_survives_the_sweep_in_it: slices_white"
+    "races::a_thread_that_comes_during_a_handshake_takes_part_in_it: never_enlisted"
+    "races::nobody_is_in_a_shift_behind_a_shut_gate: shut_in_a_shift"
+    "races::the_sweep_waits_for_everybody_at_h3: sweep_before_t3"
+    "races::a_root_that_a_foreign_thread_drops_stays_for_the_cycle: root_drop_at_once"
+    "races::an_edge_that_two_mutators_exchange_is_not_lost: exchange_unshaded"
+)
+found=$(grep -rhoE 'broken\("[a-z0-9_]+"\)' src/gc | sed 's/.*"\(.*\)".*/\1/' | sort -u)
+listed=$(printf '%s\n' "${models[@]#*: }" | tr ' ,' '\n\n' | sort -u)
+[[ "$found" = "$listed" ]] || { echo "the faults in .ci/loom.sh and those of src/gc differ; src/gc has:" $found >&2; exit 1; }
+
+RUSTFLAGS="--cfg loom" cargo test --release --package greyspan --features gc --lib gc::models 2>&1 | tee "$log"
+grep -qE '^running [1-9]' "$log" || { echo "no model of the collector ran" >&2; exit 1; }
+binary=$(sed -n 's|.*Running unittests src/lib.rs (\(.*\)).*|\1|p' "$log")
+for line in "${models[@]}"; do
+    model="gc::models::${line%%: *}"
+    for fault in ${line#*: }; do
+        if GREYSPAN_FAULT="$fault" "$binary" --exact "$model" > "$log" 2>&1; then
+            echo "$model does not see the fault $fault" >&2
+            exit 1
+        fi
+        grep -q "$model" "$log" || { cat "$log"; exit 1; }
+        echo "$model rejects $fault"
+    done
 done

@@ -1,4 +1,9 @@
 #![doc = include_str!("../README.md")]
+
+// The derive macro names the crate from outside.
+#[cfg(feature = "gc")]
+extern crate self as greyspan;
+
 // The modules stand in layer order: each may import only from those above it (`base` and `sync` from anywhere).
 
 mod base;
@@ -25,11 +30,19 @@ mod remote;
 #[cfg(not(loom))]
 mod mcache;
 
-#[cfg(not(loom))]
+#[cfg(any(not(loom), feature = "gc"))]
 mod stats;
 
 #[cfg(not(loom))]
 mod heap;
+// The models need no heap, but the trait that the collector asks it by.
+#[cfg(all(loom, feature = "gc"))]
+mod heap {
+    pub(crate) mod source;
+}
+
+#[cfg(feature = "gc")]
+pub mod gc;
 
 #[cfg(not(loom))]
 mod api;
@@ -42,4 +55,4 @@ pub use api::global::Greyspan;
 #[cfg(not(loom))]
 pub use api::{purge, set_hard_limit, set_memory_limit, stats, thread_idle, usable_size, version};
 #[cfg(not(loom))]
-pub use stats::{SizeClassStats, Stats};
+pub use stats::{STALL_BUCKETS, SizeClassStats, Stats};

@@ -20,6 +20,9 @@ pub(crate) struct Options {
     pub(crate) huge: Huge,
     pub(crate) background: bool,
     pub(crate) show_stats: bool,
+    /// By how many percent a managed heap may grow before it collects; `None`: off.
+    pub(crate) gc_percent: Option<u32>,
+    pub(crate) trace_gc: bool,
 }
 
 /// Whether to ask for huge pages.
@@ -42,6 +45,8 @@ impl Options {
         huge: Huge::Auto,
         background: true,
         show_stats: false,
+        gc_percent: Some(100),
+        trace_gc: false,
     };
 }
 
@@ -51,6 +56,9 @@ enum Form {
     Millis(fn(&mut Options, i64)),
     Switch(fn(&mut Options, bool)),
     Huge(fn(&mut Options, Huge)),
+    Percent(fn(&mut Options, Option<u32>)),
+    /// A word that switches one thing on.
+    Name(&'static str, fn(&mut Options)),
 }
 
 /// One option.
@@ -60,7 +68,7 @@ struct Row {
     help: &'static str,
 }
 
-static TABLE: [Row; 8] = [
+static TABLE: [Row; 10] = [
     Row {
         key: "RESERVE",
         form: Form::Size(|options, bytes| options.reserve = Some(bytes)),
@@ -101,6 +109,16 @@ static TABLE: [Row; 8] = [
         form: Form::Switch(|options, on| options.show_stats = on),
         help: "table at exit",
     },
+    Row {
+        key: "GC",
+        form: Form::Percent(|options, percent| options.gc_percent = percent),
+        help: "growth before a managed heap collects",
+    },
+    Row {
+        key: "TRACE",
+        form: Form::Name("gc", |options| options.trace_gc = true),
+        help: "a line for each cycle of the collector",
+    },
 ];
 
 impl Form {
@@ -124,6 +142,19 @@ impl Form {
                 };
                 choice.inspect(|&choice| set(options, choice)).is_some()
             }
+            Self::Percent(set) => {
+                let percent = match value {
+                    b"off" => Some(None),
+                    _ => number(value).and_then(|percent| u32::try_from(percent).ok()).map(Some),
+                };
+                percent.inspect(|&percent| set(options, percent)).is_some()
+            }
+            Self::Name(name, set) => {
+                if value == name.as_bytes() {
+                    set(options);
+                }
+                value == name.as_bytes()
+            }
         }
     }
 
@@ -133,6 +164,8 @@ impl Form {
             Self::Millis(_) => "milliseconds, 0 for at once, -1 for never",
             Self::Switch(_) => "0 or 1",
             Self::Huge(_) => "auto, always or never",
+            Self::Percent(_) => "percent such as 100, or off",
+            Self::Name(name, _) => name,
         }
     }
 }
@@ -197,6 +230,12 @@ impl Options {
             }
         }
         options
+    }
+
+    /// What the process's environment sets, without a word about what is wrong with it.
+    #[cfg(feature = "gc")]
+    pub(crate) fn from_env_quietly() -> Self {
+        Self::parse(crate::os::env::variables(PREFIX), |_| ())
     }
 
     /// What the process's environment sets; what is wrong with it is said on standard error.
@@ -278,6 +317,9 @@ mod tests {
             ("GREYSPAN_VERBOSE", "yes"),
             ("GREYSPAN_THP", "sometimes"),
             ("GREYSPAN_SHOW_STATS", "2"),
+            ("GREYSPAN_GC", "-1"),
+            ("GREYSPAN_GC", "99999999999"),
+            ("GREYSPAN_TRACE", "everything"),
         ] {
             let (options, warnings) = parse(&[(key, value)]);
             assert_eq!(options, Options::DEFAULT);
@@ -306,6 +348,14 @@ mod tests {
             assert!(of(&parse(&[(key, "1")]).0) && !of(&parse(&[(key, "0")]).0), "{key}");
             assert!(!of(&parse(&[(key, "1"), (key, "0")]).0), "{key}");
         }
+    }
+
+    #[test]
+    fn the_collector_takes_a_percentage_or_is_off() {
+        for (value, percent) in [("off", None), ("0", Some(0)), ("250", Some(250))] {
+            assert_eq!(parse(&[("GREYSPAN_GC", value)]).0.gc_percent, percent);
+        }
+        assert!(parse(&[("GREYSPAN_TRACE", "gc")]).0.trace_gc);
     }
 
     #[test]

@@ -27,3 +27,10 @@ impl Addr {
 pub(crate) const fn align_up(n: usize, align: usize) -> usize {
     n.wrapping_add(align - 1) & !(align - 1)
 }
+
+/// The same bytes as text.
+#[cfg(feature = "gc")]
+#[inline(always)]
+pub(crate) const fn str_from_bytes(bytes: *mut [u8]) -> *mut str {
+    bytes as *mut str
+}

@@ -11,6 +11,8 @@ mod fork;
 mod options;
 mod realloc;
 mod registry;
+#[cfg(feature = "gc")]
+pub(crate) mod source;
 mod stats;
 pub(crate) mod thread;
 

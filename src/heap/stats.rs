@@ -38,6 +38,8 @@ impl Heap {
         stats.mapped = stats.heap_sys + stats.mspan_sys + stats.mcache_sys + stats.gc_sys;
         stats.retained = stats.heap_released;
         stats.resident = stats.heap_sys - stats.heap_released + stats.metadata;
+        #[cfg(feature = "gc")]
+        crate::stats::add_totals(&mut stats);
         stats.by_size.sort_unstable_by_key(|row| row.size);
         stats
     }
@@ -89,6 +91,12 @@ impl Heap {
                     // The runs that threads keep are counted by their lengths.
                     let in_pages = span.pages() * PAGE;
                     stats.allocated += if in_pages <= RUN_MAX { in_pages as u64 } else { size };
+                }
+                // What of it is live is the collector's to know.
+                #[cfg(feature = "gc")]
+                State::Managed => {
+                    stats.heap_objects += u64::from(span.live());
+                    stats.allocated += (span.pages() * PAGE) as u64;
                 }
                 State::Free => {}
             }

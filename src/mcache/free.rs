@@ -29,6 +29,8 @@ impl MCache {
             State::Small => unsafe { self.free_remote(tiers, span, block) },
             State::Large => self.free_large(tiers, span, block.cast()),
             State::Free => fatal("free of a block whose span is free: freed twice?", block.addr()),
+            #[cfg(feature = "gc")]
+            State::Managed => fatal("free of an object that the collector manages", block.addr()),
         }
     }
 

@@ -123,6 +123,17 @@ impl MHeap {
         Some(span)
     }
 
+    /// A span of `pages` pages for the collector, which cuts it into `objects` objects of `size` bytes. More than one object: each address in
+    /// it leads to the span; one: the addresses of its first page do.
+    #[cfg(feature = "gc")]
+    pub(crate) fn take_managed(&self, pages: usize, objects: u32, size: usize, tag: *mut u8) -> Option<&'static MSpan> {
+        let purpose = if objects > 1 { Purpose::Small } else { Purpose::Large };
+        let span = self.take_run(pages, 1, 0, purpose)?;
+        span.init_managed(objects, size, tag);
+        self.map.set(span.base(), span.mapped_pages(), Some(span));
+        Some(span)
+    }
+
     /// Takes a run of `pages` pages, with up to `headroom` untouched pages behind it, and describes it in a record that is not in the
     /// page map yet.
     fn take_run(&self, pages: usize, align: usize, headroom: usize, purpose: Purpose) -> Option<&'static MSpan> {

@@ -36,6 +36,9 @@ pub(crate) enum State {
     Small,
     /// One large object.
     Large,
+    /// The collector's, which keeps its own books on what lies in it; see `heap::source`.
+    #[cfg(feature = "gc")]
+    Managed,
 }
 
 /// Flag in the owner tag: every object is handed out, and the span stands on its owner's `full` list.
@@ -179,6 +182,29 @@ impl MSpan {
         self.set_state(State::Large);
     }
 
+    /// Gives the run to the collector, whose record of it is `tag`: what lies in it are `objects` objects of `size` bytes.
+    #[cfg(feature = "gc")]
+    pub(crate) fn init_managed(&self, objects: u32, size: usize, tag: *mut u8) {
+        self.objects.store(objects, Relaxed);
+        self.live.store(objects, Relaxed);
+        self.carved.store(objects, Relaxed);
+        self.size.store(size, Relaxed);
+        // A managed span has no free list.
+        self.free.store(tag.cast(), Relaxed);
+        self.set_state(State::Managed);
+    }
+
+    /// The collector's record of a managed span; null for other spans.
+    #[cfg(feature = "gc")]
+    #[inline(always)]
+    pub(crate) fn tag(&self) -> *mut u8 {
+        if self.state() == State::Managed {
+            self.free.load(Relaxed).cast()
+        } else {
+            null_mut()
+        }
+    }
+
     /// Lets the span have fewer objects than its class, for the models.
     #[cfg(loom)]
     pub(crate) fn limit_objects(&self, objects: u32) {
@@ -191,6 +217,8 @@ impl MSpan {
         match self.state.load(Relaxed) {
             1 => State::Small,
             2 => State::Large,
+            #[cfg(feature = "gc")]
+            3 => State::Managed,
             _ => State::Free,
         }
     }

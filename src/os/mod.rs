@@ -104,6 +104,15 @@ pub(crate) static NATIVE: linux::Linux = linux::Linux::new();
 #[cfg(all(not(target_os = "linux"), not(loom)))]
 pub(crate) static NATIVE: portable::Portable = portable::Portable::new();
 
+/// Nanoseconds of processor time that the calling thread has used.
+#[cfg(all(feature = "gc", not(loom)))]
+pub(crate) fn thread_nanos() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a valid place for the answer. The clock exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
 /// Milliseconds of the monotonic clock, a few milliseconds late, for the price of a function call.
 pub(crate) fn coarse_millis() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };

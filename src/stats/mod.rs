@@ -4,7 +4,13 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(all(feature = "gc", not(loom)))]
+mod collector;
+#[cfg(not(loom))]
 mod text;
+
+#[cfg(all(feature = "gc", not(loom)))]
+pub(crate) use collector::{TOTALS, add_totals};
 
 use crate::size_class::COUNT;
 use std::fmt;
@@ -23,6 +29,15 @@ pub struct SizeClassStats {
     pub frees: u64,
     /// Spans that the class holds now.
     pub spans: u64,
+}
+
+/// Buckets of the histograms of stalls: bucket `i` counts stalls of 2^`i` nanoseconds and more, below twice that.
+pub const STALL_BUCKETS: usize = 36;
+
+/// The bucket of a stall.
+#[cfg(feature = "gc")]
+pub(crate) fn stall_bucket(ns: u64) -> usize {
+    (ns.max(1).ilog2() as usize).min(STALL_BUCKETS - 1)
 }
 
 /// One snapshot of the allocator, made by [`stats()`](crate::stats()). Bytes unless named otherwise.
@@ -71,6 +86,22 @@ pub struct Stats {
     pub frees: u64,
     /// Pointer lookups outside the heap's main region, a count (Go's `Lookups`).
     pub lookups: u64,
+    /// Bytes of the managed heap that collected last at which it means to be before its next cycle ends (Go's `NextGC`). This and what follows
+    /// is zero without the feature `gc`.
+    pub next_gc: u64,
+    /// When the last cycle of any managed heap ended, in nanoseconds since 1970; 0: never (Go's `LastGC`).
+    pub last_gc: u64,
+    /// Cycles of all managed heaps, a count (Go's `NumGC`).
+    pub num_gc: u64,
+    /// Cycles among them that `collect` asked for, a count (Go's `NumForcedGC`).
+    pub num_forced_gc: u64,
+    /// The collector's share of the processor time that the process could have used since the first cycle ended, in millionths (Go's
+    /// `GCCPUFraction`).
+    pub gc_cpu_fraction: u64,
+    /// The longest stall that the collector caused in a mutator, in nanoseconds.
+    pub max_stall_ns: u64,
+    /// How often it did so: entry `i` counts stalls of 2^`i` nanoseconds and more, below twice that.
+    pub stall_ns: [u64; STALL_BUCKETS],
     /// One row a size class, smallest first.
     pub by_size: [SizeClassStats; COUNT],
 }
@@ -99,6 +130,13 @@ impl Default for Stats {
             mallocs: 0,
             frees: 0,
             lookups: 0,
+            next_gc: 0,
+            last_gc: 0,
+            num_gc: 0,
+            num_forced_gc: 0,
+            gc_cpu_fraction: 0,
+            max_stall_ns: 0,
+            stall_ns: [0; STALL_BUCKETS],
             by_size: [SizeClassStats::default(); COUNT],
         }
     }

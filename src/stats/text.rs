@@ -4,7 +4,7 @@
 //! users through [`Stats`], and by the heap at exit for `GREYSPAN_SHOW_STATS`. Takes no lock. [`Stats`] is a copy, so nothing here sees the heap move.
 //!
 //! 1. `Display` allocates nothing: it may run on the way out of a process. The machine forms allocate the string they return.
-//! 2. Every field of [`Stats`] but `by_size` is in `ROWS` once, under its own name.
+//! 2. Every field of [`Stats`] but `by_size` and `stall_ns` is in `ROWS` once, under its own name.
 
 #![forbid(unsafe_code)]
 
@@ -46,7 +46,7 @@ const fn row(name: &'static str, kind: Kind, read: fn(&Stats) -> u64, meaning: &
 type Section = (&'static str, &'static [Row]);
 
 #[rustfmt::skip]
-static ROWS: [Section; 4] = [
+static ROWS: [Section; 5] = [
     ("the process: allocated <= active <= mapped", &[
         row("allocated", Kind::Bytes, |s| s.allocated, "bytes in objects the program holds, rounded to their size class"),
         row("active", Kind::Bytes, |s| s.active, "bytes in spans that hold objects: allocated, and free slots between"),
@@ -74,6 +74,14 @@ static ROWS: [Section; 4] = [
         row("frees", Kind::CountEver, |s| s.frees, "objects given back since the start"),
         row("total_alloc", Kind::BytesEver, |s| s.total_alloc, "bytes handed out since the start"),
         row("lookups", Kind::CountEver, |s| s.lookups, "pointer lookups outside the main region"),
+    ]),
+    ("the collector (feature gc)", &[
+        row("next_gc", Kind::Bytes, |s| s.next_gc, "bytes that the heap that collected last may grow to"),
+        row("last_gc", Kind::Count, |s| s.last_gc, "nanoseconds since 1970 when a cycle ended last"),
+        row("num_gc", Kind::CountEver, |s| s.num_gc, "cycles since the start"),
+        row("num_forced_gc", Kind::CountEver, |s| s.num_forced_gc, "cycles that the program asked for"),
+        row("gc_cpu_fraction", Kind::Count, |s| s.gc_cpu_fraction, "millionths of the processors' time that collecting took"),
+        row("max_stall_ns", Kind::Count, |s| s.max_stall_ns, "nanoseconds of the longest stall of a mutator"),
     ]),
 ];
 
@@ -112,7 +120,7 @@ impl fmt::Display for Stats {
             writeln!(f, "\n{title}")?;
             for row in *rows {
                 let value = (row.read)(self);
-                write!(f, "  {:<14}{value:>20}  ", row.name)?;
+                write!(f, "  {:<16}{value:>20}  ", row.name)?;
                 match row.kind {
                     Kind::Bytes | Kind::BytesEver => write!(f, "{}", Human(value))?,
                     Kind::Count | Kind::CountEver => write!(f, "{:10}", "")?,
@@ -148,7 +156,7 @@ macro_rules! push {
 }
 
 impl Stats {
-    /// The snapshot as one line of JSON: `{"version":1,"allocated":..,..,"by_size":[{"size":8,"mallocs":..,"frees":..,"spans":..},..]}`.
+    /// The snapshot as one line of JSON: `{"version":1,"allocated":..,..,"stall_ns":[..],"by_size":[{"size":8,"mallocs":..,"frees":..,"spans":..},..]}`.
     /// The keys are the fields' names, the values whole numbers; some pass 2^53, beyond which JavaScript rounds. New keys may come within a
     /// version, none goes.
     pub fn to_json(&self) -> String {
@@ -156,7 +164,12 @@ impl Stats {
         for row in rows() {
             push!(text, ",\"{}\":{}", row.name, (row.read)(self));
         }
-        text.push_str(",\"by_size\":[");
+        text.push_str(",\"stall_ns\":[");
+        for (index, count) in self.stall_ns.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            push!(text, "{comma}{count}");
+        }
+        text.push_str("],\"by_size\":[");
         for (index, class) in self.by_size.iter().enumerate() {
             let SizeClassStats {
                 size,
@@ -175,7 +188,8 @@ impl Stats {
     }
 
     /// The snapshot in Prometheus' text format, version 0.0.4. Gauges are `greyspan_<field>_bytes`, or `greyspan_<field>` for counts; what
-    /// only grows ends in `_total` (`greyspan_mallocs_total`, `greyspan_alloc_bytes_total`); classes carry the label `size`, in bytes.
+    /// only grows ends in `_total` (`greyspan_mallocs_total`, `greyspan_alloc_bytes_total`); classes carry the label `size`, in bytes,
+    /// and stalls the label `ns`.
     pub fn to_prometheus(&self) -> String {
         let mut text = String::new();
         for row in rows() {
@@ -217,6 +231,14 @@ impl Stats {
             for class in self.by_size.iter().filter(|class| class.size > 0) {
                 push!(text, "{name}{{size=\"{}\"}} {}\n", class.size, read(class));
             }
+        }
+        let name = "greyspan_stalls_total";
+        push!(
+            text,
+            "# HELP {name} Stalls of mutators by the collector, of the label's nanoseconds to twice as many.\n# TYPE {name} counter\n"
+        );
+        for (bucket, stalls) in self.stall_ns.iter().enumerate() {
+            push!(text, "{name}{{ns=\"{}\"}} {stalls}\n", 1u64 << bucket);
         }
         text
     }

@@ -10,8 +10,30 @@ pub(crate) mod stack;
 pub(crate) mod atomic {
     #[cfg(not(loom))]
     pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    #[cfg(all(feature = "gc", not(loom)))]
+    pub(crate) use core::sync::atomic::{AtomicIsize, fence};
     #[cfg(loom)]
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    #[cfg(all(feature = "gc", loom))]
+    pub(crate) use loom::sync::atomic::{AtomicIsize, fence};
+}
+
+/// Atomics for figures: nothing is ordered by them, so the models need not look at them.
+#[cfg(feature = "gc")]
+pub(crate) mod tally {
+    pub(crate) use core::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
+}
+
+/// The standard library's shared ownership and blocking locks, for the collector, which stands above the heap and may allocate.
+#[cfg(feature = "gc")]
+pub(crate) mod blocking {
+    #[cfg(loom)]
+    pub(crate) use loom::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+    #[cfg(not(loom))]
+    pub(crate) use std::sync::atomic::{AtomicI32, AtomicI64};
+    pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
+    #[cfg(not(loom))]
+    pub(crate) use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 }
 
 /// Tells the processor, or the model checker, that the caller waits for another thread.

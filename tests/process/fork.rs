@@ -23,7 +23,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 const HANG_SECONDS: u32 = 60;
 
 /// Runs `body` in a forked child and waits for its end.
-fn in_child(body: impl FnOnce()) {
+pub(crate) fn in_child(body: impl FnOnce()) {
     // SAFETY: whether the child may go on in a threaded process is what these scenarios ask.
     match unsafe { libc::fork() } {
         -1 => panic!("fork: {}", std::io::Error::last_os_error()),

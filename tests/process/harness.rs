@@ -85,6 +85,8 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         crate::birth::SCENARIOS,
         crate::end::SCENARIOS,
         crate::fork::SCENARIOS,
+        #[cfg(feature = "gc")]
+        crate::gc::SCENARIOS,
         crate::oom::SCENARIOS,
         crate::idle::SCENARIOS,
         crate::stats::SCENARIOS,

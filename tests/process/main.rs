@@ -14,6 +14,8 @@ mod support;
 mod birth;
 mod end;
 mod fork;
+#[cfg(feature = "gc")]
+mod gc;
 mod harness;
 mod idle;
 mod oom;

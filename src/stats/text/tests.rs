@@ -11,7 +11,9 @@ fn distinct() -> (Stats, BTreeMap<&'static str, u64>) {
     macro_rules! fill {
         ($($field:ident),* $(,)?) => {
             // Without `..`: a new field of `Stats` does not compile before it is named here, and then it needs its row.
-            let Stats { $($field,)* by_size } = &mut stats;
+            let Stats { $($field,)* by_size, stall_ns } = &mut stats;
+            stall_ns[10] = 7;
+            stall_ns[12] = 5;
             $(next += 1; *$field = next; expected.insert(stringify!($field), next);)*
             for (index, class) in by_size.iter_mut().enumerate() {
                 let at = 8 * (index as u64 + 1);
@@ -40,6 +42,12 @@ fn distinct() -> (Stats, BTreeMap<&'static str, u64>) {
         mallocs,
         frees,
         lookups,
+        next_gc,
+        last_gc,
+        num_gc,
+        num_forced_gc,
+        gc_cpu_fraction,
+        max_stall_ns,
     );
     (stats, expected)
 }
@@ -104,11 +112,11 @@ fn columns_of_the_table_align_whatever_the_figures() {
                 .expect("a line a row");
             let value = (row.read)(&stats).to_string();
             assert_eq!(
-                line[..36].split_whitespace().collect::<Vec<_>>(),
+                line[..38].split_whitespace().collect::<Vec<_>>(),
                 [row.name, value.as_str()],
                 "{line}"
             );
-            assert_eq!(&line[50..], row.meaning, "{line}");
+            assert_eq!(&line[52..], row.meaning, "{line}");
         }
         let classes = table.lines().skip_while(|line| !line.contains("object bytes"));
         let ends: BTreeSet<usize> = classes.map(str::len).collect();
@@ -191,6 +199,9 @@ fn json_parses_and_holds_every_figure_once() {
             assert_eq!(seen.remove(&format!("/by_size/{index}/{name}")), Some(figure));
         }
     }
+    for (index, count) in stats.stall_ns.iter().enumerate() {
+        assert_eq!(seen.remove(&format!("/stall_ns/{index}")), Some(*count));
+    }
     assert_eq!(seen, BTreeMap::new(), "nothing else is in it");
 }
 
@@ -222,6 +233,7 @@ fn prometheus_lines_are_well_formed_and_no_series_comes_twice() {
                 );
                 let size = label
                     .strip_prefix("size=\"")
+                    .or_else(|| label.strip_prefix("ns=\""))
                     .and_then(|rest| rest.strip_suffix("\"}"))
                     .expect("the label");
                 size.parse::<u64>().expect("a size");

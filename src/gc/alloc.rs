@@ -1,0 +1,275 @@
+//! [`Mutator`]: a pinned thread, and how it allocates.
+//!
+//! A slot is handed out and coloured before anything is written to it, and nothing is acknowledged from there to the end of the operation, but for
+//! the closures of `alloc_slice`: see there why that is safe.
+
+use super::cache::Key;
+use super::cell::GcCell;
+use super::desc::{Desc, Described, Header, offset};
+use super::fault::broken;
+use super::handle::{Brand, Gc};
+use super::mutator::Record;
+use super::span::Index;
+use super::trace::Trace;
+use super::weak::GcWeak;
+use crate::base::geometry::{PAGE, REQUEST_MAX, SMALL_MAX};
+use crate::size_class::SizeClass;
+use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::blocking::MutexGuard;
+use core::cell::Cell;
+use core::fmt;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+/// A thread inside [`Heap::enter`](super::Heap::enter): what allocates and changes edges.
+///
+/// It stays in its thread, and its brand `'gc` is that of one `enter`.
+#[repr(transparent)]
+pub struct Mutator<'gc> {
+    pub(crate) record: Record,
+    brand: Brand<'gc>,
+    /// Not `Sync`.
+    unshared: Cell<()>,
+    /// Not `Send`.
+    unsent: PhantomData<MutexGuard<'static, ()>>,
+}
+
+/// No memory: the system refuses, or the hard limit is reached. Leave `enter`, collect, and try again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GcFull {
+    bytes: usize,
+}
+
+impl fmt::Display for GcFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no memory for a managed object of {} bytes", self.bytes)
+    }
+}
+
+impl std::error::Error for GcFull {}
+
+#[cold]
+fn no_memory(full: GcFull) -> ! {
+    panic!("greyspan::gc: {full}; `try_alloc` returns instead")
+}
+
+impl Record {
+    /// The record as the mutator of an `enter`.
+    ///
+    /// # Safety
+    /// The record is the calling thread's, it is pinned for `'gc`, and `'gc` is the brand of this `enter` alone.
+    pub(crate) unsafe fn as_mutator<'gc>(&self) -> &'gc Mutator<'gc> {
+        // SAFETY: the wrapper is transparent; the record lives as long as its heap, which the caller of `enter` holds.
+        unsafe { NonNull::from(self).cast::<Mutator<'gc>>().as_ref() }
+    }
+
+    /// A slot for one object of the type, coloured. Where the payload goes.
+    #[inline(always)]
+    pub(crate) fn slot(&self, desc: &'static Desc) -> Option<NonNull<u8>> {
+        if self.is_calm()
+            && let Some(slot) = self.cache.pop(Key::of_type(desc))
+        {
+            return Some(slot);
+        }
+        self.slot_slow(desc)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn slot_slow(&self, desc: &'static Desc) -> Option<NonNull<u8>> {
+        self.before_slow();
+        let key = Key::of_type(desc);
+        match self.cache.take_or(key, || self.heap().spaces.of_type(key, desc), self) {
+            Some(Some((slot, span, index))) => {
+                self.colour(span, index);
+                Some(slot)
+            }
+            Some(None) => None,
+            None => {
+                let header = self.headed(desc, desc.size)?;
+                // SAFETY: in the slot, which has room for it.
+                unsafe { header.write(Header { desc, len: 1 }) };
+                // SAFETY: likewise.
+                Some(unsafe { header.cast::<u8>().add(offset(desc.align)) })
+            }
+        }
+    }
+
+    fn before_slow(&self) {
+        if !self.is_calm() {
+            self.respond();
+        }
+        self.heap().check_process();
+    }
+
+    /// A slot with room for a header and `bytes` of payload, coloured.
+    fn headed(&self, desc: &'static Desc, bytes: usize) -> Option<NonNull<Header>> {
+        // An empty payload begins inside the slot too.
+        let total = bytes
+            .max(1)
+            .checked_add(offset(desc.align))
+            .filter(|&total| total <= REQUEST_MAX)?;
+        let (traced, dropped) = (desc.traced, desc.drop.is_some());
+        let spaces = &self.heap().spaces;
+        let class = SizeClass::serving(total, desc.align.max(align_of::<Header>()));
+        let (slot, span, index) = match class.filter(|_| total <= SMALL_MAX) {
+            Some(class) => {
+                let key = Key::of_class(class.index(), traced, dropped);
+                let space = || Some(spaces.of_class(key, class.size(), traced, dropped));
+                self.cache.take_or(key, space, self)??
+            }
+            None => {
+                let space = spaces.of_class(Key::of_class(255, traced, dropped), 0, traced, dropped);
+                let span = space.take_large(self.heap(), self.current().epoch(), total)?;
+                let index = span.index(span.slot_at(Index(0)));
+                let word = span.alloc_word(0);
+                word.store(1, Relaxed);
+                (span.slot_at(index), span, index)
+            }
+        };
+        if !broken("slices_white") {
+            self.colour(span, index);
+        }
+        Some(slot.cast())
+    }
+
+    /// A slice of `len` values, none of them initialised: its header says so, and the caller raises its length.
+    fn slice(&self, desc: &'static Desc, len: usize) -> Result<NonNull<Header>, GcFull> {
+        self.before_slow();
+        let bytes = desc.size.saturating_mul(len);
+        let header = self.headed(desc, bytes).ok_or(GcFull { bytes })?;
+        // SAFETY: in the slot, which has room for it.
+        unsafe { header.write(Header { desc, len: 0 }) };
+        Ok(header)
+    }
+}
+
+impl<'gc> Mutator<'gc> {
+    /// Moves `value` into the heap.
+    ///
+    /// # Panics
+    /// When there is no memory; see [`try_alloc`](Self::try_alloc).
+    #[inline]
+    pub fn alloc<T: Trace<'gc> + 'gc>(&'gc self, value: T) -> Gc<'gc, T> {
+        match self.try_alloc(value) {
+            Ok(gc) => gc,
+            Err((value, full)) => {
+                drop(value);
+                no_memory(full)
+            }
+        }
+    }
+
+    /// Moves `value` into the heap, or gives it back where there is no memory.
+    #[inline]
+    pub fn try_alloc<T: Trace<'gc> + 'gc>(&'gc self, value: T) -> Result<Gc<'gc, T>, (T, GcFull)> {
+        const {
+            assert!(
+                align_of::<T>() <= PAGE / 2,
+                "managed objects are aligned to 4096 bytes at the most"
+            )
+        };
+        let Some(slot) = self.record.slot(T::DESC) else {
+            return Err((value, GcFull { bytes: size_of::<T>() }));
+        };
+        let pointer = slot.cast::<T>();
+        // SAFETY: a fresh slot of the type's size and alignment.
+        unsafe { pointer.write(value) };
+        // SAFETY: the object is initialised, and this pinned thread holds it.
+        Ok(unsafe { Gc::from_pointer(pointer) })
+    }
+
+    /// A slice of `len` values, each made by `make` from its index. Should `make` panic, the values made so far are dropped like any dead object.
+    ///
+    /// # Panics
+    /// When there is no memory.
+    pub fn alloc_slice<T: Trace<'gc> + 'gc>(&'gc self, len: usize, make: impl FnMut(usize) -> T) -> Gc<'gc, [T]> {
+        match self.try_alloc_slice(len, make) {
+            Ok(gc) => gc,
+            Err(full) => no_memory(full),
+        }
+    }
+
+    /// As [`alloc_slice`](Self::alloc_slice), but an error where there is no memory.
+    ///
+    /// `make` may acknowledge handshakes while the slice is half made. What keeps the slot: allocated in MARK it is marked, so a sweep of this
+    /// cycle leaves it; allocated before, it is of a span that is swept only after this thread was unpinned. What keeps the values made so far is
+    /// that this thread holds them. Nobody else looks at the slot: it is published at the end.
+    pub fn try_alloc_slice<T: Trace<'gc> + 'gc>(
+        &'gc self,
+        len: usize,
+        mut make: impl FnMut(usize) -> T,
+    ) -> Result<Gc<'gc, [T]>, GcFull> {
+        const {
+            assert!(
+                align_of::<T>() <= PAGE / 2,
+                "managed objects are aligned to 4096 bytes at the most"
+            )
+        };
+        let header = self.record.slice(T::DESC, len)?;
+        // SAFETY: the payload follows in the slot.
+        let first = unsafe { header.cast::<u8>().add(const { offset(align_of::<T>()) }) }.cast::<T>();
+        for index in 0..len {
+            let value = make(index);
+            // SAFETY: the slot has room for `len` values.
+            let place = unsafe { first.add(index) };
+            // SAFETY: likewise.
+            unsafe { place.write(value) };
+            // SAFETY: this thread alone has the object.
+            unsafe { (*header.as_ptr()).len = index + 1 };
+        }
+        // SAFETY: all values are initialised, and this pinned thread holds the object.
+        Ok(unsafe { Gc::from_pointer(NonNull::slice_from_raw_parts(first, len)) })
+    }
+
+    /// A copy of `text`.
+    ///
+    /// # Panics
+    /// When there is no memory.
+    pub fn alloc_str(&'gc self, text: &str) -> Gc<'gc, str> {
+        let desc = <u8 as Described<'gc>>::DESC;
+        let header = match self.record.slice(desc, text.len()) {
+            Ok(header) => header,
+            Err(full) => no_memory(full),
+        };
+        // SAFETY: the payload follows in the slot.
+        let first = unsafe { header.cast::<u8>().add(const { offset(1) }) };
+        // SAFETY: the slot has room for the text, and is fresh.
+        unsafe { first.copy_from_nonoverlapping(NonNull::from(text.as_bytes()).cast(), text.len()) };
+        // SAFETY: this thread alone has the object.
+        unsafe { (*header.as_ptr()).len = text.len() };
+        // SAFETY: the length and the bytes of a `str` were written.
+        let pointer = unsafe { <str as super::handle::Thin>::of_address(first) };
+        // SAFETY: the object is initialised, and this pinned thread holds it.
+        unsafe { Gc::from_pointer(pointer) }
+    }
+
+    /// An object that is made with a weak reference to itself. Until `make` returns, the reference upgrades to `None`.
+    pub fn alloc_cyclic<T: Trace<'gc> + 'gc>(&'gc self, make: impl FnOnce(GcWeak<'gc, T>) -> T) -> Gc<'gc, T> {
+        let promise = GcWeak::promised(self);
+        let gc = self.alloc(make(promise));
+        promise.fulfil(gc);
+        gc
+    }
+
+    /// An edge that can be changed, for tests and small programs: `m.alloc(GcCell::new(gc))`.
+    pub fn cell<T: Trace<'gc> + 'gc>(&'gc self, to: Option<Gc<'gc, T>>) -> Gc<'gc, GcCell<'gc, T>> {
+        self.alloc(GcCell::new(to))
+    }
+
+    /// Lets the collector go on if it waits for this thread: costs one load where it does not. Allocations and stores do the same; a long loop
+    /// that only reads should call it now and then.
+    #[inline]
+    pub fn poll(&self) {
+        if !self.record.is_calm() {
+            self.record.respond();
+        }
+    }
+
+    /// Tells the pacer of memory that the objects keep and the collector cannot see: bytes more, or fewer.
+    pub fn external(&self, bytes: isize) {
+        self.record.heap().check_process();
+        self.record.heap().external.fetch_add(bytes, Relaxed);
+        self.record.heap().consider();
+    }
+}

@@ -1,0 +1,211 @@
+//! The slots that a mutator allocates from: for each type or size a span of its own, a word of free slots at a time.
+//!
+//! Owned by the mutator's record. What is free is read from the span's bits when a word is begun; what is taken is written there at once, so that
+//! the collector may take the span over from a thread that is not pinned.
+//!
+//! - C1. An entry's span is the mutator's alone, and of the epoch that its phase allocates in, until H3.
+//! - C2. `bits` are free slots of word `word` of the span.
+
+use super::desc::Desc;
+use super::mutator::Record;
+use super::space::Space;
+use super::span::{Index, Span};
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::cell::Cell;
+use core::ptr::{NonNull, null, null_mut};
+
+const ENTRIES: usize = if cfg!(loom) { 4 } else { 64 };
+/// Places where an entry may stand.
+const PROBES: usize = 4;
+
+/// What an entry is for: a type, or a size of objects with headers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Key(usize);
+
+impl Key {
+    const NONE: Self = Self(0);
+
+    /// Objects of one type.
+    #[inline(always)]
+    pub(crate) fn of_type(desc: &'static Desc) -> Self {
+        Self(core::ptr::from_ref(desc).addr())
+    }
+
+    /// Objects of one size class; odd, as no descriptor's address is.
+    pub(crate) fn of_class(class: usize, traced: bool, dropped: bool) -> Self {
+        Self(class << 3 | usize::from(traced) << 2 | usize::from(dropped) << 1 | 1)
+    }
+
+    #[inline(always)]
+    fn hash(self) -> usize {
+        (self.0 >> 4) ^ (self.0 >> 10) ^ (self.0 << 3)
+    }
+}
+
+/// One span in use.
+pub(crate) struct Entry {
+    key: Cell<Key>,
+    bits: Cell<u64>,
+    /// First slot of the word.
+    first: Cell<*mut u8>,
+    slot: Cell<usize>,
+    alloc: Cell<*const AtomicU64>,
+    word: Cell<usize>,
+    span: Cell<Option<&'static Span>>,
+}
+
+impl Entry {
+    const fn new() -> Self {
+        Self {
+            key: Cell::new(Key::NONE),
+            bits: Cell::new(0),
+            first: Cell::new(null_mut()),
+            slot: Cell::new(0),
+            alloc: Cell::new(null()),
+            word: Cell::new(0),
+            span: Cell::new(None),
+        }
+    }
+
+    /// A free slot of the current word, handed out.
+    #[inline(always)]
+    fn pop(&self) -> Option<(NonNull<u8>, u32)> {
+        let bits = self.bits.get();
+        if bits == 0 {
+            return None;
+        }
+        let at = bits.trailing_zeros();
+        self.bits.set(bits & (bits - 1));
+        // SAFETY: bits are set only while the entry's span is the mutator's, and the word is the span's.
+        let alloc = unsafe { &*self.alloc.get() };
+        // Relaxed, and no exchange: the holder alone writes; the collector reads after a handshake.
+        alloc.store(alloc.load(Relaxed) | 1 << at, Relaxed);
+        let slot = self.first.get().wrapping_add(at as usize * self.slot.get());
+        // SAFETY: inside a run, which does not lie at null.
+        Some((unsafe { NonNull::new_unchecked(slot) }, at))
+    }
+
+    /// Goes on to the first word from `from` on that has a free slot. `false`: there is none.
+    fn advance(&self, from: usize) -> bool {
+        let Some(span) = self.span.get() else { return false };
+        for word in from..span.words() {
+            let bits = span.free_in(word);
+            if bits != 0 {
+                self.word.set(word);
+                self.alloc.set(span.alloc_word(word));
+                self.first.set(span.slot_at(Index(word as u32 * 64)).as_ptr());
+                self.slot.set(span.slot_bytes());
+                self.bits.set(bits);
+                return true;
+            }
+        }
+        self.bits.set(0);
+        false
+    }
+
+    fn forget(&self) {
+        self.key.set(Key::NONE);
+        self.bits.set(0);
+        self.span.set(None);
+    }
+
+    fn swap(&self, other: &Self) {
+        self.key.swap(&other.key);
+        self.bits.swap(&other.bits);
+        self.first.swap(&other.first);
+        self.slot.swap(&other.slot);
+        self.alloc.swap(&other.alloc);
+        self.word.swap(&other.word);
+        self.span.swap(&other.span);
+    }
+}
+
+/// All entries of a mutator.
+pub(crate) struct Cache([Entry; ENTRIES]);
+
+impl Cache {
+    pub(crate) fn new() -> Self {
+        Self([const { Entry::new() }; ENTRIES])
+    }
+
+    #[inline(always)]
+    fn place(&self, key: Key, probe: usize) -> &Entry {
+        &self.0[(key.hash() + probe) % ENTRIES]
+    }
+
+    /// A free slot for `key` from the current word of its span.
+    #[inline(always)]
+    pub(crate) fn pop(&self, key: Key) -> Option<NonNull<u8>> {
+        let entry = self.place(key, 0);
+        if entry.key.get() != key {
+            return None;
+        }
+        entry.pop().map(|(slot, _)| slot)
+    }
+
+    /// A free slot for `key`, its span and its number in it, of what the mutator has or of what the space gives it. `None`: there is no such
+    /// space; `Some(None)`: no memory.
+    #[expect(
+        clippy::option_option,
+        reason = "the two are told apart by one caller, and one answer by the other"
+    )]
+    pub(crate) fn take_or(
+        &self,
+        key: Key,
+        space: impl Fn() -> Option<&'static Space>,
+        record: &Record,
+    ) -> Option<Option<(NonNull<u8>, &'static Span, Index)>> {
+        let entry = self.front(key);
+        loop {
+            if let Some((slot, at)) = entry.pop()
+                && let Some(span) = entry.span.get()
+            {
+                return Some(Some((slot, span, Index(entry.word.get() as u32 * 64 + at))));
+            }
+            if !entry.advance(entry.word.get() + 1) {
+                entry.forget();
+                let space = space()?;
+                // Refilling comes back to no cache, so the entry is still the empty one in front.
+                let Some(span) = space.refill(record) else {
+                    return Some(None);
+                };
+                entry.span.set(Some(span));
+                entry.key.set(key);
+                entry.advance(0);
+            }
+        }
+    }
+
+    /// Brings the entry of `key`, or an empty one, to its first place.
+    fn front(&self, key: Key) -> &Entry {
+        let front = self.place(key, 0);
+        if front.key.get() == key {
+            return front;
+        }
+        let other = (1..PROBES).map(|probe| self.place(key, probe));
+        let found = other.clone().find(|entry| entry.key.get() == key);
+        if let Some(entry) = found.or_else(|| other.clone().find(|entry| entry.span.get().is_none())) {
+            // What stood in front is found by its own probes no more if it moves too far; then it counts as given back.
+            front.swap(entry);
+            if !(0..PROBES).any(|probe| core::ptr::eq(self.place(entry.key.get(), probe), entry)) {
+                Self::give_back(entry);
+            }
+        }
+        if front.key.get() != key {
+            Self::give_back(front);
+        }
+        front
+    }
+
+    fn give_back(entry: &Entry) {
+        if let Some(span) = entry.span.get() {
+            Space::put_back(span);
+        }
+        entry.forget();
+    }
+
+    /// Lets go of all spans; the collector knows them.
+    pub(crate) fn forget(&self) {
+        self.0.iter().for_each(Entry::forget);
+    }
+}

@@ -1,0 +1,407 @@
+//! One cycle, step by step, on the collector's thread. No moment at which all mutators stand still.
+//!
+//! ```text
+//!  0  all spans are of this cycle, no mark is set, nothing is grey                                state = OPEN
+//!  1  H1, soft: each mutator goes to PRE.   T1: all have. Only now roots are scanned and objects traced; nothing is black yet
+//!  2  H2, quiescent: each mutator goes to MARK when it is not pinned.   T2: all have. Runs beside the tracing
+//!  3  trace until T2, nothing grey here or in the queue, and the ephemerons at their fixpoint
+//!  4  state = TERMINATING; a wave: each mutator hands over its grey objects; the ephemerons once more; then, if the queue is empty,
+//!     TERMINATING ─► CLOSED by exchange. Else OPEN, and 3
+//!  5  from CLOSED on what is not marked is dead: clear weak cells, revive what guardians watch, clear tables, queue cleanups
+//!  6  H3, soft: each mutator lets go of its spans and goes to IDLE.   T3: all have, so all spans of this cycle are the sweepers'
+//!  7  sweep, span by span, beside the mutators, who take part when they need a slot. The next cycle begins when all is swept
+//! ```
+//!
+//! T3 comes before the first sweep. So no mutator is in MARK while a span is swept, no mutator holds an unswept span, and no mutator is in
+//! the middle of a weak reference to an object that is being freed. A mutator that is pinned and does nothing delays the sweep as it would
+//! have delayed H2.
+
+#[cfg(not(loom))]
+use super::crew::HELPERS;
+use super::fault::{at, broken};
+use super::finalize::Work;
+use super::heap::Inner;
+use super::mark::{Tracer, is_dead, is_marked};
+use super::mutator::Record;
+use super::phase::{Phase, State, Word};
+use super::span::{Span, Swept};
+use super::stats::{Counters, Stint, nanos, thread_nanos};
+use crate::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// Live bytes from which on the collector has helpers: less is marked before they are awake.
+#[cfg(not(loom))]
+const HELPED: usize = 4 << 20;
+/// The collector's place in the crew.
+const COLLECTOR: usize = 0;
+/// Objects that are scanned between two looks at the world.
+const BATCH: usize = if cfg!(loom) { 8 } else { 1024 };
+
+/// What one cycle took.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Times {
+    pub(crate) t1: Duration,
+    pub(crate) t2: Duration,
+    pub(crate) mark: Duration,
+    pub(crate) t3: Duration,
+    pub(crate) sweep: Duration,
+    /// Processor time of marking: by mutators, by the collector's thread, by its helpers; and all that the cycle took of the collector's thread.
+    pub(crate) assists_ns: u64,
+    pub(crate) collector_ns: u64,
+    pub(crate) helpers_ns: u64,
+    pub(crate) whole_ns: u64,
+}
+
+impl Times {
+    /// Processor time of the whole cycle, on whatever thread.
+    pub(crate) fn cpu(&self) -> Duration {
+        Duration::from_nanos(self.whole_ns + self.helpers_ns + self.assists_ns)
+    }
+}
+
+/// Waits a little, longer each time.
+pub(crate) struct Backoff(u32);
+
+impl Backoff {
+    pub(crate) fn new() -> Self {
+        Self(0)
+    }
+
+    pub(crate) fn wait(&mut self) {
+        #[cfg(not(loom))]
+        match self.0 {
+            0..16 => core::hint::spin_loop(),
+            16..32 => std::thread::yield_now(),
+            round => std::thread::sleep(Duration::from_micros(20 * u64::from((round - 31).min(50)))),
+        }
+        #[cfg(loom)]
+        crate::sync::spin_hint();
+        self.0 = self.0.saturating_add(1);
+    }
+
+    /// Whether that has been some milliseconds, and every so often from then on.
+    #[cfg(not(loom))]
+    fn is_long(&self) -> bool {
+        self.0 >= 64 && self.0.is_multiple_of(8)
+    }
+}
+
+impl Inner {
+    /// Makes all mutators follow `word`; how long that took.
+    fn handshake(&self, word: Word) -> Duration {
+        let since = Instant::now();
+        self.protocol.request(word);
+        self.await_all(word);
+        since.elapsed()
+    }
+
+    fn await_all(&self, word: Word) {
+        let mut backoff = Backoff::new();
+        while !self.protocol.acknowledged(word) {
+            Self::wait_for_pins(&mut backoff);
+        }
+    }
+
+    /// Waits a little for pinned threads; where that takes long, other heaps shall not wait with this one.
+    fn wait_for_pins(backoff: &mut Backoff) {
+        backoff.wait();
+        #[cfg(not(loom))]
+        if backoff.is_long() {
+            super::service::Service::get().relieve();
+        }
+    }
+
+    /// Calls helpers, as many as there are processors that nobody else of this heap needs, where there is work for more than one.
+    fn invite_helpers(&self) {
+        #[cfg(not(loom))]
+        if self.live.load(Relaxed) >= HELPED
+            && let Some(heap) = self.weak().upgrade()
+        {
+            let free = super::process::processors().saturating_sub(1 + self.protocol.pinned());
+            super::service::Service::get().invite(&heap, free.min(HELPERS));
+        }
+    }
+
+    /// One whole cycle. The caller is the only one who runs one.
+    pub(crate) fn run_cycle(&self) -> Times {
+        let mut times = Times::default();
+        let cycle = self.protocol.cycle() + 1;
+        self.roots.free_dropped();
+        debug_assert!(self.protocol.queue.is_empty());
+        let (begun, cpu) = (Instant::now(), thread_nanos());
+        let counted = |counters: &Counters| (counters.assists_ns.load(Relaxed), counters.helpers_ns.load(Relaxed));
+        let before = counted(&self.counters);
+        self.protocol.set_state(State::Open);
+        if !broken("one_handshake") {
+            times.t1 = self.handshake(Word::pre(cycle));
+        }
+        let mut tracer = Tracer::new(cycle);
+        self.mark(&mut tracer, cycle, &mut times);
+        times.mark = begun.elapsed();
+        times.collector_ns = thread_nanos() - cpu;
+        let after = counted(&self.counters);
+        (times.assists_ns, times.helpers_ns) = (after.0 - before.0, after.1 - before.1);
+        self.counters.marked_objects.fetch_add(tracer.marked, Relaxed);
+        self.settle_wills(tracer, cycle);
+        if broken("sweep_before_t3") {
+            self.protocol.request(Word::idle(cycle));
+        } else {
+            times.t3 = self.handshake(Word::idle(cycle));
+        }
+        let since = Instant::now();
+        self.sweep(cycle);
+        times.sweep = since.elapsed();
+        times.whole_ns = thread_nanos() - cpu;
+        times
+    }
+
+    /// Steps 2 to 4.
+    pub(super) fn mark(&self, tracer: &mut Tracer, cycle: u64, times: &mut Times) {
+        let since = Instant::now();
+        let mut word = Word::mark(cycle);
+        self.protocol.request(word);
+        let mut all_in_mark = false;
+        let mut backoff = Backoff::new();
+        // Looks whether all are in MARK, until they are, and then at the clock.
+        let asked = word;
+        let mut look = |times: &mut Times| {
+            if !all_in_mark && self.protocol.acknowledged(asked) {
+                all_in_mark = true;
+                times.t2 = since.elapsed();
+            }
+            all_in_mark
+        };
+        self.roots.scan(|target| {
+            tracer.mark(target);
+        });
+        self.crew.open();
+        self.invite_helpers();
+        loop {
+            self.drain(tracer, || {
+                look(times);
+            });
+            if !look(times) {
+                Self::wait_for_pins(&mut backoff);
+                continue;
+            }
+            // From here to the end of the wave nobody else takes grey objects (Y2 of `crew`).
+            if self.mark_values(tracer) {
+                continue;
+            }
+            at("looked");
+            if !self.crew.shut() {
+                continue;
+            }
+            self.protocol.set_state(State::Terminating);
+            word = word.wave();
+            if !broken("no_wave") {
+                self.handshake(word);
+            }
+            let marked = !broken("look_once") && self.mark_values(tracer);
+            if !marked && self.protocol.queue.is_empty() && self.protocol.close() {
+                return;
+            }
+            self.protocol.set_state(State::Open);
+            self.crew.open();
+        }
+    }
+
+    /// Scans all that is grey here, on the shelves and in the queue, until no helper has any either.
+    fn drain(&self, tracer: &mut Tracer, mut between: impl FnMut()) {
+        let mut backoff = Backoff::new();
+        loop {
+            while tracer.steps(BATCH) {
+                tracer.share(&self.crew, COLLECTOR);
+                between();
+            }
+            if tracer.steal(&self.crew, COLLECTOR) || tracer.take(&self.protocol.queue, BATCH) {
+                backoff = Backoff::new();
+            } else if self.crew.is_idle() {
+                return;
+            } else {
+                backoff.wait();
+            }
+        }
+    }
+
+    /// Helps to mark until the cycle's marking is over, on a thread of its own, with the shelf `own`.
+    pub(crate) fn help(&self, own: usize) {
+        let cycle = self.protocol.cycle();
+        let mut tracer = Tracer::new(cycle);
+        let mut backoff = Backoff::new();
+        self.crew.count_hungry(true);
+        while self.protocol.word().cycle() == cycle && self.protocol.word().phase() != Phase::Idle {
+            if (self.crew.has_shelved() || !self.protocol.queue.is_empty())
+                && let Some(shift) = self.crew.begin()
+                && (tracer.steal(&self.crew, own) || tracer.take(&self.protocol.queue, BATCH))
+            {
+                self.crew.count_hungry(false);
+                let cpu = thread_nanos();
+                loop {
+                    while tracer.steps(BATCH / 8) {
+                        tracer.share(&self.crew, own);
+                    }
+                    if !tracer.steal(&self.crew, own) && !tracer.take(&self.protocol.queue, BATCH) {
+                        break;
+                    }
+                }
+                self.report(&mut tracer);
+                self.counters.helpers_ns.fetch_add(thread_nanos() - cpu, Relaxed);
+                drop(shift);
+                self.crew.count_hungry(true);
+                backoff = Backoff::new();
+            }
+            backoff.wait();
+        }
+        self.crew.count_hungry(false);
+    }
+
+    /// What a tracer other than the collector's has found and counted.
+    fn report(&self, tracer: &mut Tracer) {
+        self.counters
+            .marked_objects
+            .fetch_add(core::mem::take(&mut tracer.marked), Relaxed);
+        if !tracer.cells.is_empty() || !tracer.tables.is_empty() {
+            let mut found = self.found.lock();
+            found.0.append(&mut tracer.cells);
+            found.1.append(&mut tracer.tables);
+        }
+    }
+
+    /// One round of the ephemerons' fixpoint. Whether it marked anything.
+    fn mark_values(&self, tracer: &mut Tracer) -> bool {
+        self.join_cells(tracer);
+        tracer.mark_values()
+    }
+
+    /// What assisting mutators found of weak cells and tables.
+    fn join_cells(&self, tracer: &mut Tracer) {
+        let mut found = self.found.lock();
+        tracer.cells.append(&mut found.0);
+        tracer.tables.append(&mut found.1);
+    }
+
+    /// A mutator in MARK helps to mark for a moment, where the heap has outgrown its plan. Between two of its acknowledgements, so that a wave finds
+    /// what it has left in the queue; and in a shift of its own, so that it hides nothing from a wave.
+    #[cold]
+    pub(crate) fn assist(&self, record: &Record) {
+        const LIMIT: Duration = Duration::from_micros(50);
+        if self.live.load(Relaxed) < self.assist_above.load(Relaxed) {
+            return;
+        }
+        let Some(shift) = self.crew.begin() else { return };
+        let (since, work) = (Instant::now(), Stint::begin());
+        let mut tracer = Tracer::new(record.current().cycle());
+        if tracer.take(&self.protocol.queue, 64) || tracer.steal(&self.crew, COLLECTOR) {
+            at("assisting");
+            while tracer.steps(16) && since.elapsed() < LIMIT {}
+            tracer.give(&self.protocol.queue);
+            self.counters.assists.fetch_add(1, Relaxed);
+            self.report(&mut tracer);
+            self.counters.assists_ns.fetch_add(work.nanos(), Relaxed);
+            self.counters.stall(work);
+        } else {
+            self.crew.ask();
+        }
+        drop(shift);
+    }
+
+    /// Step 5.
+    pub(super) fn settle_wills(&self, mut tracer: Tracer, cycle: u64) {
+        self.join_cells(&mut tracer);
+        if broken("cells_uncleared") {
+            tracer.cells.clear();
+        }
+        if broken("revive_first") {
+            self.revive(&mut tracer, cycle);
+        }
+        for cell in core::mem::take(&mut tracer.cells) {
+            // SAFETY: a marked cell.
+            unsafe { cell.as_ref() }.clear_if(|target| is_dead(target, cycle));
+        }
+        self.revive(&mut tracer, cycle);
+        for table in &tracer.tables {
+            // SAFETY: a marked table.
+            unsafe { table.as_ref() }.clear(|key| is_marked(key) || !is_dead(key, cycle));
+        }
+        self.bequeath(self.wills.cleanups(|target| is_dead(target, cycle)));
+    }
+
+    /// Marks what guardians watch and is dead, with all it leads to.
+    fn revive(&self, tracer: &mut Tracer, cycle: u64) {
+        let watched = self.wills.watched(|target| is_dead(target, cycle));
+        if !watched.is_empty() {
+            tracer.revived = Some(std::collections::HashSet::new());
+            for &(target, _) in &watched {
+                tracer.mark(target);
+            }
+            loop {
+                while tracer.step() {}
+                if !tracer.mark_values() {
+                    break;
+                }
+            }
+            // A weak cell that came back: what it pointed to was dead, unless it was marked before.
+            let revived = tracer.revived.take().unwrap_or_default();
+            for cell in core::mem::take(&mut tracer.cells) {
+                // SAFETY: a marked cell.
+                unsafe { cell.as_ref() }.clear_if(|target| {
+                    is_dead(target, cycle) || (revived.contains(&target) && !broken("revive_first"))
+                });
+            }
+            for (_, hand_over) in watched {
+                hand_over(self);
+            }
+        }
+    }
+
+    /// Step 7.
+    fn sweep(&self, cycle: u64) {
+        self.counters.marked_bytes.store(0, Relaxed);
+        let spaces = self.spaces.all();
+        for space in &spaces {
+            space.begin_sweep(cycle);
+        }
+        for space in &spaces {
+            while space.sweep_one(self, cycle) {}
+        }
+        let mut backoff = Backoff::new();
+        while !spaces.iter().all(|space| space.is_swept()) {
+            backoff.wait();
+        }
+    }
+
+    /// Sweeps one span of cycle `cycle`, which the caller holds.
+    pub(crate) fn sweep_span(&self, span: &'static Span, cycle: u64) -> Swept {
+        let dropped = span.space.dropped;
+        let swept = span.sweep(cycle, dropped);
+        let slot = span.slot_bytes();
+        self.live.fetch_sub(swept.uncounted as usize * slot, Relaxed);
+        self.counters
+            .marked_bytes
+            .fetch_add(u64::from(swept.live) * slot as u64, Relaxed);
+        self.counters.freed_objects.fetch_add(u64::from(swept.dead), Relaxed);
+        if swept.dead > 0 && dropped {
+            let words = swept.corpses.iter().enumerate().filter(|(_, mask)| **mask != 0);
+            self.bequeath(words.map(|(word, &mask)| Work::Bury(span, word, mask)));
+        } else if cfg!(debug_assertions) && !dropped && !swept.empty {
+            span.poison_all(&swept.corpses);
+        }
+        swept
+    }
+
+    /// Counts what a cycle took.
+    pub(crate) fn count_cycle(&self, times: &Times, forced: bool) {
+        let counters = &self.counters;
+        counters.cycles.fetch_add(1, Relaxed);
+        counters.forced.fetch_add(u64::from(forced), Relaxed);
+        counters.mark_ns.fetch_add(nanos(times.mark), Relaxed);
+        counters.sweep_ns.fetch_add(nanos(times.sweep), Relaxed);
+        let cpu = nanos(times.cpu());
+        counters.cpu_ns.fetch_add(cpu, Relaxed);
+        let longest = times.t1.max(times.t2).max(times.t3);
+        counters.longest_pin_ns.fetch_max(nanos(longest), Relaxed);
+        #[cfg(not(loom))]
+        crate::stats::TOTALS.count_cycle(self.goal.load(Relaxed), forced, cpu);
+    }
+}

@@ -1,0 +1,356 @@
+//! What happens to the dead: drop glue and cleanups on the heap's drop thread, guardians that bring objects back.
+//!
+//! Order, after a cycle closed: weak cells are cleared; what guardians watch and is dead is revived, with all it leads to, before anybody can see
+//! it; entries of tables go whose keys are dead still; cleanups of what is dead still are queued; then H3 and the sweep, which queues dead objects
+//! that have something to drop.
+//!
+//! - F1. The slot of a dead object with drop glue is not free before the glue has run.
+//! - F2. Nothing of the program's runs on a mutator or on the collector's thread because an object died.
+//! - F3. A panic in a drop or a cleanup is counted, and the next one runs.
+
+use super::alloc::Mutator;
+use super::desc::Object;
+use super::handle::Gc;
+use super::heap::Inner;
+use super::root::{Root, Rootable, rebrand};
+use super::span::{Index, Span};
+use crate::sync::blocking::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use crate::sync::lock::Lock;
+use crate::sync::tally::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::fmt;
+use core::ptr::NonNull;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub(crate) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Work for the drop thread.
+pub(crate) enum Work {
+    /// Dead objects of one word of a span.
+    Bury(&'static Span, usize, u64),
+    /// A cleanup.
+    Run(Box<dyn FnOnce() + Send>),
+}
+
+/// The drop thread's queue.
+pub(crate) struct Dropper {
+    queue: Mutex<VecDeque<Work>>,
+    changed: Condvar,
+    started: AtomicBool,
+    pub(crate) cleanups: AtomicU64,
+    pub(crate) panicked: AtomicU64,
+}
+
+impl Dropper {
+    pub(crate) fn new() -> Self {
+        Self {
+            queue: Mutex::new(VecDeque::new()),
+            changed: Condvar::new(),
+            started: AtomicBool::new(false),
+            cleanups: AtomicU64::new(0),
+            panicked: AtomicU64::new(0),
+        }
+    }
+
+    /// Queues work.
+    pub(crate) fn give(&self, work: impl IntoIterator<Item = Work>) {
+        guard(&self.queue).extend(work);
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        guard(&self.queue).is_empty()
+    }
+
+    /// Whether the caller is the one to start the thread.
+    pub(crate) fn claim(&self) -> bool {
+        !self.started.swap(true, Relaxed)
+    }
+
+    /// The system refused a thread: the next one to have work tries again.
+    pub(crate) fn unclaim(&self) {
+        self.started.store(false, Relaxed);
+    }
+
+    pub(crate) fn is_started(&self) -> bool {
+        self.started.load(Relaxed)
+    }
+
+    /// Wakes the thread, because the heap ends.
+    pub(crate) fn wake(&self) {
+        // Under the lock, so that the thread either sees what changed or sleeps already.
+        drop(guard(&self.queue));
+        self.changed.notify_one();
+    }
+
+    /// Does all that is queued, in order. The program's code runs without the lock.
+    pub(crate) fn drain(&self) {
+        while let Some(work) = { guard(&self.queue).pop_front() } {
+            self.perform(work);
+        }
+    }
+
+    /// Waits for work, or for `over`.
+    pub(crate) fn wait(&self, over: impl Fn() -> bool) {
+        let mut queue = guard(&self.queue);
+        while queue.is_empty() && !over() {
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn perform(&self, work: Work) {
+        match work {
+            Work::Bury(span, word, mut mask) => {
+                let all = mask;
+                while mask != 0 {
+                    let index = Index(word as u32 * 64 + mask.trailing_zeros());
+                    mask &= mask - 1;
+                    // SAFETY: the sweep left the dead object as it was (F1).
+                    let object = unsafe { span.object(index) };
+                    // SAFETY: it is dead, and dropped once.
+                    unsafe { self.bury(object) };
+                    span.poison(index);
+                }
+                span.buried(word, all);
+            }
+            Work::Run(cleanup) => {
+                self.cleanups.fetch_add(1, Relaxed);
+                self.survive(cleanup);
+            }
+        }
+    }
+
+    /// Runs an object's drop glue.
+    ///
+    /// # Safety
+    /// The object is dead, and not dropped yet.
+    pub(crate) unsafe fn bury(&self, object: Object) {
+        if let Some(glue) = object.desc.drop {
+            // SAFETY: as the caller promised.
+            self.survive(|| unsafe { glue(object.first, object.len) });
+        }
+    }
+
+    fn survive(&self, act: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(act)) {
+            self.panicked.fetch_add(1, Relaxed);
+            // A payload may panic in its own drop.
+            core::mem::forget(payload);
+        }
+    }
+}
+
+struct Entry {
+    number: u64,
+    target: NonNull<u8>,
+    fate: Fate,
+}
+
+/// Gives a revived object to its guardian.
+pub(crate) type HandOver = Box<dyn FnOnce(&Inner) + Send>;
+
+enum Fate {
+    Cleanup(Box<dyn FnOnce() + Send>),
+    /// Hands the revived object to its guardian; `false` if that is gone.
+    Guardian(HandOver, Box<dyn Fn() -> bool + Send>),
+}
+
+// SAFETY: `target` is an address, followed by the collector only.
+unsafe impl Send for Entry {}
+
+/// What is to happen when objects die.
+pub(crate) struct Wills {
+    entries: Lock<Vec<Entry>>,
+    next: AtomicU64,
+}
+
+impl Wills {
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: Lock::new(Vec::new()),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether nothing is to happen when objects die.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.lock().is_empty()
+    }
+
+    fn add(&self, target: NonNull<u8>, fate: Fate) -> u64 {
+        let mut entries = self.entries.lock();
+        let number = self.next.fetch_add(1, Relaxed);
+        entries.push(Entry { number, target, fate });
+        number
+    }
+
+    fn cancel(&self, number: u64) -> bool {
+        let mut entries = self.entries.lock();
+        // Numbers rise along the list.
+        let Ok(at) = entries.binary_search_by_key(&number, |entry| entry.number) else {
+            return false;
+        };
+        let entry = entries.remove(at);
+        drop(entries);
+        drop(entry);
+        true
+    }
+
+    fn extract(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let mut entries = self.entries.lock();
+        if !entries.iter().any(&wanted) {
+            return Vec::new();
+        }
+        let (taken, kept) = core::mem::take(&mut *entries).into_iter().partition(wanted);
+        *entries = kept;
+        taken
+    }
+
+    /// The dead objects that guardians watch, and how to hand each over. For the collector, with the cycle closed.
+    pub(crate) fn watched(&self, dead: impl Fn(NonNull<u8>) -> bool) -> Vec<(NonNull<u8>, HandOver)> {
+        let is_guardian = |entry: &Entry| matches!(entry.fate, Fate::Guardian(..));
+        let taken = self.extract(|entry| is_guardian(entry) && dead(entry.target));
+        let alive = taken.into_iter().filter_map(|entry| match entry.fate {
+            Fate::Guardian(hand_over, is_there) if is_there() => Some((entry.target, hand_over)),
+            _ => None,
+        });
+        alive.collect()
+    }
+
+    /// The cleanups of dead objects.
+    pub(crate) fn cleanups(&self, dead: impl Fn(NonNull<u8>) -> bool) -> Vec<Work> {
+        let taken = self.extract(|entry| dead(entry.target));
+        let work = taken.into_iter().filter_map(|entry| match entry.fate {
+            Fate::Cleanup(run) => Some(Work::Run(run)),
+            Fate::Guardian(..) => None,
+        });
+        work.collect()
+    }
+}
+
+/// A cleanup that [`Mutator::on_dead`] arranged. Dropping it changes nothing.
+#[derive(Clone)]
+pub struct Cleanup {
+    heap: Weak<Inner>,
+    number: u64,
+}
+
+impl Cleanup {
+    /// Calls the cleanup off. `false`: its object has died already, or it was called off before.
+    pub fn cancel(&self) -> bool {
+        self.heap.upgrade().is_some_and(|heap| heap.wills.cancel(self.number))
+    }
+}
+
+impl fmt::Debug for Cleanup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cleanup").field(&self.number).finish()
+    }
+}
+
+/// A pointer that goes to the collector's thread.
+struct Carried<R: Rootable + ?Sized>(NonNull<R::Of<'static>>);
+
+// SAFETY: managed objects are `Send + Sync`.
+unsafe impl<R: Rootable + ?Sized> Send for Carried<R> {}
+
+struct Ready<R: Rootable + ?Sized>(Mutex<VecDeque<Root<R>>>);
+
+/// Objects that come back: what it watches and nobody else can reach any more is revived and waits here. Scheme's guardians.
+pub struct Guardian<R: Rootable + ?Sized> {
+    ready: Arc<Ready<R>>,
+}
+
+impl<R: Rootable + ?Sized> Guardian<R> {
+    /// A guardian that watches nothing.
+    pub fn new() -> Self {
+        Self {
+            ready: Arc::new(Ready(Mutex::new(VecDeque::new()))),
+        }
+    }
+
+    /// Watches `gc`: once, when it is dead but for guardians, it is put into the queue. Weak references to it stay dead.
+    pub fn watch<'gc>(&self, m: &Mutator<'gc>, gc: Gc<'gc, R::Of<'gc>>) {
+        m.record.heap().check_process();
+        let pointer = Carried::<R>(rebrand::<R>(gc.pointer()));
+        let (queue, there) = (Arc::downgrade(&self.ready), Arc::downgrade(&self.ready));
+        let hand_over = move |heap: &Inner| {
+            // The whole value, which is `Send`, not its field.
+            let pointer = { pointer };
+            if let Some(ready) = queue.upgrade()
+                && let Some(root) = Root::revived(heap, pointer.0)
+            {
+                guard(&ready.0).push_back(root);
+            }
+        };
+        let fate = Fate::Guardian(Box::new(hand_over), Box::new(move || there.strong_count() > 0));
+        m.record.heap().wills.add(gc.address(), fate);
+    }
+
+    /// The next object that came back.
+    pub fn next(&self) -> Option<Root<R>> {
+        guard(&self.ready.0).pop_front()
+    }
+}
+
+impl<R: Rootable + ?Sized> Default for Guardian<R> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<R: Rootable + ?Sized> Clone for Guardian<R> {
+    fn clone(&self) -> Self {
+        Self {
+            ready: Arc::clone(&self.ready),
+        }
+    }
+}
+
+impl<R: Rootable + ?Sized> fmt::Debug for Guardian<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Guardian(..)")
+    }
+}
+
+impl<'gc> Mutator<'gc> {
+    /// Runs `cleanup` on the heap's drop thread after `gc` died, at the latest when the heap ends. It cannot reach the object: what it needs it brings along. Weak references to
+    /// the object are cleared before.
+    pub fn on_dead<T: ?Sized>(&self, gc: Gc<'gc, T>, cleanup: impl FnOnce() + Send + 'static) -> Cleanup {
+        let heap = self.record.heap();
+        heap.check_process();
+        Cleanup {
+            heap: heap.weak(),
+            number: heap.wills.add(gc.address(), Fate::Cleanup(Box::new(cleanup))),
+        }
+    }
+
+    /// A guardian for objects of this type, as [`Guardian::new`].
+    pub fn guardian<R: Rootable + ?Sized>(&self) -> Guardian<R> {
+        Guardian::new()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::{GcCell, Rootable};
+    use super::*;
+
+    #[test]
+    fn what_comes_back_when_its_heap_has_ended_goes_to_nobody() {
+        // As a cycle that was running when the last handle went: there is no handle that a root could keep.
+        let heap = Inner::new(u64::MAX, None, None, false);
+        let record = heap.take_record();
+        record.enter();
+        // SAFETY: pinned until `leave`, and nothing of the brand is used after.
+        let m = unsafe { record.as_mutator() };
+        let guardian = Guardian::<Rootable![GcCell<'_, u64>]>::new();
+        guardian.watch(m, m.alloc(GcCell::null()));
+        record.leave();
+        heap.run_cycle();
+        assert!(guardian.next().is_none(), "a root into a heap that it does not keep");
+        heap.demolish();
+    }
+}

@@ -1,0 +1,455 @@
+//! [`Heap`]: what the program holds, and [`Inner`]: what mutators, collector and drop thread share.
+//!
+//! - H1. `Inner` lives as long as anybody has an `Arc` of it: the handle that all `Heap`s and `Root`s share, the two threads.
+//! - H2. When the handle goes, no thread is pinned and no root is left, and none can come: everything is dead. The threads end; the last of them
+//!   drops what is left (on no mutator, F2 of [`finalize`](super::finalize)).
+//! - H3. A `fork` child has no collector: the heaps of its parent refuse to serve it, in words.
+
+#[cfg(not(loom))]
+use super::alloc::Mutator;
+use super::crew::Crew;
+use super::ephemeron::Table;
+use super::fault::broken;
+use super::finalize::{Dropper, Wills, Work};
+use super::mutator::Record;
+use super::pacer::{Pacer, Plan};
+use super::phase::{Protocol, Word};
+#[cfg(not(loom))]
+use super::process;
+#[cfg(not(loom))]
+use super::registry::{Lease, is_pinned};
+use super::root::RootTable;
+use super::space::Spaces;
+#[cfg(not(loom))]
+use super::stats::GcStats;
+use super::stats::{Counters, nanos};
+use super::thread::Control;
+use super::weak::WeakCell;
+use crate::sync::blocking::{Arc, OnceLock, Weak};
+use crate::sync::lock::Lock;
+use crate::sync::tally::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
+#[cfg(not(loom))]
+use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::ptr::NonNull;
+use std::time::{Duration, Instant};
+
+/// This process, by the count of forks; the models have none.
+#[inline]
+fn current_process() -> usize {
+    #[cfg(not(loom))]
+    return process::current();
+    #[cfg(loom)]
+    0
+}
+
+/// How long a thread that enters waits for the collector at the most, where the heap is far beyond its goal.
+const THROTTLE: Duration = Duration::from_micros(400);
+
+/// Everything of one heap.
+pub(crate) struct Inner {
+    /// Tells heaps apart; never used twice.
+    pub(crate) number: u64,
+    /// The process that made the heap, by the count of forks.
+    process: usize,
+    pub(crate) protocol: Protocol,
+    pub(crate) spaces: Spaces,
+    pub(crate) roots: RootTable,
+    pub(crate) wills: Wills,
+    pub(crate) dropper: Dropper,
+    pub(crate) crew: Crew,
+    pub(crate) counters: Counters,
+    /// Weak cells and tables that assisting mutators found, for the collector.
+    pub(crate) found: Lock<Found>,
+    /// Records of threads that ended.
+    idle: Lock<Vec<&'static Record>>,
+    /// Bytes of slots that hold objects or are in mutators' caches.
+    pub(crate) live: AtomicUsize,
+    /// Bytes ever counted into `live`.
+    pub(crate) allocated: AtomicUsize,
+    /// Bytes of pages.
+    pub(crate) mapped: AtomicUsize,
+    /// What the program says its objects keep elsewhere.
+    pub(crate) external: AtomicIsize,
+    /// Live bytes at which a cycle is asked for; the largest number while one runs.
+    pub(crate) trigger: AtomicUsize,
+    pub(crate) goal: AtomicUsize,
+    /// Live bytes from which on mutators assist while a cycle marks, and wait when they enter while one is asked for or runs.
+    pub(crate) assist_above: AtomicUsize,
+    pub(crate) throttle_above: AtomicUsize,
+    pub(crate) pacer: Lock<Pacer>,
+    pub(crate) control: Control,
+    pub(crate) born: Instant,
+    /// One line a cycle on standard error.
+    pub(crate) traced: bool,
+    handle: OnceLock<Weak<Handle>>,
+    me: Weak<Inner>,
+}
+
+/// What assists found: weak cells and tables.
+pub(crate) struct Found(pub(crate) Vec<NonNull<WeakCell>>, pub(crate) Vec<NonNull<Table>>);
+
+// SAFETY: managed objects are `Send + Sync`.
+unsafe impl Send for Found {}
+
+impl Inner {
+    pub(crate) fn new(number: u64, percent: Option<u32>, limit: Option<usize>, traced: bool) -> Arc<Self> {
+        let pacer = Pacer::new(percent, limit);
+        let Plan { trigger, goal } = pacer.plan();
+        Arc::new_cyclic(|me| Self {
+            number,
+            process: current_process(),
+            protocol: Protocol::new(),
+            spaces: Spaces::new(),
+            roots: RootTable::new(),
+            wills: Wills::new(),
+            dropper: Dropper::new(),
+            crew: Crew::new(),
+            counters: Counters::new(),
+            found: Lock::new(Found(Vec::new(), Vec::new())),
+            idle: Lock::new(Vec::new()),
+            live: AtomicUsize::new(0),
+            allocated: AtomicUsize::new(0),
+            mapped: AtomicUsize::new(0),
+            external: AtomicIsize::new(0),
+            trigger: AtomicUsize::new(trigger),
+            goal: AtomicUsize::new(goal),
+            assist_above: AtomicUsize::new(usize::MAX),
+            throttle_above: AtomicUsize::new(usize::MAX),
+            pacer: Lock::new(pacer),
+            control: Control::new(),
+            born: Instant::now(),
+            traced,
+            handle: OnceLock::new(),
+            me: me.clone(),
+        })
+    }
+
+    pub(crate) fn weak(&self) -> Weak<Self> {
+        self.me.clone()
+    }
+
+    /// A handle that keeps the heap, for a root. The models have none.
+    pub(crate) fn handle(&self) -> Option<Heap> {
+        self.handle.get().and_then(Weak::upgrade).map(Heap)
+    }
+
+    /// Whether this is the process that made the heap, and not a child of it.
+    #[inline]
+    pub(crate) fn is_own_process(&self) -> bool {
+        self.process == current_process()
+    }
+
+    /// Where a lock may be taken that a forking thread held.
+    #[inline]
+    pub(crate) fn check_process(&self) {
+        assert!(
+            self.is_own_process(),
+            "greyspan::gc: this heap was made before a fork and has no collector in the child; make a new one there"
+        );
+    }
+
+    /// A record for a thread that has none.
+    pub(crate) fn take_record(&self) -> &'static Record {
+        if let Some(record) = self.idle.lock().pop() {
+            return record;
+        }
+        let record: &'static Record = Box::leak(Box::new(Record::new(NonNull::from(self))));
+        if !broken("never_enlisted") {
+            self.protocol.enlist(record);
+        }
+        record
+    }
+
+    /// Takes back the record of a thread that ends, or had it for one `enter`.
+    pub(crate) fn give_record(&self, record: &'static Record) {
+        self.idle.lock().push(record);
+    }
+
+    /// So many bytes more are live.
+    pub(crate) fn count_live(&self, bytes: usize) {
+        self.allocated.fetch_add(bytes, Relaxed);
+        self.live.fetch_add(bytes, Relaxed);
+        self.consider();
+    }
+
+    /// Live bytes, and what they keep elsewhere.
+    pub(crate) fn weight(&self) -> usize {
+        self.live
+            .load(Relaxed)
+            .saturating_add_signed(self.external.load(Relaxed))
+    }
+
+    /// Asks for a cycle if it is time.
+    pub(crate) fn consider(&self) {
+        if self.weight() >= self.trigger.load(Relaxed) {
+            self.ask_for_cycle();
+        }
+    }
+
+    /// Gives work to the drop thread.
+    pub(crate) fn bequeath(&self, work: impl IntoIterator<Item = Work>) {
+        let mut work = work.into_iter().peekable();
+        if work.peek().is_some() {
+            self.dropper.give(work);
+            self.start_dropper();
+        }
+    }
+
+    /// Drops all that is left, and gives all pages back. Everything is dead, and both threads are done (H2).
+    pub(crate) fn demolish(&self) {
+        self.dropper.give(self.wills.cleanups(|_| true));
+        self.dropper.drain();
+        for space in self.spaces.all() {
+            for span in space.take_all() {
+                if space.dropped {
+                    for index in span.allocated() {
+                        // SAFETY: allocated, so its header, if any, is written.
+                        let object = unsafe { span.object(index) };
+                        // SAFETY: everything is dead, and the drop thread's queue is empty.
+                        unsafe { self.dropper.bury(object) };
+                    }
+                }
+                // SAFETY: nobody uses anything of the heap any more.
+                unsafe { span.give() };
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for record in self.protocol.dismiss_all() {
+            let record = core::ptr::from_ref(record).cast_mut();
+            // SAFETY: leaked by `take_record`; threads look at records of heaps only that are there.
+            drop(unsafe { Box::from_raw(record) });
+        }
+        // SAFETY: nothing is left of the heap.
+        unsafe { self.spaces.free() };
+        // SAFETY: roots keep the handle, which is gone.
+        unsafe { self.roots.free() };
+    }
+}
+
+/// Keeps a heap: its drop is the end of it.
+pub(crate) struct Handle {
+    inner: Option<Arc<Inner>>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take() {
+            super::thread::end(inner);
+        }
+    }
+}
+
+/// A garbage-collected heap. Clones are the same heap; it lives as long as a clone, or a [`Root`](super::Root) into it, does.
+#[derive(Clone)]
+pub struct Heap(Arc<Handle>);
+
+// A panic inside `enter` unpins, and leaves the heap as it was between two operations.
+impl UnwindSafe for Heap {}
+impl RefUnwindSafe for Heap {}
+
+impl Heap {
+    /// The shared part.
+    #[inline]
+    pub(crate) fn inner(&self) -> &Inner {
+        match &self.0.inner {
+            Some(inner) => inner,
+            None => unreachable!("the handle has it until it is dropped"),
+        }
+    }
+
+    /// A heap around `inner`.
+    pub(crate) fn around(inner: Arc<Inner>) -> Self {
+        let handle = Arc::new(Handle { inner: Some(inner) });
+        let heap = Self(handle);
+        let first = heap.inner().handle.set(Arc::downgrade(&heap.0)).is_ok();
+        debug_assert!(first);
+        heap
+    }
+}
+
+#[cfg(not(loom))]
+impl Heap {
+    /// A heap with what `GREYSPAN_GC` says, or collections whenever it has doubled.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A heap with options.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Pins the calling thread, and runs `f` with it as a [`Mutator`]. No `Gc` leaves `f`; what is to stay goes into a [`Root`](super::Root).
+    ///
+    /// While `f` runs, nothing that it can reach is freed. A cycle that begins meanwhile ends only after `f` does, so do not block in it, and leave
+    /// and enter again now and then in long loops. An `enter` inside `f` is the same pin. A panic in `f` unpins.
+    ///
+    /// ```
+    /// let heap = greyspan::gc::Heap::new();
+    /// let sum: u64 = heap.enter(|m| m.alloc_slice(10, |i| i as u64).iter().sum());
+    /// assert_eq!(sum, 45);
+    /// ```
+    ///
+    /// # Panics
+    /// In a `fork` child, for a heap that its parent made.
+    #[inline]
+    pub fn enter<R>(&self, f: impl for<'gc> FnOnce(&'gc Mutator<'gc>) -> R) -> R {
+        let inner = self.inner();
+        inner.check_process();
+        let lease = Lease::new(inner);
+        if inner.live.load(Relaxed) > inner.throttle_above.load(Relaxed) && !is_pinned() {
+            inner.throttle();
+        }
+        let _pin = lease.pin();
+        // SAFETY: pinned until after the call, and the brand is this call's own.
+        f(unsafe { lease.record().as_mutator() })
+    }
+
+    /// Runs one full cycle, and waits for its end: what was dead when it was called is gone then, though drops and cleanups may still run on their
+    /// thread.
+    ///
+    /// # Panics
+    /// Inside `enter` of any heap: the cycle would wait for this thread.
+    pub fn collect(&self) {
+        assert!(
+            !is_pinned(),
+            "greyspan::gc: `collect` inside `enter` would wait for itself"
+        );
+        self.inner().check_process();
+        self.inner().collect();
+    }
+
+    /// The heap's figures.
+    pub fn stats(&self) -> GcStats {
+        let inner = self.inner();
+        inner.check_process();
+        GcStats {
+            live_bytes: inner.live.load(Relaxed) as u64,
+            goal_bytes: inner.goal.load(Relaxed) as u64,
+            mapped_bytes: inner.mapped.load(Relaxed) as u64,
+            cleanups: inner.dropper.cleanups.load(Relaxed),
+            drops_panicked: inner.dropper.panicked.load(Relaxed),
+            roots: inner.roots.count() as u64,
+            mutators: inner.mutators() as u64,
+            ..inner.counters.snapshot()
+        }
+    }
+
+    /// By how many percent the heap may grow beyond what the last cycle found alive; `None`: no cycle begins by itself, but for the limit's sake.
+    pub fn set_gc_percent(&self, percent: Option<u32>) {
+        self.inner().check_process();
+        self.inner().pacer.lock().set_percent(percent);
+        self.inner().replan();
+    }
+
+    /// Bytes that the heap should stay below; `None`: no limit.
+    pub fn set_memory_limit(&self, bytes: Option<usize>) {
+        self.inner().check_process();
+        self.inner().pacer.lock().set_limit(bytes);
+        self.inner().replan();
+    }
+}
+
+impl Inner {
+    /// Threads that have a record.
+    pub(crate) fn mutators(&self) -> usize {
+        // In this order: a thread that comes and goes in between is a member before it is idle.
+        let idle = self.idle.lock().len();
+        self.protocol.members() - idle
+    }
+
+    /// Puts the pacer's plan in force, unless a cycle runs: its end does.
+    pub(crate) fn replan(&self) {
+        let plan = self.pacer.lock().plan();
+        self.goal.store(plan.goal, Relaxed);
+        if self.protocol.word() == Word::idle(self.protocol.cycle()) && !self.control.is_running() {
+            self.trigger.store(plan.trigger, Relaxed);
+            self.consider();
+        }
+    }
+
+    /// A thread that enters while the heap is far beyond its goal gives the collector a moment. Bounded: somebody who is pinned may wait for
+    /// this thread.
+    #[cold]
+    pub(crate) fn throttle(&self) {
+        let since = Instant::now();
+        while self.live.load(Relaxed) > self.throttle_above.load(Relaxed) && since.elapsed() < THROTTLE {
+            std::thread::sleep(THROTTLE / 4);
+        }
+        self.counters.stall_of(nanos(since.elapsed()));
+    }
+}
+
+#[cfg(not(loom))]
+impl Default for Heap {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(not(loom))]
+impl fmt::Debug for Heap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heap")
+            .field("number", &self.inner().number)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Options of a [`Heap`].
+#[cfg(not(loom))]
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    percent: Option<u32>,
+    limit: Option<usize>,
+    traced: bool,
+}
+
+#[cfg(not(loom))]
+impl Default for Builder {
+    fn default() -> Self {
+        let options = process::options();
+        Self {
+            percent: options.gc_percent,
+            limit: None,
+            traced: options.trace_gc,
+        }
+    }
+}
+
+#[cfg(not(loom))]
+impl Builder {
+    /// As [`Heap::set_gc_percent`].
+    pub fn gc_percent(mut self, percent: Option<u32>) -> Self {
+        self.percent = percent;
+        self
+    }
+
+    /// As [`Heap::set_memory_limit`].
+    pub fn memory_limit(mut self, bytes: Option<usize>) -> Self {
+        self.limit = bytes;
+        self
+    }
+
+    /// Whether each cycle writes a line to standard error, as `GREYSPAN_TRACE=gc` does for all heaps.
+    pub fn trace(mut self, on: bool) -> Self {
+        self.traced = on;
+        self
+    }
+
+    /// The heap. It starts no thread before it needs one.
+    pub fn build(self) -> Heap {
+        Heap::around(Inner::new(
+            process::next_number(),
+            self.percent,
+            self.limit,
+            self.traced,
+        ))
+    }
+}

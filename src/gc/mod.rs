@@ -1,0 +1,90 @@
+//! The collector: managed objects beside those of the allocator. Concurrent, on the fly, tri-colour mark-sweep over spans of the same page heap.
+//!
+//! ```
+//! use greyspan::gc::{GcCell, Heap, Root, Rootable, Trace};
+//!
+//! #[derive(Trace)]
+//! struct Node<'gc> {
+//!     value: u64,
+//!     prev: GcCell<'gc, Node<'gc>>,
+//!     next: GcCell<'gc, Node<'gc>>,
+//! }
+//!
+//! let heap = Heap::new();
+//! let root: Root<Rootable![Node<'_>]> = heap.enter(|m| {
+//!     let a = m.alloc(Node { value: 1, prev: GcCell::null(), next: GcCell::null() });
+//!     let b = m.alloc(Node { value: 2, prev: GcCell::null(), next: GcCell::null() });
+//!     a.next.set(m, Some(b));
+//!     b.prev.set(m, Some(a));
+//!     Root::new(m, a)
+//! });
+//! heap.enter(|m| assert_eq!(root.get(m).next.get().unwrap().value, 2));
+//! heap.collect();
+//! heap.enter(|m| assert_eq!(root.get(m).next.get().unwrap().prev.get().unwrap().value, 1));
+//! ```
+//!
+//! A thread works with managed objects inside [`Heap::enter`], where it is *pinned*. A [`Gc`] is branded by that `enter` and cannot leave it; what
+//! lives on outside are [`Root`]s. So a thread that is not pinned holds nothing, and no stack is ever scanned. There is no moment at which all
+//! threads stand still: the collector asks each for three short acknowledgements a cycle, and works beside them.
+//!
+//! The files, in the order of reading: `desc` and `trace` (what is known of a type), `handle`, `span` and `space` (where objects lie), `phase`
+//! (the handshake machine), `mutator`, `barrier`, `cache`, `alloc`, `cell`, `lock`, `root`, `weak`, `ephemeron`, `finalize` (what the program
+//! uses), `workbuf`, `mark`, `crew`, `cycle` (the collector), `pacer`, `stats`, `heap`, `registry`, `thread`, `service`, `trace_line`,
+//! `verify`.
+
+mod alloc;
+mod barrier;
+mod cache;
+mod cell;
+mod crew;
+mod cycle;
+mod desc;
+mod ephemeron;
+mod fault;
+mod finalize;
+mod handle;
+mod heap;
+mod lock;
+mod mark;
+mod mutator;
+mod pacer;
+mod phase;
+#[cfg(not(loom))]
+mod process;
+#[cfg(not(loom))]
+mod registry;
+mod root;
+#[cfg(not(loom))]
+mod service;
+mod space;
+mod span;
+mod stats;
+mod thread;
+mod trace;
+#[cfg(not(loom))]
+mod trace_line;
+mod verify;
+mod weak;
+mod workbuf;
+
+#[cfg(all(test, loom))]
+mod models;
+
+pub use alloc::{GcFull, Mutator};
+pub use cell::GcCell;
+#[doc(hidden)]
+pub use desc::Kind;
+pub use ephemeron::WeakMap;
+pub use finalize::{Cleanup, Guardian};
+pub use handle::{Gc, Thin};
+#[cfg(not(loom))]
+pub use heap::Builder;
+pub use heap::Heap;
+pub use lock::{GcLock, GcReadGuard, GcWriteGuard};
+pub use root::{OfLifetime, Root, Rootable};
+pub use stats::{GcStats, STALL_BUCKETS};
+pub use trace::{Trace, Visitor};
+pub use verify::VerifyError;
+pub use weak::{GcWeak, WeakRoot};
+
+pub use greyspan_derive::{Rootable, Trace};

@@ -1,0 +1,348 @@
+//! Small pieces with two or three threads, in every interleaving.
+
+use super::super::weak::GcWeak;
+use super::*;
+use loom::cell::UnsafeCell;
+use loom::thread;
+
+/// What a reference to a heap of a model is for its threads.
+fn shared(heap: &Arc<Inner>) -> &'static Inner {
+    let heap = Arc::into_raw(Arc::clone(heap));
+    // SAFETY: the count is never given back: a model's heap stays.
+    unsafe { &*heap }
+}
+
+struct Watched(UnsafeCell<u32>);
+
+// SAFETY: loom checks each access.
+unsafe impl Sync for Watched {}
+// SAFETY: likewise.
+unsafe impl Send for Watched {}
+
+#[test]
+fn after_t1_nobody_is_idle() {
+    loom::model(|| {
+        let heap = shared(&new_heap());
+        let watched: &'static Watched = Box::leak(Box::new(Watched(UnsafeCell::new(0))));
+        let record = heap.take_record();
+        let mutator = thread::spawn(move || {
+            record.enter();
+            if record.phase() == super::super::phase::Phase::Idle {
+                watched.0.with(|_| ());
+            }
+            record.leave();
+        });
+        heap.protocol.set_state(State::Open);
+        heap.protocol.request(Word::pre(1));
+        while !heap.protocol.acknowledged(Word::pre(1)) {
+            crate::sync::spin_hint();
+        }
+        watched.0.with_mut(|_| ());
+        mutator.join().expect("the mutator");
+    });
+}
+
+#[test]
+fn a_request_reaches_a_pinned_mutator_that_only_polls() {
+    loom::model(|| {
+        let heap = shared(&new_heap());
+        let record = heap.take_record();
+        let mutator = thread::spawn(move || {
+            record.enter();
+            // Calm, or told: then the answer must be given.
+            while record.current().cycle() == 0 {
+                if !record.is_calm() {
+                    record.respond();
+                }
+                crate::sync::spin_hint();
+            }
+            record.leave();
+        });
+        heap.protocol.request(Word::pre(1));
+        while !heap.protocol.acknowledged(Word::pre(1)) {
+            crate::sync::spin_hint();
+        }
+        mutator.join().expect("the mutator");
+    });
+}
+
+#[test]
+fn a_live_object_upgrades_while_its_span_is_swept() {
+    loom::model(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let x = node(m, None);
+        stage.root(x);
+        let weak = GcWeak::new(m, x);
+        one.leave();
+        stage.h1();
+        stage.h2();
+        stage.scan_roots();
+        stage.finish(&[]);
+        stage.h3();
+        assert!(stage.all_follow());
+        let span = Span::find(x.address()).expect("a span");
+        one.enter();
+        let sweeper = thread::spawn(move || {
+            span.sweep(1, false);
+        });
+        // S2: who sees the mark gone sees the epoch raised.
+        let (marked, epoch) = (is_marked(x.address()), span.epoch());
+        assert!(marked || epoch == 2, "unmarked, and not swept yet: it looks dead");
+        assert!(weak.upgrade(m).is_some(), "None for an object that is rooted");
+        one.leave();
+        sweeper.join().expect("the sweeper");
+    });
+}
+
+#[test]
+fn two_threads_agree_on_what_a_weak_reference_says() {
+    loom::model(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let x = node(m, None);
+        let weak = GcWeak::new(m, x);
+        let cell = stage.heap.roots.take(weak_cell(weak), None);
+        one.leave();
+        stage.h1();
+        stage.h2();
+        stage.scan_roots();
+        stage.drain();
+        let two = stage.record();
+        let other = thread::spawn(move || {
+            two.enter();
+            let there = weak.upgrade(mutator(two)).is_some();
+            let again = weak.upgrade(mutator(two)).is_some();
+            assert!(there || !again, "Some after None");
+            two.leave();
+            there
+        });
+        stage.begin_wave();
+        while !stage.all_follow() {
+            crate::sync::spin_hint();
+        }
+        let closed = stage.close();
+        let alive = is_marked(x.address());
+        let there = other.join().expect("the other");
+        assert!(
+            !there || !closed || alive || is_marked(x.address()),
+            "Some for a dead object"
+        );
+        stage.heap.roots.give(cell);
+    });
+}
+
+fn weak_cell(weak: GcWeak<'static, Node<'static>>) -> NonNull<u8> {
+    let mut visitor = super::super::Visitor::new(0);
+    weak.trace(&mut visitor);
+    visitor.edges().pop().expect("a weak reference is an edge to its cell")
+}
+
+#[test]
+fn marking_beside_a_mutator_that_moves_an_edge_loses_nothing() {
+    loom::model(|| {
+        let heap = shared(&new_heap());
+        let record = heap.take_record();
+        record.enter();
+        let m = mutator(record);
+        let (a, b) = (node(m, Some(node(m, Some(node(m, None))))), node(m, None));
+        heap.roots.take(a.address(), None);
+        heap.roots.take(b.address(), None);
+        record.leave();
+        let worker = thread::spawn(move || {
+            record.enter();
+            let m = mutator(record);
+            // Always reachable, by the hand in between.
+            let hand = a.next.get();
+            a.next.set(m, None);
+            b.next.set(m, hand);
+            record.leave();
+        });
+        heap.protocol.set_state(State::Open);
+        heap.protocol.request(Word::pre(1));
+        while !heap.protocol.acknowledged(Word::pre(1)) {
+            crate::sync::spin_hint();
+        }
+        let mut tracer = Tracer::new(1);
+        heap.mark(&mut tracer, 1, &mut Default::default());
+        for node in reachable(heap, &[]) {
+            assert!(is_marked(node.address()), "an object that can be reached is not marked");
+        }
+        worker.join().expect("the worker");
+        assert_eq!(reachable(heap, &[]).len(), 4);
+    });
+}
+
+#[test]
+fn a_slot_is_free_only_after_its_object_was_dropped() {
+    loom::model(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let dead = node(m, None);
+        stage.root(node(m, None));
+        one.leave();
+        stage.h1();
+        stage.h2();
+        stage.scan_roots();
+        stage.finish(&[]);
+        stage.h3();
+        let watched: &'static Watched = Box::leak(Box::new(Watched(UnsafeCell::new(0))));
+        let span = Span::find(dead.address()).expect("a span");
+        let index = span.index(dead.address());
+        let swept = span.sweep(1, true);
+        assert!(!swept.empty && swept.dead == 1);
+        let dropper = thread::spawn(move || {
+            // The drop glue.
+            watched.0.with_mut(|_| ());
+            span.buried(0, 1 << index.0);
+        });
+        if span.free_in(0) & 1 << index.0 != 0 {
+            // The slot is used again.
+            watched.0.with_mut(|_| ());
+        }
+        dropper.join().expect("the drop thread");
+        assert!(span.free_in(0) & 1 << index.0 != 0);
+    });
+}
+
+#[test]
+fn a_thread_that_comes_during_a_handshake_takes_part_in_it() {
+    loom::model(|| {
+        let heap = shared(&new_heap());
+        let watched: &'static Watched = Box::leak(Box::new(Watched(UnsafeCell::new(0))));
+        let newcomer = thread::spawn(move || {
+            let record = heap.take_record();
+            record.enter();
+            if record.phase() == super::super::phase::Phase::Idle {
+                watched.0.with(|_| ());
+            }
+            record.leave();
+            heap.give_record(record);
+        });
+        heap.protocol.set_state(State::Open);
+        heap.protocol.request(Word::pre(1));
+        while !heap.protocol.acknowledged(Word::pre(1)) {
+            crate::sync::spin_hint();
+        }
+        watched.0.with_mut(|_| ());
+        newcomer.join().expect("the newcomer");
+    });
+}
+
+#[test]
+fn nobody_is_in_a_shift_behind_a_shut_gate() {
+    loom::model(|| {
+        let heap = shared(&new_heap());
+        let watched: &'static Watched = Box::leak(Box::new(Watched(UnsafeCell::new(0))));
+        heap.crew.open();
+        let helper = thread::spawn(move || {
+            if let Some(shift) = heap.crew.begin() {
+                // Scans.
+                watched.0.with_mut(|_| ());
+                drop(shift);
+            }
+        });
+        while !heap.crew.shut() {
+            crate::sync::spin_hint();
+        }
+        // Asks for the wave.
+        watched.0.with_mut(|_| ());
+        helper.join().expect("the helper");
+    });
+}
+
+#[test]
+fn the_sweep_waits_for_everybody_at_h3() {
+    loom::model(|| {
+        let heap = shared(&new_heap());
+        let record = heap.take_record();
+        record.enter();
+        let m = mutator(record);
+        heap.roots.take(node(m, None).address(), None);
+        record.leave();
+        let worker = thread::spawn(move || {
+            record.enter();
+            let m = mutator(record);
+            let made = node(m, None);
+            assert!(is_there(made.address()), "an object in hand was swept");
+            record.leave();
+        });
+        heap.run_cycle();
+        worker.join().expect("the worker");
+    });
+}
+
+#[test]
+fn a_root_that_a_foreign_thread_drops_stays_for_the_cycle() {
+    loom::model(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let o = node(m, None);
+        let slot = stage.root(o);
+        one.leave();
+        stage.h1();
+        stage.h2();
+        one.enter();
+        let heap = shared(&stage.heap);
+        // Not registered, not pinned; and this mutator has the object from the root.
+        let foreigner = thread::spawn(move || heap.roots.give(slot));
+        stage.root(node(m, Some(o)));
+        stage.scan_roots();
+        foreigner.join().expect("the foreign thread");
+        stage.finish(&[o]);
+    });
+}
+
+#[test]
+fn an_edge_that_two_mutators_exchange_is_not_lost() {
+    loom::model(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let two = stage.record();
+        let o = node(m, None);
+        let (a, b) = (node(m, Some(o)), node(m, None));
+        stage.root(a);
+        stage.root(b);
+        one.leave();
+        stage.h1();
+        stage.h2();
+        // The tracer has seen one slot already, and comes to the other at the end.
+        stage.tracer.mark(b.address());
+        stage.drain();
+        let other = thread::spawn(move || {
+            two.enter();
+            let n = mutator(two);
+            let taken = a.next.swap(n, None);
+            if taken.is_some() {
+                b.next.set(n, taken);
+            }
+            two.leave();
+        });
+        one.enter();
+        if a.next.compare_exchange(m, Some(o), None).is_ok() {
+            b.next.set(m, Some(o));
+        }
+        one.leave();
+        other.join().expect("the other");
+        stage.scan_roots();
+        stage.finish(&[]);
+        assert!(b.next.get().is_some_and(|at| at.ptr_eq(o)));
+    });
+}
+
+#[test]
+fn the_world_is_held_although_a_thread_is_about_to_pin() {
+    loom::model(|| {
+        let heap = shared(&new_heap());
+        let watched: &'static Watched = Box::leak(Box::new(Watched(UnsafeCell::new(0))));
+        let record = heap.take_record();
+        let mutator = thread::spawn(move || {
+            record.enter();
+            watched.0.with_mut(|_| ());
+            record.leave();
+        });
+        // The verifier looks while nobody is pinned.
+        heap.hold(|| watched.0.with_mut(|_| ()));
+        mutator.join().expect("the mutator");
+    });
+}

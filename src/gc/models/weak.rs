@@ -1,0 +1,259 @@
+//! Schedules of weak references, tables, guardians and locks that go wrong where a rule is missing.
+
+use super::super::fault::when;
+use super::super::lock::GcLock;
+use super::super::weak::GcWeak;
+use super::super::{Rootable, Trace, WeakMap};
+use super::*;
+
+/// Where a map or a weak reference leads to: its table, its cell.
+fn behind<'gc>(handle: &impl Trace<'gc>) -> NonNull<u8> {
+    let mut visitor = super::super::Visitor::new(0);
+    handle.trace(&mut visitor);
+    visitor.edges().pop().expect("an edge to a table or cell")
+}
+
+#[derive(Trace)]
+struct Shelf<'gc> {
+    items: GcLock<Vec<Gc<'gc, Node<'gc>>>>,
+}
+
+/// An object without edges: it is marked, and never grey.
+#[derive(Trace)]
+struct Leaf(#[expect(dead_code, reason = "an object needs a size")] u64);
+
+#[derive(Trace)]
+struct Chain<'gc> {
+    leaf: GcCell<'gc, Leaf>,
+    next: GcCell<'gc, Chain<'gc>>,
+}
+
+#[test]
+fn an_upgrade_calls_the_end_of_marking_off() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let x = node(m, Some(node(m, None)));
+        let weak = GcWeak::new(m, x);
+        one.leave();
+        stage.h1();
+        stage.h2();
+        one.enter();
+        stage.scan_roots();
+        stage.drain();
+        stage.begin_wave();
+        one.respond();
+        let x = weak.upgrade(m).expect("nobody was told that it is dead");
+        if stage.close() {
+            stage.check_marked(&[x]);
+        }
+    });
+}
+
+#[test]
+fn a_writer_in_mark_shades_what_the_lock_held() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let shelf = m.alloc(Shelf {
+            items: GcLock::new(vec![node(m, None)]),
+        });
+        one.leave();
+        stage.h1();
+        stage.h2();
+        one.enter();
+        // The shelf is not scanned yet; its item moves into a black object.
+        let item = shelf.items.write(m).pop();
+        stage.root(node(m, item));
+        one.leave();
+        stage.tracer.mark(shelf.address());
+        stage.scan_roots();
+        stage.finish(&[]);
+    });
+}
+
+#[test]
+fn a_writer_in_pre_shades_what_the_lock_will_hold() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let (two, n) = stage.pinned();
+        let a = node(m, Some(node(m, None)));
+        stage.root(a);
+        stage.h1();
+        one.respond();
+        let o = a.next.get().expect("set above");
+        a.next.set(n, None);
+        two.leave();
+        stage.h2();
+        two.enter();
+        // Black, and reached by nobody but these two.
+        let shelf = n.alloc(Shelf {
+            items: GcLock::new(Vec::new()),
+        });
+        shelf.items.write(m).push(o);
+        one.leave();
+        stage.scan_roots();
+        stage.drain();
+        stage.begin_wave();
+        two.respond();
+        if stage.close() {
+            stage.check_marked(&[o]);
+        }
+    });
+}
+
+#[test]
+fn an_idle_mutator_never_shades() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (_one, m) = stage.pinned();
+        let x = node(m, None);
+        let weak = GcWeak::new(m, x);
+        // The cycle has begun, and this thread does not know.
+        stage.h1();
+        assert!(weak.upgrade(m).is_some());
+        assert!(!is_marked(x.address()), "grey before T1");
+    });
+}
+
+#[test]
+fn a_guard_for_writing_delays_the_handshake() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let o = node(m, None);
+        let shelf = m.alloc(Shelf {
+            items: GcLock::new(vec![o]),
+        });
+        stage.heap.roots.take(shelf.address(), None);
+        let mut items = shelf.items.write(m);
+        stage.h1();
+        one.respond();
+        let acknowledged = stage.all_follow();
+        if acknowledged {
+            // T1, although the writer has shaded nothing: the tracer passes over the lock, and the item leaves it unseen.
+            let tracer = &mut stage.tracer;
+            tracer.mark(shelf.address());
+            stage.drain();
+            let item = items.pop();
+            drop(items);
+            one.leave();
+            stage.h2();
+            assert!(
+                item.is_some_and(|item| is_marked(item.address())),
+                "a guard taken in IDLE hides what it guarded"
+            );
+        }
+    });
+}
+
+#[test]
+fn tables_are_looked_at_again_when_nobody_marks_any_more() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let chain = |leaf, next| {
+            m.alloc(Chain {
+                leaf: GcCell::new(leaf),
+                next: GcCell::new(next),
+            })
+        };
+        let key = m.alloc(Leaf(1));
+        let (value, map) = (node(m, None), WeakMap::new(m));
+        map.insert(m, key, value);
+        let last = chain(Some(key), None);
+        let first = chain(None, Some(last));
+        stage.heap.roots.take(first.address(), None);
+        let table = behind(&map);
+        stage.heap.roots.take(table, None);
+        let (two, _) = stage.pinned();
+        one.leave();
+        two.leave();
+        stage.h1();
+        stage.h2();
+        one.enter();
+        two.enter();
+        // What leads to the key is grey in a buffer when the collector looks.
+        first.next.set(m, None);
+        let heap = Arc::clone(&stage.heap);
+        let script = Arc::clone(&heap);
+        when("looked", move || {
+            one.leave();
+            // An assist scans it, marks the key, and leaves nothing.
+            script.assist_above.store(0, crate::sync::tally::Ordering::Relaxed);
+            script.assist(two);
+            two.leave();
+        });
+        heap.mark(&mut stage.tracer, 1, &mut Default::default());
+        assert!(is_marked(key.address()));
+        assert!(is_marked(value.address()), "the value of a live key is not marked");
+    });
+}
+
+#[test]
+fn a_value_that_is_removed_from_a_weak_map_is_shaded() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let (key, value) = (node(m, None), node(m, None));
+        let map = WeakMap::new(m);
+        map.insert(m, key, value);
+        stage.root(key);
+        let table = behind(&map);
+        stage.heap.roots.take(table, None);
+        one.leave();
+        stage.h1();
+        stage.h2();
+        one.enter();
+        let removed = map.remove(m, key).expect("inserted above");
+        stage.tracer.mark(table);
+        stage.tracer.mark(key.address());
+        stage.finish_only();
+        assert!(is_marked(removed.address()), "what is in hand would be freed");
+    });
+}
+
+#[test]
+fn weak_cells_are_cleared_before_a_slot_is_used_again() {
+    play(|| {
+        let stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let weak = GcWeak::new(m, node(m, None));
+        let cell = behind(&weak);
+        stage.heap.roots.take(cell, None);
+        stage.root(node(m, None));
+        one.leave();
+        stage.heap.run_cycle();
+        one.enter();
+        // Of the same type, and in its place.
+        let new = node(m, None);
+        let found = weak.upgrade(m);
+        assert!(
+            found.is_none(),
+            "the dead comes back as {:?}, new is {:?}",
+            found.map(Gc::as_ptr),
+            new.as_ptr()
+        );
+    });
+}
+
+#[test]
+fn a_weak_reference_to_what_a_guardian_brings_back_stays_dead() {
+    play(|| {
+        let stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let watched = node(m, None);
+        let weak = GcWeak::new(m, watched);
+        let cell = behind(&weak);
+        stage.heap.roots.take(cell, None);
+        let guardian = super::super::Guardian::<Rootable![Node<'_>]>::new();
+        guardian.watch(m, watched);
+        one.leave();
+        stage.heap.run_cycle();
+        one.enter();
+        assert!(is_there(watched.address()), "brought back");
+        assert!(weak.upgrade(m).is_none(), "Some for what was dead");
+        assert!(guardian.next().is_some());
+    });
+}

@@ -1,0 +1,266 @@
+//! A mutator's record: how it pins, acknowledges and unpins. One a thread and heap.
+//!
+//! - M1. Only the record's thread touches the fields that are not atomic. The thread that holds the record changes only while it is not pinned.
+//! - M2. `control` is zero only if the phase is IDLE and nothing is asked of the mutator. The collector sets it after it saw the mutator pinned
+//!   under an old word; the mutator resets it only before it publishes the word it answers, or looks at the word again afterwards.
+//! - M3. An unpinned mutator has no grey objects. The spans of its cache are its own until the next H3; it forgets them at that H3, or at the first
+//!   pin after it.
+
+use super::cache::Cache;
+use super::fault::broken;
+use super::heap::Inner;
+use super::phase::{Phase, Protocol, Word};
+use super::stats::Stint;
+use super::workbuf::Grey;
+use crate::sync::CachePadded;
+use crate::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
+    fence,
+};
+use core::cell::{Cell, UnsafeCell};
+use core::ptr::NonNull;
+
+/// The status of a mutator that is not pinned; pinned, it is twice the word plus one.
+const UNPINNED: u64 = 0;
+
+/// One mutator.
+#[repr(C, align(128))]
+pub(crate) struct Record {
+    /// What the fast paths test (M2).
+    control: AtomicU32,
+    phase: Cell<Phase>,
+    /// The word last acknowledged.
+    word: Cell<Word>,
+    /// How many `enter` are on the stack.
+    depth: Cell<u32>,
+    /// Write guards of `GcLock` that are held.
+    pub(super) guards: Cell<u32>,
+    /// How many H3 had passed when the cache was filled.
+    filled_under: Cell<u64>,
+    pub(super) grey: UnsafeCell<Vec<Grey>>,
+    pub(super) cache: Cache,
+    heap: NonNull<Inner>,
+    /// What the collector reads; on a line of its own.
+    status: CachePadded<AtomicU64>,
+}
+
+// SAFETY: M1; the collector reaches the atomics alone.
+unsafe impl Send for Record {}
+// SAFETY: likewise.
+unsafe impl Sync for Record {}
+
+fn pinned(word: Word) -> u64 {
+    word.0 << 1 | 1
+}
+
+impl Record {
+    pub(crate) fn new(heap: NonNull<Inner>) -> Self {
+        Self {
+            control: AtomicU32::new(0),
+            phase: Cell::new(Phase::Idle),
+            word: Cell::new(Word::idle(0)),
+            depth: Cell::new(0),
+            guards: Cell::new(0),
+            filled_under: Cell::new(0),
+            grey: UnsafeCell::new(Vec::new()),
+            cache: Cache::new(),
+            heap,
+            status: CachePadded(AtomicU64::new(UNPINNED)),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn heap(&self) -> &Inner {
+        // SAFETY: the heap owns its records.
+        unsafe { self.heap.as_ref() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn protocol(&self) -> &Protocol {
+        &self.heap().protocol
+    }
+
+    #[inline(always)]
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    #[inline(always)]
+    pub(crate) fn current(&self) -> Word {
+        self.word.get()
+    }
+
+    /// Whether the fast paths may go on: the phase is IDLE and nothing is asked.
+    #[inline(always)]
+    pub(crate) fn is_calm(&self) -> bool {
+        // Relaxed: what is asked is read from the word.
+        self.control.load(Relaxed) == 0
+    }
+
+    pub(crate) fn is_pinned(&self) -> bool {
+        // Acquire: pairs with the Release in `unpin`.
+        self.status.load(Acquire) != UNPINNED
+    }
+
+    /// Whether the mutator follows `word` or is not pinned; if not, it is told. For the collector.
+    pub(crate) fn follows(&self, word: Word) -> bool {
+        // Acquire: pairs with the Releases in `pin`, `acknowledge` and `unpin`.
+        let status = self.status.load(Acquire);
+        let follows = status == UNPINNED || status == pinned(word);
+        if !follows {
+            self.control.store(1, Relaxed);
+        }
+        follows
+    }
+
+    /// Begins or nests an `enter`. `true`: the outermost.
+    #[inline]
+    pub(crate) fn enter(&self) -> bool {
+        let depth = self.depth.get();
+        self.depth.set(depth + 1);
+        if depth == 0 {
+            self.pin();
+        }
+        depth == 0
+    }
+
+    /// Ends an `enter`.
+    #[inline]
+    pub(crate) fn leave(&self) {
+        let depth = self.depth.get() - 1;
+        self.depth.set(depth);
+        if depth == 0 || broken("inner_leave_unpins") {
+            self.unpin();
+        }
+    }
+
+    /// Whether an `enter` is on the stack.
+    pub(crate) fn is_entered(&self) -> bool {
+        self.depth.get() > 0
+    }
+
+    #[inline]
+    fn pin(&self) {
+        let protocol = self.protocol();
+        let mut word = protocol.word();
+        loop {
+            if word.is_held() {
+                // The verifier waits until nobody is pinned, so this thread waits unpinned.
+                if !broken("wait_pinned") {
+                    // Release: pairs with the Acquire in `is_pinned`.
+                    self.status.store(UNPINNED, Release);
+                }
+                word = protocol.wait_while_held();
+            }
+            self.control.store(u32::from(word.phase() != Phase::Idle), Relaxed);
+            // Release: pairs with the Acquire in `follows`; the collector may set `control` after that.
+            self.status.store(pinned(word), Release);
+            if !broken("pin_without_fence") {
+                // Pairs with the fence in `Protocol::request` (P1).
+                fence(SeqCst);
+            }
+            let now = protocol.word();
+            if now == word || broken("pin_without_recheck") {
+                break;
+            }
+            word = now;
+        }
+        self.word.set(word);
+        self.phase.set(word.phase());
+        if word.ends() != self.filled_under.get() {
+            self.forget_cache(word);
+        }
+    }
+
+    #[cold]
+    fn forget_cache(&self, word: Word) {
+        if !broken("pin_keeps_cache") {
+            self.cache.forget();
+        }
+        self.filled_under.set(word.ends());
+    }
+
+    #[inline]
+    fn unpin(&self) {
+        // A guard that was leaked is out of reach from here on, and what it guards with it.
+        self.guards.set(0);
+        self.flush();
+        // Release: pairs with the Acquire in `follows`, for all that was done.
+        self.status.store(UNPINNED, Release);
+    }
+
+    /// Hands over the grey objects.
+    #[inline]
+    pub(super) fn flush(&self) {
+        // SAFETY: M1; the reference does not outlive the call.
+        let grey = unsafe { &mut *self.grey.get() };
+        if !grey.is_empty() {
+            self.hand_over(grey);
+        }
+    }
+
+    /// In a fork child the queue's lock may be held for ever, and nobody marks.
+    #[cold]
+    pub(super) fn hand_over(&self, grey: &mut Vec<Grey>) {
+        if self.heap().is_own_process() {
+            self.protocol().queue.give(grey);
+        } else {
+            grey.clear();
+        }
+    }
+
+    /// Between two operations: acknowledges what may be acknowledged while pinned.
+    #[cold]
+    pub(crate) fn respond(&self) {
+        let protocol = self.protocol();
+        let now = protocol.word();
+        let mine = self.word.get();
+        if now == mine {
+            // Told too late, after this thread had seen for itself. Reset, and look again (M2).
+            self.control.store(u32::from(self.phase() != Phase::Idle), Relaxed);
+            // Pairs with the fence in `Protocol::request`.
+            fence(SeqCst);
+            if protocol.word() != mine {
+                self.control.store(1, Relaxed);
+            }
+            return;
+        }
+        if now.is_held() || (self.guards.get() > 0 && !broken("acknowledge_with_guard")) {
+            return;
+        }
+        // H2 is acknowledged by unpinning: until then this comes here again and again, so it must cost nothing.
+        let soft = (self.phase(), now.phase()) != (Phase::Pre, Phase::Mark) || broken("soft_h2");
+        if !soft {
+            return;
+        }
+        let since = Stint::begin();
+        match (self.phase(), now.phase()) {
+            (Phase::Idle, Phase::Pre) => self.acknowledge(now),
+            (Phase::Mark, Phase::Mark) => {
+                if !broken("wave_without_flush") {
+                    self.flush();
+                }
+                self.acknowledge(now);
+            }
+            (Phase::Mark, Phase::Idle) => {
+                self.flush();
+                self.cache.forget();
+                self.filled_under.set(now.ends());
+                self.acknowledge(now);
+            }
+            (Phase::Pre, Phase::Mark) if broken("soft_h2") => self.acknowledge(now),
+            (Phase::Idle, Phase::Mark) if broken("one_handshake") => self.acknowledge(now),
+            _ => return,
+        }
+        self.heap().counters.stall(since);
+    }
+
+    fn acknowledge(&self, word: Word) {
+        self.word.set(word);
+        self.phase.set(word.phase());
+        self.control.store(u32::from(word.phase() != Phase::Idle), Relaxed);
+        // Release: pairs with the Acquire in `follows`.
+        self.status.store(pinned(word), Release);
+    }
+}

@@ -1,0 +1,276 @@
+//! [`Root`]: the handle that keeps an object, and what it leads to, alive from outside of `enter`.
+//!
+//! - R1. A slot is in use from [`RootTable::take`] until the collector frees it, between two cycles. While it is in use the collector scans it,
+//!   whether handles are left or not: dropping the last handle would else remove an edge without a barrier.
+//! - R2. The last handle of a slot puts it on the list of those to free, once. It may be dropped by any thread, pinned or not.
+//! - R3. A mutator in PRE shades what it roots: the slot may have been scanned.
+
+use super::alloc::Mutator;
+use super::fault::broken;
+use super::handle::Gc;
+use super::heap::{Heap, Inner};
+use super::phase::Phase;
+use crate::sync::atomic::{
+    AtomicPtr, AtomicUsize,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+use crate::sync::lock::Lock;
+use crate::sync::stack::{Inbox, Linked};
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::ptr::{NonNull, null_mut};
+
+/// Slots that are made at a time.
+const CHUNK: usize = if cfg!(loom) { 2 } else { 64 };
+
+/// One root.
+pub(crate) struct RootSlot {
+    pub(crate) target: AtomicPtr<u8>,
+    handles: AtomicUsize,
+    link: AtomicPtr<RootSlot>,
+    /// Keeps the heap while handles are left. Touched by who takes the slot and by who drops the last handle.
+    heap: UnsafeCell<Option<Heap>>,
+}
+
+// SAFETY: `heap` has one owner at a time, as its comment says.
+unsafe impl Sync for RootSlot {}
+// SAFETY: likewise.
+unsafe impl Send for RootSlot {}
+
+impl Linked for RootSlot {
+    fn link(&self) -> &AtomicPtr<Self> {
+        &self.link
+    }
+}
+
+struct Slots {
+    chunks: Vec<&'static [RootSlot; CHUNK]>,
+    free: Vec<&'static RootSlot>,
+}
+
+/// All roots of a heap.
+pub(crate) struct RootTable {
+    slots: Lock<Slots>,
+    /// Slots without handles (R2).
+    dropped: Inbox<RootSlot>,
+    count: crate::sync::tally::AtomicUsize,
+}
+
+impl RootTable {
+    pub(crate) fn new() -> Self {
+        Self {
+            slots: Lock::new(Slots {
+                chunks: Vec::new(),
+                free: Vec::new(),
+            }),
+            dropped: Inbox::new(),
+            count: crate::sync::tally::AtomicUsize::new(0),
+        }
+    }
+
+    /// A slot for the object at `target`, with one handle. The caller holds the object, and has shaded it if it must (R3).
+    pub(crate) fn take(&self, target: NonNull<u8>, heap: Option<Heap>) -> &'static RootSlot {
+        let slot = {
+            let mut slots = self.slots.lock();
+            if slots.free.is_empty() {
+                let chunk: &'static [RootSlot; CHUNK] = Box::leak(Box::new(core::array::from_fn(|_| RootSlot {
+                    target: AtomicPtr::new(null_mut()),
+                    handles: AtomicUsize::new(0),
+                    link: AtomicPtr::new(null_mut()),
+                    heap: UnsafeCell::new(None),
+                })));
+                slots.free.extend(chunk);
+                slots.chunks.push(chunk);
+            }
+            let Some(slot) = slots.free.pop() else {
+                unreachable!("a chunk has slots")
+            };
+            slot
+        };
+        slot.handles.store(1, Relaxed);
+        // SAFETY: the slot is this call's.
+        unsafe { *slot.heap.get() = heap };
+        self.count.fetch_add(1, Relaxed);
+        // Release: pairs with the Acquire of the scan.
+        slot.target.store(target.as_ptr(), Release);
+        slot
+    }
+
+    /// The last handle is gone.
+    pub(crate) fn give(&self, slot: &'static RootSlot) {
+        if broken("root_drop_at_once") {
+            slot.target.store(null_mut(), Release);
+        }
+        self.dropped.push(slot);
+    }
+
+    /// Shows the targets of all slots in use. After T1.
+    pub(crate) fn scan(&self, mut show: impl FnMut(NonNull<u8>)) {
+        let chunks = self.slots.lock().chunks.clone();
+        for slot in chunks.into_iter().flatten() {
+            // Acquire: pairs with the Release in `take`.
+            if let Some(target) = NonNull::new(slot.target.load(Acquire)) {
+                show(target);
+            }
+        }
+    }
+
+    /// Frees the slots without handles; between two cycles.
+    pub(crate) fn free_dropped(&self) {
+        let dropped: Vec<_> = self.dropped.take_all().collect();
+        let mut slots = self.slots.lock();
+        for slot in dropped {
+            slot.target.store(null_mut(), Relaxed);
+            slots.free.push(slot);
+            self.count.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Slots in use.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Relaxed)
+    }
+
+    /// What the roots count for in the pacer: memory of the table.
+    pub(crate) fn bytes(&self) -> usize {
+        self.count() * size_of::<RootSlot>()
+    }
+
+    /// Frees the table's memory.
+    ///
+    /// # Safety
+    /// No handle is left.
+    pub(crate) unsafe fn free(&self) {
+        let mut slots = self.slots.lock();
+        slots.free.clear();
+        for chunk in core::mem::take(&mut slots.chunks) {
+            // SAFETY: leaked in `take`, and used by nobody.
+            drop(unsafe { Box::from_raw(core::ptr::from_ref(chunk).cast_mut()) });
+        }
+    }
+}
+
+/// A type with a lifetime to be filled in; see [`Rootable`].
+pub trait OfLifetime<'gc> {
+    /// The type with that lifetime.
+    type Of: ?Sized;
+}
+
+/// What a [`Root`] can keep: a type with the lifetime of the edges left open. Written with the macro of the same name:
+/// `Root<Rootable![Node<'_>]>`.
+pub trait Rootable: 'static {
+    /// The type under one brand.
+    type Of<'gc>: ?Sized;
+}
+
+impl<R: ?Sized + for<'gc> OfLifetime<'gc> + 'static> Rootable for R {
+    type Of<'gc> = <R as OfLifetime<'gc>>::Of;
+}
+
+/// Keeps an object of type `R` alive, from anywhere, for as long as it or a clone of it exists. Forgetting one leaks its graph, and nothing else.
+///
+/// It also keeps the heap: while roots live, so does what they lead to.
+pub struct Root<R: Rootable + ?Sized> {
+    slot: &'static RootSlot,
+    /// The object, whatever its type's metadata.
+    pointer: NonNull<R::Of<'static>>,
+}
+
+// SAFETY: managed objects are `Send + Sync`, and the slot is made for many threads.
+unsafe impl<R: Rootable + ?Sized> Send for Root<R> {}
+// SAFETY: likewise.
+unsafe impl<R: Rootable + ?Sized> Sync for Root<R> {}
+
+// What it leads to is reached by shared reference, inside `enter`.
+impl<R: Rootable + ?Sized> UnwindSafe for Root<R> {}
+impl<R: Rootable + ?Sized> RefUnwindSafe for Root<R> {}
+
+/// The same pointer under another brand.
+pub(crate) fn rebrand<'from, 'to, R: Rootable + ?Sized>(pointer: NonNull<R::Of<'from>>) -> NonNull<R::Of<'to>> {
+    let place = (&raw const pointer).cast::<NonNull<R::Of<'to>>>();
+    // SAFETY: the two types differ in a lifetime, so their pointers are of one size and form.
+    unsafe { place.read() }
+}
+
+impl<R: Rootable + ?Sized> Root<R> {
+    /// Keeps `gc` alive.
+    pub fn new<'gc>(m: &Mutator<'gc>, gc: Gc<'gc, R::Of<'gc>>) -> Self {
+        let record = &m.record;
+        record.heap().check_process();
+        if !record.is_calm() {
+            record.respond();
+            if record.phase() == Phase::Pre && !broken("root_new_unshaded") {
+                record.shade(gc.address().as_ptr());
+            }
+        }
+        let heap = record.heap();
+        Self {
+            slot: heap.roots.take(gc.address(), heap.handle()),
+            pointer: rebrand::<R>(gc.pointer()),
+        }
+    }
+
+    /// Of an object that the collector revives: nobody else knows it. `None`: the heap's handle went while the cycle ran, so that no root could keep
+    /// the heap.
+    pub(crate) fn revived(heap: &Inner, pointer: NonNull<R::Of<'static>>) -> Option<Self> {
+        let handle = heap.handle();
+        // The models have no handles, and their heaps stay.
+        (handle.is_some() || cfg!(loom)).then(|| Self {
+            slot: heap.roots.take(pointer.cast(), handle),
+            pointer,
+        })
+    }
+
+    /// The object.
+    ///
+    /// # Panics
+    /// When `m` is of another heap.
+    #[inline]
+    pub fn get<'gc>(&self, m: &Mutator<'gc>) -> Gc<'gc, R::Of<'gc>> {
+        // SAFETY: this handle keeps the slot's heap in place.
+        let heap = unsafe { (*self.slot.heap.get()).as_ref() };
+        let same = heap.is_some_and(|heap| core::ptr::eq(heap.inner(), m.record.heap()));
+        assert!(same, "greyspan::gc: this Root belongs to another heap than the Mutator");
+        // SAFETY: the root keeps the object alive, and the mutator is pinned.
+        unsafe { Gc::from_pointer(rebrand::<R>(self.pointer)) }
+    }
+
+    /// Whether both keep the same object.
+    pub fn ptr_eq(&self, other: &Self) -> bool {
+        self.pointer.cast::<u8>() == other.pointer.cast::<u8>()
+    }
+}
+
+impl<R: Rootable + ?Sized> Clone for Root<R> {
+    fn clone(&self) -> Self {
+        // Relaxed: this handle exists, so the count is not zero.
+        let before = self.slot.handles.fetch_add(1, Relaxed);
+        assert!(before < usize::MAX / 2, "greyspan::gc: too many clones of a Root");
+        Self {
+            slot: self.slot,
+            pointer: self.pointer,
+        }
+    }
+}
+
+impl<R: Rootable + ?Sized> Drop for Root<R> {
+    fn drop(&mut self) {
+        // AcqRel: what other handles' threads did comes before the slot is given.
+        if self.slot.handles.fetch_sub(1, AcqRel) == 1 {
+            // SAFETY: the last handle owns the field.
+            let heap = unsafe { (*self.slot.heap.get()).take() };
+            if let Some(heap) = heap
+                && heap.inner().is_own_process()
+            {
+                heap.inner().roots.give(self.slot);
+            }
+        }
+    }
+}
+
+impl<R: Rootable + ?Sized> fmt::Debug for Root<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Root").field(&self.pointer.cast::<u8>()).finish()
+    }
+}

@@ -1,0 +1,277 @@
+//! The threads of the process that collect: one that runs the cycles of all heaps, one after the other, and helpers beside it.
+//!
+//! - V1. A heap stands in line once at the most (`queued` of its [`Control`](super::thread)), and one thread at a time runs its cycles.
+//! - V2. A cycle that waits for a pinned thread calls another collector thread if a heap stands in line: no heap waits for the pins of another.
+//! - V3. A `fork` child has a service of its own; that of its parent has no threads there, and is left alone.
+//!
+//! Lock order: a heap's requests, then the line.
+
+use super::finalize::guard;
+use super::heap::Inner;
+use super::process;
+use crate::os;
+use crate::sync::atomic::{
+    AtomicPtr,
+    Ordering::{AcqRel, Acquire},
+};
+use crate::sync::blocking::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use core::ptr::null_mut;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// A heap that nobody asks to collect does so once in this time, if anything was allocated.
+const PERIOD: Duration = Duration::from_secs(120);
+/// A thread beyond the first ends when it had nothing to do for so long.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// A heap that has collected, and its cycles and allocated bytes as of the last look.
+struct Known {
+    heap: Weak<Inner>,
+    cycles: u64,
+    allocated: usize,
+}
+
+struct Line {
+    /// Heaps that want a cycle.
+    cycles: VecDeque<Arc<Inner>>,
+    /// Heaps that want a helper, and its place in their crew.
+    helps: Vec<(Arc<Inner>, usize)>,
+    threads: usize,
+    idle: usize,
+    known: Vec<Known>,
+    looked_at: Instant,
+}
+
+/// The service of one process.
+pub(crate) struct Service {
+    process: usize,
+    line: Mutex<Line>,
+    changed: Condvar,
+}
+
+enum Job {
+    Cycle(Arc<Inner>),
+    Help(Arc<Inner>, usize),
+}
+
+static SERVICE: AtomicPtr<Service> = AtomicPtr::new(null_mut());
+
+impl Service {
+    /// This process's.
+    pub(crate) fn get() -> &'static Self {
+        loop {
+            // Acquire: pairs with the exchange below.
+            let there = SERVICE.load(Acquire);
+            // SAFETY: null, or a service, which is never freed.
+            if let Some(service) = unsafe { there.as_ref() }
+                && service.process == process::current()
+            {
+                return service;
+            }
+            let new = Box::into_raw(Box::new(Self {
+                process: process::current(),
+                line: Mutex::new(Line {
+                    cycles: VecDeque::new(),
+                    helps: Vec::new(),
+                    threads: 0,
+                    idle: 0,
+                    known: Vec::new(),
+                    looked_at: Instant::now(),
+                }),
+                changed: Condvar::new(),
+            }));
+            // AcqRel: pairs with the Acquire above; that of a parent stays where it is (V3).
+            if SERVICE.compare_exchange(there, new, AcqRel, Acquire).is_err() {
+                // SAFETY: made above, and seen by nobody.
+                drop(unsafe { Box::from_raw(new) });
+            }
+        }
+    }
+
+    /// Puts a heap in line for a cycle. `false`: there is no thread, and the system gives none. The caller has set `queued`.
+    pub(crate) fn submit(&'static self, heap: Arc<Inner>, is_new: bool) -> bool {
+        let mut line = guard(&self.line);
+        if is_new {
+            line.known.retain(|known| known.heap.strong_count() > 0);
+            line.known.push(Known {
+                heap: heap.weak(),
+                cycles: 0,
+                allocated: 0,
+            });
+        }
+        if line.threads == 0 && !self.start(&mut line) {
+            return false;
+        }
+        line.cycles.push_back(heap);
+        drop(line);
+        self.changed.notify_one();
+        true
+    }
+
+    /// Asks for up to `most` helpers.
+    pub(crate) fn invite(&'static self, heap: &Arc<Inner>, most: usize) {
+        let mut line = guard(&self.line);
+        for place in 1..=most {
+            if line.idle <= line.helps.len() && !self.start(&mut line) {
+                break;
+            }
+            line.helps.push((Arc::clone(heap), place));
+        }
+        drop(line);
+        self.changed.notify_all();
+    }
+
+    /// The caller waits: if a heap stands in line and nobody is free, there shall be another thread (V2).
+    pub(crate) fn relieve(&'static self) {
+        let mut line = guard(&self.line);
+        if !line.cycles.is_empty() && line.idle == 0 {
+            self.start(&mut line);
+        }
+    }
+
+    fn start(&'static self, line: &mut Line) -> bool {
+        let thread = std::thread::Builder::new().name("greyspan-gc".into());
+        let started = thread.spawn(move || self.run()).is_ok();
+        line.threads += usize::from(started);
+        started
+    }
+
+    fn run(&'static self) {
+        let _whole = Whole;
+        while let Some(job) = self.next() {
+            match job {
+                Job::Cycle(heap) => heap.serve(),
+                Job::Help(heap, place) => heap.help(place),
+            }
+        }
+    }
+
+    /// Waits for something to do. `None`: the thread is one too many.
+    fn next(&self) -> Option<Job> {
+        let mut line = guard(&self.line);
+        loop {
+            if let Some(heap) = line.cycles.pop_front() {
+                return Some(Job::Cycle(heap));
+            }
+            if let Some((heap, place)) = line.helps.pop() {
+                return Some(Job::Help(heap, place));
+            }
+            let patience = if line.threads > 1 { LINGER } else { PERIOD };
+            line.idle += 1;
+            let (woken, late) = self
+                .changed
+                .wait_timeout(line, patience)
+                .unwrap_or_else(PoisonError::into_inner);
+            line = woken;
+            line.idle -= 1;
+            let nothing = line.cycles.is_empty() && line.helps.is_empty();
+            if late.timed_out() && nothing && line.threads > 1 {
+                line.threads -= 1;
+                return None;
+            }
+            if line.looked_at.elapsed() >= PERIOD {
+                line = self.look(line);
+            }
+        }
+    }
+
+    /// Once in a period: heaps that allocated, and did not collect meanwhile, shall.
+    fn look<'a>(&'a self, mut line: MutexGuard<'a, Line>) -> MutexGuard<'a, Line> {
+        line.looked_at = Instant::now();
+        let mut late = Vec::new();
+        for known in &mut line.known {
+            if let Some(heap) = known.heap.upgrade() {
+                let (cycles, allocated) = heap.progress();
+                late.push((cycles == known.cycles && allocated != known.allocated, heap));
+                (known.cycles, known.allocated) = (cycles, allocated);
+            }
+        }
+        drop(line);
+        late.iter()
+            .filter(|(is_late, _)| *is_late)
+            .for_each(|(_, heap)| heap.ask_for_cycle());
+        // Not under the lock: this may be the end of a heap.
+        drop(late);
+        guard(&self.line)
+    }
+}
+
+/// A collector that panics has found its heap broken, and everybody would wait for it: the process ends.
+struct Whole;
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            os::report::warn(format_args!("gc: the collector panicked; aborting"));
+            std::process::abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::heap::Heap;
+    use super::*;
+
+    fn allocate(heap: &Heap) {
+        // More than a thread's cache holds, so that the books see it.
+        heap.enter(|m| {
+            for value in 0..2000u64 {
+                m.alloc(value);
+            }
+        });
+    }
+
+    /// What happens once in a period, now.
+    fn look() {
+        let service = Service::get();
+        drop(service.look(guard(&service.line)));
+    }
+
+    #[test]
+    fn a_heap_that_allocated_and_did_not_collect_for_a_period_collects() {
+        let heap = Heap::builder().gc_percent(None).build();
+        allocate(&heap);
+        heap.collect();
+        look();
+        allocate(&heap);
+        assert_eq!(heap.stats().cycles, 1);
+        look();
+        let since = Instant::now();
+        while heap.stats().cycles < 2 {
+            assert!(since.elapsed() < Duration::from_secs(20), "no cycle came");
+            std::thread::yield_now();
+        }
+        // Nothing was allocated since: once it is seen that it collected, it is left alone.
+        look();
+        look();
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(heap.stats().cycles, 2);
+    }
+
+    #[test]
+    fn a_pin_in_one_heap_keeps_no_other_from_collecting() {
+        let (pinned, other) = (Heap::new(), Heap::new());
+        std::thread::scope(|scope| {
+            let (out, inside) = std::sync::mpsc::channel::<()>();
+            let (leave, left) = std::sync::mpsc::channel::<()>();
+            let there = &pinned;
+            scope.spawn(move || {
+                there.enter(|_| {
+                    out.send(()).expect("the test waits");
+                    left.recv().expect("the test tells");
+                });
+            });
+            inside.recv().expect("the thread enters");
+            // Waits for the pin, on the process's collector thread.
+            let waiting = scope.spawn(|| pinned.collect());
+            for _ in 0..3 {
+                allocate(&other);
+                other.collect();
+            }
+            assert_eq!((other.stats().cycles, waiting.is_finished()), (3, false));
+            leave.send(()).expect("the thread waits");
+            waiting.join().expect("the cycle ends");
+        });
+    }
+}

@@ -1,0 +1,52 @@
+//! `GREYSPAN_TRACE=gc`: one line a cycle, in the shape of Go's gctrace, so that what reads that reads this.
+//!
+//! ```text
+//! gc 7 @0.512s 3%: 0.012+4.1+0.020 ms clock, 0.012+0.30/3.9/0+0.020 ms cpu, 31->34->16 MB, 32 MB goal, 0 MB stacks, 0 MB globals, 2 P
+//! ```
+//! Clock: H1, from there to the end of marking, H3. Cpu: the same ends, and between them assists, the collector and its helpers. Live bytes at the
+//! beginning, at the end of the sweep, and found alive. No stack is ever scanned; globals are the roots. `(forced)`: `collect` asked for it.
+
+use super::cycle::Times;
+use super::heap::Inner;
+use super::process;
+use crate::os::report;
+use crate::sync::tally::Ordering::Relaxed;
+use std::time::Duration;
+
+/// What the books said before the cycle.
+pub(crate) struct Sizes {
+    pub(crate) before: usize,
+    pub(crate) goal: usize,
+}
+
+impl Inner {
+    /// Writes the line of cycle `number` to standard error.
+    pub(crate) fn write_line(&self, times: &Times, sizes: &Sizes, number: u64, forced: bool) {
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let ns = |nanos: u64| nanos as f64 / 1e6;
+        let mb = |bytes: usize| bytes >> 20;
+        let age = self.born.elapsed();
+        let used = Duration::from_nanos(self.counters.cpu_ns.load(Relaxed));
+        let share = 100.0 * used.as_secs_f64() / (age.as_secs_f64() * process::processors() as f64).max(1e-9);
+        report::text(&format_args!(
+            "gc {number} @{:.3}s {share:.0}%: {:.3}+{:.3}+{:.3} ms clock, {:.3}+{:.3}/{:.3}/{:.3}+{:.3} ms cpu, {}->{}->{} MB, {} MB goal, \
+             0 MB stacks, {} MB globals, {} P{}\n",
+            age.as_secs_f64(),
+            ms(times.t1),
+            ms(times.mark.saturating_sub(times.t1)),
+            ms(times.t3),
+            ms(times.t1),
+            ns(times.assists_ns),
+            ns(times.collector_ns),
+            ns(times.helpers_ns),
+            ms(times.t3),
+            mb(sizes.before),
+            mb(self.live.load(Relaxed)),
+            mb(self.counters.marked_bytes.load(Relaxed) as usize),
+            mb(sizes.goal),
+            mb(self.roots.bytes()),
+            self.mutators(),
+            if forced { " (forced)" } else { "" },
+        ));
+    }
+}

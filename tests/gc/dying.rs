@@ -1,0 +1,263 @@
+//! How objects, threads and heaps end.
+
+use crate::{Node, NodeRoot, eventually, quiet};
+use greyspan::gc::{Heap, Root, Rootable, Trace};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+
+/// Says where and how often it was dropped.
+#[derive(Trace)]
+struct Loud {
+    #[trace(skip)]
+    log: Arc<Mutex<Vec<String>>>,
+    panics: bool,
+}
+
+impl Drop for Loud {
+    fn drop(&mut self) {
+        let name = thread::current().name().unwrap_or("?").to_string();
+        self.log.lock().unwrap().push(name);
+        assert!(!self.panics, "on purpose");
+    }
+}
+
+#[test]
+fn drops_run_on_the_drop_thread_and_survive_panics() {
+    let heap = quiet();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    heap.enter(|m| {
+        for number in 0..1000 {
+            m.alloc(Loud {
+                log: log.clone(),
+                panics: number % 100 == 0,
+            });
+        }
+    });
+    heap.collect();
+    eventually("all drops", || log.lock().unwrap().len() == 1000);
+    assert!(log.lock().unwrap().iter().all(|name| name == "greyspan-drop"));
+    eventually("the count", || heap.stats().drops_panicked == 10);
+    // Their slots are used again, once.
+    heap.collect();
+    assert_eq!(heap.stats().mapped_bytes, 0);
+}
+
+#[test]
+fn an_object_is_dropped_once_however_many_cycles_pass() {
+    let heap = quiet();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let kept: Root<Rootable![Loud]> = heap.enter(|m| {
+        m.alloc(Loud {
+            log: log.clone(),
+            panics: false,
+        });
+        Root::new(
+            m,
+            m.alloc(Loud {
+                log: log.clone(),
+                panics: false,
+            }),
+        )
+    });
+    for _ in 0..5 {
+        heap.collect();
+    }
+    eventually("the drop", || log.lock().unwrap().len() == 1);
+    drop(kept);
+    drop(heap);
+    eventually("the heap's end", || log.lock().unwrap().len() == 2);
+    assert!(log.lock().unwrap().iter().all(|name| name == "greyspan-drop"));
+}
+
+#[test]
+fn a_heap_without_threads_drops_what_is_left_on_a_thread_of_its_own() {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let heap = quiet();
+    heap.enter(|m| {
+        m.alloc_slice(3, |_| Loud {
+            log: log.clone(),
+            panics: false,
+        })
+        .len()
+    });
+    drop(heap);
+    eventually("the drops", || log.lock().unwrap().len() == 3);
+    assert!(log.lock().unwrap().iter().all(|name| name == "greyspan-drop"));
+}
+
+#[test]
+fn a_slow_drop_holds_up_nobody() {
+    struct Slow(mpsc::Receiver<()>);
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            let _ = self.0.recv();
+        }
+    }
+    #[derive(Trace)]
+    struct Holds(
+        #[trace(skip)]
+        #[expect(dead_code, reason = "it is there to be dropped")]
+        Mutex<Slow>,
+    );
+    let heap = quiet();
+    let (go, wait) = mpsc::channel();
+    heap.enter(|m| m.alloc(Holds(Mutex::new(Slow(wait)))).as_ptr());
+    for _ in 0..10 {
+        heap.collect();
+        heap.enter(|m| m.alloc(Node::leaf(1)).value);
+    }
+    assert_eq!(heap.stats().cycles, 10);
+    go.send(()).unwrap();
+    eventually("its span goes back", || {
+        heap.collect();
+        heap.stats().mapped_bytes == 0
+    });
+}
+
+#[test]
+fn cleanups_run_after_weak_references_are_dead_and_may_be_called_off() {
+    let heap = quiet();
+    let (ran, called_off) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (root, cancel) = heap.enter(|m| {
+        let node = m.alloc(Node::leaf(1));
+        let weak = greyspan::gc::WeakRoot::<Rootable![Node<'_>]>::new(m, node);
+        let (ran, called_off, heap) = (ran.clone(), called_off.clone(), heap.clone());
+        m.on_dead(node, move || {
+            heap.enter(|m| assert!(weak.upgrade(m).is_none()));
+            ran.fetch_add(1, SeqCst);
+        });
+        let cancel = m.on_dead(node, move || {
+            called_off.fetch_add(1, SeqCst);
+        });
+        let root: NodeRoot = Root::new(m, node);
+        (root, cancel)
+    });
+    heap.collect();
+    assert_eq!(ran.load(SeqCst), 0);
+    assert!(cancel.cancel() && !cancel.cancel());
+    drop(root);
+    heap.collect();
+    eventually("the cleanup", || ran.load(SeqCst) == 1);
+    heap.collect();
+    assert_eq!(
+        (ran.load(SeqCst), called_off.load(SeqCst), heap.stats().cleanups),
+        (1, 0, 1)
+    );
+}
+
+#[test]
+fn roots_keep_a_heap_whose_handles_are_gone() {
+    let root: NodeRoot = {
+        let heap = quiet();
+        heap.enter(|m| Root::new(m, m.alloc(Node::leaf(5))))
+    };
+    let again = root.clone();
+    assert!(again.ptr_eq(&root));
+    drop(root);
+    thread::spawn(move || drop(again)).join().unwrap();
+}
+
+#[test]
+fn a_root_may_be_dropped_by_any_thread_and_in_thread_local_destructors() {
+    thread_local! {
+        static KEPT: std::cell::RefCell<Option<(Heap, NodeRoot)>> = const { std::cell::RefCell::new(None) };
+    }
+    let heap = quiet();
+    let root: NodeRoot = heap.enter(|m| Root::new(m, m.alloc(Node::leaf(1))));
+    let (there, clone) = (heap.clone(), root.clone());
+    thread::spawn(move || KEPT.set(Some((there, clone)))).join().unwrap();
+    heap.collect();
+    assert_eq!(heap.stats().freed_objects, 0);
+    let there = heap.clone();
+    thread::spawn(move || KEPT.set(Some((there, root)))).join().unwrap();
+    heap.collect();
+    assert_eq!(heap.stats().freed_objects, 1);
+}
+
+#[test]
+fn enter_works_in_thread_local_destructors_whatever_their_order() {
+    struct Late(Heap, Arc<AtomicUsize>);
+    impl Drop for Late {
+        fn drop(&mut self) {
+            self.0.enter(|m| {
+                let value = m.alloc(Node::leaf(3)).value;
+                // A second one inside the first.
+                self.0.enter(|m| m.alloc(Node::leaf(4)).value);
+                self.1.fetch_add(value as usize, SeqCst);
+            });
+        }
+    }
+    thread_local! {
+        static FIRST: std::cell::RefCell<Option<Late>> = const { std::cell::RefCell::new(None) };
+        static LAST: std::cell::RefCell<Option<Late>> = const { std::cell::RefCell::new(None) };
+    }
+    let (heap, count) = (quiet(), Arc::new(AtomicUsize::new(0)));
+    for enter_between in [true, false] {
+        let (heap, count) = (heap.clone(), count.clone());
+        let body = move || {
+            FIRST.set(Some(Late(heap.clone(), count.clone())));
+            if enter_between {
+                heap.enter(|m| m.alloc(Node::leaf(0)).value);
+            }
+            LAST.set(Some(Late(heap, count)));
+        };
+        thread::spawn(body).join().unwrap();
+    }
+    assert_eq!(count.load(SeqCst), 12);
+    heap.collect();
+    heap.verify().unwrap();
+    let stats = heap.stats();
+    assert_eq!((stats.live_bytes, stats.mutators), (0, 0), "their records went back");
+}
+
+#[test]
+fn a_forgotten_root_leaks_its_graph_only() {
+    let heap = quiet();
+    heap.enter(|m| {
+        let node = m.alloc(Node::leaf(1));
+        node.left.set(m, Some(m.alloc(Node::leaf(2))));
+        m.alloc(Node::leaf(3));
+        std::mem::forget::<NodeRoot>(Root::new(m, node));
+    });
+    heap.collect();
+    assert_eq!(heap.stats().freed_objects, 1);
+    heap.verify().unwrap();
+}
+
+#[test]
+fn threads_that_end_leave_no_garbage_and_their_records_are_used_again() {
+    let heap = quiet();
+    for round in 0..200u64 {
+        let there = heap.clone();
+        thread::spawn(move || there.enter(|m| (0..50).map(|_| m.alloc(Node::leaf(round)).value).sum::<u64>()))
+            .join()
+            .unwrap();
+        assert_eq!(heap.stats().mutators, 0);
+    }
+    heap.collect();
+    assert_eq!((heap.stats().freed_objects, heap.stats().live_bytes), (10_000, 0));
+}
+
+#[test]
+fn cleanups_of_what_lives_to_the_end_of_its_heap_run_then() {
+    for collects in [false, true] {
+        let heap = quiet();
+        let run = Arc::new(AtomicUsize::new(0));
+        let kept: NodeRoot = heap.enter(|m| {
+            let node = m.alloc(Node::leaf(1));
+            let run = Arc::clone(&run);
+            m.on_dead(node, move || {
+                run.fetch_add(1, SeqCst);
+            });
+            Root::new(m, node)
+        });
+        if collects {
+            heap.collect();
+        }
+        assert_eq!(run.load(SeqCst), 0);
+        drop(heap);
+        drop(kept);
+        eventually("the cleanup", || run.load(SeqCst) == 1);
+    }
+}

@@ -1,0 +1,58 @@
+//! The collector, as a program sees it. Greyspan is the global allocator too, so that both kinds of spans lie side by side.
+
+#[path = "../support/rng.rs"]
+#[allow(dead_code, reason = "shared with other test binaries")]
+mod rng;
+
+#[path = "../support/graph.rs"]
+mod graph;
+
+mod api;
+mod bad_input;
+mod dying;
+mod large;
+mod shadow;
+mod threads;
+mod ui;
+mod weak;
+
+use greyspan::Greyspan;
+use greyspan::gc::{GcCell, Heap, Root, Rootable, Trace};
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static GLOBAL: Greyspan = Greyspan::new();
+
+/// A node of any graph.
+#[derive(Trace)]
+pub(crate) struct Node<'gc> {
+    pub(crate) value: u64,
+    pub(crate) left: GcCell<'gc, Node<'gc>>,
+    pub(crate) right: GcCell<'gc, Node<'gc>>,
+}
+
+pub(crate) type NodeRoot = Root<Rootable![Node<'_>]>;
+
+impl Node<'_> {
+    pub(crate) fn leaf(value: u64) -> Self {
+        Self {
+            value,
+            left: GcCell::null(),
+            right: GcCell::null(),
+        }
+    }
+}
+
+/// A heap that collects only when it is told.
+pub(crate) fn quiet() -> Heap {
+    Heap::builder().gc_percent(None).build()
+}
+
+/// Waits until `done`: drops and cleanups run on a thread of their own.
+pub(crate) fn eventually(what: &str, done: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !done() {
+        assert!(since.elapsed() < Duration::from_secs(20), "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,9 @@
+//! Nor by a variable of the caller.
+use greyspan::gc::Heap;
+
+fn main() {
+    let heap = Heap::new();
+    let mut kept = None;
+    heap.enter(|m| kept = Some(m.alloc(1u64)));
+    println!("{kept:?}");
+}

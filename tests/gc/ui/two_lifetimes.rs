@@ -1,0 +1,10 @@
+//! The derive must know which lifetime is the edges'.
+use greyspan::gc::{GcCell, Trace};
+
+#[derive(Trace)]
+struct Bad<'a, 'b> {
+    one: GcCell<'a, u64>,
+    other: &'static &'b str,
+}
+
+fn main() {}

@@ -1,0 +1,327 @@
+//! The collector in a process of its own: heaps that come and go, `fork`, the line a cycle.
+
+use std::io::Read;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread;
+use std::time::Duration;
+
+use greyspan::gc::{GcCell, Heap, Root, Rootable, Trace};
+
+use crate::fork::in_child;
+use crate::harness::{DONE, KEY, Next, Scenario};
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("gc::heaps_that_come_and_go_leave_nothing", come_and_go),
+    Scenario::new("gc::a_fork_child_has_heaps_of_its_own_and_is_told_so_of_others", fork),
+    Scenario::new("gc::a_child_forked_inside_enter_gets_out_of_it", fork_inside),
+    Scenario::new("gc::collects_when_the_environment_says", collects),
+    Scenario::new("gc::a_line_a_cycle_has_the_shape_of_go", lines),
+    Scenario::new(
+        "gc::at_the_hard_limit_allocation_is_refused_and_the_heap_goes_on",
+        hard_limit,
+    ),
+    Scenario::new("gc::traces_what_panics", trace_panics),
+    Scenario::new(
+        "gc::a_panic_in_trace_ends_the_process_and_names_the_type",
+        trace_panics_outside,
+    ),
+];
+
+#[derive(Trace)]
+struct Node<'gc> {
+    value: u64,
+    next: GcCell<'gc, Node<'gc>>,
+}
+
+type NodeRoot = Root<Rootable![Node<'_>]>;
+
+fn root(heap: &Heap, value: u64) -> NodeRoot {
+    heap.enter(|m| {
+        let next = GcCell::null();
+        Root::new(m, m.alloc(Node { value, next }))
+    })
+}
+
+fn come_and_go() -> Next {
+    let round = |heaps: u64| {
+        for number in 0..heaps {
+            let heap = Heap::builder().gc_percent(None).build();
+            let kept = root(&heap, number);
+            heap.enter(|m| m.alloc(String::from("to be dropped on a thread")).len());
+            heap.collect();
+            assert_eq!(heap.enter(|m| kept.get(m).value), number);
+        }
+        thread::sleep(Duration::from_millis(200));
+        greyspan::stats().heap_inuse
+    };
+    // The threads, and what they keep, come with the first ones.
+    round(300);
+    let before = round(300);
+    let after = round(3000);
+    assert!(after < before + (2 << 20), "3000 heaps left {} bytes", after - before);
+    DONE
+}
+
+fn fork() -> Next {
+    let heap = Heap::new();
+    let kept = root(&heap, 17);
+    heap.collect();
+    let (mut heap, mut kept) = (Some(heap), Some(kept));
+    in_child(|| {
+        let (heap, kept) = (heap.take().expect("the child's"), kept.take().expect("the child's"));
+        let refused = std::panic::catch_unwind(|| heap.enter(|_| ())).expect_err("a heap of the parent");
+        let text = refused.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text
+            .or_else(|| refused.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        assert!(text.contains("before a fork"), "{text}");
+        drop(kept);
+        drop(heap);
+        let own = Heap::new();
+        let mine = root(&own, 4);
+        own.collect();
+        own.verify().expect("a sound heap");
+        assert_eq!((own.enter(|m| mine.get(m).value), own.stats().cycles), (4, 1));
+        // A grandchild likewise.
+        in_child(|| {
+            let own = Heap::new();
+            own.collect();
+            assert_eq!(own.stats().cycles, 1);
+        });
+    });
+    // Only the child took them.
+    let (heap, kept) = (heap.expect("the parent's"), kept.expect("the parent's"));
+    heap.collect();
+    assert_eq!(heap.enter(|m| kept.get(m).value), 17);
+    DONE
+}
+
+fn fork_inside() -> Next {
+    let heap = Heap::builder().gc_percent(Some(0)).build();
+    // A cycle runs nearly always, so that the child inherits every phase and grey objects.
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (there, stop) = (&heap, &over);
+        scope.spawn(move || {
+            while !stop.load(SeqCst) {
+                there.collect();
+            }
+        });
+        for round in 0..40 {
+            heap.enter(|m| {
+                let list = (0..2000).fold(None, |next, value| {
+                    let next = GcCell::new(next);
+                    Some(m.alloc(Node { value, next }))
+                });
+                let mut at = list;
+                while let Some(node) = at {
+                    at = node.next.take(m);
+                }
+                if round % 2 == 0 {
+                    // The child goes on in the closure, and leaves it.
+                    in_child_after(|| assert!(list.is_some_and(|node| node.value == 1999)));
+                }
+            });
+        }
+        over.store(true, SeqCst);
+    });
+    DONE
+}
+
+/// As `in_child`, in the frame of the caller.
+fn in_child_after(body: impl FnOnce()) {
+    in_child(body);
+}
+
+/// Runs under `again`: more than two megabytes live, and as much garbage.
+fn collects() -> Next {
+    let heap = Heap::new();
+    let kept = root(&heap, 1);
+    for _ in 0..200 {
+        heap.enter(|m| {
+            for value in 0..2000 {
+                let next = GcCell::null();
+                m.alloc(Node { value, next });
+            }
+        });
+    }
+    assert_eq!(heap.enter(|m| kept.get(m).value), 1);
+    heap.collect();
+    DONE
+}
+
+fn hard_limit() -> Next {
+    let heap = Heap::builder().gc_percent(None).build();
+    let kept = root(&heap, 7);
+    let limit = greyspan::stats().mapped as usize + (8 << 20);
+    greyspan::set_hard_limit(Some(limit));
+    let slice = heap.enter(|m| m.try_alloc_slice(64 << 20, |_| 0u8).map(|slice| slice.len()));
+    assert!(
+        slice.is_err_and(|full| full.to_string().contains("no memory")),
+        "a slice beyond the limit"
+    );
+    let made = heap.enter(|m| {
+        let mut made = 0u64;
+        loop {
+            let next = GcCell::null();
+            match m.try_alloc(Node { value: made, next }) {
+                Ok(_) => made += 1,
+                Err((node, _)) => {
+                    assert_eq!(node.value, made, "the value comes back");
+                    break made;
+                }
+            }
+        }
+    });
+    assert!(made > 10_000, "{made}");
+    // A little for the panic itself, and none for a backtrace.
+    greyspan::set_hard_limit(Some(limit + (1 << 20)));
+    std::panic::set_hook(Box::new(|_| ()));
+    let refused = std::panic::catch_unwind(|| heap.enter(|m| m.alloc_slice(64 << 20, |_| 0u8).len()));
+    assert!(refused.is_err(), "`alloc_slice` panics where `try_alloc_slice` answers");
+    // All that was garbage.
+    heap.collect();
+    heap.verify().expect("a sound heap");
+    let again = heap.enter(|m| {
+        let next = GcCell::null();
+        m.try_alloc(Node { value: 1, next }).is_ok()
+    });
+    assert!(again);
+    assert_eq!(heap.enter(|m| kept.get(m).value), 7);
+    DONE
+}
+
+struct Panics;
+
+// SAFETY: it has no edge to show.
+unsafe impl<'gc> Trace<'gc> for Panics {
+    fn trace(&self, _: &mut greyspan::gc::Visitor<'gc>) {
+        // Runs once, under another scenario, to see how the process ends.
+        assert!(std::env::var_os("GC_TRACE_MAY_PANIC").is_none(), "no trace of me");
+    }
+}
+
+fn trace_panics() -> Next {
+    let heap = Heap::new();
+    let kept: Root<Rootable![Panics]> = heap.enter(|m| Root::new(m, m.alloc(Panics)));
+    heap.collect();
+    drop(kept);
+    DONE
+}
+
+fn trace_panics_outside() -> Next {
+    let output = Command::new("/proc/self/exe")
+        .arg0("process")
+        .env(KEY.to_str().expect("ASCII"), "gc::traces_what_panics")
+        .env("GC_TRACE_MAY_PANIC", "1")
+        .output()
+        .expect("a child");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{text}");
+    assert!(text.contains("gc::Panics panicked; aborting"), "{text}");
+    DONE
+}
+
+fn again(trace: &str, percent: &str) -> String {
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0("process")
+        .env(KEY.to_str().expect("ASCII"), "gc::collects_when_the_environment_says")
+        .env("GREYSPAN_GC", percent)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    if !trace.is_empty() {
+        command.env("GREYSPAN_TRACE", trace);
+    }
+    let mut child = command.spawn().expect("a child");
+    let mut text = String::new();
+    let mut errors = child.stderr.take().expect("a pipe");
+    errors.read_to_string(&mut text).expect("text");
+    assert!(child.wait().expect("an end").success(), "{text}");
+    text
+}
+
+fn lines() -> Next {
+    assert_eq!(again("", "100"), "");
+    let off = again("gc", "off");
+    assert_eq!(off.lines().count(), 1, "only `collect`: {off}");
+    let text = again("gc", "20");
+    assert!(text.lines().count() > 2, "{text}");
+    for (index, line) in text.lines().enumerate() {
+        let line = line.strip_suffix(" (forced)").unwrap_or(line);
+        // What Go's documentation says of a line, field by field.
+        let words: Vec<&str> = line.split(' ').collect();
+        let [
+            gc,
+            number,
+            at,
+            share,
+            clock,
+            ms,
+            clock_unit,
+            cpu,
+            cpu_ms,
+            cpu_unit,
+            rest @ ..,
+        ] = words.as_slice()
+        else {
+            panic!("{line}")
+        };
+        assert_eq!(
+            (*gc, *ms, *clock_unit, *cpu_ms, *cpu_unit),
+            ("gc", "ms", "clock,", "ms", "cpu,")
+        );
+        assert_eq!(number.parse::<usize>(), Ok(index + 1));
+        assert!(at.starts_with('@') && at.ends_with('s'), "{line}");
+        assert!(share.ends_with("%:"), "{line}");
+        let is_number = |text: &str| text.parse::<f64>().is_ok();
+        assert!(
+            clock.split('+').count() == 3 && clock.split('+').all(is_number),
+            "{line}"
+        );
+        assert!(
+            cpu.split('+').count() == 3 && cpu.split(['+', '/']).count() == 5,
+            "{line}"
+        );
+        assert!(cpu.split(['+', '/']).all(is_number), "{line}");
+        let [
+            sizes,
+            mb,
+            goal,
+            goal_mb,
+            goal_word,
+            stacks,
+            stacks_mb,
+            stacks_word,
+            globals,
+            globals_mb,
+            globals_word,
+            threads,
+            p,
+        ] = rest
+        else {
+            panic!("{line}")
+        };
+        assert!(
+            sizes.split("->").count() == 3 && sizes.split("->").all(is_number),
+            "{line}"
+        );
+        assert_eq!((*mb, *goal_mb, *goal_word), ("MB,", "MB", "goal,"));
+        assert_eq!(
+            (*stacks_mb, *stacks_word, *globals_mb, *globals_word),
+            ("MB", "stacks,", "MB", "globals,")
+        );
+        assert!(
+            [goal, stacks, globals, threads].iter().all(|text| is_number(text)),
+            "{line}"
+        );
+        assert_eq!(*p, "P");
+    }
+    assert!(
+        text.lines().last().is_some_and(|line| line.ends_with("(forced)")),
+        "{text}"
+    );
+    DONE
+}
