@@ -89,7 +89,11 @@ impl Heap {
         unsafe { self.registry.after_fork_in_child() };
         self.tiers.mheap.set_attended(false);
         self.background.forget();
-        let left = [Some(super::thread::current()), self.late_in_child()];
+        #[cfg(feature = "preload")]
+        let own = super::nested::forking();
+        #[cfg(not(feature = "preload"))]
+        let own = super::thread::current();
+        let left = [Some(own), self.late_in_child()];
         self.orphan(|| left.into_iter().flatten().filter(|cache| cache.is_ready()));
     }
 
@@ -120,15 +124,28 @@ impl Heap {
 }
 
 extern "C" fn before_fork() {
-    HEAP.before_fork();
+    before(|| HEAP.before_fork());
 }
 
 extern "C" fn after_fork_in_parent() {
     // SAFETY: the system calls this in the thread that forked, after `before_fork`.
-    unsafe { HEAP.after_fork_in_parent() };
+    after(|| unsafe { HEAP.after_fork_in_parent() });
 }
 
 extern "C" fn after_fork_in_child() {
     // SAFETY: the system calls this in the child's only thread, after `before_fork` in its parent.
-    unsafe { HEAP.after_fork_in_child() };
+    after(|| unsafe { HEAP.after_fork_in_child() });
+}
+
+#[cfg(feature = "preload")]
+use super::nested::{after_fork as after, before_fork as before};
+
+#[cfg(not(feature = "preload"))]
+fn before(lock: impl FnOnce()) {
+    lock();
+}
+
+#[cfg(not(feature = "preload"))]
+fn after(unlock: impl FnOnce()) {
+    unlock();
 }
