@@ -135,10 +135,13 @@ pub(super) fn malloc(size: usize, align: usize) -> *mut u8 {
     block
 }
 
+/// What a slot holds while its block is being made.
+static CLAIMED: u8 = 0;
+
 /// A slot that is this caller's.
 fn claim() -> Option<&'static AtomicPtr<u8>> {
     COUNT.fetch_add(1, Relaxed);
-    let mine = core::ptr::without_provenance_mut(1);
+    let mine = (&raw const CLAIMED).cast_mut();
     let found = BLOCKS
         .iter()
         .find(|slot| slot.compare_exchange(null_mut(), mine, Relaxed, Relaxed).is_ok());
