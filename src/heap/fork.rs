@@ -123,18 +123,53 @@ impl Heap {
     }
 }
 
+/// The lock of the C library's list of open files, which `fork` takes after our locks, and threads that hold it may wait for one that allocates.
+#[cfg(all(feature = "preload", target_env = "gnu"))]
+mod files {
+    unsafe extern "C" {
+        fn _IO_list_lock();
+        fn _IO_list_unlock();
+        fn _IO_list_resetlock();
+    }
+
+    pub(super) fn lock() {
+        // SAFETY: takes a lock that the thread may hold already.
+        unsafe { _IO_list_lock() };
+    }
+
+    pub(super) fn unlock() {
+        // SAFETY: the thread took it before it forked.
+        unsafe { _IO_list_unlock() };
+    }
+
+    pub(super) fn reset() {
+        // SAFETY: the child has no other thread.
+        unsafe { _IO_list_resetlock() };
+    }
+}
+
+#[cfg(not(all(feature = "preload", target_env = "gnu")))]
+mod files {
+    pub(super) fn lock() {}
+    pub(super) fn unlock() {}
+    pub(super) fn reset() {}
+}
+
 extern "C" fn before_fork() {
+    files::lock();
     before(|| HEAP.before_fork());
 }
 
 extern "C" fn after_fork_in_parent() {
     // SAFETY: the system calls this in the thread that forked, after `before_fork`.
     after(|| unsafe { HEAP.after_fork_in_parent() });
+    files::unlock();
 }
 
 extern "C" fn after_fork_in_child() {
     // SAFETY: the system calls this in the child's only thread, after `before_fork` in its parent.
     after(|| unsafe { HEAP.after_fork_in_child() });
+    files::reset();
 }
 
 #[cfg(feature = "preload")]

@@ -24,7 +24,7 @@ pub(crate) mod untyped;
 use crate::base::addr::Addr;
 use crate::base::geometry::PAGE;
 use crate::mcache::{Freed, MCache, Tiers};
-use crate::mspan::{Block, State};
+use crate::mspan::{Block, CHECKED, State};
 use crate::os::Os;
 use crate::size_class::{RunClass, SizeClass};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -278,7 +278,12 @@ impl Heap {
         // SAFETY: as the caller promised.
         match unsafe { cache.free(&self.tiers, block) } {
             Freed::Fast => {}
-            Freed::Slowly => self.after_slow(),
+            // The C library frees while it holds locks that starting a thread takes; there `malloc` sees to it.
+            Freed::Slowly => {
+                if !CHECKED {
+                    self.after_slow();
+                }
+            }
             // SAFETY: as the caller promised.
             Freed::NotYet => unsafe { self.free_without_cache(cache, block) },
         }

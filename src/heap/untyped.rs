@@ -89,7 +89,7 @@ impl Heap {
             && let Some(span) = self.tiers.mheap.map().span_of(Addr::of(block))
         {
             // U2: a run that a thread had kept has the size of its holder before.
-            span.set_kept(false);
+            span.clear_kept();
             span.set_large_size(size);
         }
     }
@@ -185,12 +185,13 @@ impl Heap {
                 if cache.is_ready() {
                     // SAFETY: likewise.
                     unsafe { cache.push_over(&self.tiers, class, block) };
-                    self.after_slow();
                     return;
                 }
             }
             Found::Large => {
-                span.set_kept(true);
+                if span.keep() {
+                    misuse("free", ptr.addr(), span.size(), "the block is free: freed twice");
+                }
                 if let Some(class) = RunClass::serving(span.size(), 1)
                     && cache.is_ready()
                 {
@@ -199,7 +200,6 @@ impl Heap {
                         // SAFETY: likewise.
                         unsafe { cache.push_run_over(&self.tiers, class, block) };
                     }
-                    self.after_slow();
                     return;
                 }
             }
@@ -324,7 +324,7 @@ impl Heap {
                     // SAFETY: the old size is one that has no class, or is made so: what the span says is at most that.
                     return unsafe { self.realloc_large(ptr, span, size) };
                 }
-                span.size()
+                large_usable(span)
             }
         };
         let new = self.malloc(cache, size);
@@ -347,7 +347,7 @@ impl Heap {
             2 * PAGE
         };
         let resize = |cache: &'static MCache| {
-            let new = match Layout::from_size_align(span.size(), align) {
+            let new = match Layout::from_size_align(large_usable(span), align) {
                 // SAFETY: as the caller promised; the size was found to be in bounds.
                 Ok(layout) => unsafe { self.realloc(cache, ptr, layout, size) },
                 Err(_) => null_mut(),

@@ -110,8 +110,13 @@ pub(super) fn fresh(span: &MSpan, block: *mut Block) {
         return;
     }
     // SAFETY: an object of the span.
-    if span.zeroed() && unsafe { Block::is_marked(block) } {
-        misuse("free", block.addr(), span.size(), "the block was never handed out");
+    if span.zeroed() && unsafe { Block::second(block) } != 0 {
+        misuse(
+            "malloc",
+            block.addr(),
+            span.size(),
+            "a block that was never handed out was freed or written to",
+        );
     }
     // SAFETY: as above, and the caller's.
     unsafe { Block::set_mark(block) };

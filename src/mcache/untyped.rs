@@ -7,7 +7,8 @@
 //! is where an object begins, and there is room (M4). That is asked of the block which the thread was handed last, and comes back at once. Asked
 //! of every block, the answer would be as good as chance where a few blocks come and go, and each wrong guess of the processor costs more
 //! than the test of the offset. Should another thread have freed that block meanwhile, which is wrong, the mark is found missing when the block
-//! is handed out from the second bin.
+//! is handed out from the second bin; and when it is handed out the second time, should this thread have freed it twice where the slot above
+//! happened to hold it too.
 
 use super::{MCache, Slot, Tiers};
 use crate::mspan::Block;

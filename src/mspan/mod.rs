@@ -489,10 +489,16 @@ impl MSpan {
         self.kept.load(Relaxed)
     }
 
-    /// Notes whether a thread keeps the large object for reuse.
+    /// The large object is the program's.
     #[cfg(feature = "preload")]
-    pub(crate) fn set_kept(&self, kept: bool) {
-        self.kept.store(kept, Relaxed);
+    pub(crate) fn clear_kept(&self) {
+        self.kept.store(false, Relaxed);
+    }
+
+    /// Whoever frees the large object notes it. `true`: another one did before. Relaxed: the exchange alone decides who was first.
+    #[cfg(feature = "preload")]
+    pub(crate) fn keep(&self) -> bool {
+        self.kept.swap(true, Relaxed)
     }
 
     /// The block that `at` names, or null.

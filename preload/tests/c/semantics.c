@@ -326,6 +326,26 @@ static int in_child(void (*run)(void)) {
     return status;
 }
 
+static void realloc_keeps_usable(void) {
+    static const size_t sizes[] = { 20, 1000, 30000, 33001, 300001, 5000001 };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char *p = MALLOC(sizes[i]);
+        size_t usable = malloc_usable_size(p);
+        memset(p, 7, usable);
+        p = REALLOC(p, 3 * usable);
+        CHECK(p != NULL);
+        for (size_t j = 0; j < usable; j++) CHECK(p[j] == 7);
+        FREE(p);
+    }
+    char *p = NULL;
+    CHECK(posix_memalign((void **)&p, 65536, 100) == 0);
+    size_t usable = malloc_usable_size(p);
+    memset(p, 7, usable);
+    p = REALLOC(p, 4096);
+    for (size_t j = 0; j < usable && j < 4096; j++) CHECK(p[j] == 7);
+    FREE(p);
+}
+
 static const struct entry table[] = {
     { "malloc_and_calloc_of_zero_bytes_give_unique_blocks", zero_bytes },
     { "sizes_beyond_ptrdiff_max_give_enomem", too_large },
@@ -335,6 +355,7 @@ static const struct entry table[] = {
     { "realloc_that_fails_keeps_the_block", realloc_failing },
     { "realloc_keeps_what_both_sizes_hold", realloc_keeps },
     { "realloc_takes_aligned_blocks", realloc_of_aligned },
+    { "realloc_keeps_all_that_usable_size_reports", realloc_keeps_usable },
     { "posix_memalign_with_a_bad_alignment_gives_einval_and_leaves_the_pointer_alone", posix_memalign_bad },
     { "posix_memalign_without_memory_gives_enomem_and_leaves_the_pointer_alone", posix_memalign_huge },
     { "alignments_from_8_bytes_to_64_mib_are_kept", aligned },

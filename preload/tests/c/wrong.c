@@ -228,6 +228,33 @@ static void after_flush(void) {
     go_on(64);
 }
 
+/* Of a large block that realloc moved. */
+static void c24_large(void) {
+    char *p = MALLOC(36000), *behind = MALLOC(36000), *q = REALLOC(p, 72000);
+    (void)behind;
+    if (q == p) FAIL("not moved");
+    FREE(p);
+    go_on(36000);
+}
+/* The place above the bin's last block holds the same block from before. */
+static void where_it_was(void) {
+    char *x = MALLOC(64), *y = MALLOC(64);
+    FREE(x);
+    char *z = MALLOC(64);
+    FREE(z);
+    FREE(z);
+    (void)y;
+    go_on(64);
+}
+/* Was never handed out, lies where blocks will be, and is used once it was freed. */
+static void not_yet_carved(void) {
+    FREE(MALLOC(64));
+    char *p = MALLOC(64);
+    FREE(p + 64 * 65);
+    memset(MALLOC(64), 1, 64);
+    go_on(64);
+}
+
 static const struct entry table[] = {
     { "c01", c01 }, { "c02", c02 }, { "c03", c03 }, { "c04", c04 }, { "c05", c05 }, { "c06", c06 }, { "c07", c07 }, { "c08", c08 },
     { "c09", c09 }, { "c10", c10 }, { "c11", c11 }, { "c12", c12 }, { "c12_of_48", c12_of_48 }, { "c13", c13 }, { "c14", c14 },
@@ -236,6 +263,7 @@ static const struct entry table[] = {
     { "c27", c27 }, { "c28", c28 }, { "c29", c29 }, { "c30", c30 }, { "c30_in_span", c30_in_span }, { "c30_to_live", c30_to_live },
     { "c31", c31 }, { "c34_size", c34_size }, { "c34_large", c34_large }, { "c34_align", c34_align }, { "in_span", in_span },
     { "written_and_freed", written_and_freed }, { "of_a_span_that_ended", of_a_span_that_ended }, { "after_flush", after_flush },
+    { "c24_large", c24_large }, { "where_it_was", where_it_was }, { "not_yet_carved", not_yet_carved },
 };
 
 int main(int argc, char **argv) { return run_case(table, sizeof table / sizeof *table, argc, argv); }

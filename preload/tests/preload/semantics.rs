@@ -23,6 +23,7 @@ cases! {
     realloc_that_fails_keeps_the_block
     realloc_keeps_what_both_sizes_hold
     realloc_takes_aligned_blocks
+    realloc_keeps_all_that_usable_size_reports
     posix_memalign_with_a_bad_alignment_gives_einval_and_leaves_the_pointer_alone
     posix_memalign_without_memory_gives_enomem_and_leaves_the_pointer_alone
     alignments_from_8_bytes_to_64_mib_are_kept

@@ -59,6 +59,7 @@ caught! {
     c21_realloc_of_a_freed_large_block: "c21_large", "realloc", "freed twice";
     c23_a_pointer_16_bytes_in_front_of_an_aligned_block: "c23", "free", "not to where a block begins" | "no block of this heap begins here";
     c24_freed_after_realloc_moved_it: "c24", "free", "freed twice";
+    c24_a_large_block_freed_after_realloc_moved_it: "c24_large", "free", "freed twice";
     c25_freed_three_times: "c25", "free", "freed twice";
     c29_written_to_after_it_was_freed: "c29", "malloc", "a free block was written to";
     c30_a_free_block_made_to_lead_elsewhere: "c30", "malloc", "a free block was written to";
@@ -71,6 +72,8 @@ caught! {
     a_block_of_a_span_that_was_never_handed_out: "in_span", "free", "never handed out" | "not to where a block begins";
     written_to_after_it_was_freed_and_freed_again: "written_and_freed", "malloc", "freed twice";
     a_block_whose_span_has_ended: "of_a_span_that_ended", "free", "freed twice" | "freed before";
+    freed_again_where_it_lay_in_its_bin_before: "where_it_was", "malloc", "freed twice";
+    a_block_that_was_not_handed_out_yet_and_is_used: "not_yet_carved", "malloc", "never handed out";
     freed_again_when_the_block_is_on_its_spans_list: "after_flush", "free", "freed twice";
 }
 
