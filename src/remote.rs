@@ -20,7 +20,7 @@ pub(crate) use outbox::{Outbox, Outgoing};
 
 use crate::meta::Bump;
 use crate::mspan::{MSpan, OWNER_MAX, OwnerId, Settled, Taken};
-use crate::os::PageSource;
+use crate::os::Os;
 use crate::size_class::COUNT;
 use crate::sync::atomic::{
     AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
@@ -173,7 +173,7 @@ impl Directory {
 
     /// Gives the cache behind `shared` the number `id`, which nobody has. The caller holds the lock of the thread registry. `false`: no memory, or no
     /// more numbers.
-    pub(crate) fn enter(&self, os: &dyn PageSource, memory: &mut Bump, id: OwnerId, shared: &'static Shared) -> bool {
+    pub(crate) fn enter(&self, os: &Os, memory: &mut Bump, id: OwnerId, shared: &'static Shared) -> bool {
         let Some(leaf) = self
             .leaves
             .get(id as usize / LEAF)

@@ -1,6 +1,8 @@
 //! The public surface: what a user of the crate can call.
 
 pub(crate) mod global;
+#[cfg(feature = "preload")]
+pub mod raw;
 
 use crate::heap::HEAP;
 use crate::heap::thread::current;

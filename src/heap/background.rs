@@ -92,7 +92,7 @@ impl Heap {
     }
 }
 
-extern "C" fn run(_: *mut c_void) -> *mut c_void {
+extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
     os::thread::name_self(c"greyspan");
     let (state, mheap) = (&HEAP.background.0, &HEAP.tiers.mheap);
     loop {

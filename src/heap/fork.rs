@@ -89,7 +89,11 @@ impl Heap {
         unsafe { self.registry.after_fork_in_child() };
         self.tiers.mheap.set_attended(false);
         self.background.forget();
-        let left = [Some(super::thread::current()), self.late_in_child()];
+        #[cfg(feature = "preload")]
+        let own = super::nested::forking();
+        #[cfg(not(feature = "preload"))]
+        let own = super::thread::current();
+        let left = [Some(own), self.late_in_child()];
         self.orphan(|| left.into_iter().flatten().filter(|cache| cache.is_ready()));
     }
 
@@ -119,16 +123,64 @@ impl Heap {
     }
 }
 
+/// The lock of the C library's list of open files, which `fork` takes after our locks, and threads that hold it may wait for one that allocates.
+#[cfg(all(feature = "preload", target_env = "gnu"))]
+mod files {
+    unsafe extern "C" {
+        fn _IO_list_lock();
+        fn _IO_list_unlock();
+        fn _IO_list_resetlock();
+    }
+
+    pub(super) fn lock() {
+        // SAFETY: takes a lock that the thread may hold already.
+        unsafe { _IO_list_lock() };
+    }
+
+    pub(super) fn unlock() {
+        // SAFETY: the thread took it before it forked.
+        unsafe { _IO_list_unlock() };
+    }
+
+    pub(super) fn reset() {
+        // SAFETY: the child has no other thread.
+        unsafe { _IO_list_resetlock() };
+    }
+}
+
+#[cfg(not(all(feature = "preload", target_env = "gnu")))]
+mod files {
+    pub(super) fn lock() {}
+    pub(super) fn unlock() {}
+    pub(super) fn reset() {}
+}
+
 extern "C" fn before_fork() {
-    HEAP.before_fork();
+    files::lock();
+    before(|| HEAP.before_fork());
 }
 
 extern "C" fn after_fork_in_parent() {
     // SAFETY: the system calls this in the thread that forked, after `before_fork`.
-    unsafe { HEAP.after_fork_in_parent() };
+    after(|| unsafe { HEAP.after_fork_in_parent() });
+    files::unlock();
 }
 
 extern "C" fn after_fork_in_child() {
     // SAFETY: the system calls this in the child's only thread, after `before_fork` in its parent.
-    unsafe { HEAP.after_fork_in_child() };
+    after(|| unsafe { HEAP.after_fork_in_child() });
+    files::reset();
+}
+
+#[cfg(feature = "preload")]
+use super::nested::{after_fork as after, before_fork as before};
+
+#[cfg(not(feature = "preload"))]
+fn before(lock: impl FnOnce()) {
+    lock();
+}
+
+#[cfg(not(feature = "preload"))]
+fn after(unlock: impl FnOnce()) {
+    unlock();
 }

@@ -8,19 +8,24 @@
 
 mod background;
 mod fork;
+#[cfg(feature = "preload")]
+pub(crate) mod nested;
 mod options;
 mod realloc;
 mod registry;
+mod slot;
 #[cfg(feature = "gc")]
 pub(crate) mod source;
 mod stats;
 pub(crate) mod thread;
+#[cfg(feature = "preload")]
+pub(crate) mod untyped;
 
 use crate::base::addr::Addr;
 use crate::base::geometry::PAGE;
 use crate::mcache::{Freed, MCache, Tiers};
-use crate::mspan::{Block, State};
-use crate::os::PageSource;
+use crate::mspan::{Block, CHECKED, State};
+use crate::os::Os;
 use crate::size_class::{RunClass, SizeClass};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use background::Background;
@@ -44,7 +49,7 @@ pub(crate) static HEAP: Heap = Heap::new(&crate::os::NATIVE);
 impl Heap {
     crate::sync::const_unless_loom! {
         /// A heap over `os` that owns nothing yet.
-        pub(crate) fn new(os: &'static dyn PageSource) -> Self {
+        pub(crate) fn new(os: &'static Os) -> Self {
             Self { tiers: Tiers::new(os), registry: Registry::new(), background: Background::new(), set_up: AtomicU32::new(0) }
         }
     }
@@ -273,7 +278,12 @@ impl Heap {
         // SAFETY: as the caller promised.
         match unsafe { cache.free(&self.tiers, block) } {
             Freed::Fast => {}
-            Freed::Slowly => self.after_slow(),
+            // The C library frees while it holds locks that starting a thread takes; there `malloc` sees to it.
+            Freed::Slowly => {
+                if !CHECKED {
+                    self.after_slow();
+                }
+            }
             // SAFETY: as the caller promised.
             Freed::NotYet => unsafe { self.free_without_cache(cache, block) },
         }
@@ -306,7 +316,7 @@ impl Heap {
     pub(crate) fn purge(&self, cache: &MCache) -> usize {
         self.tiers.purges.fetch_add(1, Relaxed);
         if cache.is_ready() {
-            cache.trim(&self.tiers);
+            cache.heed_purge(&self.tiers);
         }
         self.trim_late();
         self.tiers.end_rest();

@@ -70,6 +70,13 @@ impl Heap {
         let bytes = layout.size().min(new_size);
         // SAFETY: both blocks hold `bytes` bytes, and the new one is this call's.
         unsafe { ptr.copy_to_nonoverlapping(new, bytes) };
+        // A C `free` of the old address is to find it free.
+        #[cfg(feature = "preload")]
+        if let Some(span) = self.tiers.mheap.map().span_of(Addr::of(ptr))
+            && span.state() == State::Large
+        {
+            span.keep();
+        }
         // `alloc` may have given the thread its cache.
         // SAFETY: as the caller promised.
         unsafe { self.dealloc(super::thread::current_or(cache), ptr, layout) };

@@ -9,8 +9,8 @@ use super::{HEAP, Heap};
 use crate::base::geometry::{PAGE, RUN_MAX};
 use crate::mspan::State;
 use crate::os::report;
-use crate::size_class::SizeClass;
-use crate::stats::Stats;
+use crate::size_class::{COUNT, SizeClass};
+use crate::stats::{SizeClassStats, Stats};
 use crate::sync::atomic::Ordering::Relaxed;
 
 impl Heap {
@@ -40,7 +40,7 @@ impl Heap {
         stats.resident = stats.heap_sys - stats.heap_released + stats.metadata;
         #[cfg(feature = "gc")]
         crate::stats::add_totals(&mut stats);
-        stats.by_size.sort_unstable_by_key(|row| row.size);
+        sort(&mut stats.by_size);
         stats
     }
 
@@ -104,7 +104,22 @@ impl Heap {
     }
 }
 
+/// By size. Nearly in order as they come, and without the standard library's sort, which may panic where an order contradicts itself.
+fn sort(rows: &mut [SizeClassStats; COUNT]) {
+    for end in 1..=COUNT {
+        // The last of the first `end` rows sinks to its place.
+        let mut sorted = rows.get_mut(..end).unwrap_or_default();
+        while let [rest @ .., below, above] = sorted
+            && below.size > above.size
+        {
+            core::mem::swap(below, above);
+            let length = rest.len() + 1;
+            sorted = sorted.get_mut(..length).unwrap_or_default();
+        }
+    }
+}
+
 /// The exit hook of `GREYSPAN_SHOW_STATS`: the table to standard error. The thread may have lost its cache, and others may be in the heap.
-pub(super) extern "C" fn show_stats() {
+pub(super) extern "C-unwind" fn show_stats() {
     report::text(&HEAP.stats());
 }

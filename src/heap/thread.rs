@@ -7,36 +7,25 @@
 //! The thread-local slot holds one pointer and starts at `EMPTY`, a cache that is never ready; so the fast path has nothing to initialise or
 //! test. The first slow call attaches a cache and arms the exit hook: a pthread key, whose destructor runs after those of Rust's and
 //! C++'s thread-locals. What the thread still allocates or frees afterwards goes through the late cache, under a lock.
-//!
-//! The slot is a `thread_local!` that is const-initialised and has no destructor, which never allocates and never fails.
 
 #[cfg(not(loom))]
 use super::HEAP;
 use super::Heap;
-use crate::mcache::{EMPTY, MCache, Sentinel};
+use crate::mcache::{MCache, Sentinel};
 use crate::os;
 use crate::sync::atomic::{
     AtomicUsize,
     Ordering::{Acquire, Release},
 };
-use core::cell::Cell;
 use core::ffi::c_void;
+
+pub(crate) use super::slot::current;
+use super::slot::set_current;
 
 static TORN: Sentinel = Sentinel::new();
 
-thread_local! {
-    static CACHE: Cell<&'static MCache> = const { Cell::new(EMPTY.cache()) };
-}
-
 /// The pthread key of the exit hook plus one; 0 while there is none.
 static EXIT_KEY: AtomicUsize = AtomicUsize::new(0);
-
-/// The calling thread's cache, or what stands in for it.
-#[inline(always)]
-pub(crate) fn current() -> &'static MCache {
-    // `try_with` and not `with`: std marks only the former for inlining across crates, which builds without LTO depend on.
-    CACHE.try_with(Cell::get).unwrap_or(EMPTY.cache())
-}
 
 /// The calling thread's cache if it has one by now, where `cache` was what it had before.
 pub(super) fn current_or(cache: &MCache) -> &MCache {
@@ -50,21 +39,37 @@ impl Heap {
             return Some(f(cache));
         }
         // Tests run heaps of their own, without thread-local slots: they come with ready caches.
-        match attach() {
+        match attach(cache) {
             Some(cache) => Some(f(cache)),
             None => self.with_late(f),
         }
     }
 }
 
-/// Gives the calling thread a cache. `None`: it has none any more, or there is no memory.
+/// Whether this is the slot of a thread that has no cache any more.
+fn is_torn(cache: &MCache) -> bool {
+    core::ptr::eq(cache, TORN.cache())
+}
+
+/// The cache of a thread whose slot held `cache`: the same, or one that it gets now, where there is memory. The caller sets the slot and then
+/// calls [`arm`].
+#[cfg(feature = "preload")]
+pub(super) fn ready(cache: &'static MCache) -> &'static MCache {
+    if cache.is_ready() || is_torn(cache) {
+        return cache;
+    }
+    HEAP.set_up();
+    HEAP.new_cache().unwrap_or(cache)
+}
+
+/// Gives the calling thread, whose slot held `found`, a cache. `None`: it has none any more, or there is no memory.
 #[cold]
-fn attach() -> Option<&'static MCache> {
+fn attach(found: &MCache) -> Option<&'static MCache> {
     let cache = current();
     if cache.is_ready() {
         return Some(cache);
     }
-    if core::ptr::eq(cache, TORN.cache()) {
+    if is_torn(found) {
         return None;
     }
     HEAP.set_up();
@@ -75,13 +80,13 @@ fn attach() -> Option<&'static MCache> {
     }
     let cache = HEAP.new_cache()?;
     // The slot is set first: should arming the hook allocate, that call finds a ready cache.
-    CACHE.set(cache);
+    set_current(cache);
     arm(cache);
     Some(cache)
 }
 
 /// Makes the exit hook run for this thread.
-fn arm(cache: &'static MCache) {
+pub(super) fn arm(cache: &'static MCache) {
     // Acquire: pairs with the Release in `create_exit_key`.
     if let Some(key) = EXIT_KEY.load(Acquire).checked_sub(1) {
         let value = core::ptr::from_ref(cache).cast_mut().cast::<c_void>();
@@ -99,12 +104,17 @@ pub(super) fn create_exit_key() {
 }
 
 /// The exit hook.
-extern "C" fn thread_exits(_: *mut c_void) {
+extern "C-unwind" fn thread_exits(_: *mut c_void) {
     let cache = current();
     if cache.is_ready() {
         // From here on the thread has no cache; what runs later in it finds that out by `TORN`.
-        CACHE.set(TORN.cache());
+        #[cfg(not(feature = "preload"))]
+        set_current(TORN.cache());
+        #[cfg(feature = "preload")]
+        super::nested::before_exit();
         HEAP.retire_cache(cache);
+        #[cfg(feature = "preload")]
+        set_current(TORN.cache());
         HEAP.after_slow();
     }
 }

@@ -7,9 +7,9 @@
 //!
 //! The first arrays of all bins lie behind the cache's record; a bin that has grown has its array in a block of the heap's own.
 
-use super::{MCache, Slot, Tiers};
+use super::{MCache, Slot, Tiers, check, of_class};
 use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES, MEDIUM_MIN};
-use crate::mspan::Block;
+use crate::mspan::{Block, CHECKED};
 use crate::size_class::{COUNT, SizeClass};
 use core::ptr::null_mut;
 
@@ -30,7 +30,7 @@ const fn first_cap(index: usize) -> usize {
 }
 
 /// Where each bin's first array begins, in slots, behind its null; and, last, how many slots there are in all.
-const FIRST: [u16; COUNT + 1] = {
+static FIRST: [u16; COUNT + 1] = {
     let mut starts = [1; COUNT + 1];
     let mut index = 0;
     while index < COUNT {
@@ -41,15 +41,19 @@ const FIRST: [u16; COUNT + 1] = {
 };
 
 /// Bytes of the bins' first arrays, which the maker of a cache provides, zeroed.
-pub(crate) const SLOT_BYTES: usize = FIRST[COUNT] as usize * size_of::<Slot>();
+/// One slot more than all bins have: see [`Nothing`].
+pub(crate) const SLOT_BYTES: usize = (FIRST[COUNT] as usize + 1) * size_of::<Slot>();
 
-/// The null slot of bins that have no array.
-struct Nothing([Slot; 1]);
+/// The slot in front of bins that have no array; one more, because a C `free` looks into the slot at the top.
+struct Nothing([Slot; 2]);
 
 // SAFETY: nobody writes to it: a bin that ends here is full.
 unsafe impl Sync for Nothing {}
 
-static NOTHING: Nothing = Nothing([null_mut()]);
+static NOTHING: Nothing = Nothing([FRONT, null_mut()]);
+
+/// What the slot in front of a bin holds (M1).
+const FRONT: *mut Block = if CHECKED { check::nobody() } else { null_mut() };
 
 /// The base, top and end of a bin that has no array.
 pub(super) const fn nothing() -> *mut Slot {
@@ -63,8 +67,7 @@ fn slots_between(from: *mut Slot, to: *mut Slot) -> usize {
 
 impl MCache {
     fn base(&self, class: SizeClass) -> *mut Slot {
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        self.bases[class.index()].get()
+        of_class(&self.bases, class).get()
     }
 
     /// Blocks that the bin may hold.
@@ -77,6 +80,17 @@ impl MCache {
         slots_between(self.base(class), self.top(class).get())
     }
 
+    /// Whether the bin of `class` holds blocks.
+    pub(super) fn holds_any(&self, class: SizeClass) -> bool {
+        self.held(class) > 0
+    }
+
+    /// The youngest block of the bin of `class`, which holds some, is not marked.
+    pub(super) fn report_youngest(&self, class: SizeClass) -> ! {
+        // SAFETY: the slot below the top is the bin's.
+        check::report_unmarked(unsafe { *self.top(class).get().wrapping_sub(1) }, class.size())
+    }
+
     /// How many blocks a refill brings: half a bin, so that the next frees find room.
     pub(super) fn batch(&self, class: SizeClass) -> u32 {
         (self.cap(class) / 2).max(1) as u32
@@ -84,8 +98,7 @@ impl MCache {
 
     /// Lets the bin, with `held` blocks in it, lie in `cap` slots from `base` on.
     fn set_bin(&self, class: SizeClass, base: *mut Slot, held: usize, cap: usize) {
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        self.bases[class.index()].set(base);
+        of_class(&self.bases, class).set(base);
         self.top(class).set(base.wrapping_add(held));
         self.end(class).set(base.wrapping_add(cap));
     }
@@ -103,8 +116,9 @@ impl MCache {
 
     /// Where the first array of the bin of `class` lies.
     fn first_base(&self, class: SizeClass) -> *mut Slot {
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        self.slots.get().wrapping_add(usize::from(FIRST[class.index()]))
+        // SAFETY: a class's index is below COUNT, and there is one entry more.
+        let first = unsafe { *FIRST.get_unchecked(class.index()) };
+        self.slots.get().wrapping_add(usize::from(first))
     }
 
     /// Lets `fill` put `count` blocks, at most half a bin, on the empty bin, from the one on that is to be handed out first. Hands that out.
@@ -172,14 +186,25 @@ impl MCache {
 
     /// Lets the empty bin of `class`, in its first array, take no blocks.
     fn close_bin(&self, class: SizeClass) {
-        self.set_bin(class, self.first_base(class), 0, 0);
+        self.set_bin(class, self.closed_base(class), 0, 0);
+    }
+
+    /// Where a bin that takes no blocks lies. In checked builds its first array is not fit for that: the slot in front holds no block yet, and
+    /// that at the top may hold one (M4).
+    fn closed_base(&self, class: SizeClass) -> *mut Slot {
+        if CHECKED { nothing() } else { self.first_base(class) }
     }
 
     /// The bin of `class`, which is empty, is about to be refilled: one that was closed takes blocks again.
     #[inline]
     pub(super) fn open_bin(&self, class: SizeClass) {
         if self.is_closed(class) {
-            self.set_bin(class, self.first_base(class), 0, first_cap(class.index()));
+            let base = self.first_base(class);
+            if CHECKED {
+                // SAFETY: the slot in front of the array is this cache's.
+                unsafe { *base.wrapping_sub(1) = FRONT };
+            }
+            self.set_bin(class, base, 0, first_cap(class.index()));
         }
     }
 
@@ -190,7 +215,7 @@ impl MCache {
         if !self.is_refilled(class) || cap * 2 > MOST || !self.may_hold(tiers, class, more) {
             return false;
         }
-        let array = self.take_array(tiers, cap * 2 + 1).unwrap_or(null_mut());
+        let array = self.take_array(tiers, cap * 2 + 2).unwrap_or(null_mut());
         // Taking the array may have changed this very bin.
         if array.is_null() || self.cap(class) != cap {
             self.count_shrunk(tiers, class, more);
@@ -200,8 +225,13 @@ impl MCache {
         }
         let (old, held) = (self.base(class), self.held(class));
         // SAFETY: the array has more than one slot.
-        unsafe { *array = null_mut() };
+        unsafe { *array = FRONT };
         let base = array.wrapping_add(1);
+        if CHECKED {
+            // M4: the block may hold pointers that a program left there.
+            // SAFETY: as many slots as were taken, less the first.
+            unsafe { base.write_bytes(0, cap * 2 + 1) };
+        }
         // SAFETY: the blocks lie in the old array and fit the new one, which is apart from it.
         unsafe { old.copy_to_nonoverlapping(base, held) };
         self.free_array(tiers, class);
@@ -263,7 +293,7 @@ impl MCache {
 
     /// Frees the array of a bin, if it is not the first.
     fn free_array(&self, tiers: &Tiers, class: SizeClass) {
-        if self.base(class) != self.first_base(class) {
+        if self.base(class) != self.first_base(class) && !self.is_closed(class) {
             // SAFETY: the block came from `take_array`, and its slot 0 is in front of the base.
             unsafe { self.free(tiers, self.base(class).wrapping_sub(1).cast()) };
         }
@@ -276,6 +306,9 @@ impl MCache {
         for index in 0..goes {
             // SAFETY: the slot holds one of the bin's blocks.
             let block = unsafe { *base.wrapping_add(index) };
+            if CHECKED {
+                check::flush(tiers, class, block);
+            }
             // SAFETY: the block is free and this thread's. The cache is ready, so it is taken.
             unsafe { self.free(tiers, block) };
         }

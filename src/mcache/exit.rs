@@ -109,6 +109,7 @@ impl MCache {
             span.absorb(span.word.take());
             if span.live() == 0 && span.word.retire(me) {
                 span.set_state(State::Free);
+                tiers.mheap.note_use(span);
                 tiers.rest(class, span);
                 return;
             }

@@ -86,6 +86,7 @@ impl MCache {
         }
         span.owner.store(0, Relaxed);
         span.set_state(State::Free);
+        tiers.mheap.note_use(span);
         if !self.store.put_spare(span) {
             tiers.rest(class, span);
         }

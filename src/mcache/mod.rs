@@ -16,14 +16,17 @@
 //! over gives its older half back to the blocks' spans ([`bins`]); one that runs over and runs empty in turn may grow.
 //!
 //! - M1. A bin's blocks are this thread's alone, hold at least its class's size and have at least its alignment. They count as live in their
-//!   spans. The slot in front of a bin holds null, so that an empty bin gives that.
+//!   spans. The slot in front of a bin holds null, so that an empty bin gives that; in checked builds a block that is nobody's and not marked.
 //! - M2. An owned span's tag is this cache's address; with `FULL` added exactly when it stands on the full list. So one compare tells
 //!   whether a block that goes back to its span may be pushed without further ado.
 //! - M3. The cache of a thread that has none (`EMPTY`) or no longer any (`TORN`) is a static with bins that are both empty and full, which
 //!   nobody writes: the fast path needs no test for it, and its slow path leads to `heap::thread`.
+//! - M4. In checked builds the slot at the top of a bin that is full holds null; that of any other bin is one of its own, and holds null or the
+//!   block that was last there: handed out from there, or copied to another place in the bin.
 
 mod bins;
 pub(crate) use bins::SLOT_BYTES;
+mod check;
 mod exit;
 mod free;
 mod large;
@@ -31,12 +34,18 @@ mod refill;
 mod room;
 mod runs;
 mod store;
+#[cfg(feature = "preload")]
+mod untyped;
+#[cfg(feature = "preload")]
+pub(crate) use untyped::wipe;
 
 use crate::base::addr::Addr;
 use crate::mcentral::MCentral;
 use crate::mheap::MHeap;
-use crate::mspan::{Block, MSpan, SpanList};
-use crate::os::PageSource;
+#[cfg(feature = "preload")]
+use crate::mheap::page_map::tag::Main;
+use crate::mspan::{Block, CHECKED, MSpan, SpanList};
+use crate::os::Os;
 use crate::remote::{Directory, Mailbox, Outbox, Shared, Tally};
 use crate::size_class::{COUNT, SizeClass};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -51,6 +60,13 @@ type Slot = *mut Block;
 
 /// Milliseconds that empty spans rest with their class.
 const REST_MILLIS: u64 = 500;
+
+/// The entry of `class` in an array with one for each class.
+#[inline(always)]
+fn of_class<T>(array: &[T; COUNT], class: SizeClass) -> &T {
+    // SAFETY: a class's index is below COUNT.
+    unsafe { array.get_unchecked(class.index()) }
+}
 
 /// Everything below the thread caches.
 pub(crate) struct Tiers {
@@ -67,7 +83,7 @@ pub(crate) struct Tiers {
 impl Tiers {
     crate::sync::const_unless_loom! {
         /// Tiers over `os` that hold nothing yet.
-        pub(crate) fn new(os: &'static dyn PageSource) -> Self {
+        pub(crate) fn new(os: &'static Os) -> Self {
             Self {
                 mheap: MHeap::new(os),
                 central: [const { MCentral::new() }; COUNT],
@@ -124,8 +140,7 @@ impl Tiers {
 
     /// The central lists of `class`.
     pub(crate) fn central(&self, class: SizeClass) -> &MCentral {
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        &self.central[class.index()]
+        of_class(&self.central, class)
     }
 }
 
@@ -142,10 +157,21 @@ pub(crate) enum Freed {
 /// The cache of one thread.
 #[repr(C, align(128))]
 pub(crate) struct MCache {
+    /// In front of the first bin, for pointers that belong to none: its bin is full.
+    #[cfg(feature = "preload")]
+    no_top: Cell<*mut Slot>,
     // One array for each word of a bin: the offset in it is the class times 8, which an address can express without further ado.
     tops: [Cell<*mut Slot>; COUNT],
+    #[cfg(feature = "preload")]
+    no_end: Cell<*mut Slot>,
     ends: [Cell<*mut Slot>; COUNT],
     bases: [Cell<*mut Slot>; COUNT],
+    /// What the thread knows of the page map.
+    #[cfg(feature = "preload")]
+    main: Main,
+    /// What C's `malloc` handed out last from a bin.
+    #[cfg(feature = "preload")]
+    last: Cell<*mut Block>,
     /// Where the first arrays of the bins lie.
     slots: Cell<*mut Slot>,
     /// Bytes by which bins have grown.
@@ -173,9 +199,17 @@ impl MCache {
         /// A cache that owns nothing. It serves once it has an owner number and [`make_ready`](Self::make_ready) was called.
         pub(crate) fn new() -> Self {
             Self {
+                #[cfg(feature = "preload")]
+                no_top: Cell::new(bins::nothing()),
                 tops: [const { Cell::new(bins::nothing()) }; COUNT],
+                #[cfg(feature = "preload")]
+                no_end: Cell::new(bins::nothing()),
                 ends: [const { Cell::new(bins::nothing()) }; COUNT],
                 bases: [const { Cell::new(bins::nothing()) }; COUNT],
+                #[cfg(feature = "preload")]
+                main: Main::none(),
+                #[cfg(feature = "preload")]
+                last: Cell::new(null_mut()),
                 slots: Cell::new(null_mut()),
                 grown: Cell::new(0),
                 active: [const { Cell::new(None) }; COUNT],
@@ -241,18 +275,15 @@ impl MCache {
     }
 
     fn active(&self, class: SizeClass) -> &Cell<Option<&'static MSpan>> {
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        &self.active[class.index()]
+        of_class(&self.active, class)
     }
 
     fn partial(&self, class: SizeClass) -> &SpanList {
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        &self.partial[class.index()]
+        of_class(&self.partial, class)
     }
 
     fn full(&self, class: SizeClass) -> &SpanList {
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below COUNT")]
-        &self.full[class.index()]
+        of_class(&self.full, class)
     }
 
     fn tally(&self, index: usize) -> &Tally {
@@ -267,8 +298,14 @@ impl MCache {
         let below = top.get().wrapping_sub(1);
         // SAFETY: the slot below the top holds the youngest block, or null (M1).
         let block = unsafe { *below };
+        if CHECKED && !check::is_free(class, block) {
+            return null_mut();
+        }
         if !block.is_null() {
             top.set(below);
+        }
+        if CHECKED {
+            check::hand_out(class, block);
         }
         block
     }
@@ -282,6 +319,10 @@ impl MCache {
         let top = self.top(class).get();
         if top == self.end(class).get() {
             return false;
+        }
+        if CHECKED {
+            // SAFETY: as the caller promised.
+            unsafe { check::take_back(class, block) };
         }
         // SAFETY: slots below the end are this cache's.
         unsafe { *top = block };
@@ -310,6 +351,10 @@ impl MCache {
             self.free_foreign(block);
             return Freed::Fast;
         };
+        if CHECKED {
+            // SAFETY: as the caller promised.
+            unsafe { check::leave(span, block) };
+        }
         if span.owner.load(Relaxed) == self.tag() {
             self.tally(span.class_index()).add(0, 1);
             // SAFETY: the tag says that this thread owns the span (M2); the block is its live object.

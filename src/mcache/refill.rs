@@ -4,8 +4,8 @@
 //! 5. other owned spans with room, the one longest out of use first, so that frees gather in the others; 6. the central lists;
 //! 7. an empty span that rests there, or that the thread kept; 8. the page heap.
 
-use super::{MCache, Tiers};
-use crate::mspan::{Block, FULL, MSpan};
+use super::{MCache, Tiers, check};
+use crate::mspan::{Block, CHECKED, FULL, MSpan};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::Ordering::Relaxed;
 use core::ptr::null_mut;
@@ -28,6 +28,14 @@ impl MCache {
     #[cold]
     #[inline(never)]
     pub(crate) fn refill(&self, tiers: &Tiers, class: SizeClass) -> *mut Block {
+        if CHECKED && self.holds_any(class) {
+            // A signal handler may have brought some since the bin was found empty.
+            let block = self.pop(class);
+            if block.is_null() {
+                self.report_youngest(class);
+            }
+            return block;
+        }
         self.heed_purge(tiers);
         self.note_refill(tiers, class);
         self.open_bin(class);
@@ -98,15 +106,30 @@ impl MCache {
         let count = span.free_count().min(batch);
         if count > 0 {
             self.tally(class.index()).add(count, 0);
-            return self.fill_bin(class, count, |put| span.take_free(count, put));
+            return self.hand_out(class, self.fill_bin(class, count, |put| span.take_free(count, put)));
         }
         let (fresh, count) = span.carve(batch);
         if count == 0 {
             return null_mut();
         }
         self.tally(class.index()).add(count, 0);
-        let objects = (0..count as usize).map(|index| fresh.wrapping_add(index * class.size()).cast());
-        self.fill_bin(class, count, |put| objects.for_each(put))
+        let objects = (0..count as usize).map(|index| {
+            let object = fresh.wrapping_add(index * class.size()).cast();
+            if CHECKED {
+                check::fresh(span, object);
+            }
+            object
+        });
+        self.hand_out(class, self.fill_bin(class, count, |put| objects.for_each(put)))
+    }
+
+    /// `block` leaves the bins for the program.
+    #[inline(always)]
+    fn hand_out(&self, class: SizeClass, block: *mut Block) -> *mut Block {
+        if CHECKED {
+            check::hand_out(class, block);
+        }
+        block
     }
 
     /// The active span has nothing left.
@@ -136,6 +159,7 @@ impl MCache {
         let span = match spare.or_else(|| self.store.take_spare(class)) {
             Some(span) => {
                 span.revive(class);
+                tiers.mheap.note_use(span);
                 span
             }
             None => {
@@ -166,9 +190,9 @@ impl MCache {
         }
     }
 
-    /// The program has asked for all memory back since this thread last looked.
+    /// Gives up what is kept where the program has asked for all memory back since this thread last looked.
     #[inline]
-    fn heed_purge(&self, tiers: &Tiers) {
+    pub(crate) fn heed_purge(&self, tiers: &Tiers) {
         let purges = tiers.purges.load(Relaxed);
         if purges != self.purges_seen.get() {
             self.purges_seen.set(purges);

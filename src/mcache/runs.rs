@@ -17,6 +17,8 @@ use super::{MCache, Tiers};
 use crate::base::addr::Addr;
 use crate::base::geometry::PAGE;
 use crate::mspan::Block;
+#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
+use crate::os::PageSource;
 use crate::size_class::{RUN_CLASSES, RunClass};
 use crate::sync::atomic::Ordering::Relaxed;
 use core::cell::Cell;
@@ -78,8 +80,8 @@ impl Runs {
 
     #[inline(always)]
     fn bin(&self, class: RunClass) -> &Bin {
-        #[expect(clippy::indexing_slicing, reason = "a class's index is below the array's length")]
-        &self.bins[class.index()]
+        // SAFETY: a run class's index is below RUN_CLASSES.
+        unsafe { self.bins.get_unchecked(class.index()) }
     }
 }
 
@@ -319,5 +321,7 @@ fn memory_of(tiers: &Tiers, class: RunClass, run: *mut Block) -> usize {
     let sample = (class.pages() / 16).max(1) * PAGE;
     let middle = run.cast::<u8>().wrapping_add(class.pages() / 2 * PAGE);
     let there = core::ptr::NonNull::new(middle).map_or(sample, |middle| os.resident(middle, sample));
-    (bytes / sample * there).clamp(bytes / 16, bytes)
+    // Without a division or a bound that the compiler would have to check.
+    let seems = bytes.checked_div(sample).map_or(bytes, |parts| parts * there);
+    seems.max(bytes / 16).min(bytes)
 }

@@ -8,6 +8,8 @@
 
 use crate::base::addr::align_up;
 use crate::base::list::{Linked, List};
+use crate::os::Os;
+#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 use crate::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use core::ptr::NonNull;
@@ -38,8 +40,10 @@ impl Bump {
     }
 
     /// `bytes` of zeroed memory aligned to `align` (at most an OS page), for ever; `None` when the system refuses.
-    pub(crate) fn take(&mut self, os: &dyn PageSource, bytes: usize, align: usize) -> Option<NonNull<u8>> {
-        let skip = self.at.map_or(0, |at| at.as_ptr().align_offset(align));
+    pub(crate) fn take(&mut self, os: &Os, bytes: usize, align: usize) -> Option<NonNull<u8>> {
+        let skip = self
+            .at
+            .map_or(0, |at| align_up(at.addr().get(), align) - at.addr().get());
         if self.at.is_none() || self.left < bytes + skip {
             self.refill(os, bytes)?;
             return self.take(os, bytes, align);
@@ -53,7 +57,7 @@ impl Bump {
         Some(start)
     }
 
-    fn refill(&mut self, os: &dyn PageSource, bytes: usize) -> Option<()> {
+    fn refill(&mut self, os: &Os, bytes: usize) -> Option<()> {
         let page = os.page_size();
         let want = align_up(bytes.max(CHUNK), page);
         // Where a whole chunk is refused, what is needed may still be had.
@@ -78,7 +82,7 @@ impl Bump {
     }
 }
 
-fn chunk(os: &dyn PageSource, bytes: usize) -> Option<NonNull<u8>> {
+fn chunk(os: &Os, bytes: usize) -> Option<NonNull<u8>> {
     let base = os.reserve(bytes, os.page_size())?;
     // SAFETY: `base` was just reserved with this length.
     let prepared = unsafe { os.prepare(base, bytes) };
@@ -127,7 +131,7 @@ impl<L: Linked<Node: Record>> Pool<L> {
     }
 
     /// A record: a recycled one as it was left, or fresh memory written with `new`.
-    pub(crate) fn take(&mut self, os: &dyn PageSource, new: impl FnOnce() -> L::Node) -> Option<&'static L::Node> {
+    pub(crate) fn take(&mut self, os: &Os, new: impl FnOnce() -> L::Node) -> Option<&'static L::Node> {
         let record = match self.free.pop() {
             Some(record) => record,
             None => {

@@ -6,6 +6,8 @@ use super::page_alloc::Purpose;
 use super::{MHeap, non_null};
 use crate::base::geometry::{HUGE, PAGE, PAGES_PER_HUGE, REQUEST_MAX};
 use crate::mspan::MSpan;
+#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
+use crate::os::PageSource;
 
 /// Moves by page table: after so many, objects are copied instead, so that the process keeps its mappings for itself.
 const REMAPS_MAX: usize = 16 << 10;

@@ -19,8 +19,10 @@ mod tracker;
 
 use crate::base::geometry::{HUGE, PAGE};
 use crate::meta::Pool;
-use crate::mspan::{ByUse, MSpan, State};
+use crate::mspan::{ByUse, CHECKED, MSpan, State};
 use crate::options::Huge;
+use crate::os::Os;
+#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -45,7 +47,7 @@ unsafe impl Send for Inner {}
 
 /// The page heap.
 pub(crate) struct MHeap {
-    os: &'static dyn PageSource,
+    os: &'static Os,
     map: PageMap,
     inner: Lock<Inner>,
     /// Bytes of footprint beyond which memory is given back at once, and beyond which allocation fails; `usize::MAX` for none.
@@ -74,7 +76,7 @@ pub(crate) struct HeapFigures {
 impl MHeap {
     crate::sync::const_unless_loom! {
         /// A heap over `os` that owns nothing yet.
-        pub(crate) fn new(os: &'static dyn PageSource) -> Self {
+        pub(crate) fn new(os: &'static Os) -> Self {
             Self {
                 os,
                 map: PageMap::new(),
@@ -95,7 +97,7 @@ impl MHeap {
     }
 
     /// The system underneath.
-    pub(crate) fn os(&self) -> &'static dyn PageSource {
+    pub(crate) fn os(&self) -> &'static Os {
         self.os
     }
 
@@ -132,6 +134,14 @@ impl MHeap {
         span.init_managed(objects, size, tag);
         self.map.set(span.base(), span.mapped_pages(), Some(span));
         Some(span)
+    }
+
+    /// The small span's state or class has changed: the page map tells too (I4 of `page_map`).
+    #[inline]
+    pub(crate) fn note_use(&self, span: &'static MSpan) {
+        if CHECKED {
+            self.map.set(span.base(), span.pages(), Some(span));
+        }
     }
 
     /// Takes a run of `pages` pages, with up to `headroom` untouched pages behind it, and describes it in a record that is not in the
@@ -181,7 +191,7 @@ impl MHeap {
 
     /// Takes `pages` pages, and more behind them where `headroom` asks for it and untouched pages follow.
     fn find_run(
-        os: &dyn PageSource,
+        os: &Os,
         map: &PageMap,
         inner: &mut Inner,
         pages: usize,

@@ -20,6 +20,8 @@ use crate::base::geometry::{
 };
 use crate::base::list::List;
 use crate::options::Huge;
+use crate::os::Os;
+#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 use core::cell::Cell;
 
@@ -187,14 +189,7 @@ impl PageAlloc {
 
     /// Takes `pages` pages whose address is a multiple of `align` pages (a power of two). Grows the heap where no free run fits;
     /// `None` when the system refuses.
-    pub(super) fn take(
-        &mut self,
-        os: &dyn PageSource,
-        map: &PageMap,
-        pages: usize,
-        align: usize,
-        purpose: Purpose,
-    ) -> Option<Run> {
+    pub(super) fn take(&mut self, os: &Os, map: &PageMap, pages: usize, align: usize, purpose: Purpose) -> Option<Run> {
         let run = if matches!(purpose, Purpose::Large | Purpose::Idle) && self.is_searchable() {
             let want = Want {
                 pages,
@@ -261,7 +256,7 @@ impl PageAlloc {
     /// Takes `pages` pages for an object that grows, where `room` more follow; these too, if none of them has memory.
     pub(super) fn take_with_room(
         &mut self,
-        os: &dyn PageSource,
+        os: &Os,
         map: &PageMap,
         pages: usize,
         room: usize,
@@ -377,7 +372,7 @@ impl PageAlloc {
     /// Takes up to `pages` free pages that directly follow `end`, the end of an object of `held` pages, if there are at least `least`.
     pub(super) fn take_behind(
         &mut self,
-        os: &dyn PageSource,
+        os: &Os,
         map: &PageMap,
         end: *mut u8,
         held: usize,
@@ -425,7 +420,7 @@ impl PageAlloc {
     }
 
     /// Makes room for `huge` huge pages in a row, in the newest region or in a new one.
-    fn grow(&mut self, os: &dyn PageSource, map: &PageMap, huge: usize, align: usize, purpose: Purpose) -> Option<()> {
+    fn grow(&mut self, os: &Os, map: &PageMap, huge: usize, align: usize, purpose: Purpose) -> Option<()> {
         let asked = match self.huge {
             Huge::Always => true,
             Huge::Auto => match purpose {
@@ -469,7 +464,7 @@ impl PageAlloc {
         (self.grow_region(os, map, number, most, asked) || self.grow_region(os, map, number, need, asked)).then_some(())
     }
 
-    fn grow_region(&mut self, os: &dyn PageSource, map: &PageMap, number: usize, to: usize, asked: bool) -> bool {
+    fn grow_region(&mut self, os: &Os, map: &PageMap, number: usize, to: usize, asked: bool) -> bool {
         let Some(Some(region)) = self.regions.get_mut(number) else {
             return false;
         };
@@ -494,7 +489,7 @@ impl PageAlloc {
     }
 
     /// Reserves a region in which `huge` huge pages in a row fit.
-    fn new_region(&mut self, os: &dyn PageSource, map: &PageMap, huge: usize) -> Option<usize> {
+    fn new_region(&mut self, os: &Os, map: &PageMap, huge: usize) -> Option<usize> {
         let number = self.region_count;
         if number >= REGIONS {
             return None;
@@ -558,7 +553,7 @@ impl PageAlloc {
 
     /// Part of a huge page is about to be released: the region's huge pages are asked for no longer, or the system would fill the part
     /// again behind our back. Growth asks anew.
-    pub(super) fn stop_huge(&mut self, os: &dyn PageSource, run: &Run) {
+    pub(super) fn stop_huge(&mut self, os: &Os, run: &Run) {
         let Some((number, huge, _)) = self.locate(run.base) else {
             return;
         };

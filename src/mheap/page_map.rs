@@ -8,6 +8,8 @@
 //! - I2. Entries are written by whoever holds the pages, between taking them from the page heap and returning them. A thread that was
 //!   handed a pointer into a span sees its entry, because the pointer itself was handed over in order; so relaxed loads do.
 //! - I3. `limit` only grows, after the entries below it are readable.
+//! - I4. In builds for programs in C an entry of a small span in use also tells its class and which of the span's pages it is for ([`tag`]),
+//!   so that a free needs no look at the span.
 
 use crate::base::addr::Addr;
 use crate::base::geometry::{PAGE, PAGE_SHIFT};
@@ -17,6 +19,8 @@ use crate::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use core::ptr::null_mut;
+
+pub(crate) mod tag;
 
 /// How many regions there can be.
 pub(crate) const REGIONS: usize = 64;
@@ -79,7 +83,13 @@ impl PageMap {
             None => self.entry_elsewhere(addr)?,
         };
         // SAFETY: an entry is null or a record, which is never freed.
-        unsafe { entry.load(Relaxed).as_ref() }
+        unsafe { tag::bare(entry.load(Relaxed)).as_ref() }
+    }
+
+    /// The main region as it is now.
+    #[cfg(feature = "preload")]
+    pub(crate) fn main(&self) -> tag::Main {
+        tag::Main::new(self.main.entries.load(Relaxed), self.main.limit.load(Relaxed))
     }
 
     #[cold]
@@ -117,9 +127,9 @@ impl PageMap {
 
     /// Writes the entries of `pages` pages from `base`, which the caller holds (I2).
     pub(crate) fn set(&self, base: *mut u8, pages: usize, span: Option<&'static MSpan>) {
-        let value = span.map_or(null_mut(), |span| core::ptr::from_ref(span).cast_mut());
         let first = Addr::of(base);
         for page in 0..pages {
+            let value = span.map_or(null_mut(), |span| tag::tagged(span, page));
             let addr = Addr(first.0 + page * PAGE);
             let entry = self.main.entry(addr).or_else(|| self.entry_elsewhere(addr));
             if let Some(entry) = entry {

@@ -16,6 +16,8 @@ use super::tracker::Tracker;
 use crate::base::addr::{Addr, align_up};
 use crate::base::bitmap::Bits;
 use crate::base::geometry::{HUGE, HUGE_SHIFT, PAGE, PAGES_PER_HUGE};
+use crate::os::Os;
+#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 use core::cell::Cell;
 use core::ops::Range;
@@ -37,7 +39,7 @@ impl Table {
     }
 
     /// Makes at least `bytes` bytes of the table ready.
-    fn ensure(&mut self, os: &dyn PageSource, bytes: usize) -> bool {
+    fn ensure(&mut self, os: &Os, bytes: usize) -> bool {
         let want = align_up(bytes, os.page_size());
         if want <= self.ready {
             return true;
@@ -96,7 +98,7 @@ impl Region {
     }
 
     /// Reserves `bytes` (rounded down to huge pages) of address space; `small` where the system shall use huge pages only when asked.
-    pub(super) fn reserve(os: &dyn PageSource, bytes: usize, small: bool) -> Option<Self> {
+    pub(super) fn reserve(os: &Os, bytes: usize, small: bool) -> Option<Self> {
         let end = bytes >> HUGE_SHIFT;
         let ([map, trackers, free], front) = layout(end, os.page_size());
         let first = front >> HUGE_SHIFT;
@@ -184,7 +186,7 @@ impl Region {
     /// refuses, nothing changed.
     pub(super) fn grow(
         &mut self,
-        os: &dyn PageSource,
+        os: &Os,
         number: u16,
         to: usize,
         huge: bool,
@@ -254,7 +256,7 @@ impl Region {
     }
 
     /// Asks for huge pages no longer. What has one keeps it until it is released.
-    pub(super) fn stop_huge(&mut self, os: &dyn PageSource) {
+    pub(super) fn stop_huge(&mut self, os: &Os) {
         let advised = core::mem::take(&mut self.advised);
         os.advise_huge(self.address(advised.start), advised.len() << HUGE_SHIFT, false);
         for tracker in advised.filter_map(|index| self.tracker(index)) {

@@ -9,7 +9,10 @@
 //! Pages on their way are held like a span's, without the lock (H3), so allocation goes on beside it.
 
 use super::{Inner, MHeap, non_null};
+use crate::base::addr::align_up;
 use crate::base::geometry::PAGE;
+#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
+use crate::os::PageSource;
 use crate::sync::atomic::Ordering::Relaxed;
 
 /// Free pages below this many bytes are not worth a system call unless the program asks.
@@ -125,8 +128,8 @@ impl MHeap {
                 run
             };
             // Where the kernel's pages are larger than ours, only whole ones can go.
-            let skip = run.base.align_offset(os_page).min(run.pages * PAGE);
-            let bytes = (run.pages * PAGE - skip) / os_page * os_page;
+            let skip = (align_up(run.base.addr(), os_page) - run.base.addr()).min(run.pages * PAGE);
+            let bytes = (run.pages * PAGE - skip) & !(os_page - 1);
             let start = run.base.wrapping_add(skip);
             // SAFETY: the pages are Ready, held by this thread, and no object is in them.
             let released = bytes > 0 && unsafe { self.os.release(non_null(start), bytes) };

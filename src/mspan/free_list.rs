@@ -15,8 +15,10 @@
 //!
 //! - F1. A trunk's first word is the pointer to the next trunk, or null. If it is of more than 8 bytes, there follow the number of its
 //!   leaves and each leaf's offset in the span in units of 8 bytes, oldest first.
+//!   Where the program is in C, trunks have no leaves, and their links are encoded: see `mark`.
 //! - F2. Only the first trunk of a list grows. A list's owner knows how many objects, trunks and leaves, it has.
 
+use super::mark::{CHECKED, coded};
 use crate::base::addr::Addr;
 use crate::base::prefetch::prefetch;
 
@@ -43,7 +45,11 @@ impl Cut {
     pub(crate) fn new(base: *mut u8, size: usize) -> Self {
         Self {
             base,
-            leaves: (size.saturating_sub(HEAD) / size_of::<u16>()) as u32,
+            leaves: if CHECKED {
+                0
+            } else {
+                (size.saturating_sub(HEAD) / size_of::<u16>()) as u32
+            },
         }
     }
 
@@ -108,7 +114,8 @@ impl Block {
     #[inline(always)]
     pub(crate) unsafe fn next(trunk: *mut Block) -> *mut Block {
         // SAFETY: the caller's trunk is at least a word long and aligned to 8.
-        unsafe { (*trunk).next }
+        let next = unsafe { (*trunk).next };
+        coded(trunk, next)
     }
 
     /// Lets `next` follow a trunk.
@@ -118,7 +125,16 @@ impl Block {
     #[inline(always)]
     pub(crate) unsafe fn set_next(trunk: *mut Block, next: *mut Block) {
         // SAFETY: as in `next`.
-        unsafe { (*trunk).next = next };
+        unsafe { (*trunk).next = coded(trunk, next) };
+    }
+
+    /// Makes the first word of a block that is on no list any more no link (K2 of `mark`).
+    ///
+    /// # Safety
+    /// As for [`next`](Self::next).
+    pub(crate) unsafe fn unlink(trunk: *mut Block) {
+        // SAFETY: as in `next`.
+        unsafe { (*trunk).next = core::ptr::null_mut() };
     }
 
     /// Makes `block` the first trunk of the list that began at `head`, without leaves.

@@ -125,6 +125,7 @@ fn two_lists_are_joined_at_the_last_trunk_of_the_first() {
 }
 
 #[test]
+#[cfg(not(feature = "preload"))]
 fn leaves_are_not_touched() {
     let mut span = Span::new(64);
     (0..40).for_each(|number| span.free(number));

@@ -14,9 +14,11 @@
 mod free_list;
 #[cfg(all(test, not(loom)))]
 mod free_list_tests;
+mod mark;
 mod word;
 
 pub(crate) use free_list::{Block, Cut};
+pub(crate) use mark::CHECKED;
 pub(crate) use word::{BlockRef, OWNER_MAX, OwnerId, Sent, Settled, Taken, Word};
 
 use crate::base::addr::Addr;
@@ -58,6 +60,8 @@ pub(crate) struct MSpan {
     /// Pages behind those in use that belong to the span and were never touched: room for a large object to grow.
     headroom: AtomicU32,
     zeroed: AtomicBool,
+    /// A large object that its holder has freed and a thread keeps for reuse; written in checked builds only.
+    kept: AtomicBool,
     links: Links<MSpan>,
     older: AtomicPtr<MSpan>,
 
@@ -118,6 +122,7 @@ impl MSpan {
             pages: AtomicU32::new(0),
             headroom: AtomicU32::new(0),
             zeroed: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
             links: Links::new(),
             older: AtomicPtr::new(null_mut()),
             word: Word::new(),
@@ -179,6 +184,7 @@ impl MSpan {
         self.live.store(1, Relaxed);
         self.carved.store(1, Relaxed);
         self.size.store(bytes, Relaxed);
+        self.kept.store(false, Relaxed);
         self.set_state(State::Large);
     }
 
@@ -361,8 +367,14 @@ impl MSpan {
     #[inline]
     pub(crate) fn take_free(&self, count: u32, put: impl FnMut(*mut Block)) {
         debug_assert!(count <= self.free_count());
-        // SAFETY: the list is the owner's, and long enough.
-        let rest = unsafe { Block::take(self.free.load(Relaxed), count, self.cut(), put) };
+        let head = self.free.load(Relaxed);
+        let rest = if CHECKED {
+            // SAFETY: the list is the owner's, and long enough.
+            unsafe { self.take_checked(head, count, put) }
+        } else {
+            // SAFETY: as above.
+            unsafe { Block::take(head, count, self.cut(), put) }
+        };
         self.free.store(rest, Relaxed);
         self.live.store(self.live() + count, Relaxed);
     }
@@ -376,12 +388,117 @@ impl MSpan {
         let local = self.free.load(Relaxed);
         if !local.is_null() {
             // SAFETY: the list was sent whole, with `count` objects, and is the caller's now.
-            let last = unsafe { Block::last(head, taken.count, self.cut()) };
+            let last = unsafe { self.last(head, taken.count) };
             // SAFETY: `last` is the caller's.
             unsafe { Block::set_next(last, local) };
         }
         self.free.store(head, Relaxed);
         self.live.store(self.live().wrapping_sub(taken.count), Relaxed);
+    }
+
+    /// As [`Block::take`], of a list of this span: no link is followed that was not recognised.
+    ///
+    /// # Safety
+    /// As for `Block::take`.
+    unsafe fn take_checked(&self, head: *mut Block, count: u32, mut put: impl FnMut(*mut Block)) -> *mut Block {
+        if !head.is_null() && !self.is_free_object(head) {
+            self.report_link(head);
+        }
+        let mut block = head;
+        for _ in 0..count {
+            if block.is_null() {
+                // Shorter than it should be.
+                self.report_link(head);
+            }
+            // SAFETY: the list is the caller's.
+            let next = unsafe { self.next_free(block) };
+            // SAFETY: the block is on no list any more.
+            unsafe { Block::unlink(block) };
+            put(block);
+            block = next;
+        }
+        block
+    }
+
+    /// The last trunk of a list of this span of `count` objects.
+    ///
+    /// # Safety
+    /// The list is the caller's.
+    unsafe fn last(&self, head: *mut Block, count: u32) -> *mut Block {
+        if !CHECKED {
+            // SAFETY: as the caller promised.
+            return unsafe { Block::last(head, count, self.cut()) };
+        }
+        if !self.is_free_object(head) {
+            self.report_link(head);
+        }
+        let mut last = head;
+        for _ in 1..count {
+            // SAFETY: as above. A list that is shorter than it should be was written over.
+            let next = unsafe { self.next_free(last) };
+            if next.is_null() {
+                self.report_link(last);
+            }
+            last = next;
+        }
+        last
+    }
+
+    /// The block behind `block` on a list of this span's free blocks. In a checked build, a link that was written over ends the process.
+    ///
+    /// # Safety
+    /// `block` is on such a list, which is the caller's.
+    #[inline(always)]
+    pub(crate) unsafe fn next_free(&self, block: *mut Block) -> *mut Block {
+        // SAFETY: as the caller promised.
+        let next = unsafe { Block::next(block) };
+        if CHECKED && !next.is_null() && !self.is_free_object(next) {
+            self.report_link(block);
+        }
+        next
+    }
+
+    /// Whether `block` is one of the span's objects and marked as free, as far as marks reach (K1 of `mark`).
+    pub(crate) fn is_free_object(&self, block: *mut Block) -> bool {
+        // SAFETY: the block is an object of this span, which has a second word.
+        self.is_object(block) && (self.size() <= 8 || unsafe { Block::is_marked(block) })
+    }
+
+    /// Whether `ptr` is where an object of this small span begins that was carved.
+    pub(crate) fn is_object<T>(&self, ptr: *mut T) -> bool {
+        let offset = Addr::of(ptr).offset_from(Addr::of(self.base()));
+        let carved = self.carved.load(Relaxed) as usize;
+        let exact = self.class().is_some_and(|class| class.begins_object(offset));
+        exact && offset < carved * self.size()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn report_link(&self, block: *mut Block) -> ! {
+        crate::os::report::misuse(
+            "malloc",
+            block.addr(),
+            self.size(),
+            "it was written to after it was freed, or freed twice",
+        )
+    }
+
+    /// Whether a thread keeps the large object for reuse.
+    #[cfg(feature = "preload")]
+    pub(crate) fn kept(&self) -> bool {
+        self.kept.load(Relaxed)
+    }
+
+    /// The large object is the program's.
+    #[cfg(feature = "preload")]
+    pub(crate) fn clear_kept(&self) {
+        self.kept.store(false, Relaxed);
+    }
+
+    /// Whoever frees the large object notes it. `true`: another one did before. Relaxed: the exchange alone decides who was first.
+    #[cfg(feature = "preload")]
+    pub(crate) fn keep(&self) -> bool {
+        self.kept.swap(true, Relaxed)
     }
 
     /// The block that `at` names, or null.
@@ -402,7 +519,7 @@ impl MSpan {
     pub(crate) fn carve(&self, most: u32) -> (*mut u8, u32) {
         let (carved, objects, size) = (self.carved.load(Relaxed), self.objects(), self.size());
         let most = if self.zeroed() {
-            most.min((CARVE / size) as u32)
+            most.min((CARVE / size.max(1)) as u32)
         } else {
             most
         };

@@ -1,7 +1,7 @@
 //! Keeps `errno`: POSIX.1-2024 asks that `free` leaves it alone, and a system call made inside must not show.
 
 /// Puts `errno` back to what it was, when dropped.
-pub(super) struct KeepErrno(i32);
+pub(crate) struct KeepErrno(i32);
 
 fn place() -> *mut i32 {
     // SAFETY: always callable; gives the address of the calling thread's `errno`.
@@ -10,7 +10,7 @@ fn place() -> *mut i32 {
 
 impl KeepErrno {
     /// Remembers `errno`.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // SAFETY: the place is valid for the calling thread.
         Self(unsafe { place().read() })
     }
@@ -29,6 +29,17 @@ impl Drop for KeepErrno {
     }
 }
 
+/// What `f` gives, with `errno` as it was before. For an `f` that does not unwind, in places where the compiler shall not prepare for that.
+#[cfg(feature = "preload")]
+pub(crate) fn kept<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: the place is valid for the calling thread.
+    let before = unsafe { place().read() };
+    let result = f();
+    // SAFETY: as above; it is the same thread.
+    unsafe { place().write(before) };
+    result
+}
+
 /// The calling thread's `errno`, for tests.
 #[cfg(test)]
 pub(super) fn get() -> i32 {
@@ -36,9 +47,9 @@ pub(super) fn get() -> i32 {
     unsafe { place().read() }
 }
 
-/// Sets the calling thread's `errno`, for tests.
-#[cfg(test)]
-pub(super) fn set(value: i32) {
+/// Sets the calling thread's `errno`.
+#[cfg(any(test, feature = "preload"))]
+pub(crate) fn set(value: i32) {
     // SAFETY: the place is valid for the calling thread.
     unsafe { place().write(value) };
 }

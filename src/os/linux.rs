@@ -145,7 +145,7 @@ unsafe impl PageSource for Linux {
         let _errno = KeepErrno::new();
         let page = self.page_size();
         let mut there = [0u8; 256];
-        let (mut at, mut pages, mut total) = (base.as_ptr(), bytes / page, 0);
+        let (mut at, mut pages, mut total) = (base.as_ptr(), bytes.checked_div(page).unwrap_or(0), 0);
         while pages > 0 {
             let now = pages.min(there.len());
             // SAFETY: `there` has a byte for each page asked for; an address that is not mapped is an error and no fault.

@@ -21,6 +21,8 @@ pub(crate) mod env;
 pub(crate) mod errno;
 #[cfg(not(loom))]
 pub(crate) mod exit;
+#[cfg(feature = "preload")]
+pub(crate) mod foreign;
 pub(crate) mod fork;
 pub(crate) mod futex;
 #[cfg(all(target_os = "linux", not(loom)))]
@@ -97,6 +99,14 @@ pub(crate) unsafe trait PageSource: Sync {
     fn address_space_left(&self) -> Option<usize>;
 }
 
+/// What the tiers take pages from: any source in tests and models, which make heaps over simulated systems; else the one of the process, so
+/// that its calls are plain ones.
+#[cfg(any(test, loom, not(target_os = "linux")))]
+pub(crate) type Os = dyn PageSource;
+/// What the tiers take pages from.
+#[cfg(not(any(test, loom, not(target_os = "linux"))))]
+pub(crate) type Os = linux::Linux;
+
 /// The system that the process runs on.
 #[cfg(all(target_os = "linux", not(loom)))]
 pub(crate) static NATIVE: linux::Linux = linux::Linux::new();
@@ -119,4 +129,20 @@ pub(crate) fn coarse_millis() -> u64 {
     // SAFETY: `now` is a valid place for the answer. The clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
+/// A number that others cannot guess, as far as the system has one: it may not be ready early in the system's own start.
+#[cfg(feature = "preload")]
+pub(crate) fn random() -> usize {
+    let _errno = errno::KeepErrno::new();
+    let mut number = 0usize;
+    // SAFETY: the place is valid for as many bytes.
+    let got = unsafe { libc::getrandom((&raw mut number).cast(), size_of::<usize>(), libc::GRND_NONBLOCK) };
+    if got == size_of::<usize>() as isize {
+        return number;
+    }
+    // The kernel's gift to each program. Not as it is: its halves guard stacks and jumps.
+    // SAFETY: always callable.
+    let gift = unsafe { libc::getauxval(libc::AT_RANDOM) } as usize;
+    gift.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ coarse_millis() as usize
 }

@@ -3,6 +3,7 @@
 
 use super::errno::KeepErrno;
 use core::fmt::{self, Write};
+use core::mem::ManuallyDrop;
 
 /// A line that is cut where the buffer ends.
 struct Line {
@@ -12,21 +13,58 @@ struct Line {
 
 impl Write for Line {
     fn write_str(&mut self, part: &str) -> fmt::Result {
-        for (place, byte) in self.text.iter_mut().skip(self.len).zip(part.bytes()) {
-            *place = byte;
-            self.len += 1;
-        }
+        self.push(part);
         Ok(())
     }
 }
 
+impl Line {
+    fn new() -> Self {
+        Self { text: [0; 512], len: 0 }
+    }
+
+    fn push_bytes(&mut self, part: &[u8]) {
+        for (place, byte) in self.text.iter_mut().skip(self.len).zip(part) {
+            *place = *byte;
+            self.len += 1;
+        }
+    }
+
+    fn push(&mut self, part: &str) {
+        self.push_bytes(part.as_bytes());
+    }
+
+    /// Digits to a base of 16 at the most. `core::fmt` is not used where the process is about to abort: the compiler would hold that it may
+    /// unwind, and prepare for that in every caller.
+    fn push_number<const BASE: usize>(&mut self, number: usize) {
+        const { assert!(BASE > 1 && BASE <= 16) };
+        let (mut rest, mut digits, mut first) = (number, [0u8; usize::BITS as usize], usize::BITS as usize);
+        for place in digits.iter_mut().rev() {
+            let digit = (rest % BASE) as u8;
+            *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+            first -= 1;
+            rest /= BASE;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.push_bytes(digits.get(first..).unwrap_or_default());
+    }
+
+    fn write(&self) {
+        // SAFETY: `len` bytes of the buffer are written.
+        unsafe { libc::write(2, self.text.as_ptr().cast(), self.len) };
+    }
+}
+
 fn print(args: fmt::Arguments<'_>) {
-    let _errno = KeepErrno::new();
-    let mut line = Line { text: [0; 512], len: 0 };
+    // Put back by hand: nothing unwinds here, which the compiler does not see.
+    let errno = ManuallyDrop::new(KeepErrno::new());
+    let mut line = Line::new();
     // Writing to the buffer cannot fail; what a value's own Display may answer changes nothing here.
     let _ = line.write_fmt(format_args!("greyspan: {args}\n"));
-    // SAFETY: `len` bytes of the buffer are written.
-    unsafe { libc::write(2, line.text.as_ptr().cast(), line.len) };
+    line.write();
+    drop(ManuallyDrop::into_inner(errno));
 }
 
 /// A text of any length, written whenever the buffer is full; what is left of it is dropped once writing fails.
@@ -73,13 +111,15 @@ impl Write for Text {
 /// A whole text as it stands, with nothing before it.
 #[cfg(not(loom))]
 pub(crate) fn text(text: &impl fmt::Display) {
-    let mut out = Text {
+    // Put back by hand, as in `print`.
+    let mut out = ManuallyDrop::new(Text {
         text: [0; 512],
         len: 0,
         errno: KeepErrno::new(),
-    };
+    });
     // An error is for nobody to hear: standard error is where it would be told.
-    let _ = write!(out, "{text}").and_then(|()| out.flush());
+    let _ = write!(*out, "{text}").and_then(|()| out.flush());
+    drop(ManuallyDrop::into_inner(out));
 }
 
 /// A warning.
@@ -90,7 +130,34 @@ pub(crate) fn warn(args: fmt::Arguments<'_>) {
 /// A broken invariant, or a call that would break one: says so in one line and aborts.
 #[cold]
 pub(crate) fn fatal(what: &str, address: usize) -> ! {
-    print(format_args!("{what} (address {address:#x}); aborting"));
+    let mut line = Line::new();
+    line.push("greyspan: ");
+    line.push(what);
+    line.push(" (address 0x");
+    line.push_number::<16>(address);
+    line.push("); aborting\n");
+    line.write();
+    // SAFETY: always callable.
+    unsafe { libc::abort() }
+}
+
+/// A call of the program that would break the heap: says in one line which call, which block, of which size, and why, and aborts.
+#[cold]
+pub(crate) fn misuse(call: &str, address: usize, size: usize, why: &str) -> ! {
+    let mut line = Line::new();
+    line.push("greyspan: ");
+    line.push(call);
+    line.push("(0x");
+    line.push_number::<16>(address);
+    line.push("): ");
+    line.push(why);
+    if size > 0 {
+        line.push(" (block of ");
+        line.push_number::<10>(size);
+        line.push(" bytes)");
+    }
+    line.push("; aborting\n");
+    line.write();
     // SAFETY: always callable.
     unsafe { libc::abort() }
 }

@@ -1,17 +1,29 @@
 //! A thread of our own, below the standard library's: detached, with a small stack, no signals and no thread-local destructors.
 
 use super::errno::KeepErrno;
-use core::ffi::c_void;
+use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 
 /// Bytes of stack.
 const STACK: usize = 128 << 10;
 
+/// What a thread runs. It does not unwind, as a [`Destructor`](super::tls::Destructor).
+type Body = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
+
+unsafe extern "C" {
+    fn pthread_create(
+        thread: *mut libc::pthread_t,
+        attributes: *const libc::pthread_attr_t,
+        body: Body,
+        argument: *mut c_void,
+    ) -> c_int;
+}
+
 /// Starts a thread that runs `body`, which does not return. `false`: the system refuses.
 ///
 /// May allocate by the process's `malloc`; so no lock is held and no structure is half changed when this is called.
-pub(crate) fn spawn(body: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
+pub(crate) fn spawn(body: Body) -> bool {
     let _errno = KeepErrno::new();
     let mut attributes = MaybeUninit::uninit();
     // SAFETY: a valid place for the attributes.
@@ -30,7 +42,7 @@ pub(crate) fn spawn(body: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
     let mut thread = MaybeUninit::uninit();
     // SAFETY: places and attributes are valid, and the function lives as long as the process.
-    let started = unsafe { libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), body, null_mut()) } == 0;
+    let started = unsafe { pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), body, null_mut()) } == 0;
     // SAFETY: `before` was filled above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), null_mut()) };
     // SAFETY: initialised above.

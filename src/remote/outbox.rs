@@ -57,7 +57,7 @@ impl Outgoing {
 
 /// How many blocks of `span` a thread gathers before it sends them.
 fn gather_limit(span: &MSpan) -> u32 {
-    (OUTGOING_BYTES / span.size()).max(1) as u32
+    (OUTGOING_BYTES / span.size().max(1)).max(1) as u32
 }
 
 /// A chain in the making. What the span's record says about it is noted here: the owner's processor has that in its cache.

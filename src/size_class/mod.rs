@@ -14,6 +14,8 @@
 
 #![forbid(unsafe_code)]
 
+mod exact;
+pub(crate) use exact::begins_object;
 mod run;
 pub(crate) use run::{RUN_CLASSES, RunClass, large_pages};
 mod table;
@@ -137,6 +139,12 @@ impl SizeClass {
     /// Objects in one span.
     pub(crate) const fn objects(self) -> usize {
         self.span_bytes() / self.size()
+    }
+
+    /// Whether an object begins at `offset` of a span.
+    #[inline]
+    pub(crate) fn begins_object(self, offset: usize) -> bool {
+        begins_object(self.index() + 1, offset)
     }
 }
 

@@ -151,3 +151,14 @@ fn mean_internal_waste_of_log_uniform_sizes_is_below_six_percent() {
     );
     assert!(by_bytes < 0.06 && by_request < 0.06, "{by_bytes} {by_request}");
 }
+
+#[test]
+fn every_offset_of_a_span_is_told_from_where_an_object_begins() {
+    for class in SizeClass::all() {
+        for offset in 0..class.span_bytes() {
+            let begins = offset.is_multiple_of(class.size()) && offset / class.size() < class.objects();
+            assert_eq!(class.begins_object(offset), begins, "{class:?} at {offset}");
+        }
+        assert!(!begins_object(0, 0));
+    }
+}

@@ -160,16 +160,24 @@ impl Stats {
     /// The keys are the fields' names, the values whole numbers; some pass 2^53, beyond which JavaScript rounds. New keys may come within a
     /// version, none goes.
     pub fn to_json(&self) -> String {
-        let mut text = String::from("{\"version\":1");
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write_json(&mut text);
+        text
+    }
+
+    /// Writes what [`to_json`](Self::to_json) gives; allocates nothing of its own.
+    pub(crate) fn write_json(&self, text: &mut impl Write) -> fmt::Result {
+        text.write_str("{\"version\":1")?;
         for row in rows() {
-            push!(text, ",\"{}\":{}", row.name, (row.read)(self));
+            write!(text, ",\"{}\":{}", row.name, (row.read)(self))?;
         }
-        text.push_str(",\"stall_ns\":[");
+        text.write_str(",\"stall_ns\":[")?;
         for (index, count) in self.stall_ns.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
-            push!(text, "{comma}{count}");
+            write!(text, "{comma}{count}")?;
         }
-        text.push_str("],\"by_size\":[");
+        text.write_str("],\"by_size\":[")?;
         for (index, class) in self.by_size.iter().enumerate() {
             let SizeClassStats {
                 size,
@@ -178,13 +186,12 @@ impl Stats {
                 spans,
             } = class;
             let comma = if index == 0 { "" } else { "," };
-            push!(
+            write!(
                 text,
                 "{comma}{{\"size\":{size},\"mallocs\":{mallocs},\"frees\":{frees},\"spans\":{spans}}}"
-            );
+            )?;
         }
-        text.push_str("]}");
-        text
+        text.write_str("]}")
     }
 
     /// The snapshot in Prometheus' text format, version 0.0.4. Gauges are `greyspan_<field>_bytes`, or `greyspan_<field>` for counts; what

@@ -1,0 +1,2 @@
+/* The plug-in that leaves little room for thread-local slots. */
+#include "plugin.c"

@@ -1,0 +1,32 @@
+/* Linked with the library: what greyspan.h declares is there and works. */
+#include "../../greyspan.h"
+#include "case.h"
+
+static void functions(void) {
+    CHECK(greyspan_version()[0] >= '0' && greyspan_version()[0] <= '9');
+    char *keep = MALLOC(3 << 20), text[16], *whole;
+    memset(keep, 1, 3 << 20);
+    size_t length = greyspan_stats_json(NULL, 0);
+    CHECK(length > 100 && greyspan_stats_json(text, sizeof text) > sizeof text && strlen(text) == sizeof text - 1);
+    whole = MALLOC(length + 1000);
+    CHECK(greyspan_stats_json(whole, length + 1000) < length + 1000 && whole[0] == '{' && strstr(whole, "\"heap_inuse\":"));
+    FREE(whole);
+    FREE(keep);
+    CHECK(greyspan_purge() > 0);
+    greyspan_thread_idle();
+    greyspan_set_memory_limit(100 << 20);
+    greyspan_set_memory_limit(0);
+    errno = 0;
+    CHECK(greyspan_heap_profile("/nowhere") == -1 && errno == ENOTSUP);
+    free_sized(MALLOC(100), 100);
+    free_aligned_sized(aligned_alloc(64, 128), 64, 128);
+}
+
+static void who(void) {
+    FREE(MALLOC(100));
+    printf("%d\n", (int)geteuid());
+}
+
+static const struct entry table[] = { { "functions", functions }, { "who", who } };
+
+int main(int argc, char **argv) { return run_case(table, sizeof table / sizeof *table, argc, argv); }

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Instructions of malloc and free of 64 bytes together, in the case that the thread's bin has a block and room for one: the calls and their
+# stubs included, the loop around them not. Counted by callgrind; more than 40 are too many.
+#   preload/tests/count.sh LIBRARY
+set -euo pipefail
+library=$(realpath "$1")
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cc -O1 -w -fno-builtin -pthread -o "$dir/pairs" "$here/c/pairs.c"
+
+count() {
+    LD_PRELOAD=$library valgrind --tool=callgrind --callgrind-out-file=/dev/null --soname-synonyms=somalloc=nouserintercepts \
+        "$dir/pairs" "$1" "$2" 64 2>&1 | sed -n 's/.*Collected : //p'
+}
+pairs=$((($(count heap 100000) - $(count none 100000)) / 1000))
+# In hundredths.
+printf 'malloc and free of 64 bytes: %d.%02d instructions\n' $((pairs / 100)) $((pairs % 100))
+[[ $pairs -gt 1000 && $pairs -le 4000 ]]

@@ -1,0 +1,129 @@
+//! Builds the C programs beside this folder with the system's compiler, and runs them, or any program, with the library in front.
+
+use std::ffi::OsStr;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, OnceLock, mpsc};
+use std::thread;
+use std::time::Duration;
+
+/// No case takes a tenth of this; one that does hangs.
+const HANG: Duration = Duration::from_secs(120);
+
+/// The folder of the build, which holds the library.
+fn folder() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's path");
+    let deps = test.parent().expect("a folder");
+    deps.parent().expect("its folder").to_owned()
+}
+
+/// The library, built now: Cargo does not build one for tests that they cannot link. It is of the same profile as the test.
+pub(crate) fn library() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let folder = folder();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--package", "greyspan-preload", "--manifest-path"]);
+        cargo.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
+        cargo.arg("--target-dir").arg(folder.parent().expect("a folder"));
+        if folder.ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().expect("cargo").success(), "{cargo:?}");
+        let library = folder.join("libgreyspan.so");
+        assert!(library.is_file(), "{} is not there", library.display());
+        library
+    };
+    BUILT.get_or_init(build).clone()
+}
+
+/// The program made of `tests/c/NAME`, which ends in `.c` or `.cc`, with these arguments of the compiler.
+pub(crate) fn program(name: &str, arguments: &[&str]) -> PathBuf {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(name);
+    let out = folder().join("preload-tests");
+    let program = out.join(name.replace('.', "-"));
+    let _building = BUILDING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let time = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
+    let header = source.with_file_name("case.h");
+    if time(&program).is_none() || time(&program) < time(&source) || time(&program) < time(&header) {
+        std::fs::create_dir_all(&out).expect("a folder for programs");
+        let compiler = if name.ends_with(".cc") { "c++" } else { "cc" };
+        let mut command = Command::new(compiler);
+        command
+            .args(["-g", "-O1", "-w", "-fno-builtin"])
+            .arg(&source)
+            .arg("-o")
+            .arg(&program);
+        command.args(["-pthread", "-ldl"]).args(arguments);
+        let made = command.output().expect("a C compiler");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+    program
+}
+
+/// What became of a process.
+pub(crate) struct End {
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl End {
+    /// It ended well and said nothing on standard error.
+    pub(crate) fn assert_well(&self) {
+        assert!(
+            self.code == Some(0),
+            "code {:?}, signal {:?}\n{}{}",
+            self.code,
+            self.signal,
+            self.out,
+            self.err
+        );
+    }
+}
+
+/// A command with the library in front.
+pub(crate) fn preloaded(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env("LD_PRELOAD", library());
+    command
+}
+
+/// Runs the command to its end; kills it, and all that it started, where it hangs.
+pub(crate) fn run(mut command: Command) -> End {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let child = command.spawn().expect("the program starts");
+    let group = child.id().cast_signed();
+    let (ended, watch) = mpsc::channel::<()>();
+    let watchdog = thread::spawn(move || {
+        let hangs = watch.recv_timeout(HANG) == Err(mpsc::RecvTimeoutError::Timeout);
+        if hangs {
+            // SAFETY: the group is that of our own child, which has not been waited for.
+            unsafe { libc::kill(-group, libc::SIGKILL) };
+        }
+        hangs
+    });
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("the program ends");
+    drop(ended);
+    assert!(!watchdog.join().expect("the watchdog"), "{command:?} hangs");
+    End {
+        code: status.code(),
+        signal: status.signal(),
+        out: String::from_utf8_lossy(&stdout).into_owned(),
+        err: String::from_utf8_lossy(&stderr).into_owned(),
+    }
+}
+
+/// Runs one case of a program with the library in front.
+pub(crate) fn case(source: &str, arguments: &[&str]) -> End {
+    let mut command = preloaded(program(source, &[]));
+    command.args(arguments);
+    run(command)
+}

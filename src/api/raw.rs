@@ -1,0 +1,185 @@
+//! C-shaped functions, for libgreyspan.so alone: its package gives them the names of C. They are no part of the crate's interface.
+//!
+//! Sizes and pointers come from programs that may be wrong. What cannot be served is null with `errno` set as POSIX.1-2024 and glibc do; a
+//! wrong free ends the process. `free` keeps `errno`.
+
+use crate::heap::HEAP;
+use crate::heap::nested::alone_unless_nested;
+use crate::heap::thread::current;
+use crate::heap::untyped::ALIGN;
+#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
+use crate::os::PageSource;
+use crate::os::{errno, report};
+use crate::stats::Stats;
+use core::fmt;
+use core::ptr::null_mut;
+
+/// C's `malloc`.
+#[inline(always)]
+pub fn malloc(size: usize) -> *mut u8 {
+    HEAP.malloc(current(), size)
+}
+
+/// C's `free`.
+///
+/// # Safety
+/// If `ptr` points to a block of the heap that is not free, nobody uses it any more.
+#[inline(always)]
+pub unsafe fn free(ptr: *mut u8) {
+    // SAFETY: as the caller promised.
+    unsafe { HEAP.free_untyped(current(), ptr) };
+}
+
+/// C's `free_sized`, and with an alignment `free_aligned_sized`.
+///
+/// # Safety
+/// As for [`free`].
+pub unsafe fn free_sized(ptr: *mut u8, align: usize, size: usize) {
+    // SAFETY: as the caller promised.
+    unsafe { HEAP.free_sized(current(), ptr, align.max(1), size) };
+}
+
+/// C's `calloc`.
+#[inline]
+pub fn calloc(count: usize, size: usize) -> *mut u8 {
+    match count.checked_mul(size) {
+        Some(bytes) => HEAP.calloc(current(), bytes),
+        None => refuse(libc::ENOMEM),
+    }
+}
+
+/// C's `realloc`, as in glibc: of null it is `malloc`, to 0 bytes it is `free` and null.
+///
+/// # Safety
+/// If `ptr` points to a block of the heap that is not free, the caller alone uses it.
+#[inline]
+pub unsafe fn realloc(ptr: *mut u8, size: usize) -> *mut u8 {
+    if ptr.is_null() {
+        return malloc(size);
+    }
+    if size == 0 {
+        // SAFETY: as the caller promised.
+        unsafe { free(ptr) };
+        return null_mut();
+    }
+    // SAFETY: as the caller promised.
+    unsafe { HEAP.realloc_untyped(current(), ptr, size) }
+}
+
+/// `size` bytes at a multiple of `align`; `EINVAL` where that is no power of two.
+#[inline]
+pub fn aligned_alloc(align: usize, size: usize) -> *mut u8 {
+    if !align.is_power_of_two() {
+        return refuse(libc::EINVAL);
+    }
+    HEAP.memalign(current(), align, size)
+}
+
+/// As glibc's `memalign`: an alignment that is no power of two counts as the next one.
+pub fn memalign(align: usize, size: usize) -> *mut u8 {
+    match align.max(ALIGN).checked_next_power_of_two() {
+        Some(align) => HEAP.memalign(current(), align, size),
+        None => refuse(libc::EINVAL),
+    }
+}
+
+/// `size` bytes at a multiple of the system's page; rounded up to whole ones, and at least one, where `whole` says so.
+pub fn page_aligned(size: usize, whole: bool) -> *mut u8 {
+    let page = HEAP.tiers.mheap.os().page_size();
+    let size = if whole {
+        size.max(1).checked_next_multiple_of(page)
+    } else {
+        Some(size)
+    };
+    match size {
+        Some(size) => HEAP.memalign(current(), page, size),
+        None => refuse(libc::ENOMEM),
+    }
+}
+
+/// The error number of `posix_memalign`, or the block; `errno` stays as it was.
+///
+/// # Errors
+/// `EINVAL` where the alignment is no power of two times the size of a pointer; `ENOMEM` where there is no memory.
+pub fn posix_memalign(align: usize, size: usize) -> Result<*mut u8, i32> {
+    if !align.is_power_of_two() || !align.is_multiple_of(size_of::<usize>()) {
+        return Err(libc::EINVAL);
+    }
+    let block = errno::kept(|| HEAP.memalign(current(), align, size));
+    if block.is_null() { Err(libc::ENOMEM) } else { Ok(block) }
+}
+
+/// Writes the statistics as JSON to `buffer`, as much as fits, ending with a zero byte if the buffer is not empty. Returns the bytes that
+/// the whole text takes, without the zero.
+pub fn stats_json(buffer: &mut [u8]) -> usize {
+    let mut text = Cut { buffer, length: 0 };
+    if let Some(stats) = stats() {
+        // What does not fit is counted, not refused.
+        let _ = stats.write_json(&mut text);
+    }
+    let last = text.length.min(text.buffer.len().saturating_sub(1));
+    if let Some(end) = text.buffer.get_mut(last) {
+        *end = 0;
+    }
+    text.length
+}
+
+/// A text of which what fits is written, and all is counted.
+struct Cut<'a> {
+    buffer: &'a mut [u8],
+    length: usize,
+}
+
+impl fmt::Write for Cut<'_> {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        for (place, byte) in self.buffer.iter_mut().skip(self.length).zip(part.bytes()) {
+            *place = byte;
+        }
+        self.length += part.len();
+        Ok(())
+    }
+}
+
+/// The table of the statistics, to standard error.
+pub fn show_stats() {
+    if let Some(stats) = stats() {
+        report::text(&stats);
+    }
+}
+
+/// The statistics. `None`, as below: the caller has interrupted another call of its thread.
+pub fn stats() -> Option<Stats> {
+    alone_unless_nested(|_| HEAP.stats())
+}
+
+/// Gives all free memory back to the system. Returns the bytes.
+pub fn purge() -> usize {
+    alone_unless_nested(|cache| HEAP.purge(cache)).unwrap_or(0)
+}
+
+/// The calling thread will be idle.
+pub fn thread_idle() {
+    alone_unless_nested(|cache| HEAP.thread_idle(cache));
+}
+
+/// The soft limit, in bytes; `None` removes it.
+pub fn set_memory_limit(bytes: Option<usize>) {
+    alone_unless_nested(|_| HEAP.tiers.mheap.set_soft_limit(bytes));
+}
+
+/// A request that cannot be refused finds no memory: says so in one line and aborts.
+pub fn no_memory(what: &str) -> ! {
+    report::fatal(what, 0)
+}
+
+/// C's `malloc_usable_size`: 0 for null.
+pub fn usable_size(ptr: *mut u8) -> usize {
+    HEAP.usable_untyped(ptr)
+}
+
+#[cold]
+#[inline(never)]
+fn refuse(error: i32) -> *mut u8 {
+    errno::set(error);
+    null_mut()
+}

@@ -1,0 +1,118 @@
+//! The thread-local slot: one pointer, to the calling thread's cache or to what stands in for it.
+//!
+//! It starts at `EMPTY`, so there is nothing to initialise and nothing to test. Reached by `thread` alone.
+//!
+//! In a Rust program it is a `thread_local!` that is const-initialised and has no destructor, which never allocates and never fails. In
+//! a shared library that would be a call of `__tls_get_addr`, which may allocate. So there the slot is defined in assembly and reached by
+//! its offset from the thread pointer, which the loader writes once into the library's table (the initial-exec model). It takes 8 bytes of
+//! the room that the loader keeps for such slots, so that a late `dlopen` finds room too.
+
+#[cfg(all(
+    feature = "preload",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod fixed {
+    use crate::mcache::{EMPTY, MCache};
+    use core::arch::{asm, global_asm};
+
+    global_asm!(
+        ".pushsection .tdata.greyspan_cache,\"awT\",@progbits",
+        ".p2align 3",
+        ".globl greyspan_cache",
+        ".hidden greyspan_cache",
+        ".type greyspan_cache,@tls_object",
+        ".size greyspan_cache, 8",
+        "greyspan_cache: .quad {empty}",
+        ".popsection",
+        empty = sym EMPTY,
+    );
+
+    /// The calling thread's cache, or what stands in for it.
+    #[inline(always)]
+    pub(crate) fn current() -> &'static MCache {
+        let cache: *const MCache;
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: reads the slot, which the loader made for this thread.
+        unsafe {
+            asm!(
+                "mov {0}, qword ptr [rip + greyspan_cache@GOTTPOFF]",
+                "mov {0}, qword ptr fs:[{0}]",
+                out(reg) cache,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: reads the slot, which the loader made for this thread.
+        unsafe {
+            asm!(
+                "adrp {0}, :gottprel:greyspan_cache",
+                "ldr {0}, [{0}, :gottprel_lo12:greyspan_cache]",
+                "mrs {1}, tpidr_el0",
+                "ldr {0}, [{1}, {0}]",
+                out(reg) cache,
+                out(reg) _,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        // SAFETY: the slot holds `EMPTY` or what `set_current` wrote: a cache, which is never freed.
+        unsafe { &*cache }
+    }
+
+    /// Sets the calling thread's cache.
+    pub(crate) fn set_current(cache: &'static MCache) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: writes the calling thread's slot.
+        unsafe {
+            asm!(
+                "mov {0}, qword ptr [rip + greyspan_cache@GOTTPOFF]",
+                "mov qword ptr fs:[{0}], {1}",
+                out(reg) _,
+                in(reg) core::ptr::from_ref(cache),
+                options(nostack, preserves_flags),
+            );
+        }
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: writes the calling thread's slot.
+        unsafe {
+            asm!(
+                "adrp {0}, :gottprel:greyspan_cache",
+                "ldr {0}, [{0}, :gottprel_lo12:greyspan_cache]",
+                "mrs {1}, tpidr_el0",
+                "str {2}, [{1}, {0}]",
+                out(reg) _,
+                out(reg) _,
+                in(reg) core::ptr::from_ref(cache),
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+}
+
+#[cfg(not(all(
+    feature = "preload",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+mod fixed {
+    use crate::mcache::{EMPTY, MCache};
+    use core::cell::Cell;
+
+    thread_local! {
+        static CACHE: Cell<&'static MCache> = const { Cell::new(EMPTY.cache()) };
+    }
+
+    /// The calling thread's cache, or what stands in for it.
+    #[inline(always)]
+    pub(crate) fn current() -> &'static MCache {
+        // `try_with` and not `with`: std marks only the former for inlining across crates, which builds without LTO depend on.
+        CACHE.try_with(Cell::get).unwrap_or(EMPTY.cache())
+    }
+
+    /// Sets the calling thread's cache.
+    pub(crate) fn set_current(cache: &'static MCache) {
+        CACHE.set(cache);
+    }
+}
+
+pub(crate) use fixed::{current, set_current};

@@ -1,0 +1,193 @@
+//! The fast path of C's `free`: a block whose size nobody tells goes to the bin of its class, after the checks that keep a wrong pointer out.
+//!
+//! The page map names the class; the span itself is not looked at. The offset in it tells whether an object begins there, and the mark whether
+//! that is free already (K1 of `mspan::mark`).
+//!
+//! A pointer that equals what the slot at the bin's top held last was handed out from that very slot, and nothing was put there since: then it
+//! is where an object begins, and there is room (M4). That is asked of the block which the thread was handed last, and comes back at once. Asked
+//! of every block, the answer would be as good as chance where a few blocks come and go, and each wrong guess of the processor costs more
+//! than the test of the offset. Should another thread have freed that block meanwhile, which is wrong, the mark is found missing when the block
+//! is handed out from the second bin; and when it is handed out the second time, should this thread have freed it twice where the slot above
+//! happened to hold it too.
+
+use super::{MCache, Slot, Tiers};
+use crate::mspan::Block;
+use crate::size_class::{SizeClass, begins_object};
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use core::arch::asm;
+use core::cell::Cell;
+use core::mem::offset_of;
+use core::ptr::null_mut;
+
+// The word in front of each array is that of tag 0, which stands for no class.
+const _: () = assert!(offset_of!(MCache, tops) == offset_of!(MCache, no_top) + 8);
+const _: () = assert!(offset_of!(MCache, ends) == offset_of!(MCache, no_end) + 8);
+
+/// The class that serves so many bytes at a multiple of 16.
+static BY_BYTES: [SizeClass; 1025] = {
+    let mut classes = [SizeClass::from_number(0); 1025];
+    let mut size = 0;
+    while size < classes.len() {
+        if let Some(class) = SizeClass::serving(if size == 0 { 1 } else { size }, 16) {
+            classes[size] = class;
+        }
+        size += 1;
+    }
+    classes
+};
+
+impl MCache {
+    /// The top of the bin of the class with number `tag - 1`; of the bin that is always full for tag 0.
+    #[inline(always)]
+    fn top_at(&self, tag: usize) -> &Cell<*mut Slot> {
+        let none = core::ptr::from_ref(self).cast::<Cell<*mut Slot>>();
+        let place = none.wrapping_byte_add(offset_of!(MCache, no_top)).wrapping_add(tag);
+        // SAFETY: tags are class numbers plus one or 0, and the arrays lie behind the word of tag 0.
+        unsafe { &*place }
+    }
+
+    #[inline(always)]
+    fn end_at(&self, tag: usize) -> &Cell<*mut Slot> {
+        let none = core::ptr::from_ref(self).cast::<Cell<*mut Slot>>();
+        let place = none.wrapping_byte_add(offset_of!(MCache, no_end)).wrapping_add(tag);
+        // SAFETY: as in `top_at`.
+        unsafe { &*place }
+    }
+
+    /// An object for `size` bytes, 1024 at the most, at a multiple of 16 from its bin. Null for larger sizes and where the bin is empty; and where
+    /// something is wrong with the block, which then the slow path finds out.
+    #[inline(always)]
+    pub(crate) fn pop_untyped(&self, size: usize) -> *mut Block {
+        // A table by bytes: one by units of 16 costs two instructions more, and a branch on the size mispredicts where sizes mix.
+        match BY_BYTES.get(size) {
+            Some(&class) => self.pop_marked(class),
+            None => null_mut(),
+        }
+    }
+
+    /// As [`pop_untyped`](Self::pop_untyped), for larger sizes.
+    #[inline]
+    pub(crate) fn pop_medium(&self, size: usize) -> *mut Block {
+        match SizeClass::serving(size, 16) {
+            Some(class) => self.pop_marked(class),
+            None => null_mut(),
+        }
+    }
+
+    /// Takes the youngest block of the bin of `class`, which is not the smallest; null where it is empty or something is wrong.
+    #[inline(always)]
+    fn pop_marked(&self, class: SizeClass) -> *mut Block {
+        let top = self.top(class);
+        // SAFETY: the slot below the top holds the youngest block, or what is in front of the bin (M1).
+        let block = unsafe { *top.get().wrapping_sub(1) };
+        let mark = Block::mark(block);
+        // SAFETY: both have a second word.
+        if unsafe { Block::second(block) } != mark {
+            return null_mut();
+        }
+        // First the bin, then the block: a signal handler between the two that allocates gets another one.
+        top.set(step_over::<-1>(mark, top.get()));
+        // SAFETY: likewise, and a marked block is the bin's.
+        unsafe { Block::clear_mark(block) };
+        self.last.set(block);
+        block
+    }
+
+    /// Puts `block` on the bin of its class. `false`: the bin is full, its page is not known to this thread, or something is wrong; nothing
+    /// was done.
+    ///
+    /// # Safety
+    /// If `block` is an object of this heap and not free, nobody uses it any more.
+    #[inline(always)]
+    pub(crate) unsafe fn push_untyped(&self, block: *mut Block) -> bool {
+        let Some(page) = self.main.page(block.addr()) else {
+            return false;
+        };
+        let tag = page.tag();
+        let top = self.top_at(tag).get();
+        // SAFETY: there is a slot at the top, and it holds no block where the bin is full (M4).
+        if self.last.get() != block || unsafe { *top } != block {
+            if !begins_object(tag, page.offset(block.addr())) || top == self.end_at(tag).get() {
+                return false;
+            }
+            // SAFETY: an object begins here; of more than 8 bytes, since C's `malloc` uses no other and nobody else's pointers come here.
+            if unsafe { Block::second(block) } == Block::mark(block) {
+                return false;
+            }
+            // SAFETY: slots below the end are this cache's.
+            unsafe { *top = block };
+        }
+        // SAFETY: an object as above, which the caller gives up.
+        unsafe { Block::set_mark(block) };
+        self.top_at(tag).set(step_over::<1>(Block::mark(block), top));
+        true
+    }
+
+    /// Learns of the pages that were made ready since the thread last looked.
+    pub(crate) fn learn_map(&self, tiers: &Tiers) {
+        if self.is_ready() {
+            self.main.set(&tiers.mheap.map().main());
+        }
+    }
+}
+
+/// `slot` and `BY` slots on, worked out in the register that holds `mark`. Programs may write to a block what their registers happen to hold,
+/// where a value has bytes that do not matter; should that be the block's own mark, in its second word, the block would look free.
+#[inline(always)]
+fn step_over<const BY: isize>(mark: usize, slot: *mut Slot) -> *mut Slot {
+    let moved: usize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: an addition, which touches no memory.
+    unsafe {
+        asm!(
+            "lea {mark}, [{slot} + {by}]",
+            mark = inlateout(reg) mark => moved,
+            slot = in(reg) slot.addr(),
+            by = const BY * size_of::<Slot>() as isize,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: an addition, which touches no memory.
+    unsafe {
+        asm!(
+            "add {mark}, {slot}, {by}",
+            mark = inlateout(reg) mark => moved,
+            slot = in(reg) slot.addr(),
+            by = const BY * size_of::<Slot>() as isize,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        let _ = core::hint::black_box(mark);
+        moved = slot.wrapping_offset(BY).addr();
+    }
+    slot.with_addr(moved)
+}
+
+/// At the end of a slow call of the program's: no register keeps a mark, as in `step_over`.
+#[inline(always)]
+pub(crate) fn wipe() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: registers that a call may change anyway.
+    unsafe {
+        asm!(
+            "xor ecx, ecx", "xor edx, edx", "xor esi, esi", "xor edi, edi", "xor r8d, r8d", "xor r9d, r9d", "xor r10d, r10d", "xor r11d, r11d",
+            out("rcx") _, out("rdx") _, out("rsi") _, out("rdi") _, out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+            options(nomem, nostack),
+        );
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: registers that a call may change anyway.
+    unsafe {
+        asm!(
+            ".irp n, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17",
+            "mov x\\n, xzr",
+            ".endr",
+            out("x1") _, out("x2") _, out("x3") _, out("x4") _, out("x5") _, out("x6") _, out("x7") _, out("x8") _, out("x9") _,
+            out("x10") _, out("x11") _, out("x12") _, out("x13") _, out("x14") _, out("x15") _, out("x16") _, out("x17") _,
+            options(nomem, nostack),
+        );
+    }
+}

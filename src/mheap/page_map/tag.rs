@@ -1,0 +1,154 @@
+//! What an entry of the page map says beside the span's address, in builds for programs in C.
+//!
+//! ```text
+//!  63        56 55        48 47                                  0
+//! +------------+------------+-------------------------------------+
+//! | class + 1  | page       | address of the span record          |
+//! +------------+------------+-------------------------------------+
+//! ```
+//!
+//! A class of 0 stands for everything that is no page of a small span in use. Records lie below 2^48, where Linux places all mappings that
+//! are not asked for elsewhere.
+
+#[cfg(feature = "preload")]
+use crate::base::geometry::{PAGE, PAGE_SHIFT};
+use crate::mspan::MSpan;
+#[cfg(feature = "preload")]
+use crate::mspan::State;
+#[cfg(feature = "preload")]
+use crate::sync::atomic::AtomicPtr;
+#[cfg(all(feature = "preload", not(target_arch = "x86_64")))]
+use crate::sync::atomic::{AtomicU8, Ordering::Relaxed};
+#[cfg(feature = "preload")]
+use core::cell::Cell;
+
+/// The span's address in an entry.
+#[cfg(not(feature = "preload"))]
+#[inline(always)]
+pub(super) fn bare(entry: *mut MSpan) -> *mut MSpan {
+    entry
+}
+
+/// The entry of page `page` of `span`.
+#[cfg(not(feature = "preload"))]
+pub(super) fn tagged(span: &'static MSpan, _: usize) -> *mut MSpan {
+    core::ptr::from_ref(span).cast_mut()
+}
+
+#[cfg(feature = "preload")]
+const ADDRESS: usize = (1 << 48) - 1;
+
+/// The span's address in an entry.
+#[cfg(feature = "preload")]
+#[inline(always)]
+pub(super) fn bare(entry: *mut MSpan) -> *mut MSpan {
+    entry.map_addr(|address| address & ADDRESS)
+}
+
+/// The entry of page `page` of `span`.
+#[cfg(feature = "preload")]
+pub(super) fn tagged(span: &'static MSpan, page: usize) -> *mut MSpan {
+    let tag = if span.state() == State::Small {
+        span.class_index() + 1
+    } else {
+        0
+    };
+    core::ptr::from_ref(span)
+        .cast_mut()
+        .map_addr(|address| (address & ADDRESS) | tag << 56 | (page & 255) << 48)
+}
+
+/// The main region, as a thread knows it: what is made ready later it finds out when it meets a pointer into it.
+#[cfg(feature = "preload")]
+pub(crate) struct Main {
+    entries: Cell<*const AtomicPtr<MSpan>>,
+    pages: Cell<usize>,
+}
+
+/// One page of the main region.
+#[cfg(feature = "preload")]
+#[derive(Clone, Copy)]
+pub(crate) struct Page {
+    entries: *const AtomicPtr<MSpan>,
+    number: usize,
+}
+
+#[cfg(feature = "preload")]
+impl Main {
+    /// Knows no page.
+    pub(crate) const fn none() -> Self {
+        Self::new(core::ptr::null(), 0)
+    }
+
+    /// `pages` entries, which are readable for ever, at `entries`, the region's first byte.
+    pub(super) const fn new(entries: *const AtomicPtr<MSpan>, pages: usize) -> Self {
+        Self {
+            entries: Cell::new(entries),
+            pages: Cell::new(pages),
+        }
+    }
+
+    /// From here on knows what `other` does.
+    pub(crate) fn set(&self, other: &Self) {
+        self.entries.set(other.entries.get());
+        self.pages.set(other.pages.get());
+    }
+
+    /// The page of `address`, if it is known.
+    #[inline(always)]
+    pub(crate) fn page(&self, address: usize) -> Option<Page> {
+        let entries = self.entries.get();
+        let number = address.wrapping_sub(entries.addr()) >> PAGE_SHIFT;
+        (number < self.pages.get()).then_some(Page { entries, number })
+    }
+}
+
+#[cfg(feature = "preload")]
+impl Page {
+    /// The byte of the entry that begins at bit `SHIFT`. Bytes are read by themselves while words are written: nobody writes the entries
+    /// of a span of which the program holds an object, and for what it does not hold any answer will do.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn byte<const SHIFT: u32>(self) -> usize {
+        let byte;
+        // The compiler makes two instructions of an atomic load of a byte and its extension to a word.
+        // SAFETY: a byte of an entry below the limit, which is readable for ever.
+        unsafe {
+            core::arch::asm!(
+                "movzx {byte:e}, byte ptr [{entries} + 8 * {number} + {place}]",
+                byte = lateout(reg) byte,
+                entries = in(reg) self.entries,
+                number = in(reg) self.number,
+                place = const SHIFT / 8,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        byte
+    }
+
+    /// As above.
+    #[cfg(not(target_arch = "x86_64"))]
+    #[inline(always)]
+    fn byte<const SHIFT: u32>(self) -> usize {
+        let place = if cfg!(target_endian = "little") {
+            SHIFT / 8
+        } else {
+            7 - SHIFT / 8
+        };
+        let entry = self.entries.wrapping_add(self.number).cast::<AtomicU8>();
+        // SAFETY: a byte of an entry below the limit, which is readable for ever.
+        usize::from(unsafe { &*entry.wrapping_add(place as usize) }.load(Relaxed))
+    }
+
+    /// The number of the class of the page's small span, plus one; 0 where there is none.
+    #[inline(always)]
+    pub(crate) fn tag(self) -> usize {
+        self.byte::<56>()
+    }
+
+    /// Bytes from the span's first to `address`, which lies in this page.
+    #[inline(always)]
+    pub(crate) fn offset(self, address: usize) -> usize {
+        self.byte::<48>() * PAGE + address % PAGE
+    }
+}
