@@ -58,6 +58,7 @@ models=(
     "weak::a_writer_in_mark_shades_what_the_lock_held: lock_without_snapshot"
     "weak::a_writer_in_pre_shades_what_the_lock_will_hold: lock_release_unshaded"
     "weak::a_value_that_is_removed_from_a_weak_map_is_shaded: map_remove_unshaded"
+    "weak::what_is_inserted_in_pre_into_a_table_of_mark_is_shaded: map_insert_unshaded"
     "weak::tables_are_looked_at_again_when_nobody_marks_any_more: look_once"
     "scripts::an_exchange_shades_what_it_may_remove: exchange_unshaded"
     "scripts::after_the_end_of_marking_nothing_is_marked: mark_when_closed"

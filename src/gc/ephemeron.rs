@@ -119,7 +119,7 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
     pub fn insert(&self, m: &Mutator<'gc>, key: Gc<'gc, K>, value: Gc<'gc, V>) -> Option<Gc<'gc, V>> {
         m.poll();
         m.record.heap().check_process();
-        if m.record.phase() == Phase::Pre {
+        if m.record.phase() == Phase::Pre && !broken("map_insert_unshaded") {
             m.record.shade(key.address().as_ptr());
             m.record.shade(value.address().as_ptr());
         }

@@ -215,6 +215,32 @@ fn a_value_that_is_removed_from_a_weak_map_is_shaded() {
 }
 
 #[test]
+fn what_is_inserted_in_pre_into_a_table_of_mark_is_shaded() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let (two, n) = stage.pinned();
+        let (key, value) = (node(m, None), node(m, None));
+        stage.h1();
+        one.respond();
+        two.leave();
+        stage.h2();
+        two.enter();
+        // Black: no tracer looks at its entries.
+        let map = WeakMap::new(n);
+        map.insert(m, key, value);
+        one.leave();
+        stage.scan_roots();
+        stage.drain();
+        stage.begin_wave();
+        two.respond();
+        if stage.close() {
+            stage.check_marked(&[key, value]);
+        }
+    });
+}
+
+#[test]
 fn weak_cells_are_cleared_before_a_slot_is_used_again() {
     play(|| {
         let stage = Stage::new();
