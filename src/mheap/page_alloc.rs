@@ -426,7 +426,7 @@ impl PageAlloc {
             Huge::Auto => match purpose {
                 Purpose::Small => self.counts.small * PAGE >= HUGE_AFTER,
                 Purpose::Large => {
-                    self.counts.ready * PAGE >= HUGE_AFTER / 4
+                    self.counts.ready * PAGE >= HUGE_AFTER / 2
                         && self.newest().is_some_and(|region| region.is_touched(os))
                 }
                 Purpose::Idle => false,
