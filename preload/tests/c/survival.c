@@ -510,7 +510,67 @@ static void no_register_keeps_a_mark(void) {
 static void no_register_keeps_a_mark(void) {}
 #endif
 
+static int threads_now(void) {
+    char status[4096];
+    int fd = open("/proc/self/status", O_RDONLY);
+    ssize_t n = read(fd, status, sizeof status - 1);
+    close(fd);
+    if (n <= 0) FAIL("no status");
+    status[n] = 0;
+    return atoi(strstr(status, "Threads:") + 8);
+}
+
+/* The C library frees while it holds locks that starting a thread takes: `pthread_join` does. */
+static void frees_start_no_thread(void) {
+    enum { COUNT = 200000, BIG = 20 };
+    static char *p[COUNT], *big[BIG];
+    for (int i = 0; i < COUNT; i++) p[i] = MALLOC(200);
+    for (int i = 0; i < BIG; i++) memset(big[i] = MALLOC(1 << 20), 1, 1 << 20);
+    int before = threads_now();
+    for (int i = 0; i < BIG; i++) FREE(big[i]);
+    for (int i = 0; i < COUNT; i++) FREE(p[i]);
+    if (threads_now() > before) FAIL("%d threads, %d before", threads_now(), before);
+}
+
+static char long_lines[64];
+static void *flushes(void *p) { for (;;) fflush(NULL); return p; }
+static void *reads_lines(void *p) {
+    for (;;) {
+        FILE *file = fopen(long_lines, "r");
+        if (!file) FAIL("not opened");
+        char *line = NULL;
+        size_t n = 0;
+        while (getline(&line, &n, file) > 0) {}
+        free(line);
+        fclose(file);
+    }
+    return p;
+}
+
+/* `fork` takes the C library's lock of open files, which a flush holds while it waits for a file whose user reallocates a line. */
+static void fork_while_files_are_flushed(void) {
+    int fd = memfd_create("lines", 0);
+    snprintf(long_lines, sizeof long_lines, "/proc/self/fd/%d", fd);
+    static char line[2000000];
+    memset(line, 'a', sizeof line);
+    line[sizeof line - 1] = '\n';
+    for (int i = 0; i < 3; i++)
+        if (write(fd, line, sizeof line) != sizeof line) FAIL("not written");
+    pthread_t thread;
+    pthread_create(&thread, NULL, flushes, NULL);
+    for (int i = 0; i < 2; i++) pthread_create(&thread, NULL, reads_lines, NULL);
+    alarm(60);
+    for (int i = 0; i < 60; i++) {
+        pid_t child = fork();
+        if (child == 0) { FREE(MALLOC(100)); _exit(0); }
+        waitpid(child, NULL, 0);
+    }
+    _exit(0);
+}
+
 static const struct entry table[] = {
+    { "frees_start_no_thread", frees_start_no_thread },
+    { "fork_while_files_are_flushed", fork_while_files_are_flushed },
     { "limited", limited }, { "mappings_used_up", mappings_used_up }, { "fork_under_load", fork_under_load },
     { "fork_from_handlers", fork_from_handlers }, { "vfork_and_spawn", vfork_and_spawn }, { "signals", signals },
     { "signals_that_keep_blocks", signals_that_keep_blocks }, { "signals_under_load", signals_under_load },

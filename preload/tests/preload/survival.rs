@@ -21,6 +21,8 @@ cases! { "survival.c":
     c50_c51_at_the_limit_of_address_space_there_is_enomem_and_after_frees_memory_again: "limited"
     c56_a_process_with_all_its_mappings_used_up_goes_on: "mappings_used_up"
     c58_children_of_a_fork_under_load_allocate_free_and_fork: "fork_under_load"
+    c58_fork_while_files_are_flushed_and_lines_read: "fork_while_files_are_flushed"
+    frees_start_no_thread: "frees_start_no_thread"
     c59_signal_handlers_fork_and_fork_handlers_allocate: "fork_from_handlers"
     c60_vfork_spawn_and_daemon_under_load: "vfork_and_spawn"
     c61_a_signal_handler_allocates_in_the_middle_of_any_call: "signals"
