@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The console: its addresses by a plain TCP client, refusals, slow peers; a headless Chromium clicks through the page, with the collector and
+# without; Go's pprof reads the profiles. Four minutes, and one of installing Chromium and Go. SHOTS=FOLDER keeps pictures of the page.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need python3 python3
+need chromium chromium
+need curl curl
+need go golang-go
+# Frames need names, not speed.
+export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+
+cargo test --package greyspan-console
+cargo test --package greyspan-console --features gc
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --package greyspan-console --document-private-items --features gc
+
+target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+for features in "" gc; do
+    cargo build --release --package greyspan-console --example console_demo --features "$features"
+    python3 console/tests/browser.py "$target/release/examples/console_demo" ${SHOTS:+"$SHOTS/${features:-plain}"}
+done
+bash console/tests/pprof.sh "$target/release/examples/console_demo"

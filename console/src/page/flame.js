@@ -1,0 +1,214 @@
+// Where the heap was allocated: a flame graph that zooms and searches, and the same as a list of functions.
+const flame = (() => {
+  const VIEWS = [
+    ["inuse_space", "In use, bytes", bytes],
+    ["inuse_objects", "In use, objects", count],
+    ["alloc_space", "Allocated since the start, bytes", bytes],
+    ["alloc_objects", "Allocated since the start, objects", count],
+  ];
+  const ROW = 20;
+  let view = VIEWS[0], shape = "flame", stacks = null, baseline = null, root = null, zoomed = [], query = "", busy = false;
+
+  // Lines of the folded form: names from the outermost inwards, joined by `;`, a space, a number.
+  const parse = (text) => {
+    const found = new Map();
+    for (const line of text.split("\n")) {
+      const cut = line.lastIndexOf(" "), value = Number(line.slice(cut + 1));
+      if (cut > 0 && value > 0) found.set(line.slice(0, cut), (found.get(line.slice(0, cut)) || 0) + value);
+    }
+    return found;
+  };
+
+  const node = (name) => ({ name, value: 0, self: 0, children: new Map() });
+  const grow = () => {
+    root = node("all");
+    for (const [stack, value] of stacks) {
+      const rest = baseline ? value - (baseline.stacks.get(stack) || 0) : value;
+      if (rest <= 0) continue;
+      let at = root;
+      at.value += rest;
+      for (const name of stack.split(";")) {
+        if (!at.children.has(name)) at.children.set(name, node(name));
+        at = at.children.get(name);
+        at.value += rest;
+      }
+      at.self += rest;
+    }
+  };
+
+  const crateOf = (name) => (name.match(/^[<&*([\s]*(?:dyn |impl |mut |const )*([A-Za-z_][\w]*)::/) || [])[1] || "";
+  const DULL = new Set(["", "std", "core", "alloc", "greyspan", "backtrace", "hashbrown", "tokio", "hyper"]);
+  const kind = (name) => {
+    const crate = crateOf(name);
+    if (DULL.has(crate)) return crate === "" && /^[a-z]\w*$/.test(name) && !/^(_|main$|start_thread$|clone3?$)/.test(name) ? "c5" : "dull";
+    let hash = 7;
+    for (const letter of crate) hash = (hash * 31 + letter.charCodeAt(0)) >>> 0;
+    return "c" + hash % 7;
+  };
+  const matches = (name) => query !== "" && name.toLowerCase().includes(query);
+
+  // What the matching frames hold together; a frame inside another that matches counts once.
+  const matched = (at) => matches(at.name) ? at.value : [...at.children.values()].reduce((sum, child) => sum + matched(child), 0);
+  const contains = (at) => matches(at.name) || [...at.children.values()].some(contains);
+
+  const describe = (at) => {
+    const share = root.value ? percent(at.value / root.value) : "";
+    const own = at.self && at.self < at.value ? `, ${view[2](at.self)} in itself` : "";
+    return `${view[2](at.value)}, ${share}${own}`;
+  };
+  const detail = (at) => {
+    $("flame-detail").replaceChildren(...(at ? [el("b", { class: "mono" }, at.name), "  " + describe(at)] : [summary()]));
+  };
+  const summary = () => {
+    if (!root) return "";
+    const what = baseline ? `grown since ${clock(baseline.at)}: ` : "";
+    return what + view[2](root.value) + (baseline ? "" : ` in ${stacks.size} stacks`) + (shape === "flame" ? "; a click zooms" : "");
+  };
+
+  const zoomTo = (path) => {
+    zoomed = path;
+    draw();
+  };
+
+  const drawFlame = () => {
+    const width = $("flame").clientWidth || 800;
+    const line = [root];
+    for (const name of zoomed) {
+      const next = line[line.length - 1].children.get(name);
+      if (!next) break;
+      line.push(next);
+    }
+    zoomed = line.slice(1).map((at) => at.name);
+    const frames = [];
+    let depth = 0;
+    const put = (at, path, left, right, level, above) => {
+      if (right - left < 0.6) return;
+      depth = Math.max(depth, level);
+      frames.push({ at, path, left, right, level, above });
+      if (above) return;
+      let x = left;
+      const scale = (right - left) / at.value;
+      for (const child of [...at.children.values()].sort((a, b) => b.value - a.value)) {
+        put(child, [...path, child.name], x, x + child.value * scale, level + 1, false);
+        x += child.value * scale;
+      }
+    };
+    line.forEach((at, level) => put(at, zoomed.slice(0, level), 0, width, level, level < line.length - 1));
+    const height = (depth + 1) * ROW;
+    const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, height, "aria-label": "Flame graph: the widest frames hold the most" });
+    for (const { at, path, left, right, level, above } of frames) {
+      const wide = right - left;
+      const of = level === 0 ? "dull" : kind(at.name);
+      const state = above ? "above" : query && (matches(at.name) ? "matched" : "missed");
+      const group = el("g", {
+        class: state ? of + " " + state : of, tabindex: 0, "data-name": at.name, "data-level": level,
+        onclick: () => zoomTo(path),
+        onkeydown: (event) => { if (event.key === "Enter") zoomTo(path); },
+        onfocus: () => detail(at),
+        onpointermove: (event) => { detail(at); tip(event, el("div", { class: "mono" }, at.name), describe(at)); },
+        onpointerleave: () => { untip(); detail(null); },
+      }, el("rect", { x: left.toFixed(2), y: level * ROW, width: Math.max(0.6, wide).toFixed(2), height: ROW - 1 }));
+      const letters = Math.floor((wide - 8) / 6.65);
+      if (letters >= 3) {
+        const name = shorten(at.name, letters);
+        group.append(el("text", { x: (left + 4).toFixed(2), y: level * ROW + 13.5 }, name));
+      }
+      svg.append(group);
+    }
+    $("flame").replaceChildren(svg);
+  };
+
+  // A name that fits: without the hash of its symbol, without generics, without outer modules, cut.
+  const shorten = (name, letters) => {
+    if (name.length <= letters) return name;
+    let short = name.replace(/::h[0-9a-f]{16}$/, "");
+    if (short.length > letters && !short.startsWith("<")) short = short.replace(/<.*>/g, "<..>");
+    while (short.length > letters && /^\w+::/.test(short)) short = short.replace(/^\w+::/, "");
+    return short.length <= letters ? short : short.slice(0, Math.max(1, letters - 1)) + "\u2026";
+  };
+
+  const drawTop = () => {
+    const found = new Map();
+    const walk = (at, open) => {
+      const entry = found.get(at.name) || { name: at.name, own: 0, all: 0 };
+      found.set(at.name, entry);
+      entry.own += at.self;
+      const first = !open.has(at.name);
+      if (first) { entry.all += at.value; open.add(at.name); }
+      for (const child of at.children.values()) walk(child, open);
+      if (first) open.delete(at.name);
+    };
+    for (const child of root.children.values()) walk(child, new Set());
+    const list = [...found.values()].filter((entry) => !query || matches(entry.name)).sort((a, b) => b.own - a.own || b.all - a.all).slice(0, 60);
+    const total = root.value || 1;
+    const table = el("table", {}, el("thead", {}, el("tr", {}, el("th", {}, "Itself"), el("th", { class: "narrow-hide" }, ""), el("th", {}, "With callees"), el("th", { class: "narrow-hide" }, ""), el("th", { class: "wide" }, "Function"))));
+    const body = el("tbody");
+    for (const entry of list) {
+      body.append(el("tr", {}, el("td", {}, view[2](entry.own)), el("td", { class: "narrow-hide muted" }, percent(entry.own / total)), el("td", {}, view[2](entry.all)), el("td", { class: "narrow-hide muted" }, percent(entry.all / total)), el("td", { class: "name mono" }, entry.name)));
+    }
+    table.append(body);
+    $("top").replaceChildren(table);
+  };
+
+  const empty = (...content) => {
+    $("flame").replaceChildren(el("div", { class: "empty" }, ...content));
+    $("top").replaceChildren();
+    $("top").hidden = true;
+    $("flame").hidden = false;
+    $("flame-detail").textContent = "";
+    $("flame-matched").textContent = "";
+    $("flame-reset").hidden = true;
+  };
+
+  const draw = () => {
+    if (!stacks) return;
+    grow();
+    if (root.value === 0) {
+      if (baseline) return empty("Nothing has grown since " + clock(baseline.at) + ".");
+      return empty("No sample yet. One in so many bytes is sampled: a program that allocates little takes a while.");
+    }
+    $("flame").hidden = shape !== "flame";
+    $("top").hidden = shape === "flame";
+    if (shape === "flame") drawFlame(); else drawTop();
+    $("flame-reset").hidden = zoomed.length === 0 || shape !== "flame";
+    $("flame-matched").textContent = query ? `${percent(root.value ? matched(root) / root.value : 0)} match` : "";
+    detail(null);
+  };
+
+  const load = async () => {
+    if (busy) return;
+    busy = true;
+    try {
+      const [name] = view;
+      const text = await (await get("folded?view=" + name)).text();
+      if (name === view[0]) { stacks = parse(text); draw(); }
+    } finally {
+      busy = false;
+    }
+  };
+
+  const mark = () => {
+    baseline = baseline ? null : { stacks, at: Date.now() };
+    zoomed = [];
+    $("flame-mark").setAttribute("aria-pressed", baseline !== null);
+    $("flame-mark").textContent = baseline ? "Comparing: stop" : "Compare from now";
+    draw();
+  };
+
+  const start = () => {
+    for (const [name, words] of VIEWS) $("flame-view").append(el("option", { value: name }, words));
+    $("flame-view").addEventListener("change", () => {
+      view = VIEWS.find((other) => other[0] === $("flame-view").value);
+      stacks = null;
+      zoomed = [];
+      if (baseline) mark();
+      load().catch((error) => toast(error.message, true));
+    });
+    segmented($("flame-shape"), (button) => { shape = button.dataset.shape; draw(); });
+    $("flame-search").addEventListener("input", () => { query = $("flame-search").value.trim().toLowerCase(); draw(); });
+    $("flame-reset").addEventListener("click", () => zoomTo([]));
+    $("flame-mark").addEventListener("click", () => { if (stacks) mark(); });
+  };
+
+  return { start, load, draw, empty, reset: () => zoomTo([]), zoomed: () => zoomed.length > 0, has: () => stacks !== null && stacks.size > 0 };
+})();
