@@ -18,10 +18,21 @@
 //! Calls may come from any thread at any time, but not from a signal handler; only [`Profile`] and what writes it allocate.
 
 mod depot;
+#[cfg(feature = "profiling")]
+mod flame;
+#[cfg(feature = "profiling")]
+mod folded;
+mod maps;
 mod math;
+#[cfg(feature = "profiling")]
+mod pprof;
+#[cfg(feature = "profiling")]
+mod proto;
 mod sampler;
 #[cfg(feature = "profiling")]
 mod snapshot;
+#[cfg(feature = "profiling")]
+mod symbol;
 
 #[cfg(feature = "profiling")]
 pub use snapshot::{Profile, View, diff};

@@ -176,7 +176,7 @@ impl Profile {
     /// # Errors
     /// Those of `out`.
     pub fn write_pprof(&self, out: &mut impl Write) -> io::Result<()> {
-        out.write_all(&[])
+        super::pprof::write(self, out)
     }
 
     /// Writes a line for each stack whose figure is positive: the functions, the outermost first, separated by `;`, and the figure. Any
@@ -185,7 +185,7 @@ impl Profile {
     /// # Errors
     /// Those of `out`.
     pub fn write_folded(&self, out: &mut impl Write) -> io::Result<()> {
-        out.write_all(&[])
+        super::folded::write(self, out)
     }
 
     /// Writes a flame graph: one SVG, which zooms by a click and searches in any browser, and asks for nothing from outside.
@@ -193,7 +193,7 @@ impl Profile {
     /// # Errors
     /// Those of `out`.
     pub fn write_flamegraph(&self, out: &mut impl Write) -> io::Result<()> {
-        out.write_all(&[])
+        super::flame::write(self, out)
     }
 }
 
