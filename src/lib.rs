@@ -16,6 +16,12 @@ mod options;
 
 mod meta;
 
+// Rust programs have it as a feature, libgreyspan.so always.
+#[cfg(all(feature = "profiling", not(loom)))]
+pub mod profile;
+#[cfg(all(feature = "preload", not(feature = "profiling"), not(loom)))]
+mod profile;
+
 mod size_class;
 
 mod mspan;

@@ -34,3 +34,9 @@ pub(crate) const fn align_up(n: usize, align: usize) -> usize {
 pub(crate) const fn str_from_bytes(bytes: *mut [u8]) -> *mut str {
     bytes as *mut str
 }
+
+/// An address of code, for those who only look up its name.
+#[cfg(any(feature = "profiling", feature = "preload"))]
+pub(crate) const fn code_at(address: usize) -> *mut core::ffi::c_void {
+    core::ptr::without_provenance_mut(address)
+}

@@ -1,0 +1,185 @@
+//! The profile as pprof reads it: `profile.proto` of <https://github.com/google/pprof>, in gzip.
+
+#![forbid(unsafe_code)]
+
+use super::maps::{self, Mapping};
+use super::proto::Message;
+use super::snapshot::{Profile, View};
+use super::symbol::{Function, Symbols, call_site};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::time::UNIX_EPOCH;
+
+/// Texts by number; 0 is the empty one.
+struct Strings {
+    numbers: HashMap<String, u64>,
+    texts: Vec<String>,
+}
+
+impl Strings {
+    fn new() -> Self {
+        let mut strings = Self {
+            numbers: HashMap::new(),
+            texts: Vec::new(),
+        };
+        strings.number("");
+        strings
+    }
+
+    fn number(&mut self, text: &str) -> u64 {
+        if let Some(&number) = self.numbers.get(text) {
+            return number;
+        }
+        let number = self.texts.len() as u64;
+        self.texts.push(text.to_owned());
+        self.numbers.insert(text.to_owned(), number);
+        number
+    }
+}
+
+/// A profile in the making. Numbers of functions, places and mappings begin with 1.
+struct Writer<'a> {
+    profile: Message,
+    strings: Strings,
+    symbols: &'a Symbols,
+    /// What is mapped, the file's path, and whether all functions in it are known that were asked for.
+    mappings: Vec<(Mapping, String, bool)>,
+    functions: HashMap<(String, String), u64>,
+    locations: HashMap<usize, u64>,
+}
+
+pub(super) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
+    let symbols = Symbols::of(profile.stacks.iter().map(|stack| stack.frames.as_slice()));
+    let mut writer = Writer {
+        profile: Message::default(),
+        strings: Strings::new(),
+        symbols: &symbols,
+        mappings: Vec::new(),
+        functions: HashMap::new(),
+        locations: HashMap::new(),
+    };
+    for view in View::ALL {
+        let kind = writer.kind(view.name());
+        writer.profile.message(1, &kind);
+    }
+    writer.find_mappings();
+    for stack in &profile.stacks {
+        let places: Vec<u64> = symbols
+            .visible(&stack.frames)
+            .iter()
+            .map(|&frame| writer.location(frame))
+            .collect();
+        let mut sample = Message::default();
+        sample.packed(1, places.into_iter());
+        sample.packed(2, View::ALL.iter().map(|&view| stack.value(view).cast_unsigned()));
+        writer.profile.message(2, &sample);
+    }
+    writer.write_mappings();
+    let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(0);
+    let period = writer.kind(("space", "bytes"));
+    let view = writer.strings.number(profile.view().name().0);
+    if profile.lost() > 0 {
+        let lost = format!("{} samples were lost: the tables were full", profile.lost());
+        let lost = writer.strings.number(&lost);
+        writer.profile.packed(13, [lost].into_iter());
+    }
+    let all = &mut writer.profile;
+    all.number(9, nanos(profile.taken.duration_since(UNIX_EPOCH).unwrap_or_default()));
+    all.number(10, nanos(profile.span));
+    all.message(11, &period);
+    all.number(12, profile.rate as u64);
+    all.number(14, view);
+    for text in &writer.strings.texts {
+        all.bytes(6, text.as_bytes());
+    }
+    let mut zip = GzEncoder::new(out, Compression::default());
+    zip.write_all(all.as_bytes())?;
+    zip.finish()?.flush()
+}
+
+impl Writer<'_> {
+    /// What a column holds.
+    fn kind(&mut self, (kind, unit): (&str, &str)) -> Message {
+        let mut message = Message::default();
+        message.number(1, self.strings.number(kind));
+        message.number(2, self.strings.number(unit));
+        message
+    }
+
+    fn find_mappings(&mut self) {
+        let program = std::env::current_exe().map_or(String::new(), |path| path.display().to_string());
+        maps::each(|mapping| {
+            let path = match mapping.path {
+                [] => program.clone(),
+                path => String::from_utf8_lossy(path).into_owned(),
+            };
+            // The path is the loader's.
+            self.mappings.push((Mapping { path: &[], ..mapping }, path, true));
+        });
+    }
+
+    fn write_mappings(&mut self) {
+        for (index, (mapping, path, named)) in core::mem::take(&mut self.mappings).into_iter().enumerate() {
+            let id: String = mapping.build_id().iter().map(|byte| format!("{byte:02x}")).collect();
+            let mut message = Message::default();
+            message.number(1, index as u64 + 1);
+            message.number(2, mapping.start as u64);
+            message.number(3, mapping.end as u64);
+            message.number(4, mapping.offset as u64);
+            message.number(5, self.strings.number(&path));
+            message.number(6, self.strings.number(&id));
+            // Functions, files, lines and what was inlined are in the profile: pprof need not look for them.
+            for has in 7..=10 {
+                message.number(has, u64::from(named));
+            }
+            self.profile.message(3, &message);
+        }
+    }
+
+    fn location(&mut self, frame: usize) -> u64 {
+        if let Some(&number) = self.locations.get(&frame) {
+            return number;
+        }
+        let number = self.locations.len() as u64 + 1;
+        self.locations.insert(frame, number);
+        let address = call_site(frame);
+        let mapping = self
+            .mappings
+            .iter()
+            .position(|(mapping, ..)| (mapping.start..mapping.end).contains(&address));
+        let mut message = Message::default();
+        message.number(1, number);
+        message.number(2, mapping.map_or(0, |index| index as u64 + 1));
+        message.number(3, address as u64);
+        let symbols = self.symbols;
+        if let Some((.., named)) = mapping.and_then(|index| self.mappings.get_mut(index)) {
+            *named &= !symbols.functions(frame).is_empty();
+        }
+        for function in symbols.functions(frame) {
+            let mut line = Message::default();
+            line.number(1, self.function(function));
+            line.number(2, u64::from(function.line));
+            message.message(4, &line);
+        }
+        self.profile.message(4, &message);
+        number
+    }
+
+    fn function(&mut self, function: &Function) -> u64 {
+        let key = (function.name.clone(), function.file.clone());
+        if let Some(&number) = self.functions.get(&key) {
+            return number;
+        }
+        let number = self.functions.len() as u64 + 1;
+        self.functions.insert(key, number);
+        let mut message = Message::default();
+        message.number(1, number);
+        message.number(2, self.strings.number(&function.name));
+        message.number(3, self.strings.number(&function.name));
+        message.number(4, self.strings.number(&function.file));
+        self.profile.message(5, &message);
+        number
+    }
+}

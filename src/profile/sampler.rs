@@ -1,0 +1,123 @@
+//! Which allocations are sampled: a Poisson process over the bytes that a thread allocates.
+//!
+//! Owned by a thread's cache. The hot path subtracts each request from what is left until the next sample; the rest is here and cold.
+//!
+//! - P1. What is left is exponentially distributed, by `rate` in the mean, whatever was allocated before: a request of `size` bytes is sampled
+//!   with a probability of `1 - exp(-size / rate)`, and stands for the inverse of that many.
+//! - P2. The process runs while nobody profiles, too, at the default rate. So a profile that starts finds every thread in a state that fits, and
+//!   what a thread samples first it counts at the rate that it had.
+
+#![forbid(unsafe_code)]
+
+use super::DEFAULT_RATE;
+use super::math::{ln, one_minus_exp_neg};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use core::cell::Cell;
+
+/// Mean bytes between samples; 0 while nobody profiles.
+static RATE: AtomicUsize = AtomicUsize::new(0);
+
+/// What the next thread's random numbers begin with.
+static SEED: AtomicU64 = AtomicU64::new(0x8c5f_21d3_7a6b_9e01);
+
+/// Fractions of a byte, or of an object, that a count is kept in.
+pub(crate) const SCALE: f64 = 256.0;
+
+/// Sets the mean bytes between samples; 0 to end.
+pub(super) fn set_rate(rate: usize) {
+    RATE.store(rate, Relaxed);
+}
+
+/// The mean bytes between samples; 0 while nobody profiles.
+pub(crate) fn rate() -> usize {
+    RATE.load(Relaxed)
+}
+
+/// The seed of threads that have not counted yet.
+pub(super) fn set_seed(seed: u64) {
+    SEED.store(seed, Relaxed);
+}
+
+/// One thread's countdown.
+pub(crate) struct Sampler {
+    left: Cell<isize>,
+    /// The rate that `left` was drawn at; 0 before the first time.
+    rate: Cell<usize>,
+    random: Cell<u64>,
+}
+
+impl Sampler {
+    /// Has not counted yet. Nobody writes to that of a cache that stands in for one.
+    pub(crate) const fn new() -> Self {
+        Self {
+            left: Cell::new(0),
+            rate: Cell::new(0),
+            random: Cell::new(0),
+        }
+    }
+
+    /// Counts a request. `true`: [`hit`](Self::hit) has a word on it.
+    #[inline(always)]
+    pub(crate) fn count(&self, size: usize) -> bool {
+        let left = self.left.get().wrapping_sub(size.cast_signed());
+        self.left.set(left);
+        left < 0
+    }
+
+    /// What to do with a request that was counted below zero: the rate to sample it at, or nothing.
+    #[cold]
+    pub(crate) fn hit(&self, size: usize) -> Option<usize> {
+        let drawn_at = self.rate.get();
+        if drawn_at == 0 {
+            // The first request of all: `left` was no draw.
+            self.random.set(SEED.fetch_add(GOLDEN, Relaxed));
+            self.draw();
+            if !self.count(size) {
+                return None;
+            }
+            return self.hit(size);
+        }
+        self.draw();
+        (rate() != 0).then_some(drawn_at)
+    }
+
+    /// From here on nothing is sampled, until [`resume`](Self::resume) with what this returns.
+    pub(crate) fn pause(&self) -> isize {
+        self.left.replace(isize::MAX)
+    }
+
+    /// Ends a pause.
+    pub(crate) fn resume(&self, left: isize) {
+        self.left.set(left);
+    }
+
+    fn draw(&self) {
+        let rate = match rate() {
+            0 => DEFAULT_RATE,
+            rate => rate,
+        };
+        self.rate.set(rate);
+        // In (0, 1], by 53 bits.
+        let uniform = ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64;
+        // Saturates. A request of exactly so many bytes is not sampled yet.
+        self.left.set((-ln(uniform) * rate as f64) as isize);
+    }
+
+    /// Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014): SplitMix64.
+    fn next(&self) -> u64 {
+        let state = self.random.get().wrapping_add(GOLDEN);
+        self.random.set(state);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+}
+
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// What a sampled request of `size` bytes stands for, objects and bytes, in 1/[`SCALE`].
+pub(crate) fn weight(size: usize, rate: usize) -> (u64, u64) {
+    let size = size.max(1) as f64;
+    let objects = SCALE / one_minus_exp_neg(size / rate.max(1) as f64);
+    ((objects + 0.5) as u64, (objects * size + 0.5) as u64)
+}
