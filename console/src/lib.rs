@@ -7,6 +7,7 @@ mod guard;
 mod history;
 mod page;
 mod pprof;
+mod profile;
 mod query;
 mod reply;
 mod route;
@@ -78,7 +79,7 @@ impl Builder {
         Self {
             remote: false,
             hosts: Vec::new(),
-            rate: Some(512 * 1024),
+            rate: Some(action::DEFAULT_RATE as usize),
             #[cfg(feature = "gc")]
             heaps: Vec::new(),
         }

@@ -9,7 +9,7 @@
 use crate::history::{History, PERIOD};
 use crate::reply::{Refusal, Reply};
 use crate::stream::Patient;
-use crate::{Builder, Console, ServeError, route};
+use crate::{Builder, Console, ServeError, profile, route};
 use hyper::StatusCode;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -91,7 +91,7 @@ pub(crate) fn start(listener: StdListener, options: Builder) -> Result<Console, 
         })
         .map_err(ServeError::Thread)?;
     if let Some(rate) = rate {
-        crate::action::start_profile_if_off(rate);
+        profile::begin_if_off(rate);
     }
     let server = Server { stop, thread };
     Ok(Console { address, server })

@@ -1,0 +1,99 @@
+//! What the page and other programs read: statistics, the heap over time, the flame graph, the map, the events.
+
+use crate::action::managed_heaps;
+use crate::profile::{self, VIEWS};
+use crate::query::Query;
+use crate::reply::{self, Refusal, Reply};
+use crate::server::{State, work};
+use hyper::header;
+use std::env;
+use std::fmt::Write;
+
+pub(crate) fn metrics(query: Option<&str>) -> Result<Reply, Refusal> {
+    Query::read(query, &[])?;
+    let reply = reply::ok(reply::TEXT, greyspan::stats().to_prometheus());
+    Ok(reply::with(reply, header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
+}
+
+pub(crate) fn stats(query: Option<&str>) -> Result<Reply, Refusal> {
+    Query::read(query, &[])?;
+    Ok(reply::ok(reply::JSON, greyspan::stats().to_json()))
+}
+
+/// What the page has to know of the program besides its heap.
+pub(crate) fn status(state: &State, query: Option<&str>) -> Result<Reply, Refusal> {
+    Query::read(query, &[])?;
+    let path = env::current_exe().unwrap_or_default();
+    let program = path.file_name().unwrap_or_default().to_string_lossy();
+    // What is asked here was allocated by this program's allocator, whichever that is.
+    let serves = greyspan::stats().mallocs > 0;
+    let text = format!(
+        "{{\"version\":\"{}\",\"program\":{},\"pid\":{},\"uptime_ms\":{},\"serves_program\":{serves},\"can_profile\":{},\"profiling\":{},\
+         \"profile_rate\":{},\"has_profile\":{},\"managed_heaps\":{}}}",
+        greyspan::version(),
+        quoted(&program),
+        std::process::id(),
+        state.since.elapsed().unwrap_or_default().as_millis(),
+        profile::CAN_PROFILE,
+        profile::running().is_some(),
+        profile::running().unwrap_or_default(),
+        profile::was_running(),
+        managed_heaps(state),
+    );
+    Ok(reply::ok(reply::JSON, text))
+}
+
+pub(crate) fn history(state: &State, query: Option<&str>) -> Result<Reply, Refusal> {
+    let query = Query::read(query, &["since"])?;
+    let since = query.number("since", 0, u64::MAX)?.unwrap_or(0);
+    Ok(reply::ok(reply::JSON, state.history(|history| history.to_json(since))))
+}
+
+pub(crate) async fn folded(query: Option<&str>) -> Result<Reply, Refusal> {
+    let view = view(query)?;
+    let body = work(move || profile::folded(&profile::shown(profile::take()?, view))).await?;
+    Ok(reply::ok(reply::TEXT, body))
+}
+
+pub(crate) async fn flamegraph(query: Option<&str>) -> Result<Reply, Refusal> {
+    let view = view(query)?;
+    let body = work(move || profile::flamegraph(&profile::shown(profile::take()?, view))).await?;
+    Ok(picture(body))
+}
+
+fn view(query: Option<&str>) -> Result<usize, Refusal> {
+    Ok(Query::read(query, &["view"])?.word("view", &VIEWS)?.unwrap_or(0))
+}
+
+/// A picture that was made here: a flame graph has a script of its own that zooms and searches.
+fn picture(body: Vec<u8>) -> Reply {
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+                  frame-ancestors 'none'; sandbox allow-scripts";
+    reply::with(reply::ok(reply::SVG, body), header::CONTENT_SECURITY_POLICY, policy)
+}
+
+/// `text` as a string of JSON.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => out.extend(['\\', letter]),
+            // Writing to a string cannot fail.
+            letter if letter < ' ' => drop(write!(out, "\\u{:04x}", u32::from(letter))),
+            letter => out.push(letter),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_is_a_string_of_json() {
+        assert_eq!(quoted("plain-1.2"), "\"plain-1.2\"");
+        assert_eq!(quoted("a\"b\\c\n\u{1}é"), "\"a\\\"b\\\\c\\u000a\\u0001é\"");
+    }
+}
