@@ -28,7 +28,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 const CONNECTIONS: usize = 64;
 const WORKERS: usize = 2;
 const HEAD: usize = 16 * 1024;
-const ARRIVAL: Duration = Duration::from_secs(10);
+const ARRIVAL: Duration = Duration::from_secs(5);
 /// How many profiles of the difference kind may be waited for at a time.
 const DELTAS: usize = 4;
 

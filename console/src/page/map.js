@@ -1,0 +1,2 @@
+const map = { start() {}, draw() {}, async load() {} };
+const events = { async load() {} };
