@@ -13,6 +13,10 @@ pub(crate) mod nested;
 mod options;
 mod realloc;
 mod registry;
+#[cfg(any(feature = "profiling", feature = "preload"))]
+mod sample;
+#[cfg(not(any(feature = "profiling", feature = "preload")))]
+mod unsampled;
 mod slot;
 #[cfg(feature = "gc")]
 pub(crate) mod source;
@@ -32,6 +36,9 @@ use background::Background;
 use core::alloc::Layout;
 use core::ptr::null_mut;
 use registry::Registry;
+
+/// Whether objects may be sampled for the heap profile.
+const SAMPLES: bool = cfg!(any(feature = "profiling", feature = "preload"));
 
 /// One heap. The process has the static [`HEAP`]; tests make their own over a simulated system.
 pub(crate) struct Heap {
@@ -69,6 +76,9 @@ impl Heap {
         if block.is_null() {
             return Self::alloc_slow(size, align, cache, self);
         }
+        if cache.count(size) {
+            return Self::sampled(size, align, cache, self, block.cast());
+        }
         block.cast()
     }
 
@@ -79,7 +89,7 @@ impl Heap {
         if let Some(class) = RunClass::serving(size, align) {
             let run = cache.pop_run(class);
             if !run.is_null() {
-                return run.cast();
+                return heap.counted(cache, size, align, run.cast());
             }
         }
         let block = heap.or_after_trim(cache, || match SizeClass::serving(size, align) {
@@ -87,6 +97,7 @@ impl Heap {
             // SAFETY: the two come from a layout.
             None => heap.alloc_large_slow(cache, unsafe { Layout::from_size_align_unchecked(size, align) }),
         });
+        let block = heap.counted(cache, size, align, block);
         heap.after_slow();
         block
     }
@@ -144,9 +155,13 @@ impl Heap {
         let mut block: *mut u8 = cache.pop(class).cast();
         if block.is_null() {
             block = self.alloc_small_zeroed(cache, class);
-            if !block.is_null() {
+            let zeroed = block;
+            block = self.counted(cache, layout.size(), layout.align(), block);
+            if block == zeroed {
                 return block;
             }
+        } else if cache.count(layout.size()) {
+            block = Self::sampled(layout.size(), layout.align(), cache, self, block);
         }
         if !block.is_null() {
             // SAFETY: the object is this call's, and its class holds `layout.size()` bytes.
@@ -180,7 +195,7 @@ impl Heap {
         if layout.size() == 0 {
             return self.alloc(cache, one_byte(layout));
         }
-        self.or_after_trim(cache, || {
+        let object = self.or_after_trim(cache, || {
             let object = self.with_cache(cache, |cache| {
                 let mut run: *mut u8 = RunClass::serving(layout.size(), layout.align())
                     .map_or(null_mut(), |class| cache.pop_run(class).cast());
@@ -199,7 +214,8 @@ impl Heap {
                 unsafe { object.write_bytes(0, layout.size()) };
             }
             object
-        })
+        });
+        self.counted(cache, layout.size(), layout.align(), object)
     }
 
     /// Takes back the memory at `ptr`.
@@ -208,6 +224,20 @@ impl Heap {
     /// `ptr` was handed out by this heap for `layout`, and nobody uses it any more.
     #[inline(always)]
     pub(crate) unsafe fn dealloc(&self, cache: &MCache, ptr: *mut u8, layout: Layout) {
+        if SAMPLES && ptr.addr().is_multiple_of(PAGE) {
+            // SAFETY: as the caller promised.
+            return unsafe { Self::dealloc_at_page(ptr.cast(), layout.size(), layout.align(), cache, self) };
+        }
+        // SAFETY: as the caller promised.
+        unsafe { self.dealloc_unsampled(cache, ptr, layout) };
+    }
+
+    /// Takes back what is no sampled object.
+    ///
+    /// # Safety
+    /// As for `dealloc`.
+    #[inline(always)]
+    unsafe fn dealloc_unsampled(&self, cache: &MCache, ptr: *mut u8, layout: Layout) {
         let (size, align, block) = (layout.size(), layout.align(), ptr.cast::<Block>());
         let pushed = if let Some(class) = SizeClass::small_freed(size) {
             // SAFETY: as the caller promised; the block fits the class, as `freed` says.

@@ -9,6 +9,10 @@
 //! | all else | a new block, a copy, a free |
 
 use super::Heap;
+#[cfg(any(feature = "profiling", feature = "preload"))]
+use super::sample::end_sample;
+#[cfg(not(any(feature = "profiling", feature = "preload")))]
+use super::unsampled::end_sample;
 use crate::base::addr::Addr;
 use crate::base::geometry::{PAGE, REQUEST_MAX};
 use crate::mcache::MCache;
@@ -47,6 +51,8 @@ impl Heap {
                 return null_mut();
             };
             if self.resize_in_place(span, new_size) {
+                end_sample(span);
+                self.resampled(cache, new_size, align, ptr);
                 if new_size > layout.size() {
                     self.with_cache(cache, |cache| cache.count_large_bytes(new_size - layout.size()));
                 }
@@ -56,6 +62,7 @@ impl Heap {
             if new_size > layout.size() {
                 let room = MHeap::growth_room(large_pages(new_size));
                 if let Some(moved) = self.move_large(cache, span, layout, new_size, room) {
+                    self.resampled(cache, new_size, align, moved);
                     self.after_slow();
                     return moved;
                 }
@@ -121,6 +128,7 @@ impl Heap {
             unsafe { span.base().copy_to_nonoverlapping(to.base(), bytes) };
         }
         to.set_dirty();
+        end_sample(span);
         self.with_cache(cache, |cache| {
             cache.count_large_bytes(new_size);
             cache.count_move();

@@ -46,6 +46,8 @@ use crate::mheap::MHeap;
 use crate::mheap::page_map::tag::Main;
 use crate::mspan::{Block, CHECKED, MSpan, SpanList};
 use crate::os::Os;
+#[cfg(any(feature = "profiling", feature = "preload"))]
+use crate::profile::Sampler;
 use crate::remote::{Directory, Mailbox, Outbox, Shared, Tally};
 use crate::size_class::{COUNT, SizeClass};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -172,6 +174,9 @@ pub(crate) struct MCache {
     /// What C's `malloc` handed out last from a bin.
     #[cfg(feature = "preload")]
     last: Cell<*mut Block>,
+    /// What is sampled for the heap profile.
+    #[cfg(any(feature = "profiling", feature = "preload"))]
+    sampler: Sampler,
     /// Where the first arrays of the bins lie.
     slots: Cell<*mut Slot>,
     /// Bytes by which bins have grown.
@@ -210,6 +215,8 @@ impl MCache {
                 main: Main::none(),
                 #[cfg(feature = "preload")]
                 last: Cell::new(null_mut()),
+                #[cfg(any(feature = "profiling", feature = "preload"))]
+                sampler: Sampler::new(),
                 slots: Cell::new(null_mut()),
                 grown: Cell::new(0),
                 active: [const { Cell::new(None) }; COUNT],
@@ -249,6 +256,25 @@ impl MCache {
     pub(crate) fn make_ready(&self, tiers: &Tiers) {
         self.purges_seen.set(tiers.purges.load(Relaxed));
         self.ready.set(true);
+    }
+
+    /// Counts a request that this cache, which is ready, has served. `true`: it may be one to sample.
+    #[inline(always)]
+    pub(crate) fn count(&self, size: usize) -> bool {
+        #[cfg(any(feature = "profiling", feature = "preload"))]
+        let sample = self.sampler.count(size);
+        #[cfg(not(any(feature = "profiling", feature = "preload")))]
+        let sample = {
+            let _ = size;
+            false
+        };
+        sample
+    }
+
+    /// The thread's sampler.
+    #[cfg(any(feature = "profiling", feature = "preload"))]
+    pub(crate) fn sampler(&self) -> &Sampler {
+        &self.sampler
     }
 
     /// The owner tag of spans that this cache owns (M2).

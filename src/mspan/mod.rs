@@ -62,6 +62,9 @@ pub(crate) struct MSpan {
     zeroed: AtomicBool,
     /// A large object that its holder has freed and a thread keeps for reuse; written in checked builds only.
     kept: AtomicBool,
+    /// Of a sampled object: twice the number of the span's slot in the profile, which it keeps, plus one while there is such an object.
+    #[cfg(any(feature = "profiling", feature = "preload"))]
+    sample: AtomicU32,
     links: Links<MSpan>,
     older: AtomicPtr<MSpan>,
 
@@ -123,6 +126,8 @@ impl MSpan {
             headroom: AtomicU32::new(0),
             zeroed: AtomicBool::new(false),
             kept: AtomicBool::new(false),
+            #[cfg(any(feature = "profiling", feature = "preload"))]
+            sample: AtomicU32::new(0),
             links: Links::new(),
             older: AtomicPtr::new(null_mut()),
             word: Word::new(),
@@ -186,6 +191,20 @@ impl MSpan {
         self.size.store(bytes, Relaxed);
         self.kept.store(false, Relaxed);
         self.set_state(State::Large);
+    }
+
+    /// Whether the run is a sampled object; its slot in the profile, once it has one.
+    #[cfg(any(feature = "profiling", feature = "preload"))]
+    #[inline]
+    pub(crate) fn sample(&self) -> (bool, u32) {
+        let sample = self.sample.load(Relaxed);
+        (sample & 1 != 0, sample >> 1)
+    }
+
+    /// Notes whether the run, which the caller holds, is a sampled object, and its slot.
+    #[cfg(any(feature = "profiling", feature = "preload"))]
+    pub(crate) fn set_sample(&self, sampled: bool, slot: u32) {
+        self.sample.store(slot << 1 | u32::from(sampled), Relaxed);
     }
 
     /// Gives the run to the collector, whose record of it is `tag`: what lies in it are `objects` objects of `size` bytes.

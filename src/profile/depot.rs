@@ -51,7 +51,7 @@ impl Region {
     }
 
     /// `bytes` of it, a multiple of 8, and where they begin; `None` when they are used up.
-    fn take(&self, bytes: usize) -> Option<(*mut u8, usize)> {
+    pub(super) fn take(&self, bytes: usize) -> Option<(*mut u8, usize)> {
         // Acquire: as in `is_open`; the length comes with it.
         let base = self.base.load(Acquire);
         let most = self.bytes.load(Relaxed);

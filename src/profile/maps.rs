@@ -15,8 +15,8 @@ pub(crate) struct Mapping {
     pub(crate) offset: usize,
     /// The file's path, with no zero in it; empty for the program itself.
     pub(crate) path: &'static [u8],
-    id: [u8; ID_MAX],
-    id_len: usize,
+    pub(crate) id: [u8; ID_MAX],
+    pub(crate) id_len: usize,
 }
 
 impl Mapping {

@@ -33,6 +33,7 @@ mod sampler;
 mod snapshot;
 #[cfg(feature = "profiling")]
 mod symbol;
+mod unwind;
 
 #[cfg(feature = "profiling")]
 pub use snapshot::{Profile, View, diff};
@@ -42,7 +43,10 @@ use crate::base::addr::align_up;
 use crate::os::PageSource;
 use crate::os::{NATIVE, Os};
 use core::ptr::NonNull;
-use depot::{Depot, Region};
+use depot::{Depot, Node, Region};
+pub(crate) use sampler::Sampler;
+#[cfg(feature = "preload")]
+pub(crate) use unwind::load as load_unwinder;
 #[cfg(feature = "profiling")]
 use std::io;
 
@@ -127,6 +131,43 @@ pub fn write_folded(out: &mut impl io::Write) -> io::Result<()> {
 #[cfg(feature = "profiling")]
 pub fn write_flamegraph(out: &mut impl io::Write) -> io::Result<()> {
     Profile::take().write_flamegraph(out)
+}
+
+/// The stack of the calling thread, whose sampler this is, for a sample at `rate`. `None`: no room for it.
+pub(crate) fn stack(sampler: &Sampler, rate: usize) -> Option<&'static Node> {
+    let left = sampler.pause();
+    if sampler.memory.get().is_null()
+        && let Some((place, _)) = DEPOT.nodes.take(size_of::<unwind::Memory>())
+    {
+        sampler.memory.set(place.cast());
+    }
+    // SAFETY: null, or this thread's, which reads as zero or as what `unwind` has put there, and is never freed.
+    let stack = unwind::capture(unsafe { sampler.memory.get().as_ref() });
+    let node = DEPOT.intern(rate, stack.frames());
+    if node.is_none() {
+        DEPOT.lose();
+    }
+    sampler.resume(left);
+    node
+}
+
+/// Counts an object as allocated by `node`, in a span's slot; as [`Depot::began`].
+pub(crate) fn began(slot: u32, node: &'static Node, size: usize) -> Option<u32> {
+    let slot = DEPOT.began(slot, node, size);
+    if slot.is_none() {
+        DEPOT.lose();
+    }
+    slot
+}
+
+/// A sample could not be taken.
+pub(crate) fn lose() {
+    DEPOT.lose();
+}
+
+/// Counts the object of a span's slot as freed.
+pub(crate) fn ended(slot: u32) {
+    DEPOT.ended(slot);
 }
 
 /// Begins to sample. `false`: no memory for the tables.

@@ -12,7 +12,9 @@
 use super::DEFAULT_RATE;
 use super::math::{ln, one_minus_exp_neg};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use super::unwind::Memory;
 use core::cell::Cell;
+use core::ptr::null_mut;
 
 /// Mean bytes between samples; 0 while nobody profiles.
 static RATE: AtomicUsize = AtomicUsize::new(0);
@@ -44,6 +46,8 @@ pub(crate) struct Sampler {
     /// The rate that `left` was drawn at; 0 before the first time.
     rate: Cell<usize>,
     random: Cell<u64>,
+    /// What the thread remembers of its stacks; null before its first sample.
+    pub(super) memory: Cell<*mut Memory>,
 }
 
 impl Sampler {
@@ -53,6 +57,7 @@ impl Sampler {
             left: Cell::new(0),
             rate: Cell::new(0),
             random: Cell::new(0),
+            memory: Cell::new(null_mut()),
         }
     }
 

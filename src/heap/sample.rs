@@ -1,0 +1,102 @@
+//! Samples for the heap profile: which objects are watched, and where they lie.
+//!
+//! A small object that is sampled gets pages of its own, as a large one would, so that its span's record can tell that it is watched. Rust's
+//! frees name the size alone, and what is no page's first byte is no such object; C's look at the page map, where it is large. Of large objects
+//! the record is noted as it is. Builds without the profiler have nothing of this.
+//!
+//! - S1. A sampled object is the only one of a span in state `Large`. It has at least the pages of its size's class, so that it may be used and
+//!   resized like any object of its layout.
+//! - S2. The sample ends before the span is given to anybody, by whoever holds the object; so a span that is taken is not sampled.
+
+use super::Heap;
+use super::thread::current_or;
+use crate::base::addr::Addr;
+use crate::mcache::MCache;
+use crate::mspan::{Block, MSpan};
+use crate::profile;
+use crate::size_class::SizeClass;
+use core::alloc::Layout;
+
+impl Heap {
+    /// What the caller gets for a request that was counted below zero and for which it has `block`: that, or a watched object.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn sampled(size: usize, align: usize, cache: &MCache, heap: &Self, block: *mut u8) -> *mut u8 {
+        let Some(rate) = cache.sampler().hit(size) else { return block };
+        let Some(node) = profile::stack(cache.sampler(), rate) else { return block };
+        let watch = |span: &'static MSpan| {
+            let slot = profile::began(span.sample().1, node, size);
+            if let Some(slot) = slot {
+                span.set_sample(true, slot);
+            }
+            slot.is_some()
+        };
+        let Some(class) = SizeClass::serving(size, align) else {
+            heap.tiers.mheap.map().span_of(Addr::of(block)).map(watch);
+            return block;
+        };
+        let Some(span) = cache.alloc_large(&heap.tiers, class.size(), align) else {
+            profile::lose();
+            return block;
+        };
+        if !watch(span) {
+            cache.free_large(&heap.tiers, span, span.base());
+            return block;
+        }
+        span.set_large_size(size);
+        // SAFETY: the size and the alignment are those of a layout that has a class.
+        let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+        // SAFETY: the block was got for this layout, and the caller gets another.
+        unsafe { heap.dealloc(cache, block, layout) };
+        span.base()
+    }
+
+    /// As [`sampled`](Self::sampled), where the request has not been counted, and its thread, of which `cache` was what it had before, may have
+    /// got its cache by it.
+    pub(super) fn counted(&self, cache: &MCache, size: usize, align: usize, block: *mut u8) -> *mut u8 {
+        let own = current_or(cache);
+        if block.is_null() || !own.is_ready() || !own.count(size) {
+            return block;
+        }
+        Self::sampled(size, align, own, self, block)
+    }
+
+    /// Takes back what may be a sampled object: it begins where a page does.
+    ///
+    /// # Safety
+    /// As for `dealloc`, with the layout's size and alignment.
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn dealloc_at_page(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
+        if let Some(span) = heap.tiers.mheap.map().span_of(Addr::of(block))
+            && end_sample(span)
+            && SizeClass::serving(size, align).is_some()
+        {
+            // Pages that no layout tells of.
+            // SAFETY: as the caller promised.
+            unsafe { heap.free(cache, block) };
+            return;
+        }
+        // SAFETY: the size and the alignment are a layout's.
+        let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+        // SAFETY: as the caller promised.
+        unsafe { heap.dealloc_unsampled(cache, block.cast(), layout) };
+    }
+
+    /// A large object was resized where it was, or moved, and has `size` bytes at `block` now; what it was before has ended.
+    pub(super) fn resampled(&self, cache: &MCache, size: usize, align: usize, block: *mut u8) {
+        // Large objects stay where they are.
+        self.counted(cache, size, align, block);
+    }
+}
+
+/// The object of `span` ends. Whether it was watched.
+#[inline]
+pub(super) fn end_sample(span: &MSpan) -> bool {
+    let (sampled, slot) = span.sample();
+    if sampled {
+        span.set_sample(false, slot);
+        profile::ended(slot);
+    }
+    sampled
+}
