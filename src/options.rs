@@ -23,6 +23,9 @@ pub(crate) struct Options {
     /// By how many percent a managed heap may grow before it collects; `None`: off.
     pub(crate) gc_percent: Option<u32>,
     pub(crate) trace_gc: bool,
+    /// Mean bytes between the samples of a heap profile that is written at exit.
+    #[cfg(any(feature = "profiling", feature = "preload"))]
+    pub(crate) profile_rate: Option<usize>,
 }
 
 /// Whether to ask for huge pages.
@@ -47,6 +50,8 @@ impl Options {
         show_stats: false,
         gc_percent: Some(100),
         trace_gc: false,
+        #[cfg(any(feature = "profiling", feature = "preload"))]
+        profile_rate: None,
     };
 }
 
@@ -57,6 +62,9 @@ enum Form {
     Switch(fn(&mut Options, bool)),
     Huge(fn(&mut Options, Huge)),
     Percent(fn(&mut Options, Option<u32>)),
+    /// A file, and the mean bytes between samples.
+    #[cfg(any(feature = "profiling", feature = "preload"))]
+    Profile(fn(&mut Options, usize)),
     /// A word that switches one thing on.
     Name(&'static str, fn(&mut Options)),
 }
@@ -68,7 +76,7 @@ struct Row {
     help: &'static str,
 }
 
-static TABLE: [Row; 10] = [
+static TABLE: &[Row] = &[
     Row {
         key: "RESERVE",
         form: Form::Size(|options, bytes| options.reserve = Some(bytes)),
@@ -119,6 +127,12 @@ static TABLE: [Row; 10] = [
         form: Form::Name("gc", |options| options.trace_gc = true),
         help: "a line for each cycle of the collector",
     },
+    #[cfg(any(feature = "profiling", feature = "preload"))]
+    Row {
+        key: "PROFILE",
+        form: Form::Profile(|options, rate| options.profile_rate = Some(rate)),
+        help: "heap profile at exit",
+    },
 ];
 
 impl Form {
@@ -149,6 +163,8 @@ impl Form {
                 };
                 percent.inspect(|&percent| set(options, percent)).is_some()
             }
+            #[cfg(any(feature = "profiling", feature = "preload"))]
+            Self::Profile(set) => profile(value).inspect(|&(_, rate)| set(options, rate)).is_some(),
             Self::Name(name, set) => {
                 if value == name.as_bytes() {
                     set(options);
@@ -165,6 +181,8 @@ impl Form {
             Self::Switch(_) => "0 or 1",
             Self::Huge(_) => "auto, always or never",
             Self::Percent(_) => "percent such as 100, or off",
+            #[cfg(any(feature = "profiling", feature = "preload"))]
+            Self::Profile(_) => "a path, or path:rate with a mean number of bytes between samples such as 64KiB, and not 0",
             Self::Name(name, _) => name,
         }
     }
@@ -278,6 +296,27 @@ fn size(value: &[u8]) -> Option<usize> {
         _ => return None,
     };
     number(digits)?.checked_mul(unit)
+}
+
+/// Mean bytes between samples unless told, as in Go: 512 KiB.
+#[cfg(any(feature = "profiling", feature = "preload"))]
+pub(crate) const PROFILE_RATE: usize = 512 << 10;
+
+/// The path and the rate of `path[:rate]`. A path with a colon in it needs a rate behind it.
+#[cfg(any(feature = "profiling", feature = "preload"))]
+fn profile(value: &[u8]) -> Option<(&[u8], usize)> {
+    let (path, rate) = match value.iter().rposition(|&byte| byte == b':') {
+        Some(colon) => (value.get(..colon)?, size(value.get(colon + 1..)?)?),
+        None => (value, PROFILE_RATE),
+    };
+    (!path.is_empty() && rate > 0).then_some((path, rate))
+}
+
+/// Where `GREYSPAN_PROFILE` wants a profile, and at which rate; nothing where it is not set, or wrong.
+#[cfg(any(feature = "profiling", feature = "preload"))]
+pub(crate) fn profile_target() -> Option<(&'static [u8], usize)> {
+    let mut all = crate::os::env::variables(PREFIX);
+    all.find_map(|(key, value)| (key == b"GREYSPAN_PROFILE").then(|| profile(value))?)
 }
 
 fn millis(value: &[u8]) -> Option<i64> {

@@ -45,6 +45,13 @@ impl Heap {
                 if options.show_stats && !os::exit::register(super::stats::show_stats) {
                     os::report::warn(format_args!("no table at exit: the system has no room for the handler"));
                 }
+                // libgreyspan.so begins when it is loaded: the unwinder cannot be loaded here.
+                #[cfg(all(feature = "profiling", not(feature = "preload")))]
+                if let Some(rate) = options.profile_rate
+                    && !(crate::profile::begin(rate) && os::exit::register(crate::profile::write_at_exit))
+                {
+                    os::report::warn(format_args!("no heap profile: the system has no memory for it"));
+                }
             }
             Err(_) => {
                 while state.load(Acquire) == BUSY {

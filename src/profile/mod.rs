@@ -19,6 +19,8 @@
 
 mod depot;
 #[cfg(feature = "profiling")]
+mod exit;
+#[cfg(feature = "profiling")]
 mod flame;
 #[cfg(feature = "profiling")]
 mod folded;
@@ -44,6 +46,8 @@ use crate::os::PageSource;
 use crate::os::{NATIVE, Os};
 use core::ptr::NonNull;
 use depot::{Depot, Node, Region};
+#[cfg(feature = "profiling")]
+pub(crate) use exit::write_at_exit;
 pub(crate) use sampler::Sampler;
 #[cfg(feature = "preload")]
 pub(crate) use unwind::load as load_unwinder;
@@ -51,7 +55,7 @@ pub(crate) use unwind::load as load_unwinder;
 use std::io;
 
 /// The usual mean bytes between samples, as in Go: 512 KiB.
-pub const DEFAULT_RATE: usize = 512 << 10;
+pub const DEFAULT_RATE: usize = crate::options::PROFILE_RATE;
 
 /// Chains of stacks.
 const HEADS: usize = 1 << 13;
