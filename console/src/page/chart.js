@@ -42,13 +42,14 @@ const chart = (() => {
     // A limit far above would press the heap flat.
     const near = limit > 0 && limit < peak * 3;
     const grid = steps(Math.max(peak, near ? limit : 0) * 1.04), most = grid[grid.length - 1];
-    const end = last, begin = end - seconds * 1000;
+    // A young program's curve is as wide as one that is old.
+    const end = last, begin = Math.max(end - seconds * 1000, Math.min(samples[0].t, end - 30000));
     const x = (t) => left + (t - begin) / (end - begin) * (width - left - right);
     const y = (v) => top + (1 - v / most) * (height - top - bottom);
     const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Heap over time" });
     for (const value of grid) {
       svg.append(el("line", { class: "grid", x1: left, x2: width - right, y1: y(value), y2: y(value) }));
-      svg.append(el("text", { x: left - 8, y: y(value) + 4, "text-anchor": "end" }, value ? bytes(value) : "0"));
+      svg.append(el("text", { x: left - 8, y: y(value) + 4, "text-anchor": "end" }, value ? bytes(value).replace(/\.0+ /, " ") : "0"));
     }
     let floor = samples.map(() => 0);
     for (const layer of visible) {
@@ -67,7 +68,7 @@ const chart = (() => {
     for (let index = 0; index <= ticks; index++) {
       const t = begin + (end - begin) * index / ticks;
       const anchor = index === 0 ? "start" : index === ticks ? "end" : "middle";
-      svg.append(el("text", { x: x(t), y: height - 5, "text-anchor": anchor }, clock(t, seconds <= 300)));
+      svg.append(el("text", { x: x(t), y: height - 5, "text-anchor": anchor }, clock(t, end - begin <= 600000)));
     }
     if (pointer !== null) {
       const at = begin + (pointer - left) / (width - left - right) * (end - begin);

@@ -18,11 +18,11 @@ const tiles = (() => {
     const footprint = stats.heap_inuse + stats.heap_idle - stats.heap_released + stats.metadata;
     $("tiles").replaceChildren(
       tile("In use", bytesParts(stats.heap_inuse), trend),
-      tile("Idle", bytesParts(stats.heap_idle - stats.heap_released), "free, kept for what comes next"),
+      tile("Idle", bytesParts(stats.heap_idle - stats.heap_released), "free, kept at hand"),
       tile("Released", bytesParts(stats.heap_released), "given back to the system"),
       tile("Resident", bytesParts(stats.resident), limit ? `${percent(footprint / limit)} of the limit, ${bytes(limit)}` : "no limit is set"),
       tile("Objects", count(stats.heap_objects).split(" ").concat("").slice(0, 2), `${bytes(stats.allocated)} in them`),
-      tile("Allocating", bytesParts(rate(samples, (s) => s.total_alloc)).map((part, index) => index ? part + "/s" : part), `${count(rate(samples, (s) => s.mallocs))} objects a second, at least`),
+      tile("Allocating", bytesParts(rate(samples, (s) => s.total_alloc)).map((part, index) => index ? part + "/s" : part), `${count(rate(samples, (s) => s.mallocs))} objects/s or more`),
     );
   };
   return { draw };

@@ -7,7 +7,9 @@ const flame = (() => {
     ["alloc_objects", "Allocated since the start, objects", count],
   ];
   const ROW = 20;
-  let view = VIEWS[0], shape = "flame", stacks = null, baseline = null, root = null, zoomed = [], query = "", busy = false;
+  // What the console itself allocates is not the program's doing.
+  let ownBytes = 0;
+  let view = VIEWS[0], shape = "flame", stacks = null, baseline = null, root = null, zoomed = [], query = "", busy = false, plain = true;
 
   // Lines of the folded form: names from the outermost inwards, joined by `;`, a space, a number.
   const parse = (text) => {
@@ -19,15 +21,35 @@ const flame = (() => {
     return found;
   };
 
+  const crateOf = (name) => (name.match(/^[<&*([\s]*(?:dyn |impl |mut |const )*([A-Za-z_]\w*)::/) || [])[1] || "";
+  // What every program in Rust has: its frames are grey, and left out unless asked for.
+  const LIBRARIES = new Set(["std", "core", "alloc", "hashbrown", "greyspan", "backtrace", "__rustc"]);
+  const STARTERS = /^(main|_start|__libc_start\w*|clone3?|start_thread|__rust_\w+|rust_\w+|__clone\w*)$/;
+  const isLibrary = (name) => {
+    const crate = crateOf(name);
+    // `<F as core::..>` and the like have no crate of their own.
+    return crate ? LIBRARIES.has(crate) : name.startsWith("<") || STARTERS.test(name);
+  };
+  // The frames of a stack that are shown. One of libraries alone is shown whole.
+  const visible = (stack) => {
+    const frames = stack.split(";");
+    if (!plain) return frames;
+    const own = frames.filter((name) => !isLibrary(name));
+    return own.length ? own : frames;
+  };
+  const isConsole = (stack) => stack.includes("greyspan_console::");
+
   const node = (name) => ({ name, value: 0, self: 0, children: new Map() });
   const grow = () => {
     root = node("all");
+    ownBytes = 0;
     for (const [stack, value] of stacks) {
+      if (isConsole(stack)) { ownBytes += value; continue; }
       const rest = baseline ? value - (baseline.stacks.get(stack) || 0) : value;
       if (rest <= 0) continue;
       let at = root;
       at.value += rest;
-      for (const name of stack.split(";")) {
+      for (const name of visible(stack)) {
         if (!at.children.has(name)) at.children.set(name, node(name));
         at = at.children.get(name);
         at.value += rest;
@@ -36,14 +58,17 @@ const flame = (() => {
     }
   };
 
-  const crateOf = (name) => (name.match(/^[<&*([\s]*(?:dyn |impl |mut |const )*([A-Za-z_][\w]*)::/) || [])[1] || "";
-  const DULL = new Set(["", "std", "core", "alloc", "greyspan", "backtrace", "hashbrown", "tokio", "hyper"]);
   const kind = (name) => {
-    const crate = crateOf(name);
-    if (DULL.has(crate)) return crate === "" && /^[a-z]\w*$/.test(name) && !/^(_|main$|start_thread$|clone3?$)/.test(name) ? "c5" : "dull";
+    if (isLibrary(name)) return "dull";
     let hash = 7;
-    for (const letter of crate) hash = (hash * 31 + letter.charCodeAt(0)) >>> 0;
+    for (const letter of crateOf(name)) hash = (hash * 31 + letter.charCodeAt(0)) >>> 0;
     return "c" + hash % 7;
+  };
+  // Neighbours of one crate differ a little.
+  const shade = (name) => {
+    let hash = 0;
+    for (const letter of name) hash = (hash * 33 + letter.charCodeAt(0)) >>> 0;
+    return (0.68 + hash % 33 / 100).toFixed(2);
   };
   const matches = (name) => query !== "" && name.toLowerCase().includes(query);
 
@@ -62,7 +87,7 @@ const flame = (() => {
   const summary = () => {
     if (!root) return "";
     const what = baseline ? `grown since ${clock(baseline.at)}: ` : "";
-    return what + view[2](root.value) + (baseline ? "" : ` in ${stacks.size} stacks`) + (shape === "flame" ? "; a click zooms" : "");
+    return what + view[2](root.value) + (baseline ? "" : ` in ${stacks.size} stacks`) + (ownBytes && !baseline ? `, without the console's own ${view[2](ownBytes)}` : "");
   };
 
   const zoomTo = (path) => {
@@ -107,7 +132,7 @@ const flame = (() => {
         onfocus: () => detail(at),
         onpointermove: (event) => { detail(at); tip(event, el("div", { class: "mono" }, at.name), describe(at)); },
         onpointerleave: () => { untip(); detail(null); },
-      }, el("rect", { x: left.toFixed(2), y: level * ROW, width: Math.max(0.6, wide).toFixed(2), height: ROW - 1 }));
+      }, el("rect", { "fill-opacity": shade(at.name), x: left.toFixed(2), y: level * ROW, width: Math.max(0.6, wide).toFixed(2), height: ROW - 1 }));
       const letters = Math.floor((wide - 8) / 6.65);
       if (letters >= 3) {
         const name = shorten(at.name, letters);
@@ -205,6 +230,12 @@ const flame = (() => {
       load().catch((error) => toast(error.message, true));
     });
     segmented($("flame-shape"), (button) => { shape = button.dataset.shape; draw(); });
+    $("flame-plain").addEventListener("click", () => {
+      plain = !plain;
+      zoomed = [];
+      $("flame-plain").setAttribute("aria-pressed", !plain);
+      draw();
+    });
     $("flame-search").addEventListener("input", () => { query = $("flame-search").value.trim().toLowerCase(); draw(); });
     $("flame-reset").addEventListener("click", () => zoomTo([]));
     $("flame-mark").addEventListener("click", () => { if (stacks) mark(); });
