@@ -49,7 +49,10 @@ pub(crate) fn start_profile(query: Option<&str>) -> Result<Reply, Refusal> {
     let rate = query.number("rate", 1, 1 << 40)?;
     let rate = usize::try_from(rate.unwrap_or(DEFAULT_RATE)).unwrap_or(usize::MAX);
     profile::begin(rate)?;
-    Ok(reply::ok(reply::JSON, format!("{{\"profiling\":true,\"rate\":{rate}}}")))
+    Ok(reply::ok(
+        reply::JSON,
+        format!("{{\"profiling\":true,\"rate\":{rate}}}"),
+    ))
 }
 
 /// `{"profiling":false}`.

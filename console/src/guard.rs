@@ -42,7 +42,10 @@ pub(crate) fn check<B>(request: &Request<B>, allowed: &[String]) -> Result<(), R
     }
     let empty = single(headers, &header::CONTENT_LENGTH)?.is_none_or(|length| length == "0");
     if !empty || headers.contains_key(header::TRANSFER_ENCODING) {
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "requests have no body here"));
+        return Err(Refusal::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "requests have no body here",
+        ));
     }
     Ok(())
 }
@@ -82,7 +85,9 @@ fn is_ours(host: &str, allowed: &[String]) -> bool {
             let v6 = address.parse::<IpAddr>().is_ok_and(|address| address.is_ipv6());
             return v6 && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port));
         }
-        None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
+        None => host
+            .split_once(':')
+            .map_or((host, None), |(name, port)| (name, Some(port))),
     };
     if !port.is_none_or(is_port) {
         return false;
@@ -110,8 +115,16 @@ mod tests {
     #[test]
     fn addresses_localhost_and_allowed_names_are_served() {
         for host in [
-            "127.0.0.1:6060", "127.0.0.1", "localhost:6060", "LocalHost", "localhost.:1", "[::1]:6060", "[::1]", "10.1.2.3:80",
-            "heap.example:6060", "Heap.Example",
+            "127.0.0.1:6060",
+            "127.0.0.1",
+            "localhost:6060",
+            "LocalHost",
+            "localhost.:1",
+            "[::1]:6060",
+            "[::1]",
+            "10.1.2.3:80",
+            "heap.example:6060",
+            "Heap.Example",
         ] {
             assert!(asked("GET", "/", &[("host", host)]).is_ok(), "{host}");
         }
@@ -120,8 +133,20 @@ mod tests {
     #[test]
     fn names_that_anybody_can_point_here_are_refused() {
         for host in [
-            "evil.example", "evil.example:6060", "localhost.evil.example", "127.0.0.1.evil.example", "", ":6060", "localhost:x",
-            "localhost:", "[::1]x", "[evil]", "127.0.0.1:6060:1", "127.0.0.1:99999", "user@localhost", "[127.0.0.1]",
+            "evil.example",
+            "evil.example:6060",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "",
+            ":6060",
+            "localhost:x",
+            "localhost:",
+            "[::1]x",
+            "[evil]",
+            "127.0.0.1:6060:1",
+            "127.0.0.1:99999",
+            "user@localhost",
+            "[127.0.0.1]",
         ] {
             assert!(asked("GET", "/", &[("host", host)]).is_err(), "{host:?}");
         }
@@ -141,7 +166,10 @@ mod tests {
             assert!(asked("POST", "/", &[host, ("sec-fetch-site", site)]).is_err());
         }
         for origin in ["null", "http://evil.example", "http://localhost:2", "localhost:1"] {
-            assert!(asked("POST", "/purge", &[host, ("origin", origin)]).is_err(), "{origin}");
+            assert!(
+                asked("POST", "/purge", &[host, ("origin", origin)]).is_err(),
+                "{origin}"
+            );
         }
     }
 

@@ -20,7 +20,16 @@ const RATIO: u64 = 15;
 
 /// The figures of a sample, as JSON names them; `t` is in milliseconds since 1970.
 const NAMES: [&str; 10] = [
-    "t", "allocated", "inuse", "idle", "released", "resident", "objects", "mallocs", "total_alloc", "num_gc",
+    "t",
+    "allocated",
+    "inuse",
+    "idle",
+    "released",
+    "resident",
+    "objects",
+    "mallocs",
+    "total_alloc",
+    "num_gc",
 ];
 
 type Sample = [u64; NAMES.len()];
@@ -127,7 +136,10 @@ mod tests {
         history.add(at(2), &greyspan::stats());
         let text = history.to_json(1000);
         assert!(text.starts_with("{\"names\":[\"t\",\"allocated\","), "{text}");
-        assert!(text.contains("\"fine\":[[2000,") && text.ends_with("\"coarse\":[]}"), "{text}");
+        assert!(
+            text.contains("\"fine\":[[2000,") && text.ends_with("\"coarse\":[]}"),
+            "{text}"
+        );
         assert!(history.to_json(0).contains("\"coarse\":[[1000,"));
     }
 

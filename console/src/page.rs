@@ -62,7 +62,14 @@ mod tests {
     #[test]
     fn the_page_makes_nothing_from_text_and_has_no_style_attributes() {
         for script in SCRIPTS {
-            for risky in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {
+            for risky in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "new Function",
+            ] {
                 assert!(!script.contains(risky), "{risky}");
             }
             assert!(!script.contains("</script"));

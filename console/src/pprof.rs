@@ -75,7 +75,11 @@ pub(crate) async fn profile(state: &Arc<State>, kind: Kind, query: Option<&str>)
             None => now,
         };
         let changed = profile::shown(changed, kind.views()[0]);
-        if text { to_text(changed, kind) } else { profile::pprof(&changed) }
+        if text {
+            to_text(changed, kind)
+        } else {
+            profile::pprof(&changed)
+        }
     })
     .await?;
     if text {
@@ -85,7 +89,11 @@ pub(crate) async fn profile(state: &Arc<State>, kind: Kind, query: Option<&str>)
         Some(_) => format!("attachment; filename=\"{}-delta.pb.gz\"", kind.name()),
         None => format!("attachment; filename=\"{}.pb.gz\"", kind.name()),
     };
-    Ok(reply::with(reply::ok(reply::BINARY, body), header::CONTENT_DISPOSITION, &name))
+    Ok(reply::with(
+        reply::ok(reply::BINARY, body),
+        header::CONTENT_DISPOSITION,
+        &name,
+    ))
 }
 
 /// A profile; where `collect` says so, of a heap without garbage.

@@ -61,7 +61,10 @@ mod with {
     }
 
     fn view(index: usize) -> View {
-        VIEWS.get(index).and_then(|name| View::from_name(name)).unwrap_or_default()
+        VIEWS
+            .get(index)
+            .and_then(|name| View::from_name(name))
+            .unwrap_or_default()
     }
 
     /// A profile shown by the view with this place in [`VIEWS`].

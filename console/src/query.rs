@@ -14,7 +14,10 @@ impl<'a> Query<'a> {
         let mut pairs: Vec<(&str, &str)> = Vec::new();
         for part in text.unwrap_or("").split('&').filter(|part| !part.is_empty()) {
             let Some((name, value)) = part.split_once('=') else {
-                return Err(Refusal::query(format!("`{}` has no value: write name=value", shown(part))));
+                return Err(Refusal::query(format!(
+                    "`{}` has no value: write name=value",
+                    shown(part)
+                )));
             };
             if !known.contains(&name) {
                 let known = match known {
@@ -112,7 +115,17 @@ mod tests {
         assert!(refused("speed=1").contains("seconds, gc, view"));
         assert!(refused("gc=1&gc=1").contains("twice"));
         assert!(refused("view=c").contains("a, b"));
-        for wrong in ["0", "301", "-1", "+5", "5s", "", "1e2", "99999999999999999999999", "%35"] {
+        for wrong in [
+            "0",
+            "301",
+            "-1",
+            "+5",
+            "5s",
+            "",
+            "1e2",
+            "99999999999999999999999",
+            "%35",
+        ] {
             assert!(refused(&format!("seconds={wrong}")).contains("1 to 300"), "{wrong}");
         }
     }
@@ -120,6 +133,9 @@ mod tests {
     #[test]
     fn an_answer_repeats_nothing_that_a_browser_could_take_for_more() {
         let text = refused(&format!("seconds={}\r\n", "x\u{7}".repeat(60)));
-        assert!(text.is_ascii() && text.len() < 120 && !text.contains(['\r', '\n', '\u{7}']), "{text}");
+        assert!(
+            text.is_ascii() && text.len() < 120 && !text.contains(['\r', '\n', '\u{7}']),
+            "{text}"
+        );
     }
 }

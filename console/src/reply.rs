@@ -16,7 +16,8 @@ pub(crate) const SVG: &str = "image/svg+xml";
 pub(crate) const BINARY: &str = "application/octet-stream";
 
 /// What documents other than the page may do: look like something.
-const INERT: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const INERT: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A good answer.
 pub(crate) fn ok(kind: &'static str, body: impl Into<Bytes>) -> Reply {

@@ -12,7 +12,11 @@ use std::fmt::Write;
 pub(crate) fn metrics(query: Option<&str>) -> Result<Reply, Refusal> {
     Query::read(query, &[])?;
     let reply = reply::ok(reply::TEXT, greyspan::stats().to_prometheus());
-    Ok(reply::with(reply, header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
+    Ok(reply::with(
+        reply,
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    ))
 }
 
 pub(crate) fn stats(query: Option<&str>) -> Result<Reply, Refusal> {

@@ -33,11 +33,20 @@ fn the_page_is_one_document_that_asks_nobody_else() {
     assert_eq!(page.status, 200);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     let policy = page.header("content-security-policy").expect("a policy");
-    for part in ["default-src 'none'", "script-src 'nonce-", "connect-src 'self'", "frame-ancestors 'none'"] {
+    for part in [
+        "default-src 'none'",
+        "script-src 'nonce-",
+        "connect-src 'self'",
+        "frame-ancestors 'none'",
+    ] {
         assert!(policy.contains(part), "{policy}");
     }
     assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
-    let nonce = policy.split("nonce-").nth(1).and_then(|rest| rest.split('\'').next()).expect("a nonce");
+    let nonce = policy
+        .split("nonce-")
+        .nth(1)
+        .and_then(|rest| rest.split('\'').next())
+        .expect("a nonce");
     assert_eq!(page.text().matches(&format!("nonce=\"{nonce}\"")).count(), 2);
     assert!(!page.text().contains("{{"));
     assert!(!get(&console, "/").text().contains(nonce), "each page has its own");
@@ -48,13 +57,20 @@ fn the_page_is_one_document_that_asks_nobody_else() {
 fn statistics_are_served_for_people_and_machines() {
     let console = console();
     let stats = get(&console, "/stats.json");
-    assert_eq!((stats.status, stats.header("content-type")), (200, Some("application/json")));
+    assert_eq!(
+        (stats.status, stats.header("content-type")),
+        (200, Some("application/json"))
+    );
     assert!(stats.text().starts_with("{\"version\":") && stats.text().contains("\"by_size\":["));
     assert!(stats.number("heap_inuse") > 0);
 
     let metrics = get(&console, "/metrics");
     assert_eq!(metrics.status, 200);
-    assert!(metrics.header("content-type").is_some_and(|kind| kind.starts_with("text/plain; version=0.0.4")));
+    assert!(
+        metrics
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("text/plain; version=0.0.4"))
+    );
     assert!(metrics.text().contains("\ngreyspan_heap_inuse_bytes "));
     for line in metrics.text().lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').expect(line);
@@ -63,7 +79,13 @@ fn statistics_are_served_for_people_and_machines() {
 
     let status = get(&console, "/status.json");
     assert_eq!(status.number("pid"), u64::from(std::process::id()));
-    assert!(status.text().contains(&format!("\"version\":\"{}\"", greyspan::version())), "{}", status.text());
+    assert!(
+        status
+            .text()
+            .contains(&format!("\"version\":\"{}\"", greyspan::version())),
+        "{}",
+        status.text()
+    );
     assert!(status.text().contains("\"serves_program\":true"), "{}", status.text());
     console.shutdown();
 }
@@ -73,7 +95,13 @@ fn the_heap_over_time_grows_by_the_second() {
     let console = console();
     thread::sleep(Duration::from_millis(2300));
     let history = get(&console, "/history.json");
-    let rows = |answer: &Answer| answer.text().split("\"fine\":[").nth(1).map(|rest| rest.split("],\"coarse\"").next().map(|rows| rows.matches('[').count()));
+    let rows = |answer: &Answer| {
+        answer
+            .text()
+            .split("\"fine\":[")
+            .nth(1)
+            .map(|rest| rest.split("],\"coarse\"").next().map(|rows| rows.matches('[').count()))
+    };
     let count = rows(&history).flatten().expect("rows");
     assert!((2..=4).contains(&count), "{count}: {}", history.text());
     let none = get(&console, "/history.json?since=99999999999999");
@@ -86,24 +114,43 @@ fn profiles_are_served_in_every_form() {
     let console = console();
     let hoard = hoard_of_the_test();
     let index = get(&console, "/debug/pprof/");
-    assert_eq!((index.status, index.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!(
+        (index.status, index.header("content-type")),
+        (200, Some("text/html; charset=utf-8"))
+    );
     assert!(index.text().contains("heap") && index.text().contains("allocs"));
-    for path in ["/debug/pprof/heap", "/debug/pprof/allocs", "/debug/pprof/heap?gc=1", "/debug/pprof/heap?debug=0&gc=0"] {
+    for path in [
+        "/debug/pprof/heap",
+        "/debug/pprof/allocs",
+        "/debug/pprof/heap?gc=1",
+        "/debug/pprof/heap?debug=0&gc=0",
+    ] {
         let profile = get(&console, path);
         assert_eq!(profile.status, 200, "{path}: {}", profile.text());
-        assert_eq!(profile.header("content-type"), Some("application/octet-stream"), "{path}");
+        assert_eq!(
+            profile.header("content-type"),
+            Some("application/octet-stream"),
+            "{path}"
+        );
         assert_eq!(profile.body[..2], [0x1f, 0x8b], "{path}: gzip");
         assert!(profile.body.len() > 500, "{path}: {} bytes", profile.body.len());
     }
     let text = get(&console, "/debug/pprof/heap?debug=1");
-    assert_eq!((text.status, text.header("content-type")), (200, Some("text/plain; charset=utf-8")));
+    assert_eq!(
+        (text.status, text.header("content-type")),
+        (200, Some("text/plain; charset=utf-8"))
+    );
     assert!(text.text().contains("hoard_of_the_test"), "{}", text.text());
     for view in ["inuse_space", "inuse_objects", "alloc_space", "alloc_objects"] {
         let folded = get(&console, &format!("/folded?view={view}"));
         assert_eq!(folded.status, 200, "{view}");
         assert!(folded.text().contains("hoard_of_the_test"), "{view}");
         for line in folded.text().lines() {
-            assert!(line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<u64>().is_ok()), "{line}");
+            assert!(
+                line.rsplit_once(' ')
+                    .is_some_and(|(_, value)| value.parse::<u64>().is_ok()),
+                "{line}"
+            );
         }
     }
     let held: u64 = get(&console, "/folded")
@@ -115,7 +162,10 @@ fn profiles_are_served_in_every_form() {
     let truth = 2000 * 1024;
     assert!(held > truth / 2 && held < truth * 3 / 2, "{held} of {truth} bytes");
     let picture = get(&console, "/flamegraph.svg?view=inuse_space");
-    assert_eq!((picture.status, picture.header("content-type")), (200, Some("image/svg+xml")));
+    assert_eq!(
+        (picture.status, picture.header("content-type")),
+        (200, Some("image/svg+xml"))
+    );
     assert!(picture.text().contains("<svg"));
     drop(hoard);
     console.shutdown();
@@ -150,10 +200,16 @@ fn hoard_of_the_difference() -> Vec<Vec<u8>> {
 fn the_map_of_the_heap_and_the_events_are_served() {
     let console = console();
     let map = get(&console, "/heapmap.json");
-    assert_eq!((map.status, map.header("content-type")), (200, Some("application/json")));
+    assert_eq!(
+        (map.status, map.header("content-type")),
+        (200, Some("application/json"))
+    );
     assert!(map.text().starts_with('{') && map.text().len() > 100, "{}", map.text());
     let picture = get(&console, "/heapmap.svg");
-    assert_eq!((picture.status, picture.header("content-type")), (200, Some("image/svg+xml")));
+    assert_eq!(
+        (picture.status, picture.header("content-type")),
+        (200, Some("image/svg+xml"))
+    );
     assert!(picture.text().contains("<svg") && picture.text().trim_end().ends_with("</svg>"));
     assert_eq!(post(&console, "/purge").status, 200);
     let events = get(&console, "/events.json");
@@ -208,7 +264,11 @@ fn malformed_queries_are_refused_with_a_text() {
         let answer = get(&console, path);
         assert_eq!(answer.status, 400, "{path}: {}", answer.text());
         assert!(answer.text().contains(says), "{path}: {}", answer.text());
-        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"), "{path}");
+        assert_eq!(
+            answer.header("content-type"),
+            Some("text/plain; charset=utf-8"),
+            "{path}"
+        );
     }
     for rate in ["0", "x", "", "-5"] {
         let answer = post(&console, &format!("/profile/start?rate={rate}"));
@@ -235,11 +295,19 @@ fn what_is_no_request_ends_its_own_connection_only() {
         b"\0\0\0\0\0\0\0\0\r\n\r\n",
     ] {
         let answer = send(&console, nonsense);
-        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{:?}", String::from_utf8_lossy(&answer));
+        assert!(
+            answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"),
+            "{:?}",
+            String::from_utf8_lossy(&answer)
+        );
     }
     let long = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(200_000));
     let answer = send(&console, long.as_bytes());
-    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{:?}", String::from_utf8_lossy(&answer));
+    assert!(
+        answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"),
+        "{:?}",
+        String::from_utf8_lossy(&answer)
+    );
     assert_eq!(get(&console, "/stats.json").status, 200);
     console.shutdown();
 }
@@ -251,7 +319,12 @@ fn hosts_that_anybody_can_point_here_are_refused() {
         .allow_host("Heap.Example")
         .serve("127.0.0.1:0")
         .expect("a console");
-    let of = |host: &str| send(&console, format!("GET /stats.json HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes());
+    let of = |host: &str| {
+        send(
+            &console,
+            format!("GET /stats.json HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
+    };
     for host in ["localhost", "127.0.0.1:6060", "[::1]:1", "heap.example:6060"] {
         assert!(of(host).starts_with(b"HTTP/1.1 200"), "{host}");
     }
@@ -263,7 +336,11 @@ fn hosts_that_anybody_can_point_here_are_refused() {
     let cross = ask(&console, "GET", "/stats.json", &[("Sec-Fetch-Site", "cross-site")]);
     assert_eq!(cross.status, 403);
     assert_eq!(cross.header("access-control-allow-origin"), None);
-    assert_eq!(ask(&console, "OPTIONS", "/purge", &[]).status, 405, "nobody is told what they might ask for");
+    assert_eq!(
+        ask(&console, "OPTIONS", "/purge", &[]).status,
+        405,
+        "nobody is told what they might ask for"
+    );
     console.shutdown();
 }
 
@@ -272,7 +349,11 @@ fn other_machines_are_shut_out_unless_the_program_says_otherwise() {
     let refused = greyspan_console::serve("0.0.0.0:0").expect_err("must be refused");
     assert!(matches!(refused, ServeError::Remote(_)));
     assert!(refused.to_string().contains("allow_remote"), "{refused}");
-    let console = Builder::new().allow_remote(true).profile_rate(None).serve("0.0.0.0:0").expect("it is allowed");
+    let console = Builder::new()
+        .allow_remote(true)
+        .profile_rate(None)
+        .serve("0.0.0.0:0")
+        .expect("it is allowed");
     assert!(console.url().starts_with("http://127.0.0.1:"), "{}", console.url());
     assert_eq!(get(&console, "/stats.json").status, 200);
     console.shutdown();
@@ -286,7 +367,10 @@ fn a_taken_port_is_said_and_the_program_goes_on() {
     assert!(matches!(error, ServeError::Bind(..)));
     assert_eq!(
         error.to_string(),
-        format!("greyspan console: port {} of 127.0.0.1 is taken; choose another, or 0 for any that is free", address.port())
+        format!(
+            "greyspan console: port {} of 127.0.0.1 is taken; choose another, or 0 for any that is free",
+            address.port()
+        )
     );
     drop(taken);
     let console = greyspan_console::serve(address).expect("it is free now");
@@ -306,7 +390,11 @@ fn a_dropped_console_goes_on_and_one_that_is_shut_down_is_gone() {
     let address = console.address();
     // One that waits for a difference, and one that says nothing, are cut off.
     let mut waiting = TcpStream::connect(address).expect("a connection");
-    write!(waiting, "GET /debug/pprof/heap?seconds=300 HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+    write!(
+        waiting,
+        "GET /debug/pprof/heap?seconds=300 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    )
+    .expect("sent");
     let mut silent = TcpStream::connect(address).expect("a connection");
     thread::sleep(Duration::from_millis(200));
     let begin = Instant::now();
@@ -355,7 +443,11 @@ fn slow_and_stuck_peers_keep_nobody_waiting() {
     one.set_read_timeout(Some(Duration::from_secs(30))).expect("a limit");
     let mut rest = Vec::new();
     one.read_to_end(&mut rest).expect("the end of it");
-    assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{:?}", String::from_utf8_lossy(&rest));
+    assert!(
+        rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"),
+        "{:?}",
+        String::from_utf8_lossy(&rest)
+    );
     drop(stuck);
     console.shutdown();
 }
@@ -368,7 +460,11 @@ fn connections_are_bounded_and_come_back() {
         .collect();
     thread::sleep(Duration::from_millis(300));
     let refused = send(&console, b"");
-    assert!(refused.starts_with(b"HTTP/1.1 503"), "{:?}", String::from_utf8_lossy(&refused));
+    assert!(
+        refused.starts_with(b"HTTP/1.1 503"),
+        "{:?}",
+        String::from_utf8_lossy(&refused)
+    );
     drop(many);
     thread::sleep(Duration::from_millis(300));
     assert_eq!(get(&console, "/stats.json").status, 200);
@@ -389,9 +485,14 @@ fn a_connection_serves_many_requests() {
         assert!(length == 0 || length == read);
         length = read;
     }
-    stream.write_all(b"HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("sent");
+    stream
+        .write_all(b"HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .expect("sent");
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).expect("an answer");
-    assert!(rest.starts_with(b"HTTP/1.1 200") && rest.ends_with(b"\r\n\r\n"), "HEAD has no body");
+    assert!(
+        rest.starts_with(b"HTTP/1.1 200") && rest.ends_with(b"\r\n\r\n"),
+        "HEAD has no body"
+    );
     console.shutdown();
 }

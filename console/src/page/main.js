@@ -95,7 +95,6 @@
   chart.start();
   classes.start();
   flame.start();
-  map.start();
   let current = kept() in THEMES ? kept() : "auto";
   theme(current);
   $("theme").addEventListener("click", () => {

@@ -41,11 +41,19 @@ pub(crate) fn post(console: &Console, path: &str) -> Answer {
 }
 
 pub(crate) fn ask(console: &Console, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-    ask_at(SocketAddr::from(([127, 0, 0, 1], console.address().port())), method, path, headers)
+    ask_at(
+        SocketAddr::from(([127, 0, 0, 1], console.address().port())),
+        method,
+        path,
+        headers,
+    )
 }
 
 pub(crate) fn ask_at(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n", address.port());
+    let mut request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n",
+        address.port()
+    );
     for (name, value) in headers {
         request += &format!("{name}: {value}\r\n");
     }
@@ -55,7 +63,9 @@ pub(crate) fn ask_at(address: SocketAddr, method: &str, path: &str, headers: &[(
     let cut = cut.unwrap_or_else(|| panic!("{path}: no answer: {:?}", String::from_utf8_lossy(&answer)));
     let head = std::str::from_utf8(&answer[..cut]).expect("a head of ASCII");
     let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok());
+    let status = lines
+        .next()
+        .and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok());
     let header = |line: &str| {
         let (name, value) = line.split_once(": ").expect(line);
         (name.to_ascii_lowercase(), value.to_owned())
