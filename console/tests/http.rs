@@ -3,10 +3,12 @@
 mod support;
 
 use greyspan_console::{Builder, Console, ServeError};
+#[cfg(feature = "profiling")]
+use std::hint;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{hint, thread};
 use support::{Answer, ask, get, post, send};
 
 #[global_allocator]
@@ -21,6 +23,7 @@ fn console() -> Console {
 }
 
 /// Held by the test while it lives.
+#[cfg(feature = "profiling")]
 #[inline(never)]
 fn hoard_of_the_test() -> Vec<Vec<u8>> {
     (0..2000).map(|_| hint::black_box(vec![1; 1024])).collect()
@@ -109,6 +112,7 @@ fn the_heap_over_time_grows_by_the_second() {
     console.shutdown();
 }
 
+#[cfg(feature = "profiling")]
 #[test]
 fn profiles_are_served_in_every_form() {
     let console = console();
@@ -171,6 +175,7 @@ fn profiles_are_served_in_every_form() {
     console.shutdown();
 }
 
+#[cfg(feature = "profiling")]
 #[test]
 fn a_difference_holds_what_came_in_its_time_alone() {
     let console = console();
@@ -191,6 +196,7 @@ fn a_difference_holds_what_came_in_its_time_alone() {
     console.shutdown();
 }
 
+#[cfg(feature = "profiling")]
 #[inline(never)]
 fn hoard_of_the_difference() -> Vec<Vec<u8>> {
     (0..2000).map(|_| hint::black_box(vec![2; 1000])).collect()
@@ -494,5 +500,80 @@ fn a_connection_serves_many_requests() {
         rest.starts_with(b"HTTP/1.1 200") && rest.ends_with(b"\r\n\r\n"),
         "HEAD has no body"
     );
+    console.shutdown();
+}
+
+#[cfg(not(feature = "profiling"))]
+#[test]
+fn a_build_without_profiling_says_so() {
+    let console = console();
+    for path in [
+        "/debug/pprof/heap",
+        "/debug/pprof/allocs?debug=1",
+        "/folded",
+        "/flamegraph.svg",
+    ] {
+        let answer = get(&console, path);
+        assert_eq!(answer.status, 501, "{path}");
+        assert!(answer.text().contains("`profiling`"), "{}", answer.text());
+    }
+    assert_eq!(post(&console, "/profile/start").status, 501);
+    assert!(get(&console, "/status.json").text().contains("\"can_profile\":false"));
+    console.shutdown();
+}
+
+#[cfg(feature = "profiling")]
+#[test]
+fn sampling_is_started_and_stopped_by_request() {
+    // Sampling is the process's, and other tests need theirs: what is looked at is what the answers say.
+    let console = Builder::new()
+        .profile_rate(None)
+        .serve("127.0.0.1:0")
+        .expect("a console");
+    let started = post(&console, "/profile/start?rate=4096");
+    assert_eq!(
+        (started.status, started.text()),
+        (200, "{\"profiling\":true,\"rate\":4096}")
+    );
+    let status = get(&console, "/status.json");
+    assert!(
+        status.text().contains("\"profiling\":true") && status.number("profile_rate") == 4096,
+        "{}",
+        status.text()
+    );
+    assert!(
+        get(&console, "/debug/pprof/")
+            .text()
+            .contains("one sample in 4096 bytes")
+    );
+    console.shutdown();
+}
+
+#[cfg(feature = "gc")]
+#[test]
+fn managed_heaps_are_collected_by_post_and_before_a_profile() {
+    let heap = greyspan::gc::Heap::new();
+    let console = Builder::new()
+        .profile_rate(Some(4096))
+        .heap(&heap)
+        .serve("127.0.0.1:0")
+        .expect("a console");
+    assert_eq!(get(&console, "/status.json").number("managed_heaps"), 1);
+    let cycles = || heap.stats().cycles;
+    let before = cycles();
+    let collected = post(&console, "/collect");
+    assert_eq!((collected.status, collected.number("heaps")), (200, 1));
+    assert_eq!(cycles(), before + 1);
+    assert_eq!(get(&console, "/debug/pprof/heap").status, 200);
+    assert_eq!(cycles(), before + 1);
+    assert_eq!(get(&console, "/debug/pprof/heap?gc=1").status, 200);
+    assert_eq!(cycles(), before + 2);
+    let cross = ask(
+        &console,
+        "GET",
+        "/debug/pprof/heap?gc=1",
+        &[("Sec-Fetch-Site", "cross-site")],
+    );
+    assert_eq!((cross.status, cycles()), (403, before + 2));
     console.shutdown();
 }

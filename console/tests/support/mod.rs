@@ -1,5 +1,7 @@
 //! A client that is nothing but a TCP connection.
 
+#![allow(dead_code, reason = "each test program uses some of it")]
+
 use greyspan_console::Console;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
