@@ -28,7 +28,16 @@ void greyspan_thread_idle(void);
 /* Beyond so many bytes of footprint free memory goes back to the system at once. 0: no limit. */
 void greyspan_set_memory_limit(size_t bytes);
 
-/* Writes a heap profile to the file. 0, or -1 with errno set: ENOTSUP in a build without the profiler. */
+/* Begins to sample for the heap profile, once in so many bytes of each thread's allocations in the mean; 0 for the usual 512 KiB. 0, or -1 with
+ * errno set: ENOTSUP where libgcc_s.so.1, which walks the stacks, cannot be loaded. GREYSPAN_PROFILE=path[:rate] in the environment does it when
+ * the program starts, and writes the profile when it exits. */
+int greyspan_profile_start(size_t rate);
+
+/* Ends sampling. The profile stays, and what was sampled is counted still when it is freed. */
+void greyspan_profile_stop(void);
+
+/* Writes the heap profile as it is now to the file, in pprof's format. 0, or -1 with errno set: by the system, or to ENODATA where none was
+ * ever begun. */
 int greyspan_heap_profile(const char *path);
 
 /* C23, declared here for C libraries that do not. The sizes are those that the block was asked for with. */

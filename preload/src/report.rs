@@ -2,7 +2,7 @@
 //!
 //! Figures come from one snapshot of `greyspan::stats()`, whose fields say how exact they are.
 
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::{CStr, c_char, c_int};
 use core::fmt::{self, Write};
 use heap::{Stats, raw};
 
@@ -203,14 +203,46 @@ pub extern "C-unwind" fn greyspan_set_memory_limit(bytes: usize) {
     raw::set_memory_limit((bytes > 0).then_some(bytes));
 }
 
-/// Would write a heap profile to the file `path`. This build has no profiler: -1 with `errno` set to `ENOTSUP`.
+fn answer(result: Result<(), c_int>) -> c_int {
+    match result {
+        Ok(()) => 0,
+        Err(error) => refuse(error),
+    }
+}
+
+/// Begins to sample for the heap profile, once in `rate` bytes in the mean; 0 for the usual 512 KiB. 0, or -1 with `errno` set.
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn greyspan_profile_start(rate: usize) -> c_int {
+    answer(raw::start_profile(if rate == 0 { 512 << 10 } else { rate }))
+}
+
+/// Ends sampling. The profile stays, and frees of what was sampled are counted still.
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn greyspan_profile_stop() {
+    raw::stop_profile();
+}
+
+/// Begins the profile that the environment asks for, when the library is loaded: at the first call of the heap it would be too early.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEGIN: extern "C" fn() = {
+    extern "C" fn begin() {
+        raw::profile_from_environment();
+    }
+    begin
+};
+
+/// Writes the heap profile to the file `path`, for pprof. 0, or -1 with `errno` set: by the system, or to `ENODATA` where none was begun.
 ///
 /// # Safety
 /// `path` is a C string.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn greyspan_heap_profile(path: *const c_char) -> c_int {
-    let _: *const c_void = path.cast();
-    refuse(libc::ENOTSUP)
+    if path.is_null() {
+        return refuse(libc::EFAULT);
+    }
+    // SAFETY: as the caller promised.
+    answer(raw::write_profile(unsafe { CStr::from_ptr(path) }))
 }
 
 /// The version, as in `Cargo.toml`.

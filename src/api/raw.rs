@@ -7,10 +7,14 @@ use crate::heap::HEAP;
 use crate::heap::nested::alone_unless_nested;
 use crate::heap::thread::current;
 use crate::heap::untyped::ALIGN;
+use crate::mcache::count_small;
+use crate::options::profile_target;
 #[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
-use crate::os::{errno, report};
+use crate::os::{self, errno, report};
+use crate::profile;
 use crate::stats::Stats;
+use core::ffi::CStr;
 use core::fmt;
 use core::ptr::null_mut;
 
@@ -165,6 +169,72 @@ pub fn thread_idle() {
 /// The soft limit, in bytes; `None` removes it.
 pub fn set_memory_limit(bytes: Option<usize>) {
     alone_unless_nested(|_| HEAP.tiers.mheap.set_soft_limit(bytes));
+}
+
+/// Begins to sample for the heap profile, once in `rate` bytes in the mean.
+///
+/// # Errors
+/// `EINVAL` for a rate of 0, `ENOMEM` without memory for the tables, `ENOTSUP` where there is no unwinder to be loaded.
+pub fn start_profile(rate: usize) -> Result<(), i32> {
+    if rate == 0 {
+        return Err(libc::EINVAL);
+    }
+    if !profile::load_unwinder() {
+        return Err(libc::ENOTSUP);
+    }
+    if !profile::begin(rate) {
+        return Err(libc::ENOMEM);
+    }
+    count_small(true);
+    Ok(())
+}
+
+/// Ends sampling; the profile stays.
+pub fn stop_profile() {
+    profile::end();
+    count_small(false);
+}
+
+/// Writes the profile to the file `path`.
+///
+/// # Errors
+/// Those of the system; `ENODATA` where no profile was ever begun.
+pub fn write_profile(path: &CStr) -> Result<(), i32> {
+    if !profile::has_begun() {
+        return Err(libc::ENODATA);
+    }
+    match profile::write_plain(path) {
+        0 => Ok(()),
+        error => Err(error),
+    }
+}
+
+/// When the library is loaded: begins the profile that `GREYSPAN_PROFILE` asks for, which is written at exit.
+pub fn profile_from_environment() {
+    let Some((_, rate)) = profile_target() else { return };
+    match start_profile(rate) {
+        Ok(()) if os::exit::register(profile_at_exit) => {}
+        Err(libc::ENOTSUP) => report::warn(format_args!("no heap profile: libgcc_s.so.1 cannot be loaded")),
+        _ => report::warn(format_args!("no heap profile: the system has no memory for it")),
+    }
+}
+
+extern "C-unwind" fn profile_at_exit() {
+    let Some((path, _)) = profile_target() else { return };
+    stop_profile();
+    let mut place = [0u8; libc::PATH_MAX as usize];
+    let result = match place.get_mut(..path.len()) {
+        Some(start) if path.len() < libc::PATH_MAX as usize => {
+            for (place, byte) in start.iter_mut().zip(path) {
+                *place = *byte;
+            }
+            CStr::from_bytes_until_nul(&place).map_or(Err(libc::EINVAL), write_profile)
+        }
+        _ => Err(libc::ENAMETOOLONG),
+    };
+    if let Err(error) = result {
+        report::unwritten("heap profile", path, error);
+    }
 }
 
 /// A request that cannot be refused finds no memory: says so in one line and aborts.

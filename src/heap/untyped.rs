@@ -7,6 +7,7 @@
 //! - U2. A large object's span tells what its holder asked for, also when a thread had kept the run.
 
 use super::Heap;
+use super::sample::end_sample;
 use super::nested::{self, alone, is_nested};
 use super::thread::current_or;
 use crate::base::addr::{Addr, align_up};
@@ -47,7 +48,22 @@ impl Heap {
         if block.is_null() {
             return Self::malloc_slow(size, ALIGN, cache, heap);
         }
+        if cache.count(size) {
+            return heap.sample_untyped(size, ALIGN, cache, block.cast());
+        }
         block.cast()
+    }
+
+    /// What the caller gets for a request that was counted below zero and for which it has `block`.
+    #[cold]
+    #[inline(never)]
+    fn sample_untyped(&self, size: usize, align: usize, cache: &MCache, block: *mut u8) -> *mut u8 {
+        if !cache.is_ready() {
+            return block;
+        }
+        let block = kept(|| alone(|cache| Self::sampled(size, align, cache, self, block)));
+        wipe();
+        block
     }
 
     /// `size` bytes at a multiple of `align`, a power of two; or null with `errno` set.
@@ -57,6 +73,9 @@ impl Heap {
             let block = cache.pop(class);
             if !block.is_null() {
                 wipe();
+                if cache.count(size) {
+                    return self.sample_untyped(size, align, cache, block.cast());
+                }
                 return block.cast();
             }
         }
@@ -101,6 +120,10 @@ impl Heap {
         if let Some(class) = SizeClass::serving(size, ALIGN)
             && !block.is_null()
         {
+            let mut block = block;
+            if cache.count(size) {
+                block = self.sample_untyped(size, ALIGN, cache, block);
+            }
             // SAFETY: the object is this call's, and of the class's size.
             unsafe { block.write_bytes(0, class.size()) };
             return block;
@@ -189,6 +212,7 @@ impl Heap {
                 }
             }
             Found::Large => {
+                end_sample(span);
                 if span.keep() {
                     misuse("free", ptr.addr(), span.size(), "the block is free: freed twice");
                 }

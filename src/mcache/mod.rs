@@ -37,7 +37,7 @@ mod store;
 #[cfg(feature = "preload")]
 mod untyped;
 #[cfg(feature = "preload")]
-pub(crate) use untyped::wipe;
+pub(crate) use untyped::{count_small, wipe};
 
 use crate::base::addr::Addr;
 use crate::mcentral::MCentral;

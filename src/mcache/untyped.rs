@@ -12,7 +12,7 @@
 
 use super::{MCache, Slot, Tiers};
 use crate::mspan::Block;
-use crate::size_class::{SizeClass, begins_object};
+use crate::size_class::{AtomicClass, SizeClass, begins_object};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use core::arch::asm;
 use core::cell::Cell;
@@ -23,18 +23,35 @@ use core::ptr::null_mut;
 const _: () = assert!(offset_of!(MCache, tops) == offset_of!(MCache, no_top) + 8);
 const _: () = assert!(offset_of!(MCache, ends) == offset_of!(MCache, no_end) + 8);
 
-/// The class that serves so many bytes at a multiple of 16.
-static BY_BYTES: [SizeClass; 1025] = {
-    let mut classes = [SizeClass::from_number(0); 1025];
+/// The class that serves so many bytes at a multiple of 16, by its number. While a heap profile is taken, the smallest class for all, which no
+/// program in C uses: its bin is empty, so that all requests come to where they are counted. So the profiler costs nothing while it is off.
+static BY_BYTES: [AtomicClass; SIZES] = {
+    let mut classes = [const { AtomicClass::new(SMALLEST) }; SIZES];
     let mut size = 0;
-    while size < classes.len() {
-        if let Some(class) = SizeClass::serving(if size == 0 { 1 } else { size }, 16) {
-            classes[size] = class;
-        }
+    while size < SIZES {
+        classes[size] = AtomicClass::new(class_of(size));
         size += 1;
     }
     classes
 };
+
+const SIZES: usize = 1025;
+
+const SMALLEST: SizeClass = SizeClass::from_number(0);
+
+const fn class_of(size: usize) -> SizeClass {
+    match SizeClass::serving(if size == 0 { 1 } else { size }, 16) {
+        Some(class) => class,
+        None => SMALLEST,
+    }
+}
+
+/// Sends small requests to where they are counted, or lets them be served at once again.
+pub(crate) fn count_small(on: bool) {
+    for (size, class) in BY_BYTES.iter().enumerate() {
+        class.store(if on { SMALLEST } else { class_of(size) });
+    }
+}
 
 impl MCache {
     /// The top of the bin of the class with number `tag - 1`; of the bin that is always full for tag 0.
@@ -60,7 +77,7 @@ impl MCache {
     pub(crate) fn pop_untyped(&self, size: usize) -> *mut Block {
         // A table by bytes: one by units of 16 costs two instructions more, and a branch on the size mispredicts where sizes mix.
         match BY_BYTES.get(size) {
-            Some(&class) => self.pop_marked(class),
+            Some(class) => self.pop_marked(class.load()),
             None => null_mut(),
         }
     }

@@ -40,6 +40,13 @@ pub(crate) fn kept<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
+/// The calling thread's `errno`.
+#[cfg(feature = "preload")]
+pub(crate) fn now() -> i32 {
+    // SAFETY: the place is valid for the calling thread.
+    unsafe { place().read() }
+}
+
 /// The calling thread's `errno`, for tests.
 #[cfg(test)]
 pub(super) fn get() -> i32 {

@@ -122,6 +122,30 @@ pub(crate) fn text(text: &impl fmt::Display) {
     drop(ManuallyDrop::into_inner(out));
 }
 
+/// A file could not be written: which, where, and the system's error by number, and by name where it is a frequent one. Without `core::fmt`,
+/// whose reports of errors libgreyspan.so does not have.
+#[cfg(all(feature = "preload", not(loom)))]
+pub(crate) fn unwritten(what: &str, path: &[u8], error: i32) {
+    let mut line = Line::new();
+    line.push("greyspan: no ");
+    line.push(what);
+    line.push(" in ");
+    line.push_bytes(path.get(..path.len().min(300)).unwrap_or_default());
+    line.push(match error {
+        libc::ENOENT => ": no such folder",
+        libc::EACCES | libc::EPERM | libc::EROFS => ": it may not be written to",
+        libc::EISDIR => ": it is a folder",
+        libc::ENOSPC => ": the disk is full",
+        libc::ENAMETOOLONG => ": the path is too long",
+        libc::ENOMEM => ": no memory",
+        _ => ": it cannot be written",
+    });
+    line.push(" (error ");
+    line.push_number::<10>(error.unsigned_abs() as usize);
+    line.push(")\n");
+    line.write();
+}
+
 /// A warning.
 pub(crate) fn warn(args: fmt::Arguments<'_>) {
     print(args);

@@ -26,6 +26,8 @@ mod flame;
 mod folded;
 mod maps;
 mod math;
+#[cfg(feature = "preload")]
+mod plain;
 #[cfg(feature = "profiling")]
 mod pprof;
 #[cfg(feature = "profiling")]
@@ -49,6 +51,8 @@ use depot::{Depot, Node, Region};
 #[cfg(feature = "profiling")]
 pub(crate) use exit::write_at_exit;
 pub(crate) use sampler::Sampler;
+#[cfg(feature = "preload")]
+pub(crate) use plain::write as write_plain;
 #[cfg(feature = "preload")]
 pub(crate) use unwind::load as load_unwinder;
 #[cfg(feature = "profiling")]
@@ -181,6 +185,12 @@ pub(crate) fn begin(rate: usize) -> bool {
     }
     sampler::set_rate(rate);
     true
+}
+
+/// Whether sampling has ever begun.
+#[cfg(feature = "preload")]
+pub(crate) fn has_begun() -> bool {
+    DEPOT.nodes.is_open()
 }
 
 /// Ends sampling.

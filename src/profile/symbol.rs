@@ -75,34 +75,59 @@ fn look_up(frame: usize) -> Vec<Function> {
     functions
 }
 
-/// Whether a function only carries a request from the program to the tiers.
+/// Whether a function only carries a request on to the tiers: the allocator's own, and at the inner end of a stack the standard library's
+/// collections, so that the first function shown is the program's that fills one.
 fn is_allocator(name: &str) -> bool {
-    const EXACT: [&str; 9] = [
-        "__rust_alloc",
-        "__rust_alloc_zeroed",
-        "__rust_realloc",
-        "__rustc::__rust_alloc",
-        "__rustc::__rust_alloc_zeroed",
-        "__rustc::__rust_realloc",
-        "alloc::alloc::alloc",
-        "alloc::alloc::alloc_zeroed",
-        "alloc::alloc::realloc",
-    ];
-    const WITHIN: [&str; 9] = [
+    const OWN: [&str; 5] = [
         "greyspan::heap::",
         "greyspan::mcache::",
-        "greyspan::profile::unwind",
+        "greyspan::profile::stack",
+        "greyspan::profile::unwind::",
         "greyspan::api::",
-        "<greyspan::heap::",
-        "<greyspan::api::",
-        "alloc::alloc::Global",
-        "alloc::alloc::exchange_malloc",
-        "<alloc::alloc::Global",
     ];
-    EXACT.contains(&name)
-        || WITHIN.iter().any(|module| name.starts_with(module))
-        || name.contains("__rg_alloc")
-        || name.contains("__rg_realloc")
-        || name.contains("__rust_alloc")
-        || name.contains("__rust_realloc")
+    const LIBRARY: [&str; 4] = ["alloc::", "core::", "std::", "hashbrown::"];
+    // `<alloc::string::String as core::fmt::Write>::write_str`, and `<u32 as core::fmt::Display>::fmt`, since the program's types have paths.
+    let path = match name.strip_prefix('<').and_then(|rest| rest.split_once(" as ")) {
+        Some((of, implemented)) if !of.contains("::") => implemented,
+        _ => name,
+    };
+    let path = path.trim_start_matches(['<', '&']);
+    OWN.iter().chain(&LIBRARY).any(|module| path.starts_with(module))
+        || ["__rust_", "__rustc::__rust_", "__rustc::__rg_", "__rg_"]
+            .iter()
+            .any(|start| path.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_carries_a_request_is_told_from_what_makes_it() {
+        for carries in [
+            "greyspan::heap::Heap::alloc_slow",
+            "<greyspan::api::global::Greyspan as core::alloc::global::GlobalAlloc>::alloc",
+            "__rustc::__rust_alloc",
+            "alloc::raw_vec::RawVecInner<A>::try_allocate_in",
+            "<alloc::string::String as core::fmt::Write>::write_str",
+            "<u32 as core::fmt::Display>::fmt",
+        ] {
+            assert!(is_allocator(carries), "{carries}");
+        }
+        for makes in ["leak_hunt::Server::open_session", "greyspan::gc::heap::Heap::new", "<app::Type as core::fmt::Display>::fmt", "main", "allocate"] {
+            assert!(!is_allocator(makes), "{makes}");
+        }
+    }
+
+    #[test]
+    fn a_stack_of_nothing_but_the_allocator_is_shown_as_it_is() {
+        let function = Function {
+            name: "alloc::alloc::alloc".to_owned(),
+            ..Function::default()
+        };
+        let symbols = Symbols(HashMap::from([(16, vec![function])]));
+        assert_eq!(symbols.visible(&[16, 16]), [16, 16]);
+        assert_eq!(symbols.visible(&[16, 32]), [32]);
+        assert_eq!(symbols.functions(16).len(), 1);
+    }
 }
