@@ -22,8 +22,12 @@ impl Heap {
     #[cold]
     #[inline(never)]
     pub(super) fn sampled(size: usize, align: usize, cache: &MCache, heap: &Self, block: *mut u8) -> *mut u8 {
-        let Some(rate) = cache.sampler().hit(size) else { return block };
-        let Some(node) = profile::stack(cache.sampler(), rate) else { return block };
+        let Some(rate) = cache.sampler().hit(size) else {
+            return block;
+        };
+        let Some(node) = profile::stack(cache.sampler(), rate) else {
+            return block;
+        };
         let watch = |span: &'static MSpan| {
             let slot = profile::began(span.sample().1, node, size);
             if let Some(slot) = slot {

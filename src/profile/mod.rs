@@ -50,13 +50,13 @@ use core::ptr::NonNull;
 use depot::{Depot, Node, Region};
 #[cfg(feature = "profiling")]
 pub(crate) use exit::write_at_exit;
-pub(crate) use sampler::Sampler;
 #[cfg(feature = "preload")]
 pub(crate) use plain::write as write_plain;
-#[cfg(feature = "preload")]
-pub(crate) use unwind::load as load_unwinder;
+pub(crate) use sampler::Sampler;
 #[cfg(feature = "profiling")]
 use std::io;
+#[cfg(feature = "preload")]
+pub(crate) use unwind::load as load_unwinder;
 
 /// The usual mean bytes between samples, as in Go: 512 KiB.
 pub const DEFAULT_RATE: usize = crate::options::PROFILE_RATE;

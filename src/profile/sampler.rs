@@ -11,8 +11,8 @@
 
 use super::DEFAULT_RATE;
 use super::math::{ln, one_minus_exp_neg};
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use super::unwind::Memory;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use core::cell::Cell;
 use core::ptr::null_mut;
 

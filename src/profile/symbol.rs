@@ -1,9 +1,11 @@
-//! Names of addresses, found when a profile is written.
+//! Names of addresses, found when a profile is written, and remembered: to look one up takes the debug information of its file, tens of MiB,
+//! which are kept during one look-up of many and no longer.
 
 #![forbid(unsafe_code)]
 
 use crate::base::addr::code_at;
-use std::collections::HashMap;
+use crate::sync::blocking::{Arc, Mutex, TryLockError};
+use std::collections::{BTreeMap, HashMap};
 
 /// One function at an address: where others were inlined into it, there are several.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -14,7 +16,12 @@ pub(super) struct Function {
 }
 
 /// What addresses are called.
-pub(super) struct Symbols(HashMap<usize, Vec<Function>>);
+pub(super) struct Symbols(HashMap<usize, Arc<[Function]>>);
+
+/// What was looked up before. Whoever finds it locked does without, so that nobody waits: not the child of a `fork` either.
+static KNOWN: Mutex<BTreeMap<usize, Arc<[Function]>>> = Mutex::new(BTreeMap::new());
+/// As many addresses as are remembered: some MiB.
+const MOST: usize = 1 << 15;
 
 /// The call of a return address: the address itself may be in the line, or the function, behind.
 pub(super) fn call_site(frame: usize) -> usize {
@@ -24,16 +31,34 @@ pub(super) fn call_site(frame: usize) -> usize {
 impl Symbols {
     /// Looks up the frames of all these stacks.
     pub(super) fn of<'a>(stacks: impl Iterator<Item = &'a [usize]>) -> Self {
-        let mut found = HashMap::new();
+        let mut known = match KNOWN.try_lock() {
+            Ok(known) => Some(known),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        let (mut found, mut looked_up) = (HashMap::new(), false);
         for &frame in stacks.flatten() {
-            found.entry(frame).or_insert_with(|| look_up(frame));
+            found.entry(frame).or_insert_with(|| {
+                if let Some(functions) = known.as_ref().and_then(|known| known.get(&frame)) {
+                    return Arc::clone(functions);
+                }
+                looked_up = true;
+                let functions: Arc<[Function]> = look_up(frame).into();
+                if let Some(known) = known.as_mut().filter(|known| known.len() < MOST) {
+                    known.insert(frame, Arc::clone(&functions));
+                }
+                functions
+            });
+        }
+        if looked_up {
+            backtrace::clear_symbol_cache();
         }
         Self(found)
     }
 
     /// The functions at a frame, the innermost first; none where nothing is known.
     pub(super) fn at(&self, frame: usize) -> &[Function] {
-        self.0.get(&frame).map_or(&[], Vec::as_slice)
+        self.0.get(&frame).map_or(&[], |functions| functions)
     }
 
     /// The frames of a stack without those at its inner end that are the allocator's own and the standard library's way to it.
@@ -114,7 +139,13 @@ mod tests {
         ] {
             assert!(is_allocator(carries), "{carries}");
         }
-        for makes in ["leak_hunt::Server::open_session", "greyspan::gc::heap::Heap::new", "<app::Type as core::fmt::Display>::fmt", "main", "allocate"] {
+        for makes in [
+            "leak_hunt::Server::open_session",
+            "greyspan::gc::heap::Heap::new",
+            "<app::Type as core::fmt::Display>::fmt",
+            "main",
+            "allocate",
+        ] {
             assert!(!is_allocator(makes), "{makes}");
         }
     }

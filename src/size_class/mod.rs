@@ -21,9 +21,9 @@ pub(crate) use run::{RUN_CLASSES, RunClass, large_pages};
 mod table;
 
 use crate::base::geometry::{CACHE_LINE, PAGE, SMALL_MAX};
-pub(crate) use table::COUNT;
 #[cfg(feature = "preload")]
 use crate::sync::atomic::{AtomicU8, Ordering::Relaxed};
+pub(crate) use table::COUNT;
 use table::{ALIGNED_STEP, MEDIUM, PACKED, PACKED_MAX, SIZES, SMALL, SPAN_PAGES};
 
 /// The number of a size class. Invariant: below [`COUNT`].

@@ -24,8 +24,13 @@ pub(crate) mod tally {
     pub(crate) use core::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 }
 
-/// The standard library's shared ownership and blocking locks, for the collector, which stands above the heap and may allocate.
-#[cfg(feature = "gc")]
+/// The standard library's shared ownership and blocking locks, for the collector and for what writes profiles, which stand above the heap
+/// and may allocate.
+#[cfg(any(feature = "gc", feature = "profiling"))]
+#[cfg_attr(
+    not(feature = "gc"),
+    allow(unused_imports, reason = "the collector needs more of it")
+)]
 pub(crate) mod blocking {
     #[cfg(loom)]
     pub(crate) use loom::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
