@@ -65,6 +65,18 @@ pub(crate) async fn flamegraph(query: Option<&str>) -> Result<Reply, Refusal> {
     Ok(picture(body))
 }
 
+pub(crate) async fn map_json(query: Option<&str>) -> Result<Reply, Refusal> {
+    Query::read(query, &[])?;
+    let body = work(|| Ok(greyspan::heap_map().to_json())).await?;
+    Ok(reply::ok(reply::JSON, body))
+}
+
+pub(crate) async fn map_svg(query: Option<&str>) -> Result<Reply, Refusal> {
+    Query::read(query, &[])?;
+    let body = work(|| Ok(greyspan::heap_map().to_svg())).await?;
+    Ok(picture(body.into_bytes()))
+}
+
 fn view(query: Option<&str>) -> Result<usize, Refusal> {
     Ok(Query::read(query, &["view"])?.word("view", &VIEWS)?.unwrap_or(0))
 }

@@ -133,3 +133,5 @@ const map = (() => {
 
   return { load, draw };
 })();
+
+const events = { async load() {} };
