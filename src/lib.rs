@@ -16,6 +16,8 @@ mod options;
 
 mod meta;
 
+pub mod events;
+
 mod size_class;
 
 mod mspan;
@@ -32,6 +34,9 @@ mod mcache;
 
 #[cfg(any(not(loom), feature = "gc"))]
 mod stats;
+
+#[cfg(not(loom))]
+pub mod heap_map;
 
 #[cfg(not(loom))]
 mod heap;
@@ -56,6 +61,8 @@ pub use api::global::Greyspan;
 #[doc(hidden)]
 pub use api::raw;
 #[cfg(not(loom))]
-pub use api::{purge, set_hard_limit, set_memory_limit, stats, thread_idle, usable_size, version};
+pub use api::{heap_map, purge, set_hard_limit, set_memory_limit, stats, thread_idle, usable_size, version};
+#[cfg(not(loom))]
+pub use heap_map::HeapMap;
 #[cfg(not(loom))]
 pub use stats::{STALL_BUCKETS, SizeClassStats, Stats};
