@@ -16,6 +16,8 @@ mod options;
 
 mod meta;
 
+pub mod events;
+
 // Rust programs have it as a feature, libgreyspan.so always.
 #[cfg(all(feature = "profiling", not(loom)))]
 pub mod profile;
@@ -40,6 +42,9 @@ mod mcache;
 mod stats;
 
 #[cfg(not(loom))]
+pub mod heap_map;
+
+#[cfg(not(loom))]
 mod heap;
 // The models need no heap, but the trait that the collector asks it by.
 #[cfg(all(loom, feature = "gc"))]
@@ -62,6 +67,8 @@ pub use api::global::Greyspan;
 #[doc(hidden)]
 pub use api::raw;
 #[cfg(not(loom))]
-pub use api::{purge, set_hard_limit, set_memory_limit, stats, thread_idle, usable_size, version};
+pub use api::{heap_map, purge, set_hard_limit, set_memory_limit, stats, thread_idle, usable_size, version};
+#[cfg(not(loom))]
+pub use heap_map::HeapMap;
 #[cfg(not(loom))]
 pub use stats::{STALL_BUCKETS, SizeClassStats, Stats};

@@ -6,6 +6,7 @@ pub mod raw;
 
 use crate::heap::HEAP;
 use crate::heap::thread::current;
+use crate::heap_map::HeapMap;
 use crate::stats::Stats;
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -18,6 +19,18 @@ use core::ptr::NonNull;
 /// ```
 pub fn stats() -> Stats {
     HEAP.stats()
+}
+
+/// A map of the heap: what lies where, from page to page. From any thread at any time; stops nobody. Allocates what it returns.
+///
+/// ```
+/// let map = greyspan::heap_map();
+/// println!("{map}");
+/// std::fs::write(std::env::temp_dir().join("heap.svg"), map.to_svg())?;
+/// # std::io::Result::Ok(())
+/// ```
+pub fn heap_map() -> HeapMap {
+    HEAP.map()
 }
 
 /// Gives all free memory of the process back to the operating system now, and returns how many bytes that was. Other threads give what

@@ -402,6 +402,20 @@ impl Inner {
         let longest = times.t1.max(times.t2).max(times.t3);
         counters.longest_pin_ns.fetch_max(nanos(longest), Relaxed);
         #[cfg(not(loom))]
-        crate::stats::TOTALS.count_cycle(self.goal.load(Relaxed), forced, cpu);
+        crate::stats::TOTALS.count_cycle(forced, cpu);
+    }
+
+    /// Tells the process's statistics and events of a cycle that ended, and of the goal that the next one has.
+    #[cfg(not(loom))]
+    pub(crate) fn note_cycle(&self, times: &Times, forced: bool) {
+        let goal = self.goal.load(Relaxed) as u64;
+        crate::stats::TOTALS.next_gc.store(goal, Relaxed);
+        crate::events::note(crate::events::EventKind::GcCycle {
+            cycle: crate::stats::TOTALS.num_gc.load(Relaxed),
+            live: self.counters.marked_bytes.load(Relaxed),
+            goal,
+            forced,
+            took: times.t1 + times.t2 + times.mark + times.t3 + times.sweep,
+        });
     }
 }

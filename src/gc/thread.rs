@@ -210,6 +210,8 @@ impl Inner {
         self.control.running.store(false, Relaxed);
         self.replan();
         #[cfg(not(loom))]
+        self.note_cycle(&times, forced);
+        #[cfg(not(loom))]
         if self.traced {
             self.write_line(&times, &super::trace_line::Sizes { before, goal }, number, forced);
         }

@@ -95,6 +95,7 @@ impl Heap {
         // SAFETY: likewise.
         unsafe { self.registry.after_fork_in_child() };
         self.tiers.mheap.set_attended(false);
+        crate::events::reset_in_child();
         self.background.forget();
         #[cfg(feature = "preload")]
         let own = super::nested::forking();

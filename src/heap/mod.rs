@@ -8,6 +8,7 @@
 
 mod background;
 mod fork;
+mod map;
 #[cfg(feature = "preload")]
 pub(crate) mod nested;
 mod options;

@@ -61,6 +61,7 @@ impl MHeap {
         let mut clean = true;
         let mut inner = self.inner.lock();
         if !self.admits(&inner, more) {
+            // The caller asks for another place then, and hears of the limit there.
             return None;
         }
         if more > headroom {
@@ -105,9 +106,7 @@ impl MHeap {
             }
             self.due(&mut inner)
         };
-        if due > 0 {
-            self.scavenge(due);
-        }
+        self.heed(due);
     }
 
     /// Moves all pages of `from` to the front of `to` by page tables. `false`: nothing moved, copy instead.

@@ -4,7 +4,7 @@
 //! collector asks through `heap::source`.
 //!
 //! - H1. One lock orders everything here; it is the last in the lock order, and nothing is called under it but the operating
-//!   system.
+//!   system, and events are noted, for which nobody waits.
 //! - H2. A span handed out is reachable through the page map; a span given back is not, and nobody holds its record.
 //! - H3. Advice to the system that may take long (giving memory back) runs without the lock, on pages that are held meanwhile.
 
@@ -15,6 +15,7 @@ mod region;
 mod scavenge;
 pub(crate) use scavenge::IDLE_BYTES;
 mod search;
+pub(crate) mod survey;
 mod tracker;
 
 use crate::base::geometry::{HUGE, PAGE};
@@ -29,6 +30,7 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use crate::sync::lock::Lock;
 use page_alloc::{PageAlloc, Purpose, Run};
 use page_map::PageMap;
+use scavenge::Told;
 
 /// What the lock guards.
 struct Inner {
@@ -40,6 +42,7 @@ struct Inner {
     remaps: usize,
     /// When the scavenger last looked, in coarse milliseconds.
     looked_at: u64,
+    told: Told,
 }
 
 // SAFETY: the cells and records inside are reached only by the holder of the lock around this value.
@@ -86,6 +89,7 @@ impl MHeap {
                     headroom: 0,
                     remaps: 0,
                     looked_at: 0,
+                    told: Told::new(),
                 }),
                 soft_limit: AtomicUsize::new(usize::MAX),
                 hard_limit: AtomicUsize::new(usize::MAX),
@@ -151,9 +155,10 @@ impl MHeap {
             let mut inner = self.inner.lock();
             if !self.admits(&inner, pages) {
                 drop(inner);
-                self.purge();
+                self.purge_for_request();
                 inner = self.inner.lock();
                 if !self.admits(&inner, pages) {
+                    self.note_refusal(&mut inner, pages * PAGE);
                     return None;
                 }
             }
@@ -183,9 +188,7 @@ impl MHeap {
         }
         span.set_run(run.base, pages, run.clean);
         span.set_pages(pages, behind);
-        if due > 0 {
-            self.scavenge(due);
-        }
+        self.heed(due);
         Some(span)
     }
 
@@ -255,9 +258,7 @@ impl MHeap {
             inner.spans.give(span);
             self.due(&mut inner)
         };
-        if due > 0 {
-            self.scavenge(due);
-        }
+        self.heed(due);
     }
 
     /// One snapshot.

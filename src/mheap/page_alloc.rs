@@ -19,6 +19,7 @@ use crate::base::geometry::{
     RESERVE_MIN,
 };
 use crate::base::list::List;
+use crate::events::{self, EventKind};
 use crate::options::Huge;
 use crate::os::Os;
 #[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
@@ -105,6 +106,11 @@ impl PageAlloc {
 
     fn regions(&self) -> impl Iterator<Item = &Region> {
         self.regions.iter().flatten()
+    }
+
+    /// The region with this number.
+    pub(super) fn region(&self, number: usize) -> Option<&Region> {
+        self.regions.get(number)?.as_ref()
     }
 
     /// Bytes of the regions' tables.
@@ -484,6 +490,11 @@ impl PageAlloc {
             Bits(&self.filled).set(PAGES_PER_HUGE, 1);
             self.counts.ready += new;
             self.counts.clean += new;
+            events::note(EventKind::ArenaGrew {
+                bytes: (new * PAGE) as u64,
+                heap_sys: (self.counts.ready * PAGE) as u64,
+                huge: region.advises(to - 1),
+            });
         }
         grown
     }
@@ -516,6 +527,10 @@ impl PageAlloc {
             }
         };
         map.publish(number, region.base().cast().as_ptr());
+        events::note(EventKind::ArenaReserved {
+            bytes: (region.end * HUGE) as u64,
+            number: number as u64,
+        });
         if let Some(slot) = self.regions.get_mut(number) {
             *slot = Some(region);
             self.region_count += 1;
@@ -563,7 +578,8 @@ impl PageAlloc {
             && self.huge == Huge::Auto
             && let Some(Some(region)) = self.regions.get_mut(number)
         {
-            region.stop_huge(os);
+            let bytes = region.stop_huge(os) as u64;
+            events::note(EventKind::HugePagesStopped { bytes });
         }
     }
 }

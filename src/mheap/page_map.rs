@@ -138,6 +138,13 @@ impl PageMap {
         }
     }
 
+    /// The span that the page at `addr` of region `index` leads to. Not counted among the look-ups.
+    pub(crate) fn span_in(&self, index: usize, addr: Addr) -> Option<&'static MSpan> {
+        let entry = self.region(index)?.entry(addr)?;
+        // SAFETY: an entry is null or a record, which is never freed.
+        unsafe { tag::bare(entry.load(Relaxed)).as_ref() }
+    }
+
     /// Look-ups that did not end in the main region, a count.
     pub(crate) fn misses(&self) -> usize {
         self.misses.load(Relaxed)

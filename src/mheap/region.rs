@@ -255,13 +255,20 @@ impl Region {
         there >= asked / 4 * 3
     }
 
-    /// Asks for huge pages no longer. What has one keeps it until it is released.
-    pub(super) fn stop_huge(&mut self, os: &Os) {
+    /// Whether the system was asked for a huge page for number `index`.
+    pub(super) fn advises(&self, index: usize) -> bool {
+        self.advised.contains(&index)
+    }
+
+    /// Asks for huge pages no longer. What has one keeps it until it is released. Returns the bytes that this concerns.
+    pub(super) fn stop_huge(&mut self, os: &Os) -> usize {
         let advised = core::mem::take(&mut self.advised);
+        let bytes = advised.len() << HUGE_SHIFT;
         os.advise_huge(self.address(advised.start), advised.len() << HUGE_SHIFT, false);
         for tracker in advised.filter_map(|index| self.tracker(index)) {
             tracker.advised.set(false);
         }
+        bytes
     }
 
     /// Bytes of the tables that are ready.

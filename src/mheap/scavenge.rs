@@ -11,6 +11,7 @@
 use super::{Inner, MHeap, non_null};
 use crate::base::addr::align_up;
 use crate::base::geometry::PAGE;
+use crate::events::{self, EventKind, PurgeCause};
 #[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 use crate::sync::atomic::Ordering::Relaxed;
@@ -19,6 +20,51 @@ use crate::sync::atomic::Ordering::Relaxed;
 pub(crate) const IDLE_BYTES: usize = 256 << 10;
 /// Milliseconds between two looks at the least.
 const PERIOD: u64 = 10;
+/// Milliseconds between two events of one limit at the least: a program that stays at its limit shall not fill the ring.
+const QUIET: u64 = 100;
+
+/// What is to be given back now, and why.
+#[derive(Clone, Copy)]
+pub(super) struct Due {
+    bytes: usize,
+    cause: PurgeCause,
+}
+
+/// What the events of the limits say next.
+#[derive(Clone, Copy)]
+pub(super) struct Told {
+    /// The footprint has been beyond the soft limit since it was last well below.
+    over: bool,
+    /// Bytes given back because of the soft limit that no event tells of yet, and when one last did, in coarse milliseconds.
+    purged: usize,
+    purged_at: u64,
+    /// Requests refused likewise.
+    refused: u64,
+    refused_at: u64,
+}
+
+impl Told {
+    /// Nothing happened yet.
+    pub(super) const fn new() -> Self {
+        Self {
+            over: false,
+            purged: 0,
+            purged_at: 0,
+            refused: 0,
+            refused_at: 0,
+        }
+    }
+
+    /// Whether the time has come to tell again of what was last told `at`.
+    fn is_time(at: &mut u64) -> bool {
+        let now = crate::os::coarse_millis();
+        let due = *at == 0 || now.saturating_sub(*at) >= QUIET;
+        if due {
+            *at = now;
+        }
+        due
+    }
+}
 
 impl MHeap {
     /// Sets the milliseconds that free pages stay; negative for ever.
@@ -60,30 +106,76 @@ impl MHeap {
 
     /// Gives all free pages back now. Returns the bytes given back.
     pub(crate) fn purge(&self) -> usize {
-        self.scavenge(usize::MAX)
+        self.scavenge(usize::MAX, PurgeCause::Asked)
     }
 
-    /// Bytes to give back now because of the soft limit.
-    pub(super) fn over_soft_limit(&self, inner: &Inner) -> usize {
-        let soft = self.soft_limit.load(Relaxed);
-        if soft == usize::MAX || inner.pages.counts.dirty == 0 {
-            0
-        } else {
-            Self::footprint(inner).saturating_sub(soft)
+    /// As [`purge`](Self::purge), for a request that the hard limit has no room for.
+    pub(super) fn purge_for_request(&self) {
+        self.scavenge(usize::MAX, PurgeCause::HardLimit);
+    }
+
+    /// The hard limit has no room for a request of `bytes`.
+    pub(super) fn note_refusal(&self, inner: &mut Inner, bytes: usize) {
+        inner.told.refused += 1;
+        if Told::is_time(&mut inner.told.refused_at) {
+            events::note(EventKind::HardLimit {
+                wanted: bytes as u64,
+                footprint: Self::footprint(inner) as u64,
+                limit: self.hard_limit.load(Relaxed) as u64,
+                refused: core::mem::take(&mut inner.told.refused),
+            });
         }
     }
 
-    /// Bytes to give back now, after pages became free.
-    pub(super) fn due(&self, inner: &mut Inner) -> usize {
+    /// What to give back now because of the soft limit.
+    pub(super) fn over_soft_limit(&self, inner: &mut Inner) -> Due {
+        let soft = self.soft_limit.load(Relaxed);
+        let mut due = Due {
+            bytes: 0,
+            cause: PurgeCause::SoftLimit,
+        };
+        if soft == usize::MAX {
+            return due;
+        }
+        let footprint = Self::footprint(inner);
+        if footprint > soft && !inner.told.over {
+            inner.told.over = true;
+            events::note(EventKind::SoftLimit {
+                footprint: footprint as u64,
+                limit: soft as u64,
+            });
+        } else if footprint <= soft - soft / 8 {
+            inner.told.over = false;
+        }
+        if inner.pages.counts.dirty > 0 {
+            due.bytes = footprint.saturating_sub(soft);
+        }
+        due
+    }
+
+    /// Gives back what is due.
+    pub(super) fn heed(&self, due: Due) {
+        if due.bytes > 0 {
+            self.scavenge(due.bytes, due.cause);
+        }
+    }
+
+    /// What to give back now, after pages became free.
+    pub(super) fn due(&self, inner: &mut Inner) -> Due {
         let idle = inner.pages.counts.dirty * PAGE;
         self.idle.store(idle, Relaxed);
         let over = self.over_soft_limit(inner);
-        if over > 0 {
-            over
-        } else if idle <= IDLE_BYTES || self.attended.load(Relaxed) && self.keeps_free_pages() {
+        if over.bytes > 0 {
+            return over;
+        }
+        let bytes = if idle <= IDLE_BYTES || self.attended.load(Relaxed) && self.keeps_free_pages() {
             0
         } else {
             self.unmissed(inner)
+        };
+        Due {
+            bytes,
+            cause: PurgeCause::Idle,
         }
     }
 
@@ -107,17 +199,23 @@ impl MHeap {
     /// One look of the background thread. Returns the bytes of free pages that are left.
     pub(crate) fn attend(&self) -> usize {
         let due = {
-            let mut inner = self.inner.lock();
-            self.over_soft_limit(&inner).max(self.unmissed(&mut inner))
+            let inner = &mut *self.inner.lock();
+            let (over, idle) = (self.over_soft_limit(inner), self.unmissed(inner));
+            if idle > over.bytes {
+                Due {
+                    bytes: idle,
+                    cause: PurgeCause::Idle,
+                }
+            } else {
+                over
+            }
         };
-        if due > 0 {
-            self.scavenge(due);
-        }
+        self.heed(due);
         self.idle_bytes()
     }
 
     /// Gives back free pages, up to about `most` bytes, those that have been free for longest first. Returns the bytes given back.
-    pub(crate) fn scavenge(&self, most: usize) -> usize {
+    fn scavenge(&self, most: usize, cause: PurgeCause) -> usize {
         let mut given = 0;
         let os_page = self.os.page_size();
         while given < most {
@@ -152,6 +250,26 @@ impl MHeap {
             counts.low_dirty = counts.low_dirty.min(counts.dirty);
             self.idle.store(counts.dirty * PAGE, Relaxed);
         }
+        self.note_purge(given, cause);
         given
+    }
+
+    /// Notes what was given back; of what goes back for the soft limit in little pieces, the sum now and then.
+    fn note_purge(&self, given: usize, cause: PurgeCause) {
+        let mut bytes = given;
+        if cause == PurgeCause::SoftLimit {
+            let told = &mut self.inner.lock().told;
+            told.purged += given;
+            if !Told::is_time(&mut told.purged_at) {
+                return;
+            }
+            bytes = core::mem::take(&mut told.purged);
+        }
+        if bytes > 0 {
+            events::note(EventKind::Purge {
+                bytes: bytes as u64,
+                cause,
+            });
+        }
     }
 }

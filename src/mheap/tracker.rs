@@ -79,6 +79,14 @@ impl Tracker {
         Bits(&self.clean)
     }
 
+    /// Which pages are free, and which of them have no memory.
+    pub(super) fn bits(&self) -> ([u64; 4], [u64; 4]) {
+        (
+            self.free.each_ref().map(Cell::get),
+            self.clean.each_ref().map(Cell::get),
+        )
+    }
+
     /// Longest run of free pages.
     pub(super) fn longest(&self) -> usize {
         self.longest.get() as usize

@@ -48,8 +48,7 @@ impl Totals {
         self.last_gc.store(now, Relaxed);
     }
 
-    pub(crate) fn count_cycle(&self, goal: usize, forced: bool, cpu_ns: u64) {
-        self.next_gc.store(goal as u64, Relaxed);
+    pub(crate) fn count_cycle(&self, forced: bool, cpu_ns: u64) {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         self.count_cycle_at(
             now.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)),

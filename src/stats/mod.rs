@@ -11,6 +11,8 @@ mod text;
 
 #[cfg(all(feature = "gc", not(loom)))]
 pub(crate) use collector::{TOTALS, add_totals};
+#[cfg(not(loom))]
+pub(crate) use text::Human;
 
 use crate::size_class::COUNT;
 use std::fmt;

@@ -90,7 +90,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
 }
 
 /// Bytes in the largest binary unit that leaves at least one, to one decimal: always ten characters wide.
-struct Human(u64);
+pub(crate) struct Human(pub(crate) u64);
 
 impl fmt::Display for Human {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

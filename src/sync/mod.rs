@@ -8,14 +8,18 @@ pub(crate) mod stack;
 
 /// Atomics.
 pub(crate) mod atomic {
-    #[cfg(not(loom))]
-    pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
     #[cfg(all(feature = "gc", not(loom)))]
-    pub(crate) use core::sync::atomic::{AtomicIsize, fence};
-    #[cfg(loom)]
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use core::sync::atomic::AtomicIsize;
+    #[cfg(not(loom))]
+    pub(crate) use core::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
     #[cfg(all(feature = "gc", loom))]
-    pub(crate) use loom::sync::atomic::{AtomicIsize, fence};
+    pub(crate) use loom::sync::atomic::AtomicIsize;
+    #[cfg(loom)]
+    pub(crate) use loom::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
 }
 
 /// Atomics for figures: nothing is ordered by them, so the models need not look at them.

@@ -1,0 +1,126 @@
+//! The heap map, gathered without stopping anyone.
+//!
+//! Unlike the rest of the heap this allocates, from whatever the program's allocator is, as a user of it: never while a lock is held. Which pages are
+//! free is copied under the page heap's lock, [`BATCH`] huge pages at a time; the spans in between are found by the page map and read as
+//! they are, as the statistics do.
+
+use super::Heap;
+use crate::base::addr::Addr;
+use crate::base::geometry::{HUGE_SHIFT, PAGE, PAGES_PER_HUGE};
+use crate::heap_map::{Arena, HeapMap, Run, Usage};
+use crate::mheap::survey::{HugeBooks, PageBooks};
+use crate::mspan::{MSpan, State};
+
+/// Huge pages whose books are copied at once: less than 5 KiB, in well under a microsecond.
+const BATCH: usize = 64;
+
+/// The span that the walk is in: pages left of it, and of the room behind it.
+#[derive(Clone, Copy, Default)]
+struct Left {
+    pages: usize,
+    room: usize,
+}
+
+impl Heap {
+    /// The map of all arenas.
+    pub(crate) fn map(&self) -> HeapMap {
+        let mut map = HeapMap::default();
+        while let Some(figures) = self.tiers.mheap.region_figures(map.arenas.len()) {
+            let number = map.arenas.len();
+            let mut arena = Arena::new(
+                figures.base.addr() as u64,
+                figures.reserved as u64,
+                figures.tables as u64,
+            );
+            let mut left = Left::default();
+            let mut huge = figures.first;
+            while huge < figures.ready {
+                let mut books = [HugeBooks::UNKNOWN; BATCH];
+                let wanted = (figures.ready - huge).min(BATCH);
+                let count = self
+                    .tiers
+                    .mheap
+                    .huge_books(number, huge, books.get_mut(..wanted).unwrap_or_default());
+                if count == 0 {
+                    break;
+                }
+                for books in books.iter().take(count) {
+                    arena.huge.push(books.advised);
+                    let base = Addr(figures.base.addr() + (huge << HUGE_SHIFT));
+                    self.add_huge(number, base, books, &mut left, &mut arena);
+                    huge += 1;
+                }
+            }
+            map.arenas.push(arena);
+        }
+        map
+    }
+
+    /// Appends the pages of the huge page at `base`.
+    fn add_huge(&self, number: usize, base: Addr, books: &HugeBooks, left: &mut Left, arena: &mut Arena) {
+        for page in 0..PAGES_PER_HUGE {
+            let addr = Addr(base.0 + page * PAGE);
+            let one = |usage| Run::new(addr.0 as u64, 1, usage);
+            match books.page(page) {
+                // The books have the last word: a span that was found before them may have gone.
+                PageBooks::Dirty => {
+                    *left = Left::default();
+                    arena.push(one(Usage::Free));
+                }
+                PageBooks::Clean => {
+                    *left = Left::default();
+                    arena.push(one(Usage::Released));
+                }
+                PageBooks::Held if left.pages > 0 => {
+                    left.pages -= 1;
+                    arena.extend_last();
+                }
+                PageBooks::Held if left.room > 0 => {
+                    left.room -= 1;
+                    arena.push(one(Usage::Room));
+                }
+                PageBooks::Held => match self.span_at(number, addr) {
+                    Some((usage, pages, room)) => {
+                        *left = Left { pages: pages - 1, room };
+                        arena.push(one(usage));
+                    }
+                    None => arena.push(one(Usage::Changing)),
+                },
+            }
+        }
+    }
+
+    /// What the span that begins at `addr` is used for, its pages, and those behind it that are its own. `None`: none is known to begin there.
+    fn span_at(&self, number: usize, addr: Addr) -> Option<(Usage, usize, usize)> {
+        let map = self.tiers.mheap.map();
+        let span = map.span_in(number, addr)?;
+        let begins = || Addr::of(span.base()) == addr;
+        if !begins() {
+            return None;
+        }
+        let usage = usage_of(span);
+        let (pages, room) = (span.pages(), span.headroom());
+        // A record that was given back meanwhile, and perhaps taken for another span, does not count.
+        let still = map.span_in(number, addr).is_some_and(|now| core::ptr::eq(now, span)) && begins();
+        (still && pages > 0).then_some((usage?, pages, room))
+    }
+}
+
+fn usage_of(span: &MSpan) -> Option<Usage> {
+    let (size, objects) = (span.size() as u64, u64::from(span.objects()));
+    match span.state() {
+        State::Small => {
+            let live = u64::from(span.live().saturating_sub(span.word.remote_count()));
+            Some(Usage::Small {
+                size,
+                objects,
+                live: live.min(objects),
+            })
+        }
+        State::Large => Some(Usage::Large { bytes: size }),
+        #[cfg(feature = "gc")]
+        State::Managed => Some(Usage::Managed { size, objects }),
+        // In a thread's store or at rest; the record of pages that were given back is not in the page map.
+        State::Free => Some(Usage::Spare),
+    }
+}

@@ -1,0 +1,300 @@
+//! The heap map: what lies where in the heap, from page to page.
+//!
+//! [`greyspan::heap_map()`](crate::heap_map()) makes a [`HeapMap`]. It is a copy: it takes no lock and does not change.
+//!
+//! - A1. The runs of an arena follow each other without a gap, by address, and cover its pages from the first to the last that is ready.
+
+// The heap fills it in (`heap::map`); its forms for people and machines are in `text`, `svg` and `json`. `cells` cuts it into equal pieces
+// for the pictures.
+
+#![forbid(unsafe_code)]
+
+mod cells;
+mod json;
+mod svg;
+mod text;
+
+use crate::base::geometry::{HUGE, PAGE};
+
+/// What the pages of one run are used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Usage {
+    /// A span of small objects.
+    Small {
+        /// Bytes of one object.
+        size: u64,
+        /// Objects that the span has room for.
+        objects: u64,
+        /// Objects that the program holds, those included that a thread keeps ready.
+        live: u64,
+    },
+    /// One large object. One that was freed and that its thread keeps for reuse is among these.
+    Large {
+        /// Bytes that the program asked for.
+        bytes: u64,
+    },
+    /// A span of the collector's (feature `gc`), which keeps its own books on what lies in it.
+    Managed {
+        /// Bytes of one object's slot.
+        size: u64,
+        /// Slots.
+        objects: u64,
+    },
+    /// An empty span that a thread or its size class keeps for reuse.
+    Spare,
+    /// Untouched pages behind a large object, for it to grow into.
+    Room,
+    /// Free pages that may have physical memory.
+    Free,
+    /// Free pages without physical memory: given back to the operating system, or never touched.
+    Released,
+    /// Pages on their way from one use to another while the map was made, or being given back.
+    Changing,
+}
+
+/// What the pages of a run are used for, without the figures: what pictures tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Kind {
+    /// [`Usage::Small`].
+    Small,
+    /// [`Usage::Large`].
+    Large,
+    /// [`Usage::Managed`].
+    Managed,
+    /// [`Usage::Spare`].
+    Spare,
+    /// [`Usage::Changing`].
+    Changing,
+    /// [`Usage::Free`].
+    Free,
+    /// [`Usage::Room`].
+    Room,
+    /// [`Usage::Released`].
+    Released,
+}
+
+impl Kind {
+    /// All kinds, those in use first.
+    pub const ALL: [Self; 8] = [
+        Self::Small,
+        Self::Large,
+        Self::Managed,
+        Self::Spare,
+        Self::Changing,
+        Self::Free,
+        Self::Room,
+        Self::Released,
+    ];
+
+    /// A word for machines: `small`, `large`, `managed`, `spare`, `changing`, `free`, `room`, `released`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Large => "large",
+            Self::Managed => "managed",
+            Self::Spare => "spare",
+            Self::Changing => "changing",
+            Self::Free => "free",
+            Self::Room => "room",
+            Self::Released => "released",
+        }
+    }
+
+    /// A line for people.
+    const fn meaning(self) -> &'static str {
+        match self {
+            Self::Small => "spans of small objects, by how full they are",
+            Self::Large => "large objects, each with a span of its own",
+            Self::Managed => "the collector's spans",
+            Self::Spare => "empty spans, kept for reuse",
+            Self::Changing => "on the way from one use to another",
+            Self::Free => "free pages that may have memory",
+            Self::Room => "untouched room for large objects to grow",
+            Self::Released => "free pages without memory",
+        }
+    }
+}
+
+impl Usage {
+    /// The kind.
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Small { .. } => Kind::Small,
+            Self::Large { .. } => Kind::Large,
+            Self::Managed { .. } => Kind::Managed,
+            Self::Spare => Kind::Spare,
+            Self::Room => Kind::Room,
+            Self::Free => Kind::Free,
+            Self::Released => Kind::Released,
+            Self::Changing => Kind::Changing,
+        }
+    }
+}
+
+/// Pages in a row with one use: a span, or free pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Run {
+    /// The address of the first page.
+    pub address: u64,
+    /// Pages, of [`HeapMap::PAGE_BYTES`] each.
+    pub pages: u64,
+    /// What they are used for.
+    pub usage: Usage,
+}
+
+impl Run {
+    pub(crate) const fn new(address: u64, pages: u64, usage: Usage) -> Self {
+        Self { address, pages, usage }
+    }
+
+    /// Bytes of the pages.
+    pub const fn bytes(&self) -> u64 {
+        self.pages * HeapMap::PAGE_BYTES
+    }
+}
+
+/// One reservation of address space. The first is usually the only one: it has a terabyte where the system grants that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Arena {
+    /// Where the reservation begins: with the page map and the other tables.
+    pub address: u64,
+    /// Bytes of address space.
+    pub reserved: u64,
+    /// Bytes of the tables.
+    pub tables: u64,
+    /// What lies in the pages that are ready, in the order of addresses, without gaps.
+    pub runs: Vec<Run>,
+    /// One for each [`HeapMap::HUGE_BYTES`] of the ready pages: whether the system was asked to back them by one huge page.
+    pub huge: Vec<bool>,
+}
+
+impl Arena {
+    pub(crate) const fn new(address: u64, reserved: u64, tables: u64) -> Self {
+        Self {
+            address,
+            reserved,
+            tables,
+            runs: Vec::new(),
+            huge: Vec::new(),
+        }
+    }
+
+    /// Bytes of pages that are ready for use.
+    pub fn ready(&self) -> u64 {
+        self.runs.iter().map(Run::bytes).sum()
+    }
+
+    /// Appends a run behind the last (A1); pages of the same use that are no spans become one run.
+    pub(crate) fn push(&mut self, run: Run) {
+        let joins = matches!(run.usage, Usage::Free | Usage::Released | Usage::Changing | Usage::Room);
+        match self.runs.last_mut() {
+            Some(last) if joins && last.usage == run.usage => last.pages += run.pages,
+            _ => self.runs.push(run),
+        }
+    }
+
+    /// The next page belongs to the last run too.
+    pub(crate) fn extend_last(&mut self) {
+        if let Some(last) = self.runs.last_mut() {
+            last.pages += 1;
+        }
+    }
+}
+
+/// What the spans of one size class hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClassUse {
+    /// Bytes of one object.
+    pub size: u64,
+    /// Spans.
+    pub spans: u64,
+    /// Objects that they have room for.
+    pub objects: u64,
+    /// Objects that the program holds.
+    pub live: u64,
+    /// Bytes of the spans.
+    pub bytes: u64,
+}
+
+/// A map of the heap, made by [`heap_map()`](crate::heap_map()).
+///
+/// `Display` prints a picture for a terminal, [`to_svg`](Self::to_svg) one for a browser, and [`to_json`](Self::to_json) all of it for machines.
+///
+/// It is made while the other threads go on. Which pages are free is one snapshot for every 128 MiB; what lies in the others is read right
+/// after it, span by span. So a map of a busy heap is no picture of one instant, but every page is in it once, and each span is
+/// as it was at some moment of the call; what changed hands between the two looks says [`Usage::Changing`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeapMap {
+    /// The arenas, in the order in which they were made.
+    pub arenas: Vec<Arena>,
+}
+
+impl HeapMap {
+    /// Bytes of a page.
+    pub const PAGE_BYTES: u64 = PAGE as u64;
+    /// Bytes of a huge page.
+    pub const HUGE_BYTES: u64 = HUGE as u64;
+
+    /// All runs of all arenas.
+    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.arenas.iter().flat_map(|arena| &arena.runs)
+    }
+
+    /// Bytes of all pages of one kind.
+    pub fn bytes(&self, kind: Kind) -> u64 {
+        let of_kind = self.runs().filter(|run| run.usage.kind() == kind);
+        of_kind.map(Run::bytes).sum()
+    }
+
+    /// Bytes of all pages that are ready for use.
+    pub fn ready(&self) -> u64 {
+        self.arenas.iter().map(Arena::ready).sum()
+    }
+
+    /// Bytes of pages that are in use, as [`Stats::heap_inuse`](crate::Stats::heap_inuse) counts them.
+    pub fn in_use(&self) -> u64 {
+        self.ready() - self.bytes(Kind::Free) - self.bytes(Kind::Room) - self.bytes(Kind::Released)
+    }
+
+    /// Bytes for which the system was asked to use huge pages.
+    pub fn huge_bytes(&self) -> u64 {
+        let asked = self.arenas.iter().flat_map(|arena| &arena.huge).filter(|&&asked| asked);
+        asked.count() as u64 * Self::HUGE_BYTES
+    }
+
+    /// What each size class that has spans holds, by size.
+    pub fn classes(&self) -> Vec<ClassUse> {
+        let mut classes: Vec<ClassUse> = Vec::new();
+        for run in self.runs() {
+            let Usage::Small { size, objects, live } = run.usage else {
+                continue;
+            };
+            let place = classes.partition_point(|class| class.size < size);
+            if classes.get(place).is_none_or(|class| class.size != size) {
+                classes.insert(
+                    place,
+                    ClassUse {
+                        size,
+                        ..ClassUse::default()
+                    },
+                );
+            }
+            if let Some(class) = classes.get_mut(place) {
+                class.spans += 1;
+                class.objects += objects;
+                class.live += live;
+                class.bytes += run.bytes();
+            }
+        }
+        classes
+    }
+}
+
+#[cfg(test)]
+mod tests;
