@@ -9,12 +9,13 @@ use std::hash::{BuildHasher, RandomState};
 const HTML: &str = include_str!("page/index.html");
 const STYLE: &str = include_str!("page/style.css");
 /// In the order in which they use each other.
-const SCRIPTS: [&str; 7] = [
+const SCRIPTS: [&str; 8] = [
     include_str!("page/core.js"),
     include_str!("page/chart.js"),
     include_str!("page/classes.js"),
     include_str!("page/flame.js"),
     include_str!("page/map.js"),
+    include_str!("page/events.js"),
     include_str!("page/collector.js"),
     include_str!("page/main.js"),
 ];

@@ -5,6 +5,7 @@ use crate::profile::{self, VIEWS};
 use crate::query::Query;
 use crate::reply::{self, Refusal, Reply};
 use crate::server::{State, work};
+use greyspan::events::Reader;
 use hyper::header;
 use std::env;
 use std::fmt::Write;
@@ -75,6 +76,33 @@ pub(crate) async fn map_svg(query: Option<&str>) -> Result<Reply, Refusal> {
     Query::read(query, &[])?;
     let body = work(|| Ok(greyspan::heap_map().to_svg())).await?;
     Ok(picture(body.into_bytes()))
+}
+
+/// `{"next":N,"missed":N,"events":[{"sequence":N,"t":MS,"name":"purge","text":"..."},..]}`: the events from number `since` on, of those that
+/// are remembered. Whoever else reads them gets them too.
+pub(crate) fn events(query: Option<&str>) -> Result<Reply, Refusal> {
+    let query = Query::read(query, &["since"])?;
+    let mut reader = match query.number("since", 0, u64::MAX)? {
+        Some(since) => Reader::since(since),
+        None => Reader::new(),
+    };
+    let mut list = String::new();
+    let missed = reader.read(&mut |event| {
+        let comma = if list.is_empty() { "" } else { "," };
+        let _ = write!(
+            list,
+            "{comma}{{\"sequence\":{},\"t\":{},\"name\":\"{}\",\"text\":{}}}",
+            event.sequence,
+            event.unix_nanos / 1_000_000,
+            event.kind.name(),
+            quoted(&event.kind.to_string())
+        );
+    });
+    let next = reader.position();
+    Ok(reply::ok(
+        reply::JSON,
+        format!("{{\"next\":{next},\"missed\":{missed},\"events\":[{list}]}}"),
+    ))
 }
 
 fn view(query: Option<&str>) -> Result<usize, Refusal> {

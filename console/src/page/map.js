@@ -133,5 +133,3 @@ const map = (() => {
 
   return { load, draw };
 })();
-
-const events = { async load() {} };

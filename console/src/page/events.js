@@ -1,0 +1,44 @@
+// What the allocator did of note, the latest first. Events of one kind in a row are one line.
+const events = (() => {
+  const WORDS = {
+    purge: "Purge", soft_limit: "Soft limit", hard_limit: "Hard limit", arena_reserved: "Arena", arena_grew: "Growth",
+    huge_pages_stopped: "Huge pages", gc_cycle: "Cycle",
+  };
+  const MOST = 60;
+  let next = 0, missed = 0, lines = [];
+
+  // Figures of bytes in a readable unit; a cycle's number and the like are short.
+  const readable = (text) => text.replace(/(cycle \d+)|\b(\d{4,})\b( bytes)?/g, (all, cycle, figure) => cycle ?? bytes(Number(figure)));
+
+  const add = (event) => {
+    const first = lines[0];
+    if (first && first.event.name === event.name && first.event.name !== "hard_limit") {
+      first.event = event;
+      first.times++;
+    } else {
+      lines.unshift({ event, times: 1 });
+      lines.length = Math.min(lines.length, MOST);
+    }
+  };
+
+  const draw = () => {
+    const body = lines.map(({ event, times }) => el("tr", { "data-name": event.name },
+      el("td", { class: "when muted" }, clock(event.t)),
+      el("td", { class: "what" }, el("i", { class: event.name }), (WORDS[event.name] ?? event.name) + (times > 1 ? ` \u00d7 ${count(times)}` : "")),
+      el("td", { class: "name" }, readable(event.text)),
+    ));
+    $("events").tBodies[0].replaceChildren(...body);
+    $("events-note").textContent = `${count(next)} so far` + (missed ? `, ${count(missed)} not seen` : "");
+  };
+
+  const load = async () => {
+    const news = await json("events.json?since=" + next);
+    if (!news.events.length && lines.length) return;
+    // What went by before the page was opened is no loss.
+    if (next) missed += news.missed;
+    next = news.next;
+    news.events.forEach(add);
+    draw();
+  };
+  return { load };
+})();
