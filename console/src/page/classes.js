@@ -12,8 +12,9 @@ const tiles = (() => {
   const draw = (stats, status) => {
     const samples = chart.samples();
     const minute = samples[Math.max(0, samples.length - 61)];
+    const age = minute ? Math.round((samples[samples.length - 1].t - minute.t) / 1000) : 0;
     const grown = minute ? stats.heap_inuse - minute.inuse : 0;
-    const trend = Math.abs(grown) < 1024 ? "steady" : `${grown > 0 ? "+" : ""}${bytes(grown)} in a minute`;
+    const trend = Math.abs(grown) < 1024 ? "steady" : `${grown > 0 ? "+" : ""}${bytes(grown)} in ${age >= 60 ? "a minute" : age + " s"}`;
     const limit = status.memory_limit || status.hard_limit || 0;
     const footprint = stats.heap_inuse + stats.heap_idle - stats.heap_released + stats.metadata;
     $("tiles").replaceChildren(

@@ -30,12 +30,12 @@ const flame = (() => {
     // `<F as core::..>` and the like have no crate of their own.
     return crate ? LIBRARIES.has(crate) : name.startsWith("<") || STARTERS.test(name);
   };
-  // The frames of a stack that are shown. One of libraries alone is shown whole.
+  // The frames of a stack that are shown. Of one of libraries alone, the one that allocated.
   const visible = (stack) => {
     const frames = stack.split(";");
     if (!plain) return frames;
     const own = frames.filter((name) => !isLibrary(name));
-    return own.length ? own : frames;
+    return own.length ? own : [frames[frames.length - 1]];
   };
   const isConsole = (stack) => stack.includes("greyspan_console::");
 
@@ -91,6 +91,7 @@ const flame = (() => {
   };
 
   const zoomTo = (path) => {
+    untip();
     zoomed = path;
     draw();
   };
@@ -206,7 +207,11 @@ const flame = (() => {
     try {
       const [name] = view;
       const text = await (await get("folded?view=" + name)).text();
-      if (name === view[0]) { stacks = parse(text); draw(); }
+      if (name !== view[0]) return;
+      const first = stacks === null;
+      stacks = parse(text);
+      // What the pointer is on stays where it is.
+      if (first || !$("flame").matches(":hover")) draw();
     } finally {
       busy = false;
     }
