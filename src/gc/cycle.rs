@@ -415,7 +415,7 @@ impl Inner {
             live: self.counters.marked_bytes.load(Relaxed),
             goal,
             forced,
-            took: times.t1 + times.t2 + times.mark + times.t3 + times.sweep,
+            took: times.mark + times.t3 + times.sweep,
         });
     }
 }

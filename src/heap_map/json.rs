@@ -59,7 +59,7 @@ impl HeapMap {
                 arena.reserved,
                 arena.tables,
                 arena.ready(),
-                arena.runs.first().map_or(arena.address, |run| run.address)
+                arena.first()
             );
             text.extend(arena.huge.iter().map(|&asked| if asked { '1' } else { '0' }));
             text.push_str("\",\"runs\":[");

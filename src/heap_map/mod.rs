@@ -183,6 +183,11 @@ impl Arena {
         }
     }
 
+    /// The address of the first page.
+    pub fn first(&self) -> u64 {
+        self.runs.first().map_or(self.address, |run| run.address)
+    }
+
     /// Bytes of pages that are ready for use.
     pub fn ready(&self) -> u64 {
         self.runs.iter().map(Run::bytes).sum()

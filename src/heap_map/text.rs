@@ -77,14 +77,14 @@ impl fmt::Display for HeapMap {
         for (number, arena) in self.arenas.iter().enumerate() {
             writeln!(
                 f,
-                "\narena {number} at {:#x}: {} ready of {} reserved, {} of tables",
-                arena.address,
+                "\narena {number}, pages from {:#x} on: {} ready of {} reserved, {} of tables",
+                arena.first(),
                 Short(arena.ready()),
                 Short(arena.reserved),
                 Short(arena.tables)
             )?;
             let mut cells = cells(arena, pages).peekable();
-            let mut at = arena.runs.first().map_or(0, |run| run.address - arena.address);
+            let mut at = 0;
             let mut huge = arena.huge.chunks((row / Self::HUGE_BYTES).max(1) as usize);
             writeln!(f, "     offset   {:width$}   in use", "", width = COLUMNS as usize)?;
             while cells.peek().is_some() {

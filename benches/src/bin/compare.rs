@@ -7,7 +7,9 @@ use greyspan_bench::runner::arguments::Arguments;
 use greyspan_bench::runner::machine::{self, Machine};
 use greyspan_bench::runner::plan::{self, Row};
 use greyspan_bench::runner::results::{Cell, Results, Sample, Settings, VERSION};
-use greyspan_bench::runner::{ALLOCATORS, Allocator, Build, Programs, child, exec, html, rounds, target_folder, text};
+use greyspan_bench::runner::{
+    ALLOCATORS, Allocator, Build, Programs, child, exec, html, map, rounds, target_folder, text,
+};
 use greyspan_bench::workload::{WORKLOADS, Workload};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,6 +25,7 @@ const HELP: &str = "usage:
   compare exec NAME [--alloc a,b] [--so NAME=PATH] [--repeat N] [--json FILE] [--html FILE] [--timeout SECONDS]
               -- COMMAND...
   compare show FILE... [--json FILE] [--html FILE] [--notes]
+  compare map [BENCH] [--threads N] [--scale S] [--svg FILE] [--json FILE] [--timeout SECONDS] [--cells FOLDER]
   compare list
 
 run     runs every chosen bench under every chosen allocator and prints the table and the score
@@ -42,6 +45,9 @@ exec    runs a command under each allocator's shared library (greyspan's if it i
           --so       another library, under this name
           --timeout  the most that one run may take (default 600 s)
 show    prints and draws what --json wrote; several files of one machine become one
+map     runs one bench under greyspan and draws its heap at the moment when it held most (default: rptest, 1 thread)
+          --svg      writes the picture for a browser to FILE
+          --json     writes the map for machines to FILE
 list    names allocators and benches";
 
 /// How much of the work a short look does, and the round that warms up.
@@ -81,6 +87,7 @@ fn command(mut arguments: Arguments, foreign: Vec<OsString>) -> Result<u8, Strin
         Some("run") => run(arguments),
         Some("exec") => exec(arguments, &foreign),
         Some("show") => show(arguments),
+        Some("map") => map::command(arguments),
         Some("list") => arguments.finish().map(|()| list()),
         Some("help" | "--help" | "-h") => {
             println!("{HELP}");

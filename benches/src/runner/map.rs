@@ -1,0 +1,57 @@
+//! `compare map`: a workload in a process of its own, and a map of its heap at the moment when it held most.
+
+use super::arguments::Arguments;
+use super::plan;
+use super::{Allocator, Build, child, rounds, target_folder};
+use crate::map::Drawn;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+/// What it shows where nothing is named.
+const DEFAULT: &str = "rptest";
+
+/// Runs the command. Gives the exit code.
+///
+/// # Errors
+/// Wrong arguments, a program that does not build or fails, a file that can't be written.
+pub fn command(mut arguments: Arguments) -> Result<u8, String> {
+    let threads: usize = arguments.number("--threads", 1)?;
+    let scale: f64 = arguments.number("--scale", 1.0)?;
+    let (svg, json) = (arguments.value("--svg")?, arguments.value("--json")?);
+    let folder = arguments.value("--cells")?.map(PathBuf::from);
+    let seconds: f64 = arguments.number("--timeout", 120.0)?;
+    let limit = Duration::try_from_secs_f64(seconds).map_err(|error| format!("--timeout: {error}"))?;
+    let name = arguments.word().unwrap_or_else(|| DEFAULT.to_owned());
+    arguments.finish()?;
+    if !(1..=1024).contains(&threads) || scale.is_nan() || scale <= 0.0 {
+        return Err("--threads wants a number from 1 to 1024, and --scale one above 0".to_owned());
+    }
+    if !plan::known().iter().any(|bench| bench.name == name) {
+        return Err(format!("unknown bench {name:?}; `compare list` names them"));
+    }
+    let greyspan = Allocator::find("greyspan").ok_or("greyspan is not among the allocators")?;
+    let program = match folder {
+        Some(folder) => folder.join(greyspan.program("map")),
+        None => Build::release(&target_folder()).program(greyspan, "map")?,
+    };
+    let interrupted = rounds::on_interrupt().map_err(|error| error.to_string())?;
+    let mut command = Command::new(program);
+    command.args([&name, &threads.to_string(), &scale.to_string()]);
+    let output = child::run(&mut command, limit, &interrupted)?;
+    let drawn: Drawn = serde_json::from_str(&output.stdout).map_err(|error| format!("wrote no map: {error}"))?;
+    println!(
+        "{name} with {threads} thread{}: the fullest of {} maps\n\n{}",
+        if threads == 1 { "" } else { "s" },
+        drawn.taken,
+        drawn.text
+    );
+    for (path, text) in [(svg, &drawn.svg), (json, &drawn.json)] {
+        if let Some(path) = path {
+            fs::write(&path, text).map_err(|error| format!("{path} can't be written: {error}"))?;
+            eprintln!("wrote {path}");
+        }
+    }
+    Ok(0)
+}
