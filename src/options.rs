@@ -182,7 +182,9 @@ impl Form {
             Self::Huge(_) => "auto, always or never",
             Self::Percent(_) => "percent such as 100, or off",
             #[cfg(any(feature = "profiling", feature = "preload"))]
-            Self::Profile(_) => "a path, or path:rate with a mean number of bytes between samples such as 64KiB, and not 0",
+            Self::Profile(_) => {
+                "a path, or path:rate with a mean number of bytes between samples such as 64KiB, and not 0"
+            }
             Self::Name(name, _) => name,
         }
     }

@@ -15,13 +15,13 @@ mod realloc;
 mod registry;
 #[cfg(any(feature = "profiling", feature = "preload"))]
 mod sample;
-#[cfg(not(any(feature = "profiling", feature = "preload")))]
-mod unsampled;
 mod slot;
 #[cfg(feature = "gc")]
 pub(crate) mod source;
 mod stats;
 pub(crate) mod thread;
+#[cfg(not(any(feature = "profiling", feature = "preload")))]
+mod unsampled;
 #[cfg(feature = "preload")]
 pub(crate) mod untyped;
 

@@ -7,8 +7,8 @@
 //! - U2. A large object's span tells what its holder asked for, also when a thread had kept the run.
 
 use super::Heap;
-use super::sample::end_sample;
 use super::nested::{self, alone, is_nested};
+use super::sample::end_sample;
 use super::thread::current_or;
 use crate::base::addr::{Addr, align_up};
 use crate::base::geometry::{PAGE, REQUEST_MAX};

@@ -53,7 +53,10 @@ struct Message {
 
 impl Message {
     const fn new() -> Self {
-        Self { bytes: [0; 1024], len: 0 }
+        Self {
+            bytes: [0; 1024],
+            len: 0,
+        }
     }
 
     fn byte(&mut self, byte: u8) {
@@ -376,7 +379,9 @@ fn write_to(file: c_int) -> c_int {
     for (kind, unit) in [(1, 2), (3, 4), (5, 2), (6, 4)] {
         out.kind(1, kind, unit);
     }
-    let Some(mut mappings) = Words::new(3 * MAPPINGS) else { return libc::ENOMEM };
+    let Some(mut mappings) = Words::new(3 * MAPPINGS) else {
+        return libc::ENOMEM;
+    };
     maps::each(|mapping| write_mapping(&mut out, &mut mappings, &mapping));
     for number in 0..frames.len {
         let address = frames.words().get(number).copied().unwrap_or(0);

@@ -11,8 +11,8 @@
 
 use super::DEFAULT_RATE;
 use super::math::{ln, one_minus_exp_neg};
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use super::unwind::Memory;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use core::cell::Cell;
 use core::ptr::null_mut;
 
@@ -33,11 +33,6 @@ pub(super) fn set_rate(rate: usize) {
 /// The mean bytes between samples; 0 while nobody profiles.
 pub(crate) fn rate() -> usize {
     RATE.load(Relaxed)
-}
-
-/// The seed of threads that have not counted yet.
-pub(super) fn set_seed(seed: u64) {
-    SEED.store(seed, Relaxed);
 }
 
 /// One thread's countdown.
@@ -94,6 +89,13 @@ impl Sampler {
     /// Ends a pause.
     pub(crate) fn resume(&self, left: isize) {
         self.left.set(left);
+    }
+
+    /// Makes what comes a matter of `seed` and the rate alone.
+    #[cfg(feature = "profiling")]
+    pub(crate) fn reseed(&self, seed: u64) {
+        self.random.set(seed);
+        self.draw();
     }
 
     fn draw(&self) {

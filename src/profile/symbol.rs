@@ -114,7 +114,13 @@ mod tests {
         ] {
             assert!(is_allocator(carries), "{carries}");
         }
-        for makes in ["leak_hunt::Server::open_session", "greyspan::gc::heap::Heap::new", "<app::Type as core::fmt::Display>::fmt", "main", "allocate"] {
+        for makes in [
+            "leak_hunt::Server::open_session",
+            "greyspan::gc::heap::Heap::new",
+            "<app::Type as core::fmt::Display>::fmt",
+            "main",
+            "allocate",
+        ] {
             assert!(!is_allocator(makes), "{makes}");
         }
     }

@@ -103,7 +103,12 @@ impl Memory {
         let still = |known: &&Known| {
             let frames = known.stack.frames();
             // SAFETY: the frame is still there (N2).
-            known.top == top && !frames.is_empty() && frames.iter().zip(&known.places).all(|(frame, place)| unsafe { **place } == *frame)
+            known.top == top
+                && !frames.is_empty()
+                && frames
+                    .iter()
+                    .zip(&known.places)
+                    .all(|(frame, place)| unsafe { **place } == *frame)
         };
         all.iter().find(still).map(|known| known.stack)
     }
@@ -130,7 +135,7 @@ struct Walk {
 }
 
 /// The unwinder has come to a frame.
-extern "C" fn visit(context: *mut c_void, walk: *mut c_void) -> c_int {
+extern "C-unwind" fn visit(context: *mut c_void, walk: *mut c_void) -> c_int {
     const GO_ON: c_int = 0;
     const END: c_int = 5;
     // SAFETY: what `capture` has passed.
@@ -159,7 +164,7 @@ extern "C" fn visit(context: *mut c_void, walk: *mut c_void) -> c_int {
 mod unwinder {
     use core::ffi::{c_int, c_void};
 
-    type Visit = extern "C" fn(*mut c_void, *mut c_void) -> c_int;
+    type Visit = extern "C-unwind" fn(*mut c_void, *mut c_void) -> c_int;
 
     unsafe extern "C" {
         fn _Unwind_Backtrace(visit: Visit, argument: *mut c_void) -> c_int;
@@ -185,12 +190,15 @@ mod unwinder {
 /// The unwinder of libgcc, in a library that is not linked with it and is loaded into programs that may not have it.
 #[cfg(feature = "preload")]
 mod unwinder {
-    use crate::sync::atomic::{AtomicPtr, Ordering::{Acquire, Relaxed, Release}};
+    use crate::sync::atomic::{
+        AtomicPtr,
+        Ordering::{Acquire, Relaxed, Release},
+    };
     use core::ffi::{c_int, c_void};
     use core::mem::transmute;
     use core::ptr::null_mut;
 
-    type Visit = extern "C" fn(*mut c_void, *mut c_void) -> c_int;
+    type Visit = extern "C-unwind" fn(*mut c_void, *mut c_void) -> c_int;
     type Backtrace = unsafe extern "C" fn(Visit, *mut c_void) -> c_int;
     type Get = unsafe extern "C" fn(*mut c_void) -> usize;
 
@@ -211,7 +219,11 @@ mod unwinder {
         }
         // SAFETY: the library is open, the name a C string.
         let find = |name: &core::ffi::CStr| unsafe { libc::dlsym(library, name.as_ptr()) };
-        let (backtrace, ip, cfa) = (find(c"_Unwind_Backtrace"), find(c"_Unwind_GetIP"), find(c"_Unwind_GetCFA"));
+        let (backtrace, ip, cfa) = (
+            find(c"_Unwind_Backtrace"),
+            find(c"_Unwind_GetIP"),
+            find(c"_Unwind_GetCFA"),
+        );
         if backtrace.is_null() || ip.is_null() || cfa.is_null() {
             return false;
         }
@@ -243,7 +255,10 @@ mod unwinder {
 
     /// The return address into a frame, and the stack pointer behind it.
     pub(super) fn position(context: *mut c_void) -> (usize, *const usize) {
-        (get(&GET_IP, context), crate::base::addr::code_at(get(&GET_CFA, context)).cast())
+        (
+            get(&GET_IP, context),
+            crate::base::addr::code_at(get(&GET_CFA, context)).cast(),
+        )
     }
 }
 
@@ -307,7 +322,11 @@ mod frame_pointers {
         let main = unsafe { __libc_stack_end }.addr();
         let near = |end: &usize| end.checked_sub(bottom).is_some_and(|bytes| bytes < LONGEST);
         // The nearest of the two: the main thread's record lies elsewhere, below its stack.
-        [record, main].into_iter().filter(near).min().filter(|&end| is_mapped(bottom, end))
+        [record, main]
+            .into_iter()
+            .filter(near)
+            .min()
+            .filter(|&end| is_mapped(bottom, end))
     }
 
     /// Whether all pages from `bottom` to `end` are there. Asked of the system where it is not known yet.
