@@ -66,6 +66,9 @@ pub use api::global::Greyspan;
 #[cfg(all(feature = "preload", not(loom)))]
 #[doc(hidden)]
 pub use api::raw;
+#[cfg(all(feature = "profiling", not(loom)))]
+#[doc(hidden)]
+pub use api::seed_profile;
 #[cfg(not(loom))]
 pub use api::{heap_map, purge, set_hard_limit, set_memory_limit, stats, thread_idle, usable_size, version};
 #[cfg(not(loom))]

@@ -22,10 +22,10 @@ fn console() -> Console {
         .expect("a console")
 }
 
-/// Held by the test while it lives.
+/// Each of these hoards is one test's: all tests share a process, and its profile.
 #[cfg(feature = "profiling")]
 #[inline(never)]
-fn hoard_of_the_test() -> Vec<Vec<u8>> {
+fn hoard_of_the_forms() -> Vec<Vec<u8>> {
     (0..2000).map(|_| hint::black_box(vec![1; 1024])).collect()
 }
 
@@ -116,7 +116,7 @@ fn the_heap_over_time_grows_by_the_second() {
 #[test]
 fn profiles_are_served_in_every_form() {
     let console = console();
-    let hoard = hoard_of_the_test();
+    let hoard = hoard_of_the_forms();
     let index = get(&console, "/debug/pprof/");
     assert_eq!(
         (index.status, index.header("content-type")),
@@ -144,11 +144,11 @@ fn profiles_are_served_in_every_form() {
         (text.status, text.header("content-type")),
         (200, Some("text/plain; charset=utf-8"))
     );
-    assert!(text.text().contains("hoard_of_the_test"), "{}", text.text());
+    assert!(text.text().contains("hoard_of_the_forms"), "{}", text.text());
     for view in ["inuse_space", "inuse_objects", "alloc_space", "alloc_objects"] {
         let folded = get(&console, &format!("/folded?view={view}"));
         assert_eq!(folded.status, 200, "{view}");
-        assert!(folded.text().contains("hoard_of_the_test"), "{view}");
+        assert!(folded.text().contains("hoard_of_the_forms"), "{view}");
         for line in folded.text().lines() {
             assert!(
                 line.rsplit_once(' ')
@@ -160,7 +160,7 @@ fn profiles_are_served_in_every_form() {
     let held: u64 = get(&console, "/folded")
         .text()
         .lines()
-        .filter(|line| line.contains("hoard_of_the_test"))
+        .filter(|line| line.contains("hoard_of_the_forms"))
         .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
         .sum();
     let truth = 2000 * 1024;
@@ -179,7 +179,7 @@ fn profiles_are_served_in_every_form() {
 #[test]
 fn a_difference_holds_what_came_in_its_time_alone() {
     let console = console();
-    let before = hoard_of_the_test();
+    let before = hoard_of_before();
     let taker = thread::spawn(|| {
         thread::sleep(Duration::from_millis(400));
         hoard_of_the_difference()
@@ -189,7 +189,7 @@ fn a_difference_holds_what_came_in_its_time_alone() {
     assert!(begin.elapsed() >= Duration::from_secs(1));
     assert_eq!(text.status, 200, "{}", text.text());
     assert!(text.text().contains("hoard_of_the_difference"), "{}", text.text());
-    assert!(!text.text().contains("hoard_of_the_test"), "{}", text.text());
+    assert!(!text.text().contains("hoard_of_before"), "{}", text.text());
     drop((before, taker.join()));
     let binary = get(&console, "/debug/pprof/allocs?seconds=1");
     assert_eq!((binary.status, &binary.body[..2]), (200, &[0x1f, 0x8b][..]));
@@ -200,6 +200,12 @@ fn a_difference_holds_what_came_in_its_time_alone() {
 #[inline(never)]
 fn hoard_of_the_difference() -> Vec<Vec<u8>> {
     (0..2000).map(|_| hint::black_box(vec![2; 1000])).collect()
+}
+
+#[cfg(feature = "profiling")]
+#[inline(never)]
+fn hoard_of_before() -> Vec<Vec<u8>> {
+    (0..2000).map(|_| hint::black_box(vec![3; 1000])).collect()
 }
 
 #[test]

@@ -225,8 +225,8 @@ pub extern "C-unwind" fn greyspan_profile_stop() {
 /// Begins the profile that the environment asks for, when the library is loaded: at the first call of the heap it would be too early.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static BEGIN: extern "C" fn() = {
-    extern "C" fn begin() {
+static BEGIN: extern "C-unwind" fn() = {
+    extern "C-unwind" fn begin() {
         raw::profile_from_environment();
     }
     begin

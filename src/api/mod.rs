@@ -61,6 +61,16 @@ pub fn usable_size(ptr: NonNull<u8>, layout: Layout) -> usize {
     HEAP.usable_size(ptr.as_ptr(), layout)
 }
 
+/// Makes the calling thread's samples from here on a matter of this number and the rate alone, for tests of the profiler.
+#[cfg(feature = "profiling")]
+#[doc(hidden)]
+pub fn seed_profile(seed: u64) {
+    let cache = current();
+    if cache.is_ready() {
+        cache.sampler().reseed(seed);
+    }
+}
+
 /// The crate's version, as in `Cargo.toml`.
 pub fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")

@@ -12,7 +12,7 @@ use super::Heap;
 use super::thread::current_or;
 use crate::base::addr::Addr;
 use crate::mcache::MCache;
-use crate::mspan::{Block, MSpan};
+use crate::mspan::{Block, CHECKED, MSpan};
 use crate::profile;
 use crate::size_class::SizeClass;
 use core::alloc::Layout;
@@ -39,7 +39,9 @@ impl Heap {
             heap.tiers.mheap.map().span_of(Addr::of(block)).map(watch);
             return block;
         };
-        let Some(span) = cache.alloc_large(&heap.tiers, class.size(), align) else {
+        // SAFETY: the size and the alignment are those of a layout.
+        let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+        let Some(span) = cache.alloc_large(&heap.tiers, class.size(), layout.align()) else {
             profile::lose();
             return block;
         };
@@ -48,8 +50,11 @@ impl Heap {
             return block;
         }
         span.set_large_size(size);
-        // SAFETY: the size and the alignment are those of a layout that has a class.
-        let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+        if CHECKED {
+            // What C's `calloc` gives is zero to its last usable byte, which is that of the pages here.
+            // SAFETY: the span's memory is this call's.
+            unsafe { span.base().write_bytes(0, span.bytes()) };
+        }
         // SAFETY: the block was got for this layout, and the caller gets another.
         unsafe { heap.dealloc(cache, block, layout) };
         span.base()

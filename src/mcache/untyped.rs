@@ -12,7 +12,8 @@
 
 use super::{MCache, Slot, Tiers};
 use crate::mspan::Block;
-use crate::size_class::{AtomicClass, SizeClass, begins_object};
+use crate::size_class::{SizeClass, begins_object};
+use crate::sync::atomic::{AtomicU8, Ordering::Relaxed};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use core::arch::asm;
 use core::cell::Cell;
@@ -23,34 +24,58 @@ use core::ptr::null_mut;
 const _: () = assert!(offset_of!(MCache, tops) == offset_of!(MCache, no_top) + 8);
 const _: () = assert!(offset_of!(MCache, ends) == offset_of!(MCache, no_end) + 8);
 
-/// The class that serves so many bytes at a multiple of 16, by its number. While a heap profile is taken, the smallest class for all, which no
-/// program in C uses: its bin is empty, so that all requests come to where they are counted. So the profiler costs nothing while it is off.
-static BY_BYTES: [AtomicClass; SIZES] = {
-    let mut classes = [const { AtomicClass::new(SMALLEST) }; SIZES];
+/// The tag of the class that serves so many bytes at a multiple of 16. While a heap profile is taken, that of the smallest class for all, which
+/// no program in C uses: its bin is empty, so that all requests come to where they are counted. So the profiler costs nothing while it is off.
+static BY_BYTES: [AtomicU8; SIZES] = {
+    let mut tags = [const { AtomicU8::new(EMPTY_BIN) }; SIZES];
     let mut size = 0;
     while size < SIZES {
-        classes[size] = AtomicClass::new(class_of(size));
+        tags[size] = AtomicU8::new(tag_of(size));
         size += 1;
     }
-    classes
+    tags
 };
 
 const SIZES: usize = 1025;
+const EMPTY_BIN: u8 = 1;
 
-const SMALLEST: SizeClass = SizeClass::from_number(0);
-
-const fn class_of(size: usize) -> SizeClass {
+const fn tag_of(size: usize) -> u8 {
     match SizeClass::serving(if size == 0 { 1 } else { size }, 16) {
-        Some(class) => class,
-        None => SMALLEST,
+        Some(class) => class.index() as u8 + 1,
+        None => EMPTY_BIN,
     }
 }
 
 /// Sends small requests to where they are counted, or lets them be served at once again.
 pub(crate) fn count_small(on: bool) {
-    for (size, class) in BY_BYTES.iter().enumerate() {
-        class.store(if on { SMALLEST } else { class_of(size) });
+    for (size, tag) in BY_BYTES.iter().enumerate() {
+        tag.store(if on { EMPTY_BIN } else { tag_of(size) }, Relaxed);
     }
+}
+
+/// The tag for so many bytes, for which the table has a row.
+#[inline(always)]
+fn load_tag(size: usize) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let tag: usize;
+        // The compiler makes two instructions of an atomic load of a byte and its extension to a word.
+        // SAFETY: a byte of the table.
+        unsafe {
+            asm!(
+                "movzx {tag:e}, byte ptr [{table} + {size}]",
+                tag = lateout(reg) tag,
+                table = in(reg) &raw const BY_BYTES,
+                size = in(reg) size,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        tag
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    BY_BYTES
+        .get(size)
+        .map_or(usize::from(EMPTY_BIN), |tag| usize::from(tag.load(Relaxed)))
 }
 
 impl MCache {
@@ -76,9 +101,10 @@ impl MCache {
     #[inline(always)]
     pub(crate) fn pop_untyped(&self, size: usize) -> *mut Block {
         // A table by bytes: one by units of 16 costs two instructions more, and a branch on the size mispredicts where sizes mix.
-        match BY_BYTES.get(size) {
-            Some(class) => self.pop_marked(class.load()),
-            None => null_mut(),
+        if size < SIZES {
+            self.pop_marked(self.top_at(load_tag(size)))
+        } else {
+            null_mut()
         }
     }
 
@@ -86,15 +112,14 @@ impl MCache {
     #[inline]
     pub(crate) fn pop_medium(&self, size: usize) -> *mut Block {
         match SizeClass::serving(size, 16) {
-            Some(class) => self.pop_marked(class),
+            Some(class) => self.pop_marked(self.top(class)),
             None => null_mut(),
         }
     }
 
-    /// Takes the youngest block of the bin of `class`, which is not the smallest; null where it is empty or something is wrong.
+    /// Takes the youngest block of the bin with this top, which is not the smallest's or is empty; null where it is empty or something is wrong.
     #[inline(always)]
-    fn pop_marked(&self, class: SizeClass) -> *mut Block {
-        let top = self.top(class);
+    fn pop_marked(&self, top: &Cell<*mut Slot>) -> *mut Block {
         // SAFETY: the slot below the top holds the youngest block, or what is in front of the bin (M1).
         let block = unsafe { *top.get().wrapping_sub(1) };
         let mark = Block::mark(block);

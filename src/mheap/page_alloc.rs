@@ -331,7 +331,8 @@ impl PageAlloc {
             let phase = region.base().addr().get() >> HUGE_SHIFT;
             region
                 .empty()
-                .best_fit(huge, align, phase % align, region.ready)
+                // The alignment is a power of two.
+                .best_fit(huge, align, phase & align.wrapping_sub(1), region.ready)
                 .map(|index| (number, index))
         })
     }

@@ -249,6 +249,7 @@ impl<const HEADS: usize> Depot<HEADS> {
     }
 
     /// Samples that were given up.
+    #[cfg(feature = "profiling")]
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Relaxed)
     }

@@ -4,6 +4,13 @@
 
 use core::ffi::{CStr, c_int, c_void};
 
+/// Does not unwind; an ABI that forbade it would have the compiler add code for when it does.
+type Visit = unsafe extern "C-unwind" fn(*mut libc::dl_phdr_info, usize, *mut c_void) -> c_int;
+
+unsafe extern "C" {
+    fn dl_iterate_phdr(visit: Visit, argument: *mut c_void) -> c_int;
+}
+
 /// Bytes of a build id that are kept: SHA-1 has 20.
 const ID_MAX: usize = 32;
 
@@ -30,10 +37,10 @@ impl Mapping {
 pub(crate) fn each(mut each: impl FnMut(Mapping)) {
     let mut dynamic: &mut dyn FnMut(Mapping) = &mut each;
     // SAFETY: the function fits the argument, and is called during this call only.
-    unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut dynamic).cast()) };
+    unsafe { dl_iterate_phdr(visit, (&raw mut dynamic).cast()) };
 }
 
-unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _: usize, each: *mut c_void) -> c_int {
+unsafe extern "C-unwind" fn visit(info: *mut libc::dl_phdr_info, _: usize, each: *mut c_void) -> c_int {
     // SAFETY: what `each` has passed.
     let each = unsafe { &mut *each.cast::<&mut dyn FnMut(Mapping)>() };
     // SAFETY: the loader's record, valid during the call.

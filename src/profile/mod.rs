@@ -59,6 +59,10 @@ use std::io;
 pub(crate) use unwind::load as load_unwinder;
 
 /// The usual mean bytes between samples, as in Go: 512 KiB.
+#[cfg_attr(
+    not(feature = "profiling"),
+    expect(unreachable_pub, reason = "the module is public with the feature")
+)]
 pub const DEFAULT_RATE: usize = crate::options::PROFILE_RATE;
 
 /// Chains of stacks.
@@ -105,13 +109,6 @@ pub fn is_active() -> bool {
 #[cfg(feature = "profiling")]
 pub fn rate() -> Option<usize> {
     (sampler::rate() != 0).then(sampler::rate)
-}
-
-/// Makes the samples of threads that have not allocated yet a matter of this number alone, for tests.
-#[doc(hidden)]
-#[cfg(feature = "profiling")]
-pub fn seed(seed: u64) {
-    sampler::set_seed(seed);
 }
 
 /// Writes a profile, taken now, as [`Profile::write_pprof`] does.

@@ -35,11 +35,6 @@ pub(crate) fn rate() -> usize {
     RATE.load(Relaxed)
 }
 
-/// The seed of threads that have not counted yet.
-pub(super) fn set_seed(seed: u64) {
-    SEED.store(seed, Relaxed);
-}
-
 /// One thread's countdown.
 pub(crate) struct Sampler {
     left: Cell<isize>,
@@ -94,6 +89,13 @@ impl Sampler {
     /// Ends a pause.
     pub(crate) fn resume(&self, left: isize) {
         self.left.set(left);
+    }
+
+    /// Makes what comes a matter of `seed` and the rate alone.
+    #[cfg(feature = "profiling")]
+    pub(crate) fn reseed(&self, seed: u64) {
+        self.random.set(seed);
+        self.draw();
     }
 
     fn draw(&self) {

@@ -135,7 +135,7 @@ struct Walk {
 }
 
 /// The unwinder has come to a frame.
-extern "C" fn visit(context: *mut c_void, walk: *mut c_void) -> c_int {
+extern "C-unwind" fn visit(context: *mut c_void, walk: *mut c_void) -> c_int {
     const GO_ON: c_int = 0;
     const END: c_int = 5;
     // SAFETY: what `capture` has passed.
@@ -164,7 +164,7 @@ extern "C" fn visit(context: *mut c_void, walk: *mut c_void) -> c_int {
 mod unwinder {
     use core::ffi::{c_int, c_void};
 
-    type Visit = extern "C" fn(*mut c_void, *mut c_void) -> c_int;
+    type Visit = extern "C-unwind" fn(*mut c_void, *mut c_void) -> c_int;
 
     unsafe extern "C" {
         fn _Unwind_Backtrace(visit: Visit, argument: *mut c_void) -> c_int;
@@ -198,7 +198,7 @@ mod unwinder {
     use core::mem::transmute;
     use core::ptr::null_mut;
 
-    type Visit = extern "C" fn(*mut c_void, *mut c_void) -> c_int;
+    type Visit = extern "C-unwind" fn(*mut c_void, *mut c_void) -> c_int;
     type Backtrace = unsafe extern "C" fn(Visit, *mut c_void) -> c_int;
     type Get = unsafe extern "C" fn(*mut c_void) -> usize;
 

@@ -21,39 +21,12 @@ pub(crate) use run::{RUN_CLASSES, RunClass, large_pages};
 mod table;
 
 use crate::base::geometry::{CACHE_LINE, PAGE, SMALL_MAX};
-#[cfg(feature = "preload")]
-use crate::sync::atomic::{AtomicU8, Ordering::Relaxed};
 pub(crate) use table::COUNT;
 use table::{ALIGNED_STEP, MEDIUM, PACKED, PACKED_MAX, SIZES, SMALL, SPAN_PAGES};
 
 /// The number of a size class. Invariant: below [`COUNT`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SizeClass(u8);
-
-/// A class that may become another.
-#[cfg(feature = "preload")]
-pub(crate) struct AtomicClass(AtomicU8);
-
-#[cfg(feature = "preload")]
-impl AtomicClass {
-    crate::sync::const_unless_loom! {
-        /// Holds `class`.
-        pub(crate) fn new(class: SizeClass) -> Self {
-            Self(AtomicU8::new(class.0))
-        }
-    }
-
-    /// The class now.
-    #[inline(always)]
-    pub(crate) fn load(&self) -> SizeClass {
-        SizeClass(self.0.load(Relaxed))
-    }
-
-    /// From here on holds `class`.
-    pub(crate) fn store(&self, class: SizeClass) {
-        self.0.store(class.0, Relaxed);
-    }
-}
 
 /// Offset of the last byte in `size` bytes rounded up to a multiple of `align` (a power of two). The empty request has none: it gives
 /// a number beyond those of all classes.
