@@ -70,7 +70,10 @@ pub use api::raw;
 #[doc(hidden)]
 pub use api::seed_profile;
 #[cfg(not(loom))]
-pub use api::{heap_map, purge, set_hard_limit, set_memory_limit, stats, thread_idle, usable_size, version};
+pub use api::{
+    hard_limit, heap_map, memory_limit, purge, set_hard_limit, set_memory_limit, stats, thread_idle, usable_size,
+    version,
+};
 #[cfg(not(loom))]
 pub use heap_map::HeapMap;
 #[cfg(not(loom))]

@@ -34,7 +34,7 @@ pub(crate) fn status(state: &State, query: Option<&str>) -> Result<Reply, Refusa
     let serves = greyspan::stats().mallocs > 0;
     let text = format!(
         "{{\"version\":\"{}\",\"program\":{},\"pid\":{},\"uptime_ms\":{},\"serves_program\":{serves},\"can_profile\":{},\"profiling\":{},\
-         \"profile_rate\":{},\"has_profile\":{},\"managed_heaps\":{}}}",
+         \"profile_rate\":{},\"has_profile\":{},\"managed_heaps\":{},\"memory_limit\":{},\"hard_limit\":{}}}",
         greyspan::version(),
         quoted(&program),
         std::process::id(),
@@ -44,6 +44,8 @@ pub(crate) fn status(state: &State, query: Option<&str>) -> Result<Reply, Refusa
         profile::running().unwrap_or_default(),
         profile::was_running(),
         managed_heaps(state),
+        number_or_null(greyspan::memory_limit()),
+        number_or_null(greyspan::hard_limit()),
     );
     Ok(reply::ok(reply::JSON, text))
 }
@@ -114,6 +116,10 @@ fn picture(body: Vec<u8>) -> Reply {
     let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                   frame-ancestors 'none'; sandbox allow-scripts";
     reply::with(reply::ok(reply::SVG, body), header::CONTENT_SECURITY_POLICY, policy)
+}
+
+fn number_or_null(number: Option<usize>) -> String {
+    number.map_or_else(|| "null".to_owned(), |number| number.to_string())
 }
 
 /// `text` as a string of JSON.

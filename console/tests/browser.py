@@ -255,23 +255,35 @@ def click_through(browser, url, folder):
     assert len(browser.complaints) >= 2, browser.complaints
 
 
+def start(program, environment):
+    return subprocess.Popen([program, "127.0.0.1:0", "300"], stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
+
+
 def main():
     program, folder = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
     if folder:
         os.makedirs(folder, exist_ok=True)
     executable = next((path for path in map(shutil.which, ["chromium", "chromium-browser", "google-chrome"]) if path), None)
     assert executable, "there is no Chromium"
-    demo = subprocess.Popen([program, "127.0.0.1:0", "300"], stdout=subprocess.PIPE, text=True)
+    demo = start(program, {})
     browser = None
     try:
         url = demo.stdout.readline().strip()
         assert url.startswith("http://127.0.0.1:"), url
         browser = Browser(executable)
         click_through(browser, url, folder)
-        # When the program ends, the page says so.
+        # Another program, with a limit.
         demo.terminate()
         demo.wait()
         browser.until("the page says that the program is gone", "document.querySelector('#state.gone') !== null")
+        demo = start(program, {"GREYSPAN_MEMLIMIT": "24MiB"})
+        browser.call("Page.navigate", url=demo.stdout.readline().strip())
+        browser.until("the limit is drawn", "/limit 24/.test(document.querySelector('#chart')?.textContent ?? '') && document.querySelector('#chart .limit') !== null")
+        browser.until("the tile says how near it is", "/% of the limit, 24/.test(document.querySelector('#tiles').textContent)")
+        if folder:
+            time.sleep(10)
+            browser.look(1400, 1000, "light")
+            browser.picture(os.path.join(folder, "limit.png"))
     finally:
         if browser:
             browser.close()

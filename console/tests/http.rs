@@ -80,7 +80,12 @@ fn statistics_are_served_for_people_and_machines() {
         assert!(name.starts_with("greyspan_") && value.parse::<f64>().is_ok(), "{line}");
     }
 
+    // Far away: nothing but its being told depends on it.
+    greyspan::set_memory_limit(Some(1 << 40));
     let status = get(&console, "/status.json");
+    greyspan::set_memory_limit(None);
+    assert_eq!(status.number("memory_limit"), 1 << 40);
+    assert!(status.text().contains("\"hard_limit\":null"), "{}", status.text());
     assert_eq!(status.number("pid"), u64::from(std::process::id()));
     assert!(
         status

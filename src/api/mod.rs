@@ -55,6 +55,23 @@ pub fn set_hard_limit(bytes: Option<usize>) {
     HEAP.tiers.mheap.set_hard_limit(bytes);
 }
 
+/// The limit that [`set_memory_limit`] or `GREYSPAN_MEMLIMIT` has set.
+///
+/// ```
+/// greyspan::set_memory_limit(Some(1 << 40));
+/// assert_eq!(greyspan::memory_limit(), Some(1 << 40));
+/// ```
+pub fn memory_limit() -> Option<usize> {
+    let [soft, _] = HEAP.tiers.mheap.limits();
+    soft
+}
+
+/// The limit that [`set_hard_limit`] or `GREYSPAN_HARD_LIMIT` has set.
+pub fn hard_limit() -> Option<usize> {
+    let [_, hard] = HEAP.tiers.mheap.limits();
+    hard
+}
+
 /// Bytes that may be used behind `ptr`, at least `layout.size()`. `ptr` was allocated here with `layout` and is not freed; for any other
 /// pointer the answer means nothing.
 pub fn usable_size(ptr: NonNull<u8>, layout: Layout) -> usize {

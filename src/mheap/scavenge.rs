@@ -89,6 +89,12 @@ impl MHeap {
         self.hard_limit.store(bytes.unwrap_or(usize::MAX), Relaxed);
     }
 
+    /// What [`set_soft_limit`](Self::set_soft_limit) and [`set_hard_limit`](Self::set_hard_limit) have set.
+    pub(crate) fn limits(&self) -> [Option<usize>; 2] {
+        let limits = [self.soft_limit.load(Relaxed), self.hard_limit.load(Relaxed)];
+        limits.map(|bytes| Some(bytes).filter(|&bytes| bytes != usize::MAX))
+    }
+
     /// Whether free pages stay for a while: neither a limit nor the delay asks for their return at once.
     pub(crate) fn keeps_free_pages(&self) -> bool {
         self.purge_delay.load(Relaxed) > 0 && self.soft_limit.load(Relaxed) == usize::MAX
