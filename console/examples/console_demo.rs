@@ -18,6 +18,17 @@ static GLOBAL: greyspan::Greyspan = greyspan::Greyspan::new();
 struct Server {
     sessions: HashMap<u64, Vec<u8>>,
     thumbnails: Vec<Vec<u8>>,
+    settings: Vec<String>,
+}
+
+/// What a program has from its start to its end.
+#[inline(never)]
+fn load_settings() -> Vec<String> {
+    let mut settings = Vec::new();
+    for line in 0..4000 {
+        settings.push(format!("setting-{line:0>200}"));
+    }
+    settings
 }
 
 #[inline(never)]
@@ -53,11 +64,12 @@ fn serve_requests(worker: u64, end: Option<Instant>) {
     let mut server = Server {
         sessions: HashMap::new(),
         thumbnails: Vec::new(),
+        settings: load_settings(),
     };
     let mut id = worker << 32;
     for round in 0u64.. {
         if end.is_some_and(|end| Instant::now() > end) {
-            return;
+            break;
         }
         for _ in 0..20 {
             handle_request(&mut server, id);
@@ -70,6 +82,7 @@ fn serve_requests(worker: u64, end: Option<Instant>) {
         }
         thread::sleep(Duration::from_millis(50));
     }
+    hint::black_box(&server.settings);
 }
 
 /// A managed graph that is rebuilt all the time.

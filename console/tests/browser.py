@@ -176,6 +176,7 @@ def click_through(browser, url, folder):
     # The flame graph: it zooms, and searches.
     frame = "[...document.querySelectorAll('#flame g')].find(frame => frame.dataset.name.includes('remember_session'))"
     browser.until("the flame graph shows who leaks", f"{frame} !== undefined")
+    browser.until("the flame graph shows who holds the rest", "[...document.querySelectorAll('#flame g')].some(frame => frame.dataset.name.includes('load_settings'))")
     browser.click("document.querySelector('#pause')")
     browser.until("the page stands still", "document.querySelector('#state').textContent.includes('paused')")
     time.sleep(1)

@@ -9,7 +9,7 @@ const flame = (() => {
   const ROW = 20;
   // What the console itself allocates is not the program's doing.
   let ownBytes = 0;
-  let view = VIEWS[0], shape = "flame", stacks = null, baseline = null, root = null, zoomed = [], query = "", busy = false, plain = true;
+  let view = VIEWS[0], shape = "flame", stacks = null, baseline = null, root = null, zoomed = [], query = "", busy = false, plain = true, pointed = -1e9;
 
   // Lines of the folded form: names from the outermost inwards, joined by `;`, a space, a number.
   const parse = (text) => {
@@ -142,6 +142,7 @@ const flame = (() => {
       svg.append(group);
     }
     $("flame").replaceChildren(svg);
+    if (performance.now() - pointed > 4000) untip();
   };
 
   // A name that fits: without the hash of its symbol, without generics, without outer modules, cut.
@@ -210,8 +211,8 @@ const flame = (() => {
       if (name !== view[0]) return;
       const first = stacks === null;
       stacks = parse(text);
-      // What the pointer is on stays where it is.
-      if (first || !$("flame").matches(":hover")) draw();
+      // What somebody points at stays where it is for a while.
+      if (first || performance.now() - pointed > 4000) draw();
     } finally {
       busy = false;
     }
@@ -234,6 +235,7 @@ const flame = (() => {
       if (baseline) mark();
       load().catch((error) => toast(error.message, true));
     });
+    $("flame").addEventListener("pointermove", () => { pointed = performance.now(); });
     segmented($("flame-shape"), (button) => { shape = button.dataset.shape; draw(); });
     $("flame-plain").addEventListener("click", () => {
       plain = !plain;
