@@ -136,6 +136,18 @@ impl Picture {
             self.label(208, "", kind.meaning());
             self.y += LINE - 11;
         }
+        if map.huge_bytes() > 0 {
+            draw!(
+                self,
+                "<rect x=\"41\" y=\"{}\" width=\"2\" height=\"12\" class=\"large\"/>\n",
+                self.y
+            );
+            self.y += 11;
+            let bytes = Short(map.huge_bytes()).to_string();
+            self.label(150, "end", &bytes);
+            self.label(208, "", "for which the system was asked for huge pages");
+            self.y += LINE - 11;
+        }
         self.y += LINE;
     }
 
@@ -213,7 +225,7 @@ impl Picture {
         };
         self.y += 8;
         self.label(16, "head", "Size classes");
-        let words = "that hold most memory: the bar is their spans, its dark part the objects in them";
+        let words = "that hold most memory: the bar is their spans, filled as far as objects are in them";
         self.label(104, "soft", words);
         self.y += LINE + 2;
         for class in most {
