@@ -13,7 +13,7 @@ use super::thread::current_or;
 use crate::base::addr::Addr;
 use crate::mcache::MCache;
 use crate::mspan::{Block, CHECKED, MSpan};
-use crate::profile;
+use crate::profiler;
 use crate::size_class::SizeClass;
 use core::alloc::Layout;
 
@@ -25,11 +25,11 @@ impl Heap {
         let Some(rate) = cache.sampler().hit(size) else {
             return block;
         };
-        let Some(node) = profile::stack(cache.sampler(), rate) else {
+        let Some(node) = profiler::stack(cache.sampler(), rate) else {
             return block;
         };
         let watch = |span: &'static MSpan| {
-            let slot = profile::began(span.sample().1, node, size);
+            let slot = profiler::began(span.sample().1, node, size);
             if let Some(slot) = slot {
                 span.set_sample(true, slot);
             }
@@ -42,7 +42,7 @@ impl Heap {
         // SAFETY: the size and the alignment are those of a layout.
         let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
         let Some(span) = cache.alloc_large(&heap.tiers, class.size(), layout.align()) else {
-            profile::lose();
+            profiler::lose();
             return block;
         };
         if !watch(span) {
@@ -105,7 +105,7 @@ pub(super) fn end_sample(span: &MSpan) -> bool {
     let (sampled, slot) = span.sample();
     if sampled {
         span.set_sample(false, slot);
-        profile::ended(slot);
+        profiler::ended(slot);
     }
     sampled
 }
