@@ -96,6 +96,10 @@ impl Heap {
         let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
         // SAFETY: as the caller promised.
         unsafe { heap.dealloc_unsampled(cache, block.cast(), layout) };
+        // A loop that allocates and frees would get this very block each time, which often is: the first of a span.
+        if let Some(class) = SizeClass::freed(size, align) {
+            cache.bury(class, block);
+        }
     }
 
     /// A large object was resized where it was, or moved, and has `size` bytes at `block` now; what it was before has ended.
