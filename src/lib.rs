@@ -19,10 +19,8 @@ mod meta;
 pub mod events;
 
 // Rust programs have it as a feature, libgreyspan.so always.
-#[cfg(all(feature = "profiling", not(loom)))]
-pub mod profile;
-#[cfg(all(feature = "preload", not(feature = "profiling"), not(loom)))]
-mod profile;
+#[cfg(all(any(feature = "profiling", feature = "preload"), not(loom)))]
+mod profiler;
 
 mod size_class;
 
@@ -63,12 +61,11 @@ mod models;
 
 #[cfg(not(loom))]
 pub use api::global::Greyspan;
+#[cfg(all(feature = "profiling", not(loom)))]
+pub use api::profile;
 #[cfg(all(feature = "preload", not(loom)))]
 #[doc(hidden)]
 pub use api::raw;
-#[cfg(all(feature = "profiling", not(loom)))]
-#[doc(hidden)]
-pub use api::seed_profile;
 #[cfg(not(loom))]
 pub use api::{
     hard_limit, heap_map, memory_limit, purge, set_hard_limit, set_memory_limit, stats, thread_idle, usable_size,

@@ -1,6 +1,8 @@
 //! The public surface: what a user of the crate can call.
 
 pub(crate) mod global;
+#[cfg(feature = "profiling")]
+pub mod profile;
 #[cfg(feature = "preload")]
 pub mod raw;
 
@@ -76,16 +78,6 @@ pub fn hard_limit() -> Option<usize> {
 /// pointer the answer means nothing.
 pub fn usable_size(ptr: NonNull<u8>, layout: Layout) -> usize {
     HEAP.usable_size(ptr.as_ptr(), layout)
-}
-
-/// Makes the calling thread's samples from here on a matter of this number and the rate alone, for tests of the profiler.
-#[cfg(feature = "profiling")]
-#[doc(hidden)]
-pub fn seed_profile(seed: u64) {
-    let cache = current();
-    if cache.is_ready() {
-        cache.sampler().reseed(seed);
-    }
 }
 
 /// The crate's version, as in `Cargo.toml`.

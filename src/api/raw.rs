@@ -12,7 +12,7 @@ use crate::options::profile_target;
 #[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 use crate::os::{self, errno, report};
-use crate::profile;
+use crate::profiler;
 use crate::stats::Stats;
 use core::ffi::CStr;
 use core::fmt;
@@ -179,10 +179,10 @@ pub fn start_profile(rate: usize) -> Result<(), i32> {
     if rate == 0 {
         return Err(libc::EINVAL);
     }
-    if !profile::load_unwinder() {
+    if !profiler::load_unwinder() {
         return Err(libc::ENOTSUP);
     }
-    if !profile::begin(rate) {
+    if !profiler::begin(rate) {
         return Err(libc::ENOMEM);
     }
     count_small(true);
@@ -191,7 +191,7 @@ pub fn start_profile(rate: usize) -> Result<(), i32> {
 
 /// Ends sampling; the profile stays.
 pub fn stop_profile() {
-    profile::end();
+    profiler::end();
     count_small(false);
 }
 
@@ -200,10 +200,10 @@ pub fn stop_profile() {
 /// # Errors
 /// Those of the system; `ENODATA` where no profile was ever begun.
 pub fn write_profile(path: &CStr) -> Result<(), i32> {
-    if !profile::has_begun() {
+    if !profiler::has_begun() {
         return Err(libc::ENODATA);
     }
-    match profile::write_plain(path) {
+    match profiler::write_plain(path) {
         0 => Ok(()),
         error => Err(error),
     }

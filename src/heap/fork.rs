@@ -48,7 +48,7 @@ impl Heap {
                 // libgreyspan.so begins when it is loaded: the unwinder cannot be loaded here.
                 #[cfg(all(feature = "profiling", not(feature = "preload")))]
                 if let Some(rate) = options.profile_rate
-                    && !(crate::profile::begin(rate) && os::exit::register(crate::profile::write_at_exit))
+                    && !(crate::profiler::begin(rate) && os::exit::register(crate::profiler::write_at_exit))
                 {
                     os::report::warn(format_args!("no heap profile: the system has no memory for it"));
                 }

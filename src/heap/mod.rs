@@ -37,9 +37,16 @@ use background::Background;
 use core::alloc::Layout;
 use core::ptr::null_mut;
 use registry::Registry;
+#[cfg(any(feature = "profiling", feature = "preload"))]
+use sample::end_sample;
+#[cfg(not(any(feature = "profiling", feature = "preload")))]
+use unsampled::end_sample;
 
 /// Whether objects may be sampled for the heap profile.
 const SAMPLES: bool = cfg!(any(feature = "profiling", feature = "preload"));
+
+/// Where sampled objects of a size class begin (`sample`, S3): a free of anything else looks no further.
+const SAMPLE_ALIGN: usize = 64 << 10;
 
 /// One heap. The process has the static [`HEAP`]; tests make their own over a simulated system.
 pub(crate) struct Heap {
@@ -225,15 +232,15 @@ impl Heap {
     /// `ptr` was handed out by this heap for `layout`, and nobody uses it any more.
     #[inline(always)]
     pub(crate) unsafe fn dealloc(&self, cache: &MCache, ptr: *mut u8, layout: Layout) {
-        if SAMPLES && ptr.addr().is_multiple_of(PAGE) {
+        if SAMPLES && ptr.addr().is_multiple_of(SAMPLE_ALIGN) {
             // SAFETY: as the caller promised.
-            return unsafe { Self::dealloc_at_page(ptr.cast(), layout.size(), layout.align(), cache, self) };
+            return unsafe { Self::dealloc_aligned(ptr.cast(), layout.size(), layout.align(), cache, self) };
         }
         // SAFETY: as the caller promised.
         unsafe { self.dealloc_unsampled(cache, ptr, layout) };
     }
 
-    /// Takes back what is no sampled object.
+    /// Takes back what is no sampled object of a size class.
     ///
     /// # Safety
     /// As for `dealloc`.
@@ -277,6 +284,12 @@ impl Heap {
     /// As for `dealloc_slow`.
     #[inline(never)]
     unsafe fn dealloc_slower(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
+        if SAMPLES
+            && SizeClass::serving(size, align).is_none()
+            && let Some(span) = heap.tiers.mheap.map().span_of(Addr::of(block))
+        {
+            end_sample(span);
+        }
         // A large object has at least the pages of its size's class, whatever its alignment.
         if let Some(class) = RunClass::serving(size, 1) {
             // SAFETY: as the caller promised.

@@ -8,11 +8,7 @@
 //! | large, longer, no room there | a new run with headroom for more growth; its pages move by page table where that pays |
 //! | all else | a new block, a copy, a free |
 
-use super::Heap;
-#[cfg(any(feature = "profiling", feature = "preload"))]
-use super::sample::end_sample;
-#[cfg(not(any(feature = "profiling", feature = "preload")))]
-use super::unsampled::end_sample;
+use super::{Heap, end_sample};
 use crate::base::addr::Addr;
 use crate::base::geometry::{PAGE, REQUEST_MAX};
 use crate::mcache::MCache;

@@ -1,19 +1,20 @@
 //! Samples for the heap profile: which objects are watched, and where they lie.
 //!
 //! A small object that is sampled gets pages of its own, as a large one would, so that its span's record can tell that it is watched. Rust's
-//! frees name the size alone, and what is no page's first byte is no such object; C's look at the page map, where it is large. Of large objects
+//! frees name the size alone: there it begins at an address that few others have. C's look at the page map, where it is large. Of large objects
 //! the record is noted as it is. Builds without the profiler have nothing of this.
 //!
 //! - S1. A sampled object is the only one of a span in state `Large`. It has at least the pages of its size's class, so that it may be used and
 //!   resized like any object of its layout.
 //! - S2. The sample ends before the span is given to anybody, by whoever holds the object; so a span that is taken is not sampled.
+//! - S3. In Rust programs, a sampled object of a size class begins at a multiple of [`SAMPLE_ALIGN`].
 
-use super::Heap;
 use super::thread::current_or;
+use super::{Heap, SAMPLE_ALIGN};
 use crate::base::addr::Addr;
 use crate::mcache::MCache;
 use crate::mspan::{Block, CHECKED, MSpan};
-use crate::profile;
+use crate::profiler;
 use crate::size_class::SizeClass;
 use core::alloc::Layout;
 
@@ -25,11 +26,11 @@ impl Heap {
         let Some(rate) = cache.sampler().hit(size) else {
             return block;
         };
-        let Some(node) = profile::stack(cache.sampler(), rate) else {
+        let Some(node) = profiler::stack(cache.sampler(), rate) else {
             return block;
         };
         let watch = |span: &'static MSpan| {
-            let slot = profile::began(span.sample().1, node, size);
+            let slot = profiler::began(span.sample().1, node, size);
             if let Some(slot) = slot {
                 span.set_sample(true, slot);
             }
@@ -41,8 +42,13 @@ impl Heap {
         };
         // SAFETY: the size and the alignment are those of a layout.
         let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
-        let Some(span) = cache.alloc_large(&heap.tiers, class.size(), layout.align()) else {
-            profile::lose();
+        let at = if cfg!(feature = "profiling") {
+            layout.align().max(SAMPLE_ALIGN)
+        } else {
+            layout.align()
+        };
+        let Some(span) = cache.alloc_large(&heap.tiers, class.size(), at) else {
+            profiler::lose();
             return block;
         };
         if !watch(span) {
@@ -70,16 +76,16 @@ impl Heap {
         Self::sampled(size, align, own, self, block)
     }
 
-    /// Takes back what may be a sampled object: it begins where a page does.
+    /// Takes back what may be a sampled object of a size class (S3).
     ///
     /// # Safety
     /// As for `dealloc`, with the layout's size and alignment.
     #[cold]
     #[inline(never)]
-    pub(super) unsafe fn dealloc_at_page(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
-        if let Some(span) = heap.tiers.mheap.map().span_of(Addr::of(block))
+    pub(super) unsafe fn dealloc_aligned(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
+        if SizeClass::serving(size, align).is_some()
+            && let Some(span) = heap.tiers.mheap.map().span_of(Addr::of(block))
             && end_sample(span)
-            && SizeClass::serving(size, align).is_some()
         {
             // Pages that no layout tells of.
             // SAFETY: as the caller promised.
@@ -90,6 +96,10 @@ impl Heap {
         let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
         // SAFETY: as the caller promised.
         unsafe { heap.dealloc_unsampled(cache, block.cast(), layout) };
+        // A loop that allocates and frees would get this very block each time, which often is: the first of a span.
+        if let Some(class) = SizeClass::freed(size, align) {
+            cache.bury(class, block);
+        }
     }
 
     /// A large object was resized where it was, or moved, and has `size` bytes at `block` now; what it was before has ended.
@@ -105,7 +115,7 @@ pub(super) fn end_sample(span: &MSpan) -> bool {
     let (sampled, slot) = span.sample();
     if sampled {
         span.set_sample(false, slot);
-        profile::ended(slot);
+        profiler::ended(slot);
     }
     sampled
 }

@@ -22,7 +22,7 @@ impl Heap {
     /// # Safety
     /// None.
     #[inline(always)]
-    pub(super) unsafe fn dealloc_at_page(_: *mut Block, _: usize, _: usize, _: &MCache, _: &Self) {}
+    pub(super) unsafe fn dealloc_aligned(_: *mut Block, _: usize, _: usize, _: &MCache, _: &Self) {}
 
     /// Nothing.
     #[inline(always)]

@@ -66,6 +66,20 @@ fn slots_between(from: *mut Slot, to: *mut Slot) -> usize {
 }
 
 impl MCache {
+    /// Exchanges the youngest block of a bin, if it is `block`, with the oldest: what is freed the long way is to be handed out last.
+    #[cfg(any(feature = "profiling", feature = "preload"))]
+    pub(crate) fn bury(&self, class: SizeClass, block: *mut Block) {
+        let (base, youngest) = (self.base(class), self.top(class).get().wrapping_sub(1));
+        if youngest > base {
+            // SAFETY: the bin has two blocks or more, whose slots are this cache's.
+            let found = unsafe { *youngest };
+            if found == block {
+                // SAFETY: likewise, and the two are apart.
+                unsafe { core::ptr::swap_nonoverlapping(base, youngest, 1) };
+            }
+        }
+    }
+
     fn base(&self, class: SizeClass) -> *mut Slot {
         of_class(&self.bases, class).get()
     }

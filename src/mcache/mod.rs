@@ -47,7 +47,7 @@ use crate::mheap::page_map::tag::Main;
 use crate::mspan::{Block, CHECKED, MSpan, SpanList};
 use crate::os::Os;
 #[cfg(any(feature = "profiling", feature = "preload"))]
-use crate::profile::Sampler;
+use crate::profiler::Sampler;
 use crate::remote::{Directory, Mailbox, Outbox, Shared, Tally};
 use crate::size_class::{COUNT, SizeClass};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};

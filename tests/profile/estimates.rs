@@ -39,11 +39,11 @@ fn in_use_and_allocated_figures_are_within_two_per_cent_of_the_truth_over_200_se
         let mut kept = Vec::with_capacity(count);
         let mut sums = [0i64; 4];
         for seed in 0..RUNS {
-            profile::start(rate).unwrap();
+            // What the snapshots allocate is not to be seen.
             let before = Profile::take();
-            greyspan::seed_profile(seed * 7919 + size as u64);
+            profile::start(rate).unwrap();
+            profile::seed(seed * 7919 + size as u64);
             run(layout, count, &mut kept);
-            // What the snapshot allocates is not to be seen.
             profile::stop();
             let delta = Profile::take().diff(&before);
             for (sum, view) in sums.iter_mut().zip(View::ALL) {

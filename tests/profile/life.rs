@@ -166,9 +166,9 @@ fn what_was_sampled_before_a_stop_is_counted_when_it_is_freed_after_it() {
     let _alone = alone();
     profile::start(256).unwrap();
     let kept: Vec<Box<[u8; 100]>> = (0..1_000).map(|_| Box::new([1; 100])).collect();
-    let full = Profile::take();
     profile::stop();
     assert!(!profile::is_active());
+    let full = Profile::take();
     let unseen: Vec<Box<[u8; 100]>> = (0..1_000).map(|_| Box::new([2; 100])).collect();
     let still = Profile::take().diff(&full);
     assert_eq!(still.total(View::AllocSpace), 0);

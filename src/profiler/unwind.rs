@@ -160,7 +160,7 @@ extern "C-unwind" fn visit(context: *mut c_void, walk: *mut c_void) -> c_int {
 }
 
 /// The unwinder of the program: libgcc's, or LLVM's by the same names.
-#[cfg(not(feature = "preload"))]
+#[cfg(feature = "profiling")]
 mod unwinder {
     use core::ffi::{c_int, c_void};
 
@@ -170,6 +170,12 @@ mod unwinder {
         fn _Unwind_Backtrace(visit: Visit, argument: *mut c_void) -> c_int;
         fn _Unwind_GetIP(context: *mut c_void) -> usize;
         fn _Unwind_GetCFA(context: *mut c_void) -> usize;
+    }
+
+    /// It is there.
+    #[cfg(feature = "preload")]
+    pub(crate) fn load() -> bool {
+        true
     }
 
     pub(super) fn backtrace(visit: Visit, argument: *mut c_void) {
@@ -188,7 +194,7 @@ mod unwinder {
 }
 
 /// The unwinder of libgcc, in a library that is not linked with it and is loaded into programs that may not have it.
-#[cfg(feature = "preload")]
+#[cfg(not(feature = "profiling"))]
 mod unwinder {
     use crate::sync::atomic::{
         AtomicPtr,

@@ -1,24 +1,10 @@
-//! The sampling heap profiler: which code allocates, and which code holds what is allocated.
+//! The sampling heap profiler: what is sampled, where that is kept, and how it is written. `api::profile` is its public face.
 //!
-//! ```no_run
-//! greyspan::profile::start(512 << 10)?;
-//! // ... the program does its work ...
-//! greyspan::profile::write_pprof(&mut std::fs::File::create("heap.pb.gz")?)?;   // go tool pprof heap.pb.gz
-//! greyspan::profile::write_flamegraph(&mut std::fs::File::create("heap.svg")?)?;
-//! # Ok::<(), std::io::Error>(())
-//! ```
-//!
-//! Each thread counts the bytes that it allocates, and about once in every `rate` of them (at random, so that nothing in the program keeps
-//! step with it) it notes the stack and watches the object until it is freed. A sample stands for as many objects as its chance to be
-//! taken says, so that the figures are true in the mean, whatever the sizes. Objects that were allocated while nobody profiled are not in it.
-//!
-//! A [`Profile`] is a snapshot. It holds the four figures of Go's heap profiles for each stack: objects and bytes that were allocated since
-//! the first [`start`], and those of them in use. [`diff`] of two of them shows what has changed.
-//!
-//! Calls may come from any thread at any time, but not from a signal handler; only [`Profile`] and what writes it allocate.
+//! Owns the table of stacks. `mcache` has a [`Sampler`] for each thread, and `heap::sample` decides what becomes of a sampled object; whatever
+//! they call here allocates nothing of the heap's but what the unwinder may ask for.
 
 mod depot;
-#[cfg(feature = "profiling")]
+#[cfg(all(feature = "profiling", not(feature = "preload")))]
 mod exit;
 #[cfg(feature = "profiling")]
 mod flame;
@@ -48,13 +34,13 @@ use crate::os::PageSource;
 use crate::os::{NATIVE, Os};
 use core::ptr::NonNull;
 use depot::{Depot, Node, Region};
-#[cfg(feature = "profiling")]
+#[cfg(all(feature = "profiling", not(feature = "preload")))]
 pub(crate) use exit::write_at_exit;
 #[cfg(feature = "preload")]
 pub(crate) use plain::write as write_plain;
 pub(crate) use sampler::Sampler;
 #[cfg(feature = "profiling")]
-use std::io;
+pub(crate) use sampler::rate;
 #[cfg(feature = "preload")]
 pub(crate) use unwind::load as load_unwinder;
 
@@ -72,71 +58,6 @@ const NODE_BYTES: usize = 32 << 20;
 const SLOT_BYTES: usize = 16 << 20;
 
 static DEPOT: Depot<HEADS> = Depot::new();
-
-/// Begins to sample, once in `rate_bytes` of each thread's allocations in the mean; while it runs, changes the rate.
-///
-/// # Errors
-/// `InvalidInput` for a rate of 0; `OutOfMemory` when the system has no memory for the tables.
-#[cfg(feature = "profiling")]
-pub fn start(rate_bytes: usize) -> io::Result<()> {
-    if rate_bytes == 0 {
-        let why = "a heap profile's rate is the mean number of bytes between samples, and 0 is none";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    }
-    if begin(rate_bytes) {
-        Ok(())
-    } else {
-        Err(io::Error::new(
-            io::ErrorKind::OutOfMemory,
-            "no memory for the tables of the heap profile",
-        ))
-    }
-}
-
-/// Ends sampling. What was sampled stays in the profile, and when it is freed that is counted still.
-#[cfg(feature = "profiling")]
-pub fn stop() {
-    end();
-}
-
-/// Whether allocations are sampled now.
-#[cfg(feature = "profiling")]
-pub fn is_active() -> bool {
-    sampler::rate() != 0
-}
-
-/// The mean bytes between samples; `None` while nothing is sampled.
-#[cfg(feature = "profiling")]
-pub fn rate() -> Option<usize> {
-    (sampler::rate() != 0).then(sampler::rate)
-}
-
-/// Writes a profile, taken now, as [`Profile::write_pprof`] does.
-///
-/// # Errors
-/// Those of `out`.
-#[cfg(feature = "profiling")]
-pub fn write_pprof(out: &mut impl io::Write) -> io::Result<()> {
-    Profile::take().write_pprof(out)
-}
-
-/// Writes a profile, taken now, as [`Profile::write_folded`] does.
-///
-/// # Errors
-/// Those of `out`.
-#[cfg(feature = "profiling")]
-pub fn write_folded(out: &mut impl io::Write) -> io::Result<()> {
-    Profile::take().write_folded(out)
-}
-
-/// Writes a profile, taken now, as [`Profile::write_flamegraph`] does.
-///
-/// # Errors
-/// Those of `out`.
-#[cfg(feature = "profiling")]
-pub fn write_flamegraph(out: &mut impl io::Write) -> io::Result<()> {
-    Profile::take().write_flamegraph(out)
-}
 
 /// The stack of the calling thread, whose sampler this is, for a sample at `rate`. `None`: no room for it.
 pub(crate) fn stack(sampler: &Sampler, rate: usize) -> Option<&'static Node> {

@@ -117,7 +117,10 @@ impl Profile {
             stacks,
             taken: SystemTime::now(),
             span: Duration::ZERO,
-            rate: super::rate().unwrap_or(super::DEFAULT_RATE),
+            rate: match sampler::rate() {
+                0 => super::DEFAULT_RATE,
+                rate => rate,
+            },
             view: View::default(),
             lost,
         }

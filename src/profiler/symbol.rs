@@ -106,8 +106,8 @@ fn is_allocator(name: &str) -> bool {
     const OWN: [&str; 5] = [
         "greyspan::heap::",
         "greyspan::mcache::",
-        "greyspan::profile::stack",
-        "greyspan::profile::unwind::",
+        "greyspan::profiler::stack",
+        "greyspan::profiler::unwind::",
         "greyspan::api::",
     ];
     const LIBRARY: [&str; 4] = ["alloc::", "core::", "std::", "hashbrown::"];

@@ -4,12 +4,11 @@
 //!
 //! - P1. What is left is exponentially distributed, by `rate` in the mean, whatever was allocated before: a request of `size` bytes is sampled
 //!   with a probability of `1 - exp(-size / rate)`, and stands for the inverse of that many.
-//! - P2. The process runs while nobody profiles, too, at the default rate. So a profile that starts finds every thread in a state that fits, and
+//! - P2. The process runs while nobody profiles, too, at a rate of its own. So a profile that starts finds every thread in a state that fits, and
 //!   what a thread samples first it counts at the rate that it had.
 
 #![forbid(unsafe_code)]
 
-use super::DEFAULT_RATE;
 use super::math::{ln, one_minus_exp_neg};
 use super::unwind::Memory;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -18,6 +17,9 @@ use core::ptr::null_mut;
 
 /// Mean bytes between samples; 0 while nobody profiles.
 static RATE: AtomicUsize = AtomicUsize::new(0);
+
+/// The rate at which threads look while nobody profiles, and so notice when somebody does.
+const IDLE_RATE: usize = 128 << 10;
 
 /// What the next thread's random numbers begin with.
 static SEED: AtomicU64 = AtomicU64::new(0x8c5f_21d3_7a6b_9e01);
@@ -91,6 +93,14 @@ impl Sampler {
         self.left.set(left);
     }
 
+    /// The rate has changed.
+    #[cfg(feature = "profiling")]
+    pub(crate) fn renew(&self) {
+        if self.rate.get() != 0 {
+            self.draw();
+        }
+    }
+
     /// Makes what comes a matter of `seed` and the rate alone.
     #[cfg(feature = "profiling")]
     pub(crate) fn reseed(&self, seed: u64) {
@@ -100,7 +110,7 @@ impl Sampler {
 
     fn draw(&self) {
         let rate = match rate() {
-            0 => DEFAULT_RATE,
+            0 => IDLE_RATE,
             rate => rate,
         };
         self.rate.set(rate);

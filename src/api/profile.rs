@@ -1,0 +1,96 @@
+//! The sampling heap profiler: which code allocates, and which code holds what is allocated.
+//!
+//! ```no_run
+//! greyspan::profile::start(512 << 10)?;
+//! // ... the program does its work ...
+//! greyspan::profile::write_pprof(&mut std::fs::File::create("heap.pb.gz")?)?;   // go tool pprof heap.pb.gz
+//! greyspan::profile::write_flamegraph(&mut std::fs::File::create("heap.svg")?)?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! Each thread counts the bytes that it allocates, and about once in every `rate` of them (at random, so that nothing in the program keeps
+//! step with it) it notes the stack and watches the object until it is freed. A sample stands for as many objects as its chance to be
+//! taken says, so that the figures are true in the mean, whatever the sizes. Objects that were allocated while nobody profiled are not in it.
+//!
+//! A [`Profile`] is a snapshot. It holds the four figures of Go's heap profiles for each stack: objects and bytes that were allocated since
+//! the first [`start`], and those of them in use. [`diff`] of two of them shows what has changed.
+//!
+//! Calls may come from any thread at any time, but not from a signal handler; only [`Profile`] and what writes it allocate.
+
+use crate::heap::thread::current;
+use crate::profiler::{self, rate as rate_or_zero};
+use std::io;
+
+pub use crate::profiler::{DEFAULT_RATE, Profile, View, diff};
+
+/// Begins to sample, once in `rate_bytes` of each thread's allocations in the mean; while it runs, changes the rate.
+///
+/// # Errors
+/// `InvalidInput` for a rate of 0; `OutOfMemory` when the system has no memory for the tables.
+pub fn start(rate_bytes: usize) -> io::Result<()> {
+    if rate_bytes == 0 {
+        let why = "a heap profile's rate is the mean number of bytes between samples, and 0 is none";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    if profiler::begin(rate_bytes) {
+        // Other threads notice when they next look, which each does after some allocations; this one need not wait for it.
+        let cache = current();
+        if cache.is_ready() {
+            cache.sampler().renew();
+        }
+        Ok(())
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::OutOfMemory,
+            "no memory for the tables of the heap profile",
+        ))
+    }
+}
+
+/// Ends sampling. What was sampled stays in the profile, and when it is freed that is counted still.
+pub fn stop() {
+    profiler::end();
+}
+
+/// Whether allocations are sampled now.
+pub fn is_active() -> bool {
+    rate_or_zero() != 0
+}
+
+/// The mean bytes between samples; `None` while nothing is sampled.
+pub fn rate() -> Option<usize> {
+    (rate_or_zero() != 0).then(rate_or_zero)
+}
+
+/// Writes a profile, taken now, as [`Profile::write_pprof`] does.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_pprof(out: &mut impl io::Write) -> io::Result<()> {
+    Profile::take().write_pprof(out)
+}
+
+/// Writes a profile, taken now, as [`Profile::write_folded`] does.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_folded(out: &mut impl io::Write) -> io::Result<()> {
+    Profile::take().write_folded(out)
+}
+
+/// Writes a profile, taken now, as [`Profile::write_flamegraph`] does.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_flamegraph(out: &mut impl io::Write) -> io::Result<()> {
+    Profile::take().write_flamegraph(out)
+}
+
+/// Makes the calling thread's samples from here on a matter of this number and the rate alone, for tests of the profiler.
+#[doc(hidden)]
+pub fn seed(seed: u64) {
+    let cache = current();
+    if cache.is_ready() {
+        cache.sampler().reseed(seed);
+    }
+}
