@@ -62,7 +62,7 @@ const chart = (() => {
     }
     if (near) {
       svg.append(el("line", { class: "limit", x1: left, x2: width - right, y1: y(limit), y2: y(limit) }));
-      svg.append(el("text", { class: "limit-name", x: width - right - 4, y: y(limit) - 5, "text-anchor": "end" }, "limit " + bytes(limit)));
+      svg.append(el("text", { class: "limit-name", x: width - right - 4, y: y(limit) - 5, "text-anchor": "end" }, "limit " + bytes(limit).replace(/\.0+ /, " ")));
     }
     const ticks = width > 700 ? 6 : 3;
     for (let index = 0; index <= ticks; index++) {
