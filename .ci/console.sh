@@ -9,7 +9,13 @@ need go golang-go
 # Frames need names, not speed.
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 
+component clippy clippy
+for features in "" "--no-default-features" "--features gc"; do
+    # shellcheck disable=SC2086
+    cargo clippy --quiet --package greyspan-console --all-targets $features -- -D warnings
+done
 cargo test --package greyspan-console
+cargo test --package greyspan-console --no-default-features --test http -- without_profiling
 cargo test --package greyspan-console --features gc
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --package greyspan-console --document-private-items --features gc
 

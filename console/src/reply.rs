@@ -37,6 +37,15 @@ pub(crate) fn no_content() -> Reply {
     with_status(StatusCode::NO_CONTENT, TEXT, Bytes::new())
 }
 
+/// It is to be asked for elsewhere.
+pub(crate) fn moved(to: &str) -> Reply {
+    with(
+        with_status(StatusCode::PERMANENT_REDIRECT, TEXT, Bytes::new()),
+        header::LOCATION,
+        to,
+    )
+}
+
 fn with_status(status: StatusCode, kind: &'static str, body: Bytes) -> Reply {
     let mut reply = Response::new(Full::new(body));
     *reply.status_mut() = status;

@@ -30,7 +30,9 @@ async fn routed(request: &Request<Incoming>, state: Arc<State>) -> Result<Reply,
     }
     match path {
         "/" => Ok(page::page()),
-        "/debug/pprof" | "/debug/pprof/" => pprof::index(query),
+        // What the list links to stands below it.
+        "/debug/pprof" => Ok(reply::moved("/debug/pprof/")),
+        "/debug/pprof/" => pprof::index(query),
         "/debug/pprof/heap" => pprof::profile(&state, pprof::Kind::Heap, query).await,
         "/debug/pprof/allocs" => pprof::profile(&state, pprof::Kind::Allocs, query).await,
         "/metrics" => view::metrics(query),

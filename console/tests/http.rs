@@ -128,6 +128,8 @@ fn profiles_are_served_in_every_form() {
         (200, Some("text/html; charset=utf-8"))
     );
     assert!(index.text().contains("heap") && index.text().contains("allocs"));
+    let moved = get(&console, "/debug/pprof");
+    assert_eq!((moved.status, moved.header("location")), (308, Some("/debug/pprof/")));
     for path in [
         "/debug/pprof/heap",
         "/debug/pprof/allocs",
@@ -593,5 +595,34 @@ fn managed_heaps_are_collected_by_post_and_before_a_profile() {
         &[("Sec-Fetch-Site", "cross-site")],
     );
     assert_eq!((cross.status, cycles()), (403, before + 2));
+    console.shutdown();
+}
+
+#[cfg(feature = "profiling")]
+#[test]
+fn differences_are_bounded_and_end_with_who_waits_for_them() {
+    let console = console();
+    let waiting: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let mut stream = TcpStream::connect(console.address()).expect("a connection");
+            write!(
+                stream,
+                "GET /debug/pprof/heap?seconds=300 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            )
+            .expect("sent");
+            stream
+        })
+        .collect();
+    thread::sleep(Duration::from_millis(500));
+    let refused = get(&console, "/debug/pprof/heap?seconds=1");
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert_eq!(
+        get(&console, "/debug/pprof/heap").status,
+        200,
+        "other profiles are served"
+    );
+    drop(waiting);
+    thread::sleep(Duration::from_millis(500));
+    assert_eq!(get(&console, "/debug/pprof/heap?seconds=1").status, 200);
     console.shutdown();
 }

@@ -6,7 +6,7 @@ const flame = (() => {
     ["alloc_space", "Allocated since the start, bytes", bytes],
     ["alloc_objects", "Allocated since the start, objects", count],
   ];
-  const ROW = 20;
+  const ROW = 20, MOST = 5000;
   // What the console itself allocates is not the program's doing.
   let ownBytes = 0;
   let view = VIEWS[0], shape = "flame", stacks = null, baseline = null, root = null, zoomed = [], query = "", busy = false, plain = true, pointed = -1e9;
@@ -105,10 +105,9 @@ const flame = (() => {
       line.push(next);
     }
     zoomed = line.slice(1).map((at) => at.name);
-    const frames = [];
-    let depth = 0;
+    let frames = [], depth = 0, least = 0.6;
     const put = (at, path, left, right, level, above) => {
-      if (right - left < 0.6) return;
+      if (right - left < least || frames.length > MOST) return;
       depth = Math.max(depth, level);
       frames.push({ at, path, left, right, level, above });
       if (above) return;
@@ -119,7 +118,13 @@ const flame = (() => {
         x += child.value * scale;
       }
     };
-    line.forEach((at, level) => put(at, zoomed.slice(0, level), 0, width, level, level < line.length - 1));
+    // Of very many frames the narrowest are left out.
+    do {
+      frames = [];
+      depth = 0;
+      line.forEach((at, level) => put(at, zoomed.slice(0, level), 0, width, level, level < line.length - 1));
+      least *= 2;
+    } while (frames.length > MOST);
     const height = (depth + 1) * ROW;
     const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, height, "aria-label": "Flame graph: the widest frames hold the most" });
     for (const { at, path, left, right, level, above } of frames) {
@@ -212,7 +217,8 @@ const flame = (() => {
       const first = stacks === null;
       stacks = parse(text);
       // What somebody points at stays where it is for a while.
-      if (first || performance.now() - pointed > 4000) draw();
+      const still = $("flame").contains(document.activeElement) || performance.now() - pointed < 4000;
+      if (first || !still) draw();
     } finally {
       busy = false;
     }
