@@ -21,6 +21,12 @@ pub mod events;
 // Rust programs have it as a feature, libgreyspan.so always.
 #[cfg(all(any(feature = "profiling", feature = "preload"), not(loom)))]
 mod profiler;
+// The models need its table alone.
+#[cfg(all(test, loom))]
+mod profiler {
+    pub(crate) mod depot;
+    pub(crate) mod math;
+}
 
 mod size_class;
 

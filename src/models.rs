@@ -6,6 +6,7 @@
 
 use crate::mcentral::MCentral;
 use crate::mspan::{Block, MSpan, State, Taken};
+use crate::profiler::depot::Depot;
 use crate::remote::{Delivery, Directory, Outgoing, Shared, deliver};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -271,5 +272,60 @@ fn models_an_inbox_that_closes_loses_and_doubles_nothing() {
         let accepted = pushers.map(|pusher| pusher.join().unwrap());
         assert_eq!(sum, u32::from(accepted[0]) + 2 * u32::from(accepted[1]));
         assert!(inbox.take_all().next().is_none());
+    });
+}
+
+/// A table of stacks with room for a few.
+fn table() -> &'static Depot<1> {
+    let depot: &'static Depot<1> = Box::leak(Box::new(Depot::new()));
+    let memory: &'static mut [u64] = Box::leak(vec![0u64; 512].into_boxed_slice());
+    let base = core::ptr::NonNull::from(memory).cast();
+    assert!(depot.nodes.open(base, 512 * 8));
+    depot
+}
+
+#[test]
+fn models_a_stack_that_two_threads_find_at_once_has_one_node() {
+    loom::model(|| {
+        let depot = table();
+        let finders = [1, 2].map(|other| {
+            thread::spawn(move || {
+                depot.intern(64, &[7, 8]).expect("room").add_allocated();
+                // Another in the same chain.
+                depot.intern(64, &[other]).expect("room").add_allocated();
+            })
+        });
+        for finder in finders {
+            finder.join().unwrap();
+        }
+        let counts: Vec<_> = depot
+            .all()
+            .map(|node| (node.frames(), node.counted().allocated[0]))
+            .collect();
+        assert_eq!(counts.len(), 3, "{counts:?}");
+        assert!(counts.contains(&(&[7, 8], 2)), "{counts:?}");
+    });
+}
+
+#[test]
+fn models_a_snapshot_never_shows_more_freed_than_allocated() {
+    loom::model(|| {
+        let depot = table();
+        let node = depot.intern(64, &[7]).expect("room");
+        // The object goes from one thread to the other with this.
+        let object: &'static AtomicU32 = Box::leak(Box::new(AtomicU32::new(0)));
+        let maker = thread::spawn(move || {
+            node.add_allocated();
+            object.store(1, crate::sync::atomic::Ordering::Release);
+        });
+        let freer = thread::spawn(move || {
+            if object.load(crate::sync::atomic::Ordering::Acquire) == 1 {
+                node.add_freed();
+            }
+        });
+        let counted = node.counted();
+        assert!(counted.freed[0] <= counted.allocated[0], "{counted:?}");
+        maker.join().unwrap();
+        freer.join().unwrap();
     });
 }

@@ -8,7 +8,7 @@
 //! - D3. What a node counts as freed it has counted as allocated before, since the object was handed out in between.
 //! - D4. A span's slot is its own for ever. Whoever holds the sampled object writes and reads it, so order comes with the object.
 
-use super::sampler::weight;
+use super::math::weight;
 use crate::sync::array_of;
 use crate::sync::atomic::{
     AtomicPtr, AtomicU64, AtomicUsize,
@@ -77,6 +77,9 @@ pub(crate) struct Node {
     depth: usize,
     allocated: [AtomicU64; 2],
     freed: [AtomicU64; 2],
+    /// Stands for all that is written before the node is known, for the models.
+    #[cfg(loom)]
+    complete: loom::cell::UnsafeCell<bool>,
     // The frames lie behind.
 }
 
@@ -90,6 +93,11 @@ pub(crate) struct Counted {
 impl Node {
     /// Return addresses, the innermost first.
     pub(crate) fn frames(&self) -> &[usize] {
+        #[cfg(loom)]
+        self.complete.with(|complete| {
+            // SAFETY: loom checks that nobody writes meanwhile.
+            assert!(unsafe { *complete });
+        });
         let frames = core::ptr::from_ref(self).wrapping_add(1).cast::<usize>();
         // SAFETY: a node's frames lie behind it, were written before it was known, and are never changed.
         unsafe { core::slice::from_raw_parts(frames, self.depth) }
@@ -97,12 +105,29 @@ impl Node {
 
     /// The figures now.
     pub(crate) fn counted(&self) -> Counted {
-        // What was freed is read first (D3). Acquire: pairs with the Release in `add`.
-        let freed = [self.freed[0].load(Acquire), self.freed[1].load(Acquire)];
-        Counted {
-            allocated: [self.allocated[0].load(Relaxed), self.allocated[1].load(Relaxed)],
-            freed,
+        // Acquire: pairs with the Release in `add`.
+        let read = |totals: &[AtomicU64; 2]| [totals[0].load(Acquire), totals[1].load(Acquire)];
+        if cfg!(greyspan_broken = "depot_freed_last") {
+            let allocated = read(&self.allocated);
+            let freed = read(&self.freed);
+            return Counted { allocated, freed };
         }
+        // What was freed is read first (D3).
+        let freed = read(&self.freed);
+        let allocated = read(&self.allocated);
+        Counted { allocated, freed }
+    }
+
+    /// Counts an object as allocated, for the models.
+    #[cfg(loom)]
+    pub(crate) fn add_allocated(&self) {
+        Self::add(&self.allocated, (1, 1));
+    }
+
+    /// Counts an object as freed, for the models.
+    #[cfg(loom)]
+    pub(crate) fn add_freed(&self) {
+        Self::add(&self.freed, (1, 1));
     }
 
     fn add(totals: &[AtomicU64; 2], weight: (u64, u64)) {
@@ -197,7 +222,14 @@ impl<const HEADS: usize> Depot<HEADS> {
             depth: frames.len(),
             allocated: [AtomicU64::new(0), AtomicU64::new(0)],
             freed: [AtomicU64::new(0), AtomicU64::new(0)],
+            #[cfg(loom)]
+            complete: loom::cell::UnsafeCell::new(false),
         };
+        #[cfg(loom)]
+        new.complete.with_mut(|complete| {
+            // SAFETY: loom checks that nobody reads meanwhile.
+            unsafe { *complete = true };
+        });
         // SAFETY: likewise.
         unsafe { node.write(new) };
         Some(node)

@@ -1,8 +1,11 @@
-//! The two functions that sampling needs, without the C library's: it may not be loaded in a process that runs a program in C.
+//! The functions that sampling needs, without the C library's: it may not be loaded in a process that runs a program in C.
 
 #![forbid(unsafe_code)]
 
 use core::f64::consts::{LN_2, LOG2_E, SQRT_2};
+
+/// Fractions of a byte, or of an object, that a count is kept in.
+pub(crate) const SCALE: f64 = 256.0;
 
 /// The natural logarithm of a normal, positive `x`, to 1e-14.
 pub(crate) fn ln(x: f64) -> f64 {
@@ -42,7 +45,14 @@ fn near_zero(x: f64) -> f64 {
     x * (1..18).rev().fold(1.0, |rest, k| 1.0 - x / f64::from(k + 1) * rest)
 }
 
-#[cfg(test)]
+/// What a sampled request of `size` bytes stands for, objects and bytes, in 1/[`SCALE`].
+pub(crate) fn weight(size: usize, rate: usize) -> (u64, u64) {
+    let size = size.max(1) as f64;
+    let objects = SCALE / one_minus_exp_neg(size / rate.max(1) as f64);
+    ((objects + 0.5) as u64, (objects * size + 0.5) as u64)
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -8,7 +8,7 @@
 
 use super::depot::Node;
 use super::maps::{self, Mapping};
-use super::{DEPOT, sampler};
+use super::{DEPOT, math, sampler};
 use crate::base::addr::{align_up, code_at};
 #[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
@@ -460,7 +460,7 @@ fn write_location(out: &mut Out, mappings: &[usize], number: u64, address: usize
 
 fn write_stack(out: &mut Out, node: &Node, frames: &mut Words) {
     let counted = node.counted();
-    let whole = |value: u64| (value + sampler::SCALE as u64 / 2) / sampler::SCALE as u64;
+    let whole = |value: u64| (value + math::SCALE as u64 / 2) / math::SCALE as u64;
     let [objects, bytes] = counted.allocated;
     let [freed_objects, freed_bytes] = counted.freed;
     let mut places = Message::new();

@@ -9,7 +9,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::math::{ln, one_minus_exp_neg};
+use super::math::ln;
 use super::unwind::Memory;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use core::cell::Cell;
@@ -23,9 +23,6 @@ const IDLE_RATE: usize = 128 << 10;
 
 /// What the next thread's random numbers begin with.
 static SEED: AtomicU64 = AtomicU64::new(0x8c5f_21d3_7a6b_9e01);
-
-/// Fractions of a byte, or of an object, that a count is kept in.
-pub(crate) const SCALE: f64 = 256.0;
 
 /// Sets the mean bytes between samples; 0 to end.
 pub(super) fn set_rate(rate: usize) {
@@ -131,10 +128,3 @@ impl Sampler {
 }
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// What a sampled request of `size` bytes stands for, objects and bytes, in 1/[`SCALE`].
-pub(crate) fn weight(size: usize, rate: usize) -> (u64, u64) {
-    let size = size.max(1) as f64;
-    let objects = SCALE / one_minus_exp_neg(size / rate.max(1) as f64);
-    ((objects + 0.5) as u64, (objects * size + 0.5) as u64)
-}

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::depot::Counted;
-use super::{DEPOT, sampler};
+use super::{DEPOT, math, sampler};
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
@@ -58,7 +58,7 @@ pub(super) struct Stack {
 impl Stack {
     /// The figure of one view, which may be negative in a difference.
     pub(super) fn value(&self, view: View) -> i64 {
-        let scale = sampler::SCALE as i64;
+        let scale = math::SCALE as i64;
         let value = self.values[view as usize];
         (value + scale / 2 * value.signum()) / scale
     }

@@ -201,7 +201,6 @@ mod unwinder {
         Ordering::{Acquire, Relaxed, Release},
     };
     use core::ffi::{c_int, c_void};
-    use core::mem::transmute;
     use core::ptr::null_mut;
 
     type Visit = extern "C-unwind" fn(*mut c_void, *mut c_void) -> c_int;
@@ -247,14 +246,15 @@ mod unwinder {
             return;
         }
         // SAFETY: the address is that of the function of this type, by the ABI of the platform.
-        let function: Backtrace = unsafe { transmute(function) };
+        let function = unsafe { (&raw const function).cast::<Backtrace>().read() };
         // SAFETY: the function does not unwind, and knows the argument.
         unsafe { function(visit, argument) };
     }
 
     fn get(function: &AtomicPtr<c_void>, context: *mut c_void) -> usize {
+        let address = function.load(Relaxed);
         // SAFETY: as in `backtrace`, through which alone a visit comes here.
-        let function: Get = unsafe { transmute(function.load(Relaxed)) };
+        let function = unsafe { (&raw const address).cast::<Get>().read() };
         // SAFETY: the context of the frame that is visited.
         unsafe { function(context) }
     }

@@ -23,7 +23,9 @@ const PROGRAMS: [(usize, usize, usize); 9] = [
 fn run(layout: Layout, count: usize, kept: &mut Vec<*mut u8>) {
     for _ in 0..count {
         // SAFETY: the layout is not empty.
-        let (one, other) = unsafe { (alloc(layout), alloc(layout)) };
+        let one = unsafe { alloc(layout) };
+        // SAFETY: likewise.
+        let other = unsafe { alloc(layout) };
         assert!(!one.is_null() && !other.is_null());
         kept.push(one);
         // SAFETY: allocated just now.

@@ -18,17 +18,14 @@ fn layout(size: usize, align: usize) -> Layout {
 }
 
 fn fill(block: *mut u8, size: usize, seed: usize) {
-    for place in 0..size {
-        // SAFETY: within the block, which is the caller's.
-        unsafe { block.add(place).write((place + seed) as u8) };
-    }
+    // SAFETY: the block has so many bytes, and is the caller's.
+    unsafe { block.write_bytes(seed as u8, size) };
 }
 
 fn check(block: *const u8, size: usize, seed: usize) {
-    for place in 0..size {
-        // SAFETY: within the block, which was filled.
-        assert_eq!(unsafe { block.add(place).read() }, (place + seed) as u8);
-    }
+    // SAFETY: the block has so many bytes, which were filled.
+    let bytes = unsafe { std::slice::from_raw_parts(block, size) };
+    assert!(bytes.iter().all(|&byte| byte == seed as u8));
 }
 
 #[test]
@@ -73,12 +70,7 @@ fn zeroed_objects_are_zero_whether_they_are_sampled_or_not() {
             let layout = layout(size, 8);
             // SAFETY: the layout is not empty.
             let block = unsafe { alloc_zeroed(layout) };
-            // SAFETY: the block has so many bytes.
-            assert!(
-                unsafe { std::slice::from_raw_parts(block, size) }
-                    .iter()
-                    .all(|&byte| byte == 0)
-            );
+            check(block, size, 0);
             fill(block, size, round | 1);
             // SAFETY: allocated with this layout.
             unsafe { dealloc(block, layout) };
@@ -185,13 +177,13 @@ fn what_was_sampled_before_a_stop_is_counted_when_it_is_freed_after_it() {
 }
 
 /// Allocates and frees while its thread ends.
-struct Late(RefCell<Vec<Box<[u8; 300]>>>);
+struct Late(RefCell<Vec<Vec<u8>>>);
 
 impl Drop for Late {
     fn drop(&mut self) {
         let mut kept = self.0.borrow_mut();
         for n in 0..50 {
-            kept.push(Box::new([n; 300]));
+            kept.push(vec![n; 300]);
         }
         kept.clear();
     }
@@ -209,8 +201,8 @@ fn threads_may_end_while_all_they_do_is_sampled() {
         let threads: Vec<_> = (0..4u8)
             .map(|n| {
                 thread::spawn(move || {
-                    LATE.with(|late| late.0.borrow_mut().push(Box::new([n; 300])));
-                    Box::new([n; 300])
+                    LATE.with(|late| late.0.borrow_mut().push(vec![n; 300]));
+                    vec![n; 300]
                 })
             })
             .collect();
