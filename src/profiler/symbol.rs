@@ -1,11 +1,12 @@
-//! Names of addresses, found when a profile is written, and remembered: to look one up takes the debug information of its file, tens of MiB,
-//! which are kept during one look-up of many and no longer.
+//! Names of addresses, found when a profile is written, and remembered: to look one up takes the debug information of its file, tens of MiB in
+//! memory. They are let go at once where it is quick to have them again, and otherwise when a profile needed no new name.
 
 #![forbid(unsafe_code)]
 
 use crate::base::addr::code_at;
 use crate::sync::blocking::{Arc, Mutex, TryLockError};
 use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
 /// One function at an address: where others were inlined into it, there are several.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -19,9 +20,21 @@ pub(super) struct Function {
 pub(super) struct Symbols(HashMap<usize, Arc<[Function]>>);
 
 /// What was looked up before. Whoever finds it locked does without, so that nobody waits: not the child of a `fork` either.
-static KNOWN: Mutex<BTreeMap<usize, Arc<[Function]>>> = Mutex::new(BTreeMap::new());
+static KNOWN: Mutex<Known> = Mutex::new(Known {
+    names: BTreeMap::new(),
+    kept: false,
+});
+
+struct Known {
+    names: BTreeMap<usize, Arc<[Function]>>,
+    /// Whether `backtrace` has debug information in memory.
+    kept: bool,
+}
+
 /// As many addresses as are remembered: some MiB.
 const MOST: usize = 1 << 15;
+/// What is quick. A program without debug information of its own takes half of it.
+const QUICK: Duration = Duration::from_millis(150);
 
 /// The call of a return address: the address itself may be in the line, or the function, behind.
 pub(super) fn call_site(frame: usize) -> usize {
@@ -36,22 +49,26 @@ impl Symbols {
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         };
-        let (mut found, mut looked_up) = (HashMap::new(), false);
+        let (mut found, mut looked_up, begin) = (HashMap::new(), false, Instant::now());
         for &frame in stacks.flatten() {
             found.entry(frame).or_insert_with(|| {
-                if let Some(functions) = known.as_ref().and_then(|known| known.get(&frame)) {
+                if let Some(functions) = known.as_ref().and_then(|known| known.names.get(&frame)) {
                     return Arc::clone(functions);
                 }
                 looked_up = true;
                 let functions: Arc<[Function]> = look_up(frame).into();
-                if let Some(known) = known.as_mut().filter(|known| known.len() < MOST) {
-                    known.insert(frame, Arc::clone(&functions));
+                if let Some(known) = known.as_mut().filter(|known| known.names.len() < MOST) {
+                    known.names.insert(frame, Arc::clone(&functions));
                 }
                 functions
             });
         }
-        if looked_up {
-            backtrace::clear_symbol_cache();
+        if let Some(known) = &mut known {
+            let slow = looked_up && begin.elapsed() > QUICK;
+            if !slow && (looked_up || known.kept) {
+                backtrace::clear_symbol_cache();
+            }
+            known.kept = slow;
         }
         Self(found)
     }
