@@ -173,7 +173,7 @@ mod tests {
             name: "alloc::alloc::alloc".to_owned(),
             ..Function::default()
         };
-        let symbols = Symbols(HashMap::from([(16, vec![function])]));
+        let symbols = Symbols(HashMap::from([(16, Arc::from([function]))]));
         assert_eq!(symbols.visible(&[16, 16]), [16, 16]);
         assert_eq!(symbols.visible(&[16, 32]), [32]);
         assert_eq!(symbols.functions(16).len(), 1);
