@@ -25,7 +25,7 @@ struct Server {
 #[inline(never)]
 fn load_settings() -> Vec<String> {
     let mut settings = Vec::new();
-    for line in 0..4000 {
+    for line in 0..1000 {
         settings.push(format!("setting-{line:0>200}"));
     }
     settings

@@ -3,7 +3,7 @@
 mod support;
 
 use greyspan_console::{Builder, Console, ServeError};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -191,7 +191,18 @@ fn slow_and_stuck_peers_keep_nobody_waiting() {
         "{:?}",
         String::from_utf8_lossy(&rest)
     );
-    drop(stuck);
+    // And that of those who take nothing.
+    let end = Instant::now() + Duration::from_secs(30);
+    for mut stream in stuck {
+        let cut = loop {
+            match stream.write(b"x") {
+                Err(error) if error.kind() != ErrorKind::WouldBlock => break true,
+                _ if Instant::now() > end => break false,
+                _ => thread::sleep(Duration::from_millis(100)),
+            }
+        };
+        assert!(cut, "a connection that takes nothing stays");
+    }
     console.shutdown();
 }
 
