@@ -4,7 +4,7 @@
 //! cargo run --release -p greyspan-console --example console_demo [-- ADDRESS [SECONDS]]
 //! ```
 //!
-//! Open the address that it prints. The flame graph shows `remember_session`, which never forgets; "Allocated since the start" shows `render`,
+//! Open the address that it prints. The flame graph shows `remember_session`, which never forgets; "Allocated" shows `render`,
 //! which grows a string piece by piece. With `--features gc` a managed heap lives beside, and its cycles show too.
 
 use std::collections::HashMap;

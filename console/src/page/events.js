@@ -7,8 +7,11 @@ const events = (() => {
   const MOST = 60;
   let next = 0, missed = 0, lines = [];
 
-  // Figures of bytes in a readable unit; a cycle's number and the like are short.
-  const readable = (text) => text.replace(/(cycle \d+)|\b(\d{4,})\b( bytes)?/g, (all, cycle, figure) => cycle ?? bytes(Number(figure)));
+  // Figures of bytes in a readable unit, and times with as many digits as anybody reads; a cycle's number stays.
+  const readable = (text) => text
+    .replace(/^collector cycle/, "cycle")
+    .replace(/(cycle \d+)|\b(\d{4,})\b( bytes)?/g, (all, cycle, figure) => cycle ?? bytes(Number(figure)).replace(" ", "\u00a0"))
+    .replace(/\b(\d+\.\d+)(ns|\u00b5s|ms|s)\b/g, (all, figure, unit) => `${Number(Number(figure).toPrecision(3))}\u00a0${unit}`);
 
   const add = (event) => {
     const first = lines[0];

@@ -3,8 +3,8 @@ const flame = (() => {
   const VIEWS = [
     ["inuse_space", "In use, bytes", bytes],
     ["inuse_objects", "In use, objects", count],
-    ["alloc_space", "Allocated since the start, bytes", bytes],
-    ["alloc_objects", "Allocated since the start, objects", count],
+    ["alloc_space", "Allocated, bytes", bytes],
+    ["alloc_objects", "Allocated, objects", count],
   ];
   const ROW = 20, MOST = 5000;
   // What the console itself allocates is not the program's doing.
@@ -173,7 +173,7 @@ const flame = (() => {
     for (const child of root.children.values()) walk(child, new Set());
     const list = [...found.values()].filter((entry) => !query || matches(entry.name)).sort((a, b) => b.own - a.own || b.all - a.all).slice(0, 60);
     const total = root.value || 1;
-    const table = el("table", {}, el("thead", {}, el("tr", {}, el("th", {}, "Itself"), el("th", { class: "narrow-hide" }, ""), el("th", {}, "With callees"), el("th", { class: "narrow-hide" }, ""), el("th", { class: "wide" }, "Function"))));
+    const table = el("table", { class: "functions" }, el("thead", {}, el("tr", {}, el("th", {}, "Itself"), el("th", { class: "narrow-hide" }, ""), el("th", {}, "With callees"), el("th", { class: "narrow-hide" }, ""), el("th", { class: "wide" }, "Function"))));
     const body = el("tbody");
     for (const entry of list) {
       body.append(el("tr", {}, el("td", {}, view[2](entry.own)), el("td", { class: "narrow-hide muted" }, percent(entry.own / total)), el("td", {}, view[2](entry.all)), el("td", { class: "narrow-hide muted" }, percent(entry.all / total)), el("td", { class: "name mono" }, entry.name)));
