@@ -2,6 +2,7 @@
 
 mod decode;
 mod estimates;
+mod exit;
 mod life;
 mod output;
 

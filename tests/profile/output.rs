@@ -66,6 +66,7 @@ fn pprof_files_name_what_leaks_and_what_churns_first() {
         "{:?}",
         leak.functions
     );
+    assert!(leak.depth > 3 && leak.depth <= leak.functions.len());
     let program = std::env::current_exe().unwrap().display().to_string();
     assert!(decoded.mappings.iter().any(|(file, _)| *file == program));
     assert!(
