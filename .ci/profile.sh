@@ -4,13 +4,13 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need go golang-go
 
-cargo test --features profiling --lib --test profile --test tidy
+cargo test --features profiling --lib --test profile --test profile_estimates
 cargo test --features profiling --doc
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
-cargo test --release --features profiling --test profile
+cargo test --release --features profiling --test profile --test profile_estimates
 # Other flags would build everything anew.
 RUSTFLAGS="-C force-frame-pointers=yes" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/frame-pointers" \
-    cargo test --release --features profiling --test profile
+    cargo test --release --features profiling --test profile --test profile_estimates
 
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
