@@ -4,6 +4,7 @@
 use greyspan::Greyspan;
 use greyspan::profile::{self, Profile, View};
 use std::alloc::{Layout, alloc, dealloc};
+use std::hint::black_box;
 
 #[global_allocator]
 static GLOBAL: Greyspan = Greyspan::new();
@@ -30,7 +31,7 @@ fn run(layout: Layout, count: usize, kept: &mut Vec<*mut u8>) {
         let one = unsafe { alloc(layout) };
         // SAFETY: likewise.
         let other = unsafe { alloc(layout) };
-        assert!(!one.is_null() && !other.is_null());
+        assert!(!black_box(one).is_null() && !black_box(other).is_null());
         kept.push(one);
         // SAFETY: allocated just now.
         unsafe { dealloc(other, layout) };
