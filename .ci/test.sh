@@ -5,5 +5,5 @@ cargo test
 cargo test --release
 cargo test --features gc --lib --test gc
 cargo test --features gc --test process -- gc::
-cargo test --features gc --doc
+cargo test --features gc,profiling --doc
 cargo test --release --features gc --test gc

@@ -397,8 +397,7 @@ fn write_to(file: c_int) -> c_int {
     unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now) };
     out.number(9, now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64);
     out.kind(11, 7, 4);
-    let rate = sampler::rate();
-    out.number(12, if rate == 0 { super::DEFAULT_RATE } else { rate } as u64);
+    out.number(12, sampler::period() as u64);
     out.number(14, 6);
     out.finish()
 }

@@ -18,6 +18,9 @@ use core::ptr::null_mut;
 /// Mean bytes between samples; 0 while nobody profiles.
 static RATE: AtomicUsize = AtomicUsize::new(0);
 
+/// The rate that was set last.
+static PERIOD: AtomicUsize = AtomicUsize::new(super::DEFAULT_RATE);
+
 /// The rate at which threads look while nobody profiles, and so notice when somebody does.
 const IDLE_RATE: usize = 128 << 10;
 
@@ -26,7 +29,15 @@ static SEED: AtomicU64 = AtomicU64::new(0x8c5f_21d3_7a6b_9e01);
 
 /// Sets the mean bytes between samples; 0 to end.
 pub(super) fn set_rate(rate: usize) {
+    if rate != 0 {
+        PERIOD.store(rate, Relaxed);
+    }
     RATE.store(rate, Relaxed);
+}
+
+/// The rate of the profile, which may have ended.
+pub(super) fn period() -> usize {
+    PERIOD.load(Relaxed)
 }
 
 /// The mean bytes between samples; 0 while nobody profiles.

@@ -117,10 +117,7 @@ impl Profile {
             stacks,
             taken: SystemTime::now(),
             span: Duration::ZERO,
-            rate: match sampler::rate() {
-                0 => super::DEFAULT_RATE,
-                rate => rate,
-            },
+            rate: sampler::period(),
             view: View::default(),
             lost,
         }

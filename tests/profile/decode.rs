@@ -74,6 +74,7 @@ fn messages(message: &[u8], field: u64) -> Vec<&[u8]> {
 
 /// A stack: functions from the innermost on, and its values by kind.
 pub(crate) struct Sample {
+    pub(crate) depth: usize,
     pub(crate) functions: Vec<String>,
     pub(crate) values: Vec<i64>,
 }
@@ -127,6 +128,7 @@ impl Decoded {
         let samples = messages(&bytes, 2)
             .into_iter()
             .map(|sample| Sample {
+                depth: numbers(sample, 1).len(),
                 functions: numbers(sample, 1)
                     .iter()
                     .flat_map(|place| locations[place].clone())

@@ -291,7 +291,7 @@ fn a_sample_is_taken_without_the_help_of_the_allocator_it_is_taken_in() {
     // Through another value of the allocator, which is the same heap: nothing but these is allocated.
     for _ in 0..1_000 {
         // SAFETY: the layout is not empty.
-        let block = unsafe { own.alloc(layout) };
+        let block = std::hint::black_box(unsafe { own.alloc(layout) });
         // SAFETY: allocated just now.
         unsafe { own.dealloc(block, layout) };
     }

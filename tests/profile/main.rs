@@ -1,7 +1,7 @@
 //! The sampling heap profiler, from outside: this program is the one that is profiled.
 
 mod decode;
-mod estimates;
+mod exit;
 mod life;
 mod output;
 

@@ -66,6 +66,7 @@ fn pprof_files_name_what_leaks_and_what_churns_first() {
         "{:?}",
         leak.functions
     );
+    assert!(leak.depth > 3 && leak.depth <= leak.functions.len());
     let program = std::env::current_exe().unwrap().display().to_string();
     assert!(decoded.mappings.iter().any(|(file, _)| *file == program));
     assert!(
@@ -89,11 +90,11 @@ fn a_difference_has_what_was_freed_with_a_minus() {
     let _alone = alone();
     profile::start(4 << 10).unwrap();
     let kept = run(500);
+    // What the snapshots hold is not to be seen.
+    profile::stop();
     let full = Profile::take();
     drop(kept);
-    let empty = Profile::take();
-    profile::stop();
-    let delta = empty.diff(&full);
+    let delta = Profile::take().diff(&full);
     assert!(
         delta.total(View::InuseSpace) < -400_000,
         "{}",

@@ -17,7 +17,16 @@ static void functions(void) {
     greyspan_set_memory_limit(100 << 20);
     greyspan_set_memory_limit(0);
     errno = 0;
-    CHECK(greyspan_heap_profile("/nowhere") == -1 && errno == ENOTSUP);
+    CHECK(greyspan_heap_profile("/dev/null") == -1 && errno == ENODATA);
+    CHECK(greyspan_profile_start(1) == 0);
+    void *sampled = MALLOC(100);
+    greyspan_profile_stop();
+    FREE(sampled);
+    CHECK(greyspan_heap_profile("/dev/null") == 0);
+    CHECK(greyspan_heap_profile("/no/such/folder/p") == -1 && errno == ENOENT);
+    CHECK(greyspan_heap_profile(NULL) == -1 && errno == EFAULT);
+    CHECK(greyspan_profile_start(0) == 0);
+    greyspan_profile_stop();
     free_sized(MALLOC(100), 100);
     free_aligned_sized(aligned_alloc(64, 128), 64, 128);
 }

@@ -2,7 +2,10 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "../../../tests/profile/decode.rs"]
+mod decode;
 mod harness;
+mod profile;
 mod semantics;
 mod survival;
 mod wrong;
