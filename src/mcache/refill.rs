@@ -39,18 +39,18 @@ impl MCache {
         self.heed_purge(tiers);
         self.note_refill(tiers, class);
         self.open_bin(class);
-        self.from_spans(tiers, class, Self::fill_from)
+        self.search_spans(tiers, class, Self::fill_from)
     }
 
     /// An object of `class` for the heap's own use, straight from a span; null when no memory is to be had. The cache is ready. No bin is touched:
     /// a signal handler that interrupts the fast path may need an array for large objects, while a bin is about to change.
     pub(super) fn take_past_bins(&self, tiers: &Tiers, class: SizeClass) -> *mut Block {
-        let object = self.from_spans(tiers, class, Self::take_one);
+        let object = self.search_spans(tiers, class, Self::take_one);
         self.hand_out(class, object)
     }
 
     /// What `get` takes from the first span of this thread that has something; null when no memory is to be had.
-    fn from_spans(
+    fn search_spans(
         &self,
         tiers: &Tiers,
         class: SizeClass,
