@@ -15,6 +15,10 @@
 //! - R3. Mailboxes are never freed; a thread that meets a stale owner number finds a mailbox of somebody else's, posts there, and that
 //!   owner passes the span on.
 
+#[cfg(feature = "stats")]
+mod exact;
+#[cfg(feature = "stats")]
+pub(crate) use exact::{Counter, Exact};
 mod outbox;
 pub(crate) use outbox::{Outbox, Outgoing};
 
@@ -94,7 +98,13 @@ impl Tally {
     pub(crate) fn add(&self, mallocs: u32, frees: u32) {
         self.mallocs
             .store(self.mallocs.load(Relaxed) + u64::from(mallocs), Relaxed);
-        self.frees.store(self.frees.load(Relaxed) + u64::from(frees), Relaxed);
+        // Release: pairs with the Acquire of whoever sums, who then also reads the `mallocs` of what was freed.
+        let order = if cfg!(greyspan_broken = "free_counted_relaxed") {
+            Relaxed
+        } else {
+            Release
+        };
+        self.frees.store(self.frees.load(Relaxed) + u64::from(frees), order);
     }
 }
 
@@ -107,6 +117,9 @@ pub(crate) struct Shared {
     pub(crate) large_bytes: AtomicU64,
     /// Bytes of the runs that the cache keeps, by their classes.
     pub(crate) run_bytes: AtomicUsize,
+    /// What the program did through the cache.
+    #[cfg(feature = "stats")]
+    pub(crate) exact: Exact,
 }
 
 impl Shared {
@@ -118,6 +131,8 @@ impl Shared {
                 tallies: crate::sync::array_of!(Tally::new(); COUNT + 1),
                 large_bytes: AtomicU64::new(0),
                 run_bytes: AtomicUsize::new(0),
+                #[cfg(feature = "stats")]
+                exact: Exact::new(),
             }
         }
     }

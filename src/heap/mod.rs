@@ -7,6 +7,7 @@
 //! - Nothing here panics, allocates through the heap itself, or unwinds: what cannot be served is null.
 
 mod background;
+mod count;
 mod fork;
 mod map;
 #[cfg(feature = "preload")]
@@ -41,6 +42,9 @@ pub(crate) struct Heap {
     background: Background,
     /// Whether the process-wide set-up (options, exit and fork hooks) is done.
     set_up: AtomicU32,
+    /// What threads without a cache allocated and freed.
+    #[cfg(feature = "stats")]
+    strays: crate::remote::Exact,
 }
 
 /// The heap of the process.
@@ -51,7 +55,14 @@ impl Heap {
     crate::sync::const_unless_loom! {
         /// A heap over `os` that owns nothing yet.
         pub(crate) fn new(os: &'static Os) -> Self {
-            Self { tiers: Tiers::new(os), registry: Registry::new(), background: Background::new(), set_up: AtomicU32::new(0) }
+            Self {
+                tiers: Tiers::new(os),
+                registry: Registry::new(),
+                background: Background::new(),
+                set_up: AtomicU32::new(0),
+                #[cfg(feature = "stats")]
+                strays: crate::remote::Exact::new(),
+            }
         }
     }
 
@@ -61,9 +72,9 @@ impl Heap {
         let (size, align) = (layout.size(), layout.align());
         // Two arms that do the same: the first is all that small requests run through.
         let block = if let Some(class) = SizeClass::small(size, align) {
-            cache.pop(class)
+            self.pop(cache, class)
         } else if let Some(class) = SizeClass::serving(size, align) {
-            cache.pop(class)
+            self.pop(cache, class)
         } else {
             null_mut()
         };
@@ -73,6 +84,16 @@ impl Heap {
         block.cast()
     }
 
+    /// An object of `class` for the program from the bin; null where that is empty.
+    #[inline(always)]
+    fn pop(&self, cache: &MCache, class: SizeClass) -> *mut Block {
+        let block = cache.pop(class);
+        if cfg!(feature = "stats") && !block.is_null() {
+            self.count_popped(cache, class);
+        }
+        block
+    }
+
     /// What the bin does not have. The arguments stand in the order of `GlobalAlloc::alloc`'s own, and so stay in their registers.
     #[cold]
     #[inline(never)]
@@ -80,6 +101,7 @@ impl Heap {
         if let Some(class) = RunClass::serving(size, align) {
             let run = cache.pop_run(class);
             if !run.is_null() {
+                heap.count_alloc(cache, run.cast(), size, align);
                 return run.cast();
             }
         }
@@ -88,6 +110,7 @@ impl Heap {
             // SAFETY: the two come from a layout.
             None => heap.alloc_large_slow(cache, unsafe { Layout::from_size_align_unchecked(size, align) }),
         });
+        heap.count_alloc(cache, block, size, align);
         heap.after_slow();
         block
     }
@@ -142,9 +165,10 @@ impl Heap {
         let Some(class) = SizeClass::serving(layout.size(), layout.align()) else {
             return self.alloc_large_zeroed(cache, layout);
         };
-        let mut block: *mut u8 = cache.pop(class).cast();
+        let mut block: *mut u8 = self.pop(cache, class).cast();
         if block.is_null() {
             block = self.alloc_small_zeroed(cache, class);
+            self.count_alloc(cache, block, layout.size(), layout.align());
             if !block.is_null() {
                 return block;
             }
@@ -181,7 +205,7 @@ impl Heap {
         if layout.size() == 0 {
             return self.alloc(cache, one_byte(layout));
         }
-        self.or_after_trim(cache, || {
+        let object = self.or_after_trim(cache, || {
             let object = self.with_cache(cache, |cache| {
                 let mut run: *mut u8 = RunClass::serving(layout.size(), layout.align())
                     .map_or(null_mut(), |class| cache.pop_run(class).cast());
@@ -200,7 +224,9 @@ impl Heap {
                 unsafe { object.write_bytes(0, layout.size()) };
             }
             object
-        })
+        });
+        self.count_alloc(cache, object, layout.size(), layout.align());
+        object
     }
 
     /// Takes back the memory at `ptr`.
@@ -210,6 +236,9 @@ impl Heap {
     #[inline(always)]
     pub(crate) unsafe fn dealloc(&self, cache: &MCache, ptr: *mut u8, layout: Layout) {
         let (size, align, block) = (layout.size(), layout.align(), ptr.cast::<Block>());
+        if cfg!(feature = "stats") {
+            self.count_free(cache, SizeClass::serving(size, align), size);
+        }
         let pushed = if let Some(class) = SizeClass::small_freed(size) {
             // SAFETY: as the caller promised; the block fits the class, as `freed` says.
             unsafe { cache.push(class, block) }

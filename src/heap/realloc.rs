@@ -47,6 +47,7 @@ impl Heap {
                 return null_mut();
             };
             if self.resize_in_place(span, new_size) {
+                self.count_resize(cache, layout.size(), new_size);
                 if new_size > layout.size() {
                     self.with_cache(cache, |cache| cache.count_large_bytes(new_size - layout.size()));
                 }
@@ -121,6 +122,8 @@ impl Heap {
             unsafe { span.base().copy_to_nonoverlapping(to.base(), bytes) };
         }
         to.set_dirty();
+        self.count_free(cache, None, layout.size());
+        self.count_alloc(cache, to.base(), new_size, layout.align());
         self.with_cache(cache, |cache| {
             cache.count_large_bytes(new_size);
             cache.count_move();

@@ -108,6 +108,13 @@ pub struct Stats {
     pub by_size: [SizeClassStats; COUNT],
 }
 
+impl Stats {
+    /// Whether [`mallocs`](Self::mallocs), [`frees`](Self::frees), [`total_alloc`](Self::total_alloc), [`heap_objects`](Self::heap_objects),
+    /// [`allocated`](Self::allocated) and the counts of [`by_size`](Self::by_size) are exact: with the feature `stats`. Without it the hit
+    /// path counts nothing.
+    pub const EXACT: bool = cfg!(feature = "stats");
+}
+
 impl Default for Stats {
     fn default() -> Self {
         // A test of all-zero statistics must not depend on the heap, so this is written out by value.
