@@ -22,7 +22,7 @@ pub enum PurgeCause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// Free memory went back to the operating system. What the soft limit sends back is added up over a tenth of a second.
+    /// Free memory went back to the operating system. What a limit sends back is added up over a tenth of a second.
     Purge {
         /// How much.
         bytes: u64,
