@@ -5,6 +5,8 @@
 //!
 //! - U1. Every object has a multiple of 16 bytes, so it is aligned to 16 and has a second word for its mark.
 //! - U2. A large object's span tells what its holder asked for, also when a thread had kept the run.
+//! - U3. No block begins with the mark or the link that an earlier block left there: the program, or a `realloc`, may copy what it never wrote,
+//!   and the copy may come to lie where the earlier block began.
 
 use super::Heap;
 use super::nested::{self, alone, is_nested};
@@ -86,20 +88,25 @@ impl Heap {
                 Ok(layout) if size <= REQUEST_MAX => heap.alloc(cache, layout),
                 _ => null_mut(),
             };
-            heap.finish(block, size, align);
+            heap.finish(block, size, align, true);
             block
         });
         wipe();
         block
     }
 
-    /// The end of every allocation that may have failed or be large.
-    fn finish(&self, block: *mut u8, size: usize, align: usize) {
+    /// The end of every allocation that may have failed or be large. Only a block of `malloc` is `fresh`: what it holds is nothing yet.
+    fn finish(&self, block: *mut u8, size: usize, align: usize, fresh: bool) {
         if block.is_null() {
             os::errno::set(libc::ENOMEM);
         } else if SizeClass::serving(size.max(1), align).is_none()
             && let Some(span) = self.tiers.mheap.map().span_of(Addr::of(block))
         {
+            if fresh && (span.kept() || !span.zeroed()) {
+                // U3. Memory that is known to be zero stays untouched.
+                // SAFETY: a large object has more than two words, and is this call's.
+                unsafe { block.write_bytes(0, 2 * size_of::<usize>()) };
+            }
             // U2: a run that a thread had kept has the size of its holder before.
             span.clear_kept();
             span.set_large_size(size);
@@ -139,7 +146,7 @@ impl Heap {
                 Ok(layout) if whole <= REQUEST_MAX => heap.alloc_zeroed(cache, layout),
                 _ => null_mut(),
             };
-            heap.finish(block, whole, ALIGN);
+            heap.finish(block, whole, ALIGN, false);
             block
         });
         wipe();
@@ -371,7 +378,7 @@ impl Heap {
                 Err(_) => null_mut(),
             };
             if !new.is_null() {
-                self.finish(new, size, align);
+                self.finish(new, size, align, false);
             }
             new
         };

@@ -270,7 +270,7 @@ impl MCache {
     /// A block of the heap with room for `slots` slots.
     pub(super) fn take_array(&self, tiers: &Tiers, slots: usize) -> Option<*mut Slot> {
         let class = SizeClass::serving(slots * size_of::<Slot>(), align_of::<Slot>())?;
-        let block = self.take(tiers, class);
+        let block = self.take_past_bins(tiers, class);
         (!block.is_null()).then_some(block.cast())
     }
 

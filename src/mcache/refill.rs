@@ -39,13 +39,30 @@ impl MCache {
         self.heed_purge(tiers);
         self.note_refill(tiers, class);
         self.open_bin(class);
+        self.search_spans(tiers, class, Self::fill_from)
+    }
+
+    /// An object of `class` for the heap's own use, straight from a span; null when no memory is to be had. The cache is ready. No bin is touched:
+    /// a signal handler that interrupts the fast path may need an array for large objects, while a bin is about to change.
+    pub(super) fn take_past_bins(&self, tiers: &Tiers, class: SizeClass) -> *mut Block {
+        let object = self.search_spans(tiers, class, Self::take_one);
+        self.hand_out(class, object)
+    }
+
+    /// What `get` takes from the first span of this thread that has something; null when no memory is to be had.
+    fn search_spans(
+        &self,
+        tiers: &Tiers,
+        class: SizeClass,
+        get: fn(&Self, SizeClass, &'static MSpan) -> *mut Block,
+    ) -> *mut Block {
         // Mail may empty, and so end, the active span.
         if self.active(class).get().is_some_and(|span| !span.has_free()) {
             self.collect_mail(tiers);
         }
         self.prefer_used(class);
         if let Some(span) = self.active(class).get() {
-            let head = self.fill_from(class, span);
+            let head = get(self, class, span);
             if !head.is_null() {
                 return head;
             }
@@ -54,7 +71,7 @@ impl MCache {
         self.collect_mail(tiers);
         while let Some(span) = self.next_span(tiers, class) {
             self.activate(class, span);
-            let head = self.fill_from(class, span);
+            let head = get(self, class, span);
             if !head.is_null() {
                 return head;
             }
@@ -94,6 +111,21 @@ impl MCache {
         if !object.is_null() {
             self.tally(class.index()).add(1, 0);
         }
+        object
+    }
+
+    /// Takes one object of the span; null when it has none.
+    fn take_one(&self, class: SizeClass, span: &'static MSpan) -> *mut Block {
+        if !span.has_free() {
+            span.absorb(span.word.take());
+        }
+        let mut object = null_mut();
+        if span.has_free() {
+            span.take_free(1, |free| object = free);
+        } else {
+            object = span.carve(1).0.cast();
+        }
+        self.tally(class.index()).add(u32::from(!object.is_null()), 0);
         object
     }
 

@@ -78,11 +78,18 @@ pub(super) fn coded(_: *mut Block, link: *mut Block) -> *mut Block {
 
 /// `link` as it is written into `block`, and back: mixed with the block's own address and with what only this process knows, so that a
 /// written-over link leads nowhere.
+///
+/// The address is multiplied: a program may copy a link that an earlier block left in its memory to another block. By the addresses alone that
+/// would lead from there as far as it did before, to an object perhaps; so mixed it leads anywhere.
 #[cfg(feature = "preload")]
 #[inline(always)]
 pub(super) fn coded(block: *mut Block, link: *mut Block) -> *mut Block {
-    block.with_addr(link.addr() ^ block.addr() ^ secret())
+    block.with_addr(link.addr() ^ block.addr().wrapping_mul(MIX) ^ secret())
 }
+
+/// An odd number without a pattern: 2^64 over the golden ratio.
+#[cfg(feature = "preload")]
+const MIX: usize = 0x9e37_79b9_7f4a_7c15;
 
 /// A number that only this process knows, the same for its whole life and in its fork children.
 #[cfg(feature = "preload")]

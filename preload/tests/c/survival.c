@@ -532,6 +532,38 @@ static void frees_start_no_thread(void) {
     if (threads_now() > before) FAIL("%d threads, %d before", threads_now(), before);
 }
 
+/* What a block holds and nobody wrote may be copied, by `realloc` for one: what an earlier block of the heap left there too. */
+static void *reallocates(void *seed) {
+    enum { KEEP = 60 };
+    char *p[KEEP] = { 0 };
+    unsigned state = (unsigned)(uintptr_t)seed * 2654435761u;
+    for (unsigned round = 0; !stop; round++) {
+        int i = rnd(&state) % KEEP;
+        size_t size = some_size(&state);
+        if (round % 3 == 0) {
+            p[i] = REALLOC(p[i], size + 1);
+        } else {
+            FREE(p[i]);
+            p[i] = MALLOC(size + 1);
+        }
+        p[i][0] = p[i][size] = (char)i;
+        if (round % 200 == 0)
+            for (int k = 0; k < KEEP; k++) { FREE(p[k]); p[k] = NULL; }
+    }
+    for (int i = 0; i < KEEP; i++) FREE(p[i]);
+    return NULL;
+}
+static void what_nobody_wrote_is_copied(void) {
+    pthread_t threads[4];
+    for (uintptr_t i = 0; i < 4; i++) CHECK(pthread_create(&threads[i], NULL, reallocates, (void *)(i + 1)) == 0);
+    for (int i = 0; i < 400; i++) {
+        usleep(1000);
+        malloc_trim(0);
+    }
+    stop = 1;
+    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+}
+
 static char long_lines[64];
 static void *flushes(void *p) { for (;;) fflush(NULL); return p; }
 static void *reads_lines(void *p) {
@@ -570,6 +602,7 @@ static void fork_while_files_are_flushed(void) {
 
 static const struct entry table[] = {
     { "frees_start_no_thread", frees_start_no_thread },
+    { "what_nobody_wrote_is_copied", what_nobody_wrote_is_copied },
     { "fork_while_files_are_flushed", fork_while_files_are_flushed },
     { "limited", limited }, { "mappings_used_up", mappings_used_up }, { "fork_under_load", fork_under_load },
     { "fork_from_handlers", fork_from_handlers }, { "vfork_and_spawn", vfork_and_spawn }, { "signals", signals },

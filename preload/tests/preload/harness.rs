@@ -18,20 +18,24 @@ fn folder() -> PathBuf {
     deps.parent().expect("its folder").to_owned()
 }
 
-/// The library, built now: Cargo does not build one for tests that they cannot link. It is of the same profile as the test.
+/// The library, built now, as programs use it: optimised. (In an unoptimised build some tests of little stacks and of exceptions cannot pass.)
 pub(crate) fn library() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
-        let folder = folder();
+        let target = folder().parent().expect("a folder").to_owned();
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "greyspan-preload", "--manifest-path"]);
+        cargo.args([
+            "build",
+            "--quiet",
+            "--release",
+            "--package",
+            "greyspan-preload",
+            "--manifest-path",
+        ]);
         cargo.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
-        cargo.arg("--target-dir").arg(folder.parent().expect("a folder"));
-        if folder.ends_with("release") {
-            cargo.arg("--release");
-        }
+        cargo.arg("--target-dir").arg(&target);
         assert!(cargo.status().expect("cargo").success(), "{cargo:?}");
-        let library = folder.join("libgreyspan.so");
+        let library = target.join("release/libgreyspan.so");
         assert!(library.is_file(), "{} is not there", library.display());
         library
     };

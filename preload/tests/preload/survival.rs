@@ -25,6 +25,7 @@ cases! { "survival.c":
     frees_start_no_thread: "frees_start_no_thread"
     c59_signal_handlers_fork_and_fork_handlers_allocate: "fork_from_handlers"
     c60_vfork_spawn_and_daemon_under_load: "vfork_and_spawn"
+    what_nobody_wrote_is_copied: "what_nobody_wrote_is_copied"
     c61_a_signal_handler_allocates_in_the_middle_of_any_call: "signals"
     c61_blocks_of_signal_handlers_live_on: "signals_that_keep_blocks"
     c61_signals_while_other_threads_allocate: "signals_under_load"
