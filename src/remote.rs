@@ -27,7 +27,7 @@ use crate::mspan::{MSpan, OWNER_MAX, OwnerId, Settled, Taken};
 use crate::os::Os;
 use crate::size_class::COUNT;
 use crate::sync::atomic::{
-    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
+    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
     Ordering::{Acquire, Relaxed, Release},
 };
 use crate::sync::stack::{Chain as Posted, Inbox};
@@ -81,6 +81,13 @@ impl Mailbox {
     }
 }
 
+/// How frees are counted. Release: pairs with the Acquire of whoever sums, who then also reads that the blocks were handed out.
+const COUNT_FREE: Ordering = if cfg!(greyspan_broken = "free_counted_relaxed") {
+    Relaxed
+} else {
+    Release
+};
+
 /// How many objects of a class passed from spans into bins, and how many came back; written by the cache's thread.
 pub(crate) struct Tally {
     pub(crate) mallocs: AtomicU64,
@@ -98,13 +105,8 @@ impl Tally {
     pub(crate) fn add(&self, mallocs: u32, frees: u32) {
         self.mallocs
             .store(self.mallocs.load(Relaxed) + u64::from(mallocs), Relaxed);
-        // Release: pairs with the Acquire of whoever sums, who then also reads the `mallocs` of what was freed.
-        let order = if cfg!(greyspan_broken = "free_counted_relaxed") {
-            Relaxed
-        } else {
-            Release
-        };
-        self.frees.store(self.frees.load(Relaxed) + u64::from(frees), order);
+        self.frees
+            .store(self.frees.load(Relaxed) + u64::from(frees), COUNT_FREE);
     }
 }
 

@@ -186,7 +186,6 @@ const CAUSES: [PurgeCause; 4] = [
 ];
 
 /// The words of an event.
-#[cfg_attr(loom, allow(dead_code, reason = "the models push words of their own"))]
 pub(super) fn encode(unix_nanos: u64, kind: EventKind) -> Words {
     let (tag, a, b, c, d) = match kind {
         EventKind::Purge { bytes, cause } => (1, bytes, cause as u64, 0, 0),
@@ -217,7 +216,6 @@ pub(super) fn encode(unix_nanos: u64, kind: EventKind) -> Words {
 }
 
 /// The event that the words are of.
-#[cfg_attr(loom, allow(dead_code, reason = "likewise"))]
 pub(super) fn decode(sequence: u64, words: &Words) -> Option<Event> {
     let [tag, unix_nanos, a, b, c, d] = *words;
     let kind = match tag {

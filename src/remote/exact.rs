@@ -8,12 +8,12 @@
 //! - X2. Whoever sums reads all frees first (Acquire, for the Release of their writers) and the rest then: of a block whose free it has read it
 //!   also reads the allocation, whichever threads did the two. So frees never pass allocations.
 
-use super::Tally;
+use super::{COUNT_FREE, Tally};
 use crate::base::geometry::PAGE;
 use crate::size_class::{COUNT, SizeClass, large_pages};
 use crate::sync::atomic::{
     AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{Acquire, Relaxed},
 };
 
 /// One set of counts.
@@ -32,11 +32,12 @@ enum Writers {
     Many,
 }
 
+/// Release, of allocations too, which costs nothing where it matters: pairs with the Acquires in `frees`.
 fn add(count: &AtomicU64, by: u64, writers: Writers) {
     match writers {
-        Writers::One => count.store(count.load(Relaxed).wrapping_add(by), Release),
+        Writers::One => count.store(count.load(Relaxed).wrapping_add(by), COUNT_FREE),
         Writers::Many => {
-            count.fetch_add(by, Release);
+            count.fetch_add(by, COUNT_FREE);
         }
     }
 }
