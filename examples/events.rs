@@ -8,6 +8,7 @@
 
 use greyspan::Greyspan;
 use greyspan::events::{self, Event, EventKind};
+use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -70,6 +71,7 @@ fn main() {
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::DEBUG)
         .with_target(false)
+        .with_ansi(std::io::stdout().is_terminal())
         .without_time()
         .init();
     let over = AtomicBool::new(false);
