@@ -4,12 +4,16 @@
 //! ordering that is too weak shows as a data race, and a lost or doubled block as a wrong count. `.ci/loom.sh` runs the models and each
 //! broken variant.
 
+use crate::events::ring::{Read, Ring};
 use crate::mcentral::MCentral;
 use crate::mspan::{Block, MSpan, State, Taken};
 use crate::profiler::depot::Depot;
-use crate::remote::{Delivery, Directory, Outgoing, Shared, deliver};
+use crate::remote::{Delivery, Directory, Outgoing, Shared, Tally, deliver};
 use crate::size_class::SizeClass;
-use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::atomic::{
+    AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use loom::cell::UnsafeCell;
 use loom::thread;
 
@@ -327,5 +331,69 @@ fn models_a_snapshot_never_shows_more_freed_than_allocated() {
         assert!(counted.freed[0] <= counted.allocated[0], "{counted:?}");
         maker.join().unwrap();
         freer.join().unwrap();
+    });
+}
+
+/// What a reader finds of the events 1 and 2 in a ring of one slot; each word of an event is its number.
+fn look(ring: &Ring<1>) {
+    for ticket in 0..2 {
+        if ring.next() <= ticket {
+            return;
+        }
+        if let Read::Event(words) = ring.read(ticket) {
+            assert!(words[0] == words[1] && words[0] != 0, "a torn event: {words:?}");
+        }
+    }
+}
+
+#[test]
+fn models_an_event_is_read_whole_or_not_at_all() {
+    loom::model(|| {
+        let ring: &'static Ring<1> = Box::leak(Box::new(Ring::new()));
+        let writer = thread::spawn(move || {
+            ring.push([1; 2]);
+            ring.push([2; 2]);
+        });
+        look(ring);
+        writer.join().unwrap();
+        assert_eq!(ring.read(0), Read::Gone(1));
+        assert_eq!(ring.read(1), Read::Event([2; 2]));
+    });
+}
+
+#[test]
+fn models_two_writers_of_a_slot_leave_one_event_and_nobody_waits_for_the_other() {
+    loom::model(|| {
+        let ring: &'static Ring<1> = Box::leak(Box::new(Ring::new()));
+        let writer = thread::spawn(move || ring.push([1; 2]));
+        ring.push([2; 2]);
+        writer.join().unwrap();
+        let found = [ring.read(0), ring.read(1)];
+        assert!(!found.contains(&Read::Unfinished), "{found:?}");
+        let events = found.iter().filter(|read| matches!(read, Read::Event(_)));
+        assert_eq!(events.count(), 1, "{found:?}");
+        look(ring);
+    });
+}
+
+#[test]
+fn models_who_reads_that_a_block_was_freed_reads_that_it_was_handed_out() {
+    loom::model(|| {
+        let tallies: &'static [Tally; 2] = Box::leak(Box::new([(); 2].map(|()| Tally::new())));
+        let passed: &'static AtomicU32 = Box::leak(Box::new(AtomicU32::new(0)));
+        let maker = thread::spawn(move || {
+            tallies[0].add(1, 0);
+            passed.store(1, Release);
+        });
+        let reader = thread::spawn(move || {
+            let frees: u64 = tallies.iter().map(|tally| tally.frees.load(Acquire)).sum();
+            let mallocs: u64 = tallies.iter().map(|tally| tally.mallocs.load(Relaxed)).sum();
+            assert!(frees <= mallocs);
+        });
+        if passed.load(Acquire) == 1 {
+            tallies[1].add(0, 1);
+        }
+        maker.join().unwrap();
+        reader.join().unwrap();
     });
 }

@@ -15,6 +15,10 @@
 //! - R3. Mailboxes are never freed; a thread that meets a stale owner number finds a mailbox of somebody else's, posts there, and that
 //!   owner passes the span on.
 
+#[cfg(feature = "stats")]
+mod exact;
+#[cfg(feature = "stats")]
+pub(crate) use exact::{Counter, Exact};
 mod outbox;
 pub(crate) use outbox::{Outbox, Outgoing};
 
@@ -23,7 +27,7 @@ use crate::mspan::{MSpan, OWNER_MAX, OwnerId, Settled, Taken};
 use crate::os::Os;
 use crate::size_class::COUNT;
 use crate::sync::atomic::{
-    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
+    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
     Ordering::{Acquire, Relaxed, Release},
 };
 use crate::sync::stack::{Chain as Posted, Inbox};
@@ -77,6 +81,13 @@ impl Mailbox {
     }
 }
 
+/// How frees are counted. Release: pairs with the Acquire of whoever sums, who then also reads that the blocks were handed out.
+const COUNT_FREE: Ordering = if cfg!(greyspan_broken = "free_counted_relaxed") {
+    Relaxed
+} else {
+    Release
+};
+
 /// How many objects of a class passed from spans into bins, and how many came back; written by the cache's thread.
 pub(crate) struct Tally {
     pub(crate) mallocs: AtomicU64,
@@ -94,7 +105,8 @@ impl Tally {
     pub(crate) fn add(&self, mallocs: u32, frees: u32) {
         self.mallocs
             .store(self.mallocs.load(Relaxed) + u64::from(mallocs), Relaxed);
-        self.frees.store(self.frees.load(Relaxed) + u64::from(frees), Relaxed);
+        self.frees
+            .store(self.frees.load(Relaxed) + u64::from(frees), COUNT_FREE);
     }
 }
 
@@ -107,6 +119,9 @@ pub(crate) struct Shared {
     pub(crate) large_bytes: AtomicU64,
     /// Bytes of the runs that the cache keeps, by their classes.
     pub(crate) run_bytes: AtomicUsize,
+    /// What the program did through the cache.
+    #[cfg(feature = "stats")]
+    pub(crate) exact: Exact,
 }
 
 impl Shared {
@@ -118,6 +133,8 @@ impl Shared {
                 tallies: crate::sync::array_of!(Tally::new(); COUNT + 1),
                 large_bytes: AtomicU64::new(0),
                 run_bytes: AtomicUsize::new(0),
+                #[cfg(feature = "stats")]
+                exact: Exact::new(),
             }
         }
     }

@@ -291,3 +291,48 @@ fn the_list_names_allocators_and_benches() {
     }
     assert!(!stdout.contains(" test-"), "{stdout}");
 }
+
+#[test]
+fn a_map_shows_the_heap_of_a_bench_and_is_written_for_browsers_and_machines() {
+    let folder = scratch("map");
+    let (svg, json) = (path(&folder, "map.svg"), path(&folder, "map.json"));
+    let (code, stdout, stderr) = finished(&[
+        "map",
+        "churn",
+        "--scale",
+        "0.05",
+        "--threads",
+        "2",
+        "--cells",
+        cells(),
+        "--svg",
+        &svg,
+        "--json",
+        &json,
+    ]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    for part in ["churn with 2 threads", "arena 0", "spans of small objects", "in use"] {
+        assert!(stdout.contains(part), "no {part:?} in\n{stdout}");
+    }
+    let picture = fs::read_to_string(svg).expect("written");
+    assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+    let map: Value = serde_json::from_str(&fs::read_to_string(json).expect("written")).expect("JSON");
+    assert_eq!(map["version"], 1);
+    let runs = map["arenas"][0]["runs"].as_array().expect("a list");
+    let pages: u64 = runs.iter().map(|run| run[0].as_u64().expect("a number")).sum();
+    let bytes = &map["bytes"];
+    assert_eq!(
+        Some(pages * map["page"].as_u64().expect("a number")),
+        bytes["ready"].as_u64()
+    );
+    assert!(bytes["in_use"].as_u64() > Some(0) && bytes["in_use"].as_u64() <= bytes["ready"].as_u64());
+
+    for words in [
+        &["map", "no-such-bench"][..],
+        &["map", "churn", "--threads", "0"],
+        &["map", "--scale", "x"],
+    ] {
+        let (code, _, stderr) = finished(words);
+        assert_eq!(code, 2, "{words:?}: {stderr}");
+    }
+}

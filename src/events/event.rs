@@ -22,7 +22,7 @@ pub enum PurgeCause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// Free memory went back to the operating system. What the soft limit sends back is added up over a tenth of a second.
+    /// Free memory went back to the operating system. What a limit sends back is added up over a tenth of a second.
     Purge {
         /// How much.
         bytes: u64,
@@ -186,7 +186,6 @@ const CAUSES: [PurgeCause; 4] = [
 ];
 
 /// The words of an event.
-#[cfg_attr(loom, allow(dead_code, reason = "the models push words of their own"))]
 pub(super) fn encode(unix_nanos: u64, kind: EventKind) -> Words {
     let (tag, a, b, c, d) = match kind {
         EventKind::Purge { bytes, cause } => (1, bytes, cause as u64, 0, 0),
@@ -217,7 +216,6 @@ pub(super) fn encode(unix_nanos: u64, kind: EventKind) -> Words {
 }
 
 /// The event that the words are of.
-#[cfg_attr(loom, allow(dead_code, reason = "likewise"))]
 pub(super) fn decode(sequence: u64, words: &Words) -> Option<Event> {
     let [tag, unix_nanos, a, b, c, d] = *words;
     let kind = match tag {

@@ -17,9 +17,11 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(not(loom))]
 mod event;
 pub(crate) mod ring;
 
+#[cfg(not(loom))]
 pub use event::{Event, EventKind, PurgeCause};
 
 #[cfg(not(loom))]

@@ -20,20 +20,21 @@ use crate::sync::atomic::{
     fence,
 };
 
-/// What an event is made of.
-pub(crate) type Words = [u64; 6];
+/// What an event is made of; less in the models, which try every order of accesses.
+pub(crate) const WORDS: usize = if cfg!(loom) { 2 } else { 6 };
+pub(crate) type Words = [u64; WORDS];
 
 struct Slot {
     state: AtomicU64,
     /// One more than the last ticket that was given up here.
     given_up: AtomicU64,
-    words: [AtomicU64; 6],
+    words: [AtomicU64; WORDS],
 }
 
 impl Slot {
     crate::sync::const_unless_loom! {
         fn new() -> Self {
-            Self { state: AtomicU64::new(0), given_up: AtomicU64::new(0), words: crate::sync::array_of!(AtomicU64::new(0); 6) }
+            Self { state: AtomicU64::new(0), given_up: AtomicU64::new(0), words: crate::sync::array_of!(AtomicU64::new(0); WORDS) }
         }
     }
 }

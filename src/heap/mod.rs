@@ -7,6 +7,7 @@
 //! - Nothing here panics, allocates through the heap itself, or unwinds: what cannot be served is null.
 
 mod background;
+mod count;
 mod fork;
 mod map;
 #[cfg(feature = "preload")]
@@ -55,6 +56,9 @@ pub(crate) struct Heap {
     background: Background,
     /// Whether the process-wide set-up (options, exit and fork hooks) is done.
     set_up: AtomicU32,
+    /// What threads without a cache allocated and freed.
+    #[cfg(feature = "stats")]
+    strays: crate::remote::Exact,
 }
 
 /// The heap of the process.
@@ -65,7 +69,14 @@ impl Heap {
     crate::sync::const_unless_loom! {
         /// A heap over `os` that owns nothing yet.
         pub(crate) fn new(os: &'static Os) -> Self {
-            Self { tiers: Tiers::new(os), registry: Registry::new(), background: Background::new(), set_up: AtomicU32::new(0) }
+            Self {
+                tiers: Tiers::new(os),
+                registry: Registry::new(),
+                background: Background::new(),
+                set_up: AtomicU32::new(0),
+                #[cfg(feature = "stats")]
+                strays: crate::remote::Exact::new(),
+            }
         }
     }
 
@@ -75,9 +86,9 @@ impl Heap {
         let (size, align) = (layout.size(), layout.align());
         // Two arms that do the same: the first is all that small requests run through.
         let block = if let Some(class) = SizeClass::small(size, align) {
-            cache.pop(class)
+            self.pop(cache, class)
         } else if let Some(class) = SizeClass::serving(size, align) {
-            cache.pop(class)
+            self.pop(cache, class)
         } else {
             null_mut()
         };
@@ -90,6 +101,16 @@ impl Heap {
         block.cast()
     }
 
+    /// An object of `class` for the program from the bin; null where that is empty.
+    #[inline(always)]
+    fn pop(&self, cache: &MCache, class: SizeClass) -> *mut Block {
+        let block = cache.pop(class);
+        if cfg!(feature = "stats") && !block.is_null() {
+            self.count_popped(cache, class);
+        }
+        block
+    }
+
     /// What the bin does not have. The arguments stand in the order of `GlobalAlloc::alloc`'s own, and so stay in their registers.
     #[cold]
     #[inline(never)]
@@ -97,6 +118,7 @@ impl Heap {
         if let Some(class) = RunClass::serving(size, align) {
             let run = cache.pop_run(class);
             if !run.is_null() {
+                heap.count_alloc(cache, run.cast(), size, align);
                 return heap.counted(cache, size, align, run.cast());
             }
         }
@@ -105,6 +127,7 @@ impl Heap {
             // SAFETY: the two come from a layout.
             None => heap.alloc_large_slow(cache, unsafe { Layout::from_size_align_unchecked(size, align) }),
         });
+        heap.count_alloc(cache, block, size, align);
         let block = heap.counted(cache, size, align, block);
         heap.after_slow();
         block
@@ -160,9 +183,10 @@ impl Heap {
         let Some(class) = SizeClass::serving(layout.size(), layout.align()) else {
             return self.alloc_large_zeroed(cache, layout);
         };
-        let mut block: *mut u8 = cache.pop(class).cast();
+        let mut block: *mut u8 = self.pop(cache, class).cast();
         if block.is_null() {
             block = self.alloc_small_zeroed(cache, class);
+            self.count_alloc(cache, block, layout.size(), layout.align());
             let zeroed = block;
             block = self.counted(cache, layout.size(), layout.align(), block);
             if block == zeroed {
@@ -223,6 +247,7 @@ impl Heap {
             }
             object
         });
+        self.count_alloc(cache, object, layout.size(), layout.align());
         self.counted(cache, layout.size(), layout.align(), object)
     }
 
@@ -246,7 +271,20 @@ impl Heap {
     /// As for `dealloc`.
     #[inline(always)]
     unsafe fn dealloc_unsampled(&self, cache: &MCache, ptr: *mut u8, layout: Layout) {
-        let (size, align, block) = (layout.size(), layout.align(), ptr.cast::<Block>());
+        let (size, align) = (layout.size(), layout.align());
+        if cfg!(feature = "stats") {
+            self.count_free(cache, SizeClass::serving(size, align), size);
+        }
+        // SAFETY: as the caller promised.
+        unsafe { self.give_back(cache, ptr.cast(), size, align) };
+    }
+
+    /// As `dealloc_unsampled`, uncounted.
+    ///
+    /// # Safety
+    /// As for `dealloc`, with the layout's size and alignment.
+    #[inline(always)]
+    unsafe fn give_back(&self, cache: &MCache, block: *mut Block, size: usize, align: usize) {
         let pushed = if let Some(class) = SizeClass::small_freed(size) {
             // SAFETY: as the caller promised; the block fits the class, as `freed` says.
             unsafe { cache.push(class, block) }

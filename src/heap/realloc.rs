@@ -49,6 +49,7 @@ impl Heap {
             if self.resize_in_place(span, new_size) {
                 end_sample(span);
                 self.resampled(cache, new_size, align, ptr);
+                self.count_resize(cache, layout.size(), new_size);
                 if new_size > layout.size() {
                     self.with_cache(cache, |cache| cache.count_large_bytes(new_size - layout.size()));
                 }
@@ -125,6 +126,8 @@ impl Heap {
         }
         to.set_dirty();
         end_sample(span);
+        self.count_free(cache, None, layout.size());
+        self.count_alloc(cache, to.base(), new_size, layout.align());
         self.with_cache(cache, |cache| {
             cache.count_large_bytes(new_size);
             cache.count_move();

@@ -10,7 +10,7 @@
 //! - S3. In Rust programs, a sampled object of a size class begins at a multiple of [`SAMPLE_ALIGN`].
 
 use super::thread::current_or;
-use super::{Heap, SAMPLE_ALIGN};
+use super::{Heap, SAMPLE_ALIGN, SAMPLES};
 use crate::base::addr::Addr;
 use crate::mcache::MCache;
 use crate::mspan::{Block, CHECKED, MSpan};
@@ -61,8 +61,10 @@ impl Heap {
             // SAFETY: the span's memory is this call's.
             unsafe { span.base().write_bytes(0, span.bytes()) };
         }
+        // The program never had it: nothing is counted.
         // SAFETY: the block was got for this layout, and the caller gets another.
-        unsafe { heap.dealloc(cache, block, layout) };
+        unsafe { heap.give_back(cache, block.cast(), size, align) };
+        bury(cache, block.cast(), size, align);
         span.base()
     }
 
@@ -87,6 +89,7 @@ impl Heap {
             && let Some(span) = heap.tiers.mheap.map().span_of(Addr::of(block))
             && end_sample(span)
         {
+            heap.count_free(cache, SizeClass::serving(size, align), size);
             // Pages that no layout tells of.
             // SAFETY: as the caller promised.
             unsafe { heap.free(cache, block) };
@@ -96,16 +99,23 @@ impl Heap {
         let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
         // SAFETY: as the caller promised.
         unsafe { heap.dealloc_unsampled(cache, block.cast(), layout) };
-        // A loop that allocates and frees would get this very block each time, which often is: the first of a span.
-        if let Some(class) = SizeClass::freed(size, align) {
-            cache.bury(class, block);
-        }
+        bury(cache, block, size, align);
     }
 
     /// A large object was resized where it was, or moved, and has `size` bytes at `block` now; what it was before has ended.
     pub(super) fn resampled(&self, cache: &MCache, size: usize, align: usize, block: *mut u8) {
         // Large objects stay where they are.
         self.counted(cache, size, align, block);
+    }
+}
+
+/// A loop that allocates and frees would get a block that begins where samples do each time, which often is: the first of a span.
+fn bury(cache: &MCache, block: *mut Block, size: usize, align: usize) {
+    if SAMPLES
+        && block.addr().is_multiple_of(SAMPLE_ALIGN)
+        && let Some(class) = SizeClass::freed(size, align)
+    {
+        cache.bury(class, block);
     }
 }
 

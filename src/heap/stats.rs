@@ -11,7 +11,8 @@ use crate::mspan::State;
 use crate::os::report;
 use crate::size_class::{COUNT, SizeClass};
 use crate::stats::{SizeClassStats, Stats};
-use crate::sync::atomic::Ordering::Relaxed;
+#[cfg(not(feature = "stats"))]
+use crate::sync::atomic::Ordering::{Acquire, Relaxed};
 
 impl Heap {
     /// One snapshot. Counts of other threads are as of some moment during the call.
@@ -49,14 +50,23 @@ impl Heap {
         for (row, class) in stats.by_size.iter_mut().zip(SizeClass::all()) {
             row.size = class.size() as u64;
         }
-        // All frees first: the blocks that one thread counts as freed another may have counted as handed out. A count read later can only
-        // be larger, so frees never exceed mallocs.
+        #[cfg(feature = "stats")]
+        self.add_exact(stats);
+        #[cfg(not(feature = "stats"))]
+        self.add_passed(stats);
+    }
+
+    /// What passed between the caches and the tiers below.
+    #[cfg(not(feature = "stats"))]
+    fn add_passed(&self, stats: &mut Stats) {
+        // All frees first, with Acquire for the Release of their writers: the blocks that one thread counts as freed another has counted as
+        // handed out before, so frees never exceed mallocs.
         for shared in self.shared() {
             for (row, tally) in stats.by_size.iter_mut().zip(&shared.tallies) {
-                row.frees += tally.frees.load(Relaxed);
+                row.frees += tally.frees.load(Acquire);
             }
             // The one after the classes counts large objects.
-            stats.frees += shared.tallies.last().map_or(0, |large| large.frees.load(Relaxed));
+            stats.frees += shared.tallies.last().map_or(0, |large| large.frees.load(Acquire));
         }
         for shared in self.shared() {
             for (row, tally) in stats.by_size.iter_mut().zip(&shared.tallies) {
@@ -73,6 +83,40 @@ impl Heap {
         }
     }
 
+    /// What the program allocated and freed, exactly; and so what it holds, which spans know only with what lies in the caches.
+    #[cfg(feature = "stats")]
+    fn add_exact(&self, stats: &mut Stats) {
+        let sets = || {
+            let own = self.shared().map(|shared| &shared.exact);
+            own.chain(core::iter::once(&self.strays))
+        };
+        let mut freed = 0;
+        for set in sets() {
+            let (classes, large, bytes) = set.frees();
+            for (row, frees) in stats.by_size.iter_mut().zip(classes) {
+                row.frees += frees;
+            }
+            stats.frees += large;
+            freed += bytes;
+        }
+        for set in sets() {
+            let (classes, large, bytes) = set.mallocs();
+            for (row, mallocs) in stats.by_size.iter_mut().zip(classes) {
+                row.mallocs += mallocs;
+            }
+            stats.mallocs += large;
+            stats.total_alloc += bytes;
+        }
+        for row in &stats.by_size {
+            stats.mallocs += row.mallocs;
+            stats.frees += row.frees;
+            stats.total_alloc += row.mallocs * row.size;
+            freed += row.frees * row.size;
+        }
+        stats.heap_objects += stats.mallocs.saturating_sub(stats.frees);
+        stats.allocated += stats.total_alloc.saturating_sub(freed);
+    }
+
     /// What lies in all spans.
     fn add_spans(&self, stats: &mut Stats) {
         for span in self.tiers.mheap.all_spans() {
@@ -80,12 +124,15 @@ impl Heap {
             match span.state() {
                 State::Small => {
                     let live = u64::from(span.live().saturating_sub(span.word.remote_count()));
-                    stats.heap_objects += live;
-                    stats.allocated += live * size;
+                    if !Stats::EXACT {
+                        stats.heap_objects += live;
+                        stats.allocated += live * size;
+                    }
                     if let Some(row) = span.class().and_then(|class| stats.by_size.get_mut(class.index())) {
                         row.spans += 1;
                     }
                 }
+                State::Large if Stats::EXACT => {}
                 State::Large => {
                     stats.heap_objects += 1;
                     // The runs that threads keep are counted by their lengths.

@@ -40,7 +40,18 @@ impl Heap {
         if block.is_null() {
             return Self::malloc_medium(size, cache, self);
         }
+        self.count_bin(cache, size);
         block.cast()
+    }
+
+    /// Counts a block that came out of the bin for `size` bytes, where blocks are counted.
+    #[inline(always)]
+    fn count_bin(&self, cache: &MCache, size: usize) {
+        if cfg!(feature = "stats")
+            && let Some(class) = SizeClass::serving(size.max(1), ALIGN)
+        {
+            self.count_popped(cache, class);
+        }
     }
 
     /// What the bins of small objects do not have: larger objects first.
@@ -50,6 +61,7 @@ impl Heap {
         if block.is_null() {
             return Self::malloc_slow(size, ALIGN, cache, heap);
         }
+        heap.count_bin(cache, size);
         if cache.count(size) {
             return heap.sample_untyped(size, ALIGN, cache, block.cast());
         }
@@ -72,7 +84,7 @@ impl Heap {
     pub(crate) fn memalign(&self, cache: &MCache, align: usize, size: usize) -> *mut u8 {
         let align = align.max(ALIGN);
         if let Some(class) = SizeClass::serving(size, align) {
-            let block = cache.pop(class);
+            let block = self.pop(cache, class);
             if !block.is_null() {
                 wipe();
                 if cache.count(size) {
@@ -127,6 +139,7 @@ impl Heap {
         if let Some(class) = SizeClass::serving(size, ALIGN)
             && !block.is_null()
         {
+            self.count_popped(cache, class);
             let mut block = block;
             if cache.count(size) {
                 block = self.sample_untyped(size, ALIGN, cache, block);
@@ -206,6 +219,13 @@ impl Heap {
     /// `ptr` points to a block of `span` that was found in order, and nobody uses it any more.
     unsafe fn free_found(&self, cache: &MCache, ptr: *mut u8, span: &'static MSpan, found: &Found) {
         let block: *mut Block = ptr.cast();
+        let class = match *found {
+            Found::Small(class) => Some(class),
+            // A small object that was sampled was counted by its class.
+            Found::Large if span.sample().0 => SizeClass::serving(span.size(), ALIGN),
+            Found::Large => None,
+        };
+        self.count_free(cache, class, span.size());
         match *found {
             Found::Small(class) => {
                 // SAFETY: the block is an object of its class.

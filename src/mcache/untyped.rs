@@ -159,6 +159,8 @@ impl MCache {
             // SAFETY: slots below the end are this cache's.
             unsafe { *top = block };
         }
+        #[cfg(feature = "stats")]
+        self.shared.exact.free_small(tag - 1);
         // SAFETY: an object as above, which the caller gives up.
         unsafe { Block::set_mark(block) };
         self.top_at(tag).set(step_over::<1>(Block::mark(block), top));

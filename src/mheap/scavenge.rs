@@ -35,9 +35,9 @@ pub(super) struct Due {
 pub(super) struct Told {
     /// The footprint has been beyond the soft limit since it was last well below.
     over: bool,
-    /// Bytes given back because of the soft limit that no event tells of yet, and when one last did, in coarse milliseconds.
-    purged: usize,
-    purged_at: u64,
+    /// Bytes given back because of the soft limit, and of the hard one, that no event tells of yet, and when one last did, in coarse
+    /// milliseconds.
+    purged: [(usize, u64); 2],
     /// Requests refused likewise.
     refused: u64,
     refused_at: u64,
@@ -48,8 +48,7 @@ impl Told {
     pub(super) const fn new() -> Self {
         Self {
             over: false,
-            purged: 0,
-            purged_at: 0,
+            purged: [(0, 0); 2],
             refused: 0,
             refused_at: 0,
         }
@@ -256,20 +255,25 @@ impl MHeap {
             counts.low_dirty = counts.low_dirty.min(counts.dirty);
             self.idle.store(counts.dirty * PAGE, Relaxed);
         }
+        if given > 0 {
+            // The footprint may be well below the soft limit now.
+            self.over_soft_limit(&mut self.inner.lock());
+        }
         self.note_purge(given, cause);
         given
     }
 
-    /// Notes what was given back; of what goes back for the soft limit in little pieces, the sum now and then.
+    /// Notes what was given back; of what goes back for a limit, often in little pieces, the sum now and then.
     fn note_purge(&self, given: usize, cause: PurgeCause) {
         let mut bytes = given;
-        if cause == PurgeCause::SoftLimit {
-            let told = &mut self.inner.lock().told;
-            told.purged += given;
-            if !Told::is_time(&mut told.purged_at) {
+        if matches!(cause, PurgeCause::SoftLimit | PurgeCause::HardLimit) {
+            let [soft, hard] = &mut self.inner.lock().told.purged;
+            let (sum, at) = if cause == PurgeCause::SoftLimit { soft } else { hard };
+            *sum += given;
+            if *sum == 0 || !Told::is_time(at) {
                 return;
             }
-            bytes = core::mem::take(&mut told.purged);
+            bytes = core::mem::take(sum);
         }
         if bytes > 0 {
             events::note(EventKind::Purge {

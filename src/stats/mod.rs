@@ -25,9 +25,9 @@ pub struct SizeClassStats {
     /// serve requests aligned to more than a cache line; those 64 bytes longer, the same sizes without, so that not all begin on page
     /// boundaries.
     pub size: u64,
-    /// Objects handed out since the process began. A lower bound: see [`Stats::mallocs`].
+    /// Objects handed out since the process began. Exact or a lower bound, as [`Stats::mallocs`] is.
     pub mallocs: u64,
-    /// Objects given back since the process began. A lower bound likewise.
+    /// Objects given back since the process began. Likewise.
     pub frees: u64,
     /// Spans that the class holds now.
     pub spans: u64,
@@ -47,7 +47,7 @@ pub(crate) fn stall_bucket(ns: u64) -> usize {
 #[non_exhaustive]
 pub struct Stats {
     /// Bytes in objects that the program holds, rounded to their size class (jemalloc's `stats.allocated`).
-    /// Objects that a thread keeps ready in its bins count as held.
+    /// Without the feature `stats`, objects that a thread keeps ready in its bins count as held.
     pub allocated: u64,
     /// Bytes in spans that hold objects (jemalloc's `stats.active`): `allocated` plus the free slots between them.
     pub active: u64,
@@ -67,7 +67,7 @@ pub struct Stats {
     pub heap_inuse: u64,
     /// Bytes of `heap_idle` without physical memory behind them (Go's `HeapReleased`).
     pub heap_released: u64,
-    /// Objects that the program holds, a count, exact up to what the thread caches hold (Go's `HeapObjects`).
+    /// Objects that the program holds, a count (Go's `HeapObjects`): exact with the feature `stats`, else up to what the thread caches hold.
     pub heap_objects: u64,
     /// Bytes of span records in use (Go's `MSpanInuse`).
     pub mspan_inuse: u64,
@@ -81,8 +81,8 @@ pub struct Stats {
     pub gc_sys: u64,
     /// Bytes handed out since the process began (Go's `TotalAlloc`); see [`mallocs`](Self::mallocs) for its bound.
     pub total_alloc: u64,
-    /// Objects handed out since the process began, a count. The fast path counts nothing, so that this is a lower bound: what passed from
-    /// the tiers below into the thread caches.
+    /// Objects handed out since the process began, a count: exact with the feature `stats`. Without it the fast path counts nothing, so that this
+    /// is a lower bound: what passed from the tiers below into the thread caches.
     pub mallocs: u64,
     /// Objects given back since the process began, a count, with the bound of [`mallocs`](Self::mallocs).
     pub frees: u64,
@@ -106,6 +106,13 @@ pub struct Stats {
     pub stall_ns: [u64; STALL_BUCKETS],
     /// One row a size class, smallest first.
     pub by_size: [SizeClassStats; COUNT],
+}
+
+impl Stats {
+    /// Whether [`mallocs`](Self::mallocs), [`frees`](Self::frees), [`total_alloc`](Self::total_alloc), [`heap_objects`](Self::heap_objects),
+    /// [`allocated`](Self::allocated) and the counts of [`by_size`](Self::by_size) are exact: with the feature `stats`. Without it the hit
+    /// path counts nothing.
+    pub const EXACT: bool = cfg!(feature = "stats");
 }
 
 impl Default for Stats {

@@ -22,6 +22,11 @@ enum Kind {
     BytesEver,
     /// A number of things since the process began.
     CountEver,
+    /// Nanoseconds, and such since 1970.
+    Nanos,
+    Since1970,
+    /// Millionths.
+    Share,
 }
 
 /// One process-wide figure.
@@ -41,6 +46,18 @@ const fn row(name: &'static str, kind: Kind, read: fn(&Stats) -> u64, meaning: &
         meaning,
     }
 }
+
+const TRAFFIC: &str = if Stats::EXACT {
+    "the traffic (exact: feature stats)"
+} else {
+    "the traffic (mallocs, frees and total_alloc are lower bounds: the fast path counts nothing without the feature stats)"
+};
+
+const HELD: &str = if Stats::EXACT {
+    "objects the program holds"
+} else {
+    "objects the program holds, up to what thread caches hold"
+};
 
 /// A heading of the table, and the rows below it.
 type Section = (&'static str, &'static [Row]);
@@ -68,8 +85,8 @@ static ROWS: [Section; 5] = [
         row("mcache_sys", Kind::Bytes, |s| s.mcache_sys, "bytes taken from the system for thread caches"),
         row("gc_sys", Kind::Bytes, |s| s.gc_sys, "bytes of the page map and the huge-page trackers"),
     ]),
-    ("the traffic (mallocs, frees and total_alloc are lower bounds: the fast path counts nothing)", &[
-        row("heap_objects", Kind::Count, |s| s.heap_objects, "objects the program holds, up to what thread caches hold"),
+    (TRAFFIC, &[
+        row("heap_objects", Kind::Count, |s| s.heap_objects, HELD),
         row("mallocs", Kind::CountEver, |s| s.mallocs, "objects handed out since the start"),
         row("frees", Kind::CountEver, |s| s.frees, "objects given back since the start"),
         row("total_alloc", Kind::BytesEver, |s| s.total_alloc, "bytes handed out since the start"),
@@ -77,11 +94,11 @@ static ROWS: [Section; 5] = [
     ]),
     ("the collector (feature gc)", &[
         row("next_gc", Kind::Bytes, |s| s.next_gc, "bytes that the heap that collected last may grow to"),
-        row("last_gc", Kind::Count, |s| s.last_gc, "nanoseconds since 1970 when a cycle ended last"),
+        row("last_gc", Kind::Since1970, |s| s.last_gc, "nanoseconds since 1970 when a cycle ended last"),
         row("num_gc", Kind::CountEver, |s| s.num_gc, "cycles since the start"),
         row("num_forced_gc", Kind::CountEver, |s| s.num_forced_gc, "cycles that the program asked for"),
-        row("gc_cpu_fraction", Kind::Count, |s| s.gc_cpu_fraction, "millionths of the processors' time that collecting took"),
-        row("max_stall_ns", Kind::Count, |s| s.max_stall_ns, "nanoseconds of the longest stall of a mutator"),
+        row("gc_cpu_fraction", Kind::Share, |s| s.gc_cpu_fraction, "millionths of the processors' time that collecting took"),
+        row("max_stall_ns", Kind::Nanos, |s| s.max_stall_ns, "nanoseconds of the longest stall of a mutator"),
     ]),
 ];
 
@@ -123,12 +140,17 @@ impl fmt::Display for Stats {
                 write!(f, "  {:<16}{value:>20}  ", row.name)?;
                 match row.kind {
                     Kind::Bytes | Kind::BytesEver => write!(f, "{}", Human(value))?,
-                    Kind::Count | Kind::CountEver => write!(f, "{:10}", "")?,
+                    _ => write!(f, "{:10}", "")?,
                 }
                 writeln!(f, "  {}", row.meaning)?;
             }
         }
-        writeln!(f, "\nthe size classes in use (mallocs and frees bounded as above)")?;
+        let bounds = if Self::EXACT {
+            ""
+        } else {
+            " (mallocs and frees bounded as above)"
+        };
+        writeln!(f, "\nthe size classes in use{bounds}")?;
         if self.by_size.iter().find(used).is_none() {
             return writeln!(f, "  none");
         }
@@ -148,6 +170,21 @@ impl fmt::Display for Stats {
     }
 }
 
+/// A whole number with the point moved so many digits to the left.
+struct Point(u64, u32);
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number, digits) = *self;
+        let one = 10_u64.pow(digits);
+        write!(f, "{}", number / one)?;
+        if digits > 0 {
+            write!(f, ".{:0width$}", number % one, width = digits as usize)?;
+        }
+        Ok(())
+    }
+}
+
 /// Appends to a string, which cannot fail.
 macro_rules! push {
     ($text:expr, $($arg:tt)*) => {
@@ -156,8 +193,8 @@ macro_rules! push {
 }
 
 impl Stats {
-    /// The snapshot as one line of JSON: `{"version":1,"allocated":..,..,"stall_ns":[..],"by_size":[{"size":8,"mallocs":..,"frees":..,"spans":..},..]}`.
-    /// The keys are the fields' names, the values whole numbers; some pass 2^53, beyond which JavaScript rounds. New keys may come within a
+    /// The snapshot as one line of JSON: `{"version":1,"exact":0,"allocated":..,..,"stall_ns":[..],"by_size":[{"size":8,"mallocs":..,"frees":..,"spans":..},..]}`.
+    /// `exact` is 1 where the counts are ([`EXACT`](Self::EXACT)). The other keys are the fields' names, the values whole numbers; some pass 2^53, beyond which JavaScript rounds. New keys may come within a
     /// version, none goes.
     pub fn to_json(&self) -> String {
         let mut text = String::new();
@@ -168,7 +205,7 @@ impl Stats {
 
     /// Writes what [`to_json`](Self::to_json) gives; allocates nothing of its own.
     pub(crate) fn write_json(&self, text: &mut impl Write) -> fmt::Result {
-        text.write_str("{\"version\":1")?;
+        write!(text, "{{\"version\":1,\"exact\":{}", u8::from(Self::EXACT))?;
         for row in rows() {
             write!(text, ",\"{}\":{}", row.name, (row.read)(self))?;
         }
@@ -194,26 +231,34 @@ impl Stats {
         text.write_str("]}")
     }
 
-    /// The snapshot in Prometheus' text format, version 0.0.4. Gauges are `greyspan_<field>_bytes`, or `greyspan_<field>` for counts; what
-    /// only grows ends in `_total` (`greyspan_mallocs_total`, `greyspan_alloc_bytes_total`); classes carry the label `size`, in bytes,
+    /// The snapshot in Prometheus' text format, version 0.0.4. Gauges are `greyspan_<field>_bytes`, or `greyspan_<field>` for counts; times are in
+    /// seconds (`greyspan_max_stall_seconds`, `greyspan_last_gc_timestamp_seconds`); what only grows ends in `_total` (`greyspan_mallocs_total`, `greyspan_alloc_bytes_total`); classes carry the label `size`, in bytes,
     /// and stalls the label `ns`.
     pub fn to_prometheus(&self) -> String {
         let mut text = String::new();
         for row in rows() {
-            // Prometheus puts `total` last.
+            // Prometheus puts `total` last, and counts time in seconds and shares in ones.
             let stem = row.name.strip_prefix("total_").unwrap_or(row.name);
-            let (suffix, kind) = match row.kind {
-                Kind::Bytes => ("_bytes", "gauge"),
-                Kind::Count => ("", "gauge"),
-                Kind::BytesEver => ("_bytes_total", "counter"),
-                Kind::CountEver => ("_total", "counter"),
+            let stem = stem.strip_suffix("_ns").unwrap_or(stem);
+            let (suffix, kind, digits) = match row.kind {
+                Kind::Bytes => ("_bytes", "gauge", 0),
+                Kind::Count => ("", "gauge", 0),
+                Kind::BytesEver => ("_bytes_total", "counter", 0),
+                Kind::CountEver => ("_total", "counter", 0),
+                Kind::Nanos => ("_seconds", "gauge", 9),
+                Kind::Since1970 => ("_timestamp_seconds", "gauge", 9),
+                Kind::Share => ("", "gauge", 6),
             };
+            let meaning = row.meaning.strip_prefix("nano").unwrap_or(row.meaning);
+            let meaning = meaning
+                .strip_prefix("millionths of")
+                .map_or(meaning.to_owned(), |rest| format!("share of{rest}"));
             let name = format!("greyspan_{stem}{suffix}");
             push!(
                 text,
                 "# HELP {name} {}.\n# TYPE {name} {kind}\n{name} {}\n",
-                capital(row.meaning),
-                (row.read)(self)
+                capital(&meaning),
+                Point((row.read)(self), digits)
             );
         }
         type Column = (&'static str, &'static str, &'static str, fn(&SizeClassStats) -> u64);

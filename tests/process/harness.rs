@@ -84,11 +84,14 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
     [
         crate::birth::SCENARIOS,
         crate::end::SCENARIOS,
+        #[cfg(feature = "stats")]
+        crate::exact::SCENARIOS,
         crate::fork::SCENARIOS,
         #[cfg(feature = "gc")]
         crate::gc::SCENARIOS,
         crate::oom::SCENARIOS,
         crate::idle::SCENARIOS,
+        crate::see::SCENARIOS,
         crate::stats::SCENARIOS,
         crate::steady::SCENARIOS,
         crate::tls::SCENARIOS,

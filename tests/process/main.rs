@@ -13,6 +13,8 @@ mod support;
 
 mod birth;
 mod end;
+#[cfg(feature = "stats")]
+mod exact;
 mod fork;
 #[cfg(feature = "gc")]
 mod gc;
@@ -20,6 +22,7 @@ mod harness;
 mod idle;
 mod oom;
 mod probe;
+mod see;
 mod stats;
 mod steady;
 mod tls;

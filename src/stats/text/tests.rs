@@ -186,6 +186,7 @@ fn json_parses_and_holds_every_figure_once() {
     let mut seen = BTreeMap::new();
     assert_eq!(value(&stats.to_json(), "", &mut seen), Ok(""));
     assert_eq!(seen.remove("/version"), Some(1));
+    assert_eq!(seen.remove("/exact"), Some(u64::from(Stats::EXACT)));
     for (name, figure) in expected {
         assert_eq!(seen.remove(&format!("/{name}")), Some(figure), "{name}");
     }
@@ -224,7 +225,9 @@ fn prometheus_lines_are_well_formed_and_no_series_comes_twice() {
                 assert!(["gauge", "counter"].contains(&current.1.as_str()), "{line}");
             } else {
                 let (name, figure) = line.split_once(' ').expect("a name and a figure");
-                figure.parse::<u64>().expect("a whole number");
+                let (whole, part) = figure.split_once('.').unwrap_or((figure, "0"));
+                whole.parse::<u64>().expect("a number");
+                part.parse::<u64>().expect("a number, with one point at the most");
                 assert!(series.insert(name.to_owned()), "{line}");
                 let (family, label) = name.split_once('{').unwrap_or((name, "size=\"1\"}"));
                 assert_eq!(family, current.0, "a sample stands under its own TYPE line");
@@ -257,4 +260,24 @@ fn prometheus_names_are_those_that_dashboards_know() {
         assert!(text.lines().any(|found| found == line), "{line}");
     }
     assert!(text.contains("greyspan_size_class_mallocs_total{size=\"64\"} 100064\n"));
+}
+
+#[test]
+fn prometheus_has_times_in_seconds_and_shares_in_ones() {
+    let stats = Stats {
+        last_gc: 1_700_000_000_123_456_789,
+        gc_cpu_fraction: 12_345,
+        max_stall_ns: 42_000,
+        ..Stats::default()
+    };
+    let text = stats.to_prometheus();
+    for line in [
+        "greyspan_last_gc_timestamp_seconds 1700000000.123456789",
+        "greyspan_gc_cpu_fraction 0.012345",
+        "greyspan_max_stall_seconds 0.000042000",
+        "# HELP greyspan_max_stall_seconds Seconds of the longest stall of a mutator.",
+        "# HELP greyspan_gc_cpu_fraction Share of the processors' time that collecting took.",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
 }
