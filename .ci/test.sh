@@ -9,4 +9,5 @@ cargo test --features gc,profiling --doc
 cargo test --features stats,gc --lib
 cargo test --features stats,gc --test process -- exact:: stats:: map:: events::
 cargo test --features stats --test all
+cargo test --features stats,profiling --test process -- exact::
 cargo test --release --features gc --test gc

@@ -16,6 +16,8 @@ use crate::probe::churn;
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("exact::each_block_is_counted_where_it_belongs", each),
     Scenario::new("exact::resizing_counts_what_it_does", resizing),
+    #[cfg(feature = "profiling")]
+    Scenario::new("exact::sampled_objects_are_counted_as_any_others", sampled),
     Scenario::new("exact::no_count_is_lost_when_threads_end", threads),
     Scenario::new("exact::blocks_that_go_without_a_thread_cache_are_counted", torn),
     Scenario::new("exact::a_child_of_a_fork_counts_on", fork),
@@ -134,6 +136,17 @@ fn each() -> Next {
         assert_eq!((after.frees, after.objects, after.allocated), (3, 0, 0), "{layout:?}");
     }
     DONE
+}
+
+/// Each object is a sample, and lies elsewhere than others of its class.
+#[cfg(feature = "profiling")]
+fn sampled() -> Next {
+    greyspan::profile::start(1).expect("memory for the tables");
+    // The unwinder finds its way once.
+    let layout = layout(64, 8);
+    free(alloc(layout), layout);
+    let _ = each();
+    resizing()
 }
 
 fn resizing() -> Next {

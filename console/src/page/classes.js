@@ -23,7 +23,7 @@ const tiles = (() => {
       tile("Released", bytesParts(stats.heap_released), "given back to the system"),
       tile("Resident", bytesParts(stats.resident), limit ? `${percent(footprint / limit)} of the limit, ${bytes(limit)}` : "no limit is set"),
       tile("Objects", count(stats.heap_objects).split(" ").concat("").slice(0, 2), `${bytes(stats.allocated)} in them`),
-      tile("Allocating", bytesParts(rate(samples, (s) => s.total_alloc)).map((part, index) => index ? part + "/s" : part), `${count(rate(samples, (s) => s.mallocs))} objects/s or more`),
+      tile("Allocating", bytesParts(rate(samples, (s) => s.total_alloc)).map((part, index) => index ? part + "/s" : part), `${count(rate(samples, (s) => s.mallocs))} objects/s${stats.exact ? "" : " or more"}`),
     );
   };
   return { draw };
