@@ -27,11 +27,15 @@ impl MCache {
         Some(span)
     }
 
-    /// A large object in free pages that have memory. Where there are none, gives up the runs that this thread keeps, so that theirs are.
+    /// A large object in free pages that have memory. Where there are none, gives up the runs that this thread keeps, and
+    /// ends the rest of empty spans, so that theirs are.
     fn take_idle(&self, tiers: &Tiers, bytes: usize, pages: usize, align: usize) -> Option<&'static MSpan> {
         let span = tiers.mheap.take_idle(bytes, pages, align);
-        if span.is_none() && self.runs_may_have(pages * PAGE) {
-            self.give_all_runs(tiers);
+        if span.is_none() {
+            tiers.end_rest_for(pages * PAGE);
+            if self.runs_may_have(pages * PAGE) {
+                self.give_all_runs(tiers);
+            }
         }
         span
     }
