@@ -3,6 +3,7 @@
 use super::{COUNT, MCache, Tiers};
 use crate::base::addr::Addr;
 use crate::base::geometry::{PAGE, REQUEST_MAX};
+use crate::mheap::MHeap;
 use crate::mspan::{Block, MSpan, State};
 use crate::os::report::fatal;
 use crate::size_class::large_pages;
@@ -22,6 +23,22 @@ impl MCache {
             Some(span) => Some(span),
             None => tiers.mheap.take_large(bytes, pages, align, 0),
         }?;
+        self.tally(COUNT).add(1, 0);
+        self.count_large_bytes(bytes);
+        Some(span)
+    }
+
+    /// A large object of `bytes` that has begun to grow and has no room where it is: where it can go on growing, so that it is copied this once.
+    /// `None` where no such place lies idle, and for what has room of its own when it grows (`MHeap::growth_room`). The cache is ready.
+    #[cold]
+    pub(crate) fn alloc_begun(&self, tiers: &Tiers, bytes: usize) -> Option<&'static MSpan> {
+        let pages = large_pages(bytes);
+        if MHeap::growth_room(pages) > 0 {
+            return None;
+        }
+        // Rather the thread's own than the rest of a run in which another thread's object has begun to grow.
+        self.give_long_run(tiers, 2 * pages);
+        let span = tiers.mheap.take_begun(bytes, pages)?;
         self.tally(COUNT).add(1, 0);
         self.count_large_bytes(bytes);
         Some(span)
