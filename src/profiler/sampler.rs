@@ -6,7 +6,8 @@
 //!   with a probability of `1 - exp(-size / rate)`, and stands for the inverse of that many.
 //! - P2. The process runs while nobody profiles, too, at a rate of its own. So a profile that starts finds every thread in a state that fits, and
 //!   what a thread samples first it counts at the rate that it had.
-//! - P3. Sampling takes about half a per cent of a thread's time at the most, where the rate is [`PATIENT`] or more: a thread that allocates faster
+//! - P3. Sampling takes about half a per cent of a thread's time at the most, where the rate is [`PATIENT`] or more, and so does looking for a profile that
+//!   has begun: a thread that allocates faster
 //!   samples at twice that, or at any power of two times. The next draw depends on what was before alone, so what P1 says stays true, sample by
 //!   sample.
 
@@ -14,6 +15,7 @@
 
 use super::math::ln;
 use super::unwind::Memory;
+use crate::os::ticks;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use core::cell::Cell;
 use core::ptr::null_mut;
@@ -25,7 +27,7 @@ static RATE: AtomicUsize = AtomicUsize::new(0);
 static PERIOD: AtomicUsize = AtomicUsize::new(super::DEFAULT_RATE);
 
 /// The rate at which threads look while nobody profiles, and so notice when somebody does.
-const IDLE_RATE: usize = 128 << 10;
+const IDLE_RATE: usize = super::DEFAULT_RATE;
 
 /// What the next thread's random numbers begin with.
 static SEED: AtomicU64 = AtomicU64::new(0x8c5f_21d3_7a6b_9e01);
@@ -96,8 +98,14 @@ impl Sampler {
             }
             return self.hit_at(asked, size);
         }
+        if asked == 0 {
+            let began = ticks();
+            self.draw(asked);
+            self.took(began, ticks());
+            return None;
+        }
         self.draw(asked);
-        (asked != 0).then_some(drawn_at)
+        Some(drawn_at)
     }
 
     /// A sample was taken between these two ticks (P3).
@@ -119,6 +127,7 @@ impl Sampler {
     #[cfg(feature = "profiling")]
     pub(crate) fn renew(&self) {
         if self.rate.get() != 0 {
+            self.budget.doublings.set(0);
             self.draw(rate());
         }
     }
@@ -133,7 +142,7 @@ impl Sampler {
 
     fn draw(&self, asked: usize) {
         let rate = match asked {
-            0 => IDLE_RATE,
+            0 => IDLE_RATE.saturating_mul(1 << self.budget.doublings.get()),
             PATIENT.. => asked.saturating_mul(1 << self.budget.doublings.get()),
             rate => rate,
         };
