@@ -14,6 +14,7 @@ use super::{Heap, SAMPLE_ALIGN, SAMPLES};
 use crate::base::addr::Addr;
 use crate::mcache::MCache;
 use crate::mspan::{Block, CHECKED, MSpan};
+use crate::os::ticks;
 use crate::profiler;
 use crate::size_class::SizeClass;
 use core::alloc::Layout;
@@ -26,6 +27,14 @@ impl Heap {
         let Some(rate) = cache.sampler().hit(size) else {
             return block;
         };
+        let began = ticks();
+        let block = Self::watched(rate, (size, align), cache, heap, block);
+        cache.sampler().took(began, ticks());
+        block
+    }
+
+    /// A watched object instead of `block`, which the caller has for its request; or that, watched if it can be.
+    fn watched(rate: usize, (size, align): (usize, usize), cache: &MCache, heap: &Self, block: *mut u8) -> *mut u8 {
         let Some(node) = profiler::stack(cache.sampler(), rate) else {
             return block;
         };

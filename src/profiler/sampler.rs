@@ -6,11 +6,16 @@
 //!   with a probability of `1 - exp(-size / rate)`, and stands for the inverse of that many.
 //! - P2. The process runs while nobody profiles, too, at a rate of its own. So a profile that starts finds every thread in a state that fits, and
 //!   what a thread samples first it counts at the rate that it had.
+//! - P3. Sampling takes about half a per cent of a thread's time at the most, where the rate is [`PATIENT`] or more, and so does looking for a profile that
+//!   has begun: a thread that allocates faster
+//!   samples at twice that, or at any power of two times. The next draw depends on what was before alone, so what P1 says stays true, sample by
+//!   sample.
 
 #![forbid(unsafe_code)]
 
 use super::math::ln;
 use super::unwind::Memory;
+use crate::os::ticks;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use core::cell::Cell;
 use core::ptr::null_mut;
@@ -22,7 +27,7 @@ static RATE: AtomicUsize = AtomicUsize::new(0);
 static PERIOD: AtomicUsize = AtomicUsize::new(super::DEFAULT_RATE);
 
 /// The rate at which threads look while nobody profiles, and so notice when somebody does.
-const IDLE_RATE: usize = 128 << 10;
+const IDLE_RATE: usize = super::DEFAULT_RATE;
 
 /// What the next thread's random numbers begin with.
 static SEED: AtomicU64 = AtomicU64::new(0x8c5f_21d3_7a6b_9e01);
@@ -51,6 +56,7 @@ pub(crate) struct Sampler {
     /// The rate that `left` was drawn at; 0 before the first time.
     rate: Cell<usize>,
     random: Cell<u64>,
+    budget: Budget,
     /// What the thread remembers of its stacks; null before its first sample.
     pub(super) memory: Cell<*mut Memory>,
 }
@@ -62,6 +68,7 @@ impl Sampler {
             left: Cell::new(0),
             rate: Cell::new(0),
             random: Cell::new(0),
+            budget: Budget::new(),
             memory: Cell::new(null_mut()),
         }
     }
@@ -77,18 +84,33 @@ impl Sampler {
     /// What to do with a request that was counted below zero: the rate to sample it at, or nothing.
     #[cold]
     pub(crate) fn hit(&self, size: usize) -> Option<usize> {
+        self.hit_at(rate(), size)
+    }
+
+    fn hit_at(&self, asked: usize, size: usize) -> Option<usize> {
         let drawn_at = self.rate.get();
         if drawn_at == 0 {
             // The first request of all: `left` was no draw.
             self.random.set(SEED.fetch_add(GOLDEN, Relaxed));
-            self.draw();
+            self.draw(asked);
             if !self.count(size) {
                 return None;
             }
-            return self.hit(size);
+            return self.hit_at(asked, size);
         }
-        self.draw();
-        (rate() != 0).then_some(drawn_at)
+        if asked == 0 {
+            let began = ticks();
+            self.draw(asked);
+            self.took(began, ticks());
+            return None;
+        }
+        self.draw(asked);
+        Some(drawn_at)
+    }
+
+    /// A sample was taken between these two ticks (P3).
+    pub(crate) fn took(&self, began: u64, ended: u64) {
+        self.budget.spend(began, ended);
     }
 
     /// From here on nothing is sampled, until [`resume`](Self::resume) with what this returns.
@@ -105,7 +127,8 @@ impl Sampler {
     #[cfg(feature = "profiling")]
     pub(crate) fn renew(&self) {
         if self.rate.get() != 0 {
-            self.draw();
+            self.budget.doublings.set(0);
+            self.draw(rate());
         }
     }
 
@@ -113,12 +136,14 @@ impl Sampler {
     #[cfg(feature = "profiling")]
     pub(crate) fn reseed(&self, seed: u64) {
         self.random.set(seed);
-        self.draw();
+        self.budget.steady.set(true);
+        self.draw(rate());
     }
 
-    fn draw(&self) {
-        let rate = match rate() {
-            0 => IDLE_RATE,
+    fn draw(&self, asked: usize) {
+        let rate = match asked {
+            0 => IDLE_RATE.saturating_mul(1 << self.budget.doublings.get()),
+            PATIENT.. => asked.saturating_mul(1 << self.budget.doublings.get()),
             rate => rate,
         };
         self.rate.set(rate);
@@ -138,4 +163,125 @@ impl Sampler {
     }
 }
 
+/// The least rate at which P3 holds: who asks for less wants what it costs.
+const PATIENT: usize = 128 << 10;
+
+/// What sampling takes of a thread's time.
+struct Budget {
+    /// How often the rate was doubled.
+    doublings: Cell<u32>,
+    /// Ticks that sampling took, and that there were, since that last changed; and samples.
+    spent: Cell<u64>,
+    passed: Cell<u64>,
+    samples: Cell<u32>,
+    /// When the last sample ended.
+    last: Cell<u64>,
+    /// The rate stays, for tests.
+    steady: Cell<bool>,
+}
+
+impl Budget {
+    const MOST_DOUBLINGS: u32 = 20;
+
+    const fn new() -> Self {
+        Self {
+            doublings: Cell::new(0),
+            spent: Cell::new(0),
+            passed: Cell::new(0),
+            samples: Cell::new(0),
+            last: Cell::new(0),
+            steady: Cell::new(false),
+        }
+    }
+
+    fn spend(&self, began: u64, ended: u64) {
+        let last = self.last.replace(ended);
+        if last == 0 || self.steady.get() {
+            return;
+        }
+        let spent = self.spent.get().saturating_add(ended.saturating_sub(began));
+        let passed = self.passed.get().saturating_add(ended.saturating_sub(last));
+        let samples = self.samples.get() + 1;
+        let doublings = self.doublings.get();
+        // A few samples at each rate: what passes between two is random.
+        let next = if samples < 4 {
+            doublings
+        } else if spent.saturating_mul(200) > passed {
+            (doublings + 1).min(Self::MOST_DOUBLINGS)
+        } else if spent.saturating_mul(800) < passed {
+            doublings.saturating_sub(1)
+        } else {
+            doublings
+        };
+        if next == doublings && samples < 16 {
+            self.spent.set(spent);
+            self.passed.set(passed);
+            self.samples.set(samples);
+        } else {
+            self.doublings.set(next);
+            self.spent.set(0);
+            self.passed.set(0);
+            self.samples.set(0);
+        }
+    }
+}
+
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[cfg(test)]
+mod tests {
+    use super::super::math::{SCALE, weight};
+    use super::*;
+
+    /// A thread that allocates objects of one size, each in so many ticks, and whose samples take 500: the bytes that its samples stand for, how
+    /// many there were, and the ticks they took by those of all.
+    fn run(seed: u64, asked: usize, size: usize, count: usize, ticks: u64) -> (f64, u32, f64) {
+        let sampler = Sampler::new();
+        sampler.rate.set(asked);
+        sampler.random.set(seed);
+        sampler.draw(asked);
+        let (mut now, mut bytes, mut samples) = (1_000u64, 0.0, 0);
+        for _ in 0..count {
+            now += ticks;
+            if sampler.count(size)
+                && let Some(rate) = sampler.hit_at(asked, size)
+            {
+                bytes += weight(size, rate).1 as f64 / SCALE;
+                samples += 1;
+                sampler.took(now, now + 500);
+                now += 500;
+            }
+        }
+        (bytes, samples, f64::from(samples) * 500.0 / now as f64)
+    }
+
+    #[test]
+    fn a_thread_that_allocates_fast_is_sampled_less_and_its_figures_stay_true_in_the_mean() {
+        let (size, count, runs) = (64 << 10, 20_000, 1_000);
+        let (mut bytes, mut most) = (0.0, 0);
+        for seed in 0..runs {
+            let (estimate, samples, _) = run(seed * 77 + 5, 512 << 10, size, count, 100);
+            bytes += estimate;
+            most = most.max(samples);
+        }
+        let error = bytes / (size * count) as f64 / runs as f64 - 1.0;
+        assert!(error.abs() < 0.02, "{error}");
+        assert!(most < 200, "{most} of 2,500 that the rate alone would give");
+    }
+
+    #[test]
+    fn sampling_takes_less_than_a_per_cent_of_a_long_run() {
+        for (size, ticks) in [(64, 4), (8 << 10, 6), (256 << 10, 20), (4 << 20, 300)] {
+            let (.., share) = run(9, 512 << 10, size, 20_000_000 / ticks as usize, ticks);
+            assert!(share < 0.01, "{size}: {share}");
+        }
+    }
+
+    #[test]
+    fn a_slow_thread_and_a_low_rate_are_sampled_as_asked() {
+        let (_, samples, _) = run(3, 512 << 10, 64 << 10, 20_000, 100_000);
+        assert!((2_100..2_600).contains(&samples), "{samples}");
+        let (_, samples, _) = run(3, 64 << 10, 64 << 10, 20_000, 100);
+        assert!((12_000..13_300).contains(&samples), "{samples}");
+    }
+}
