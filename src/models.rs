@@ -329,15 +329,15 @@ fn models_who_reads_that_a_block_was_freed_reads_that_it_was_handed_out() {
             tallies[0].add(1, 0);
             passed.store(1, Release);
         });
-        let reaper = thread::spawn(move || {
-            if passed.load(Acquire) == 1 {
-                tallies[1].add(0, 1);
-            }
+        let reader = thread::spawn(move || {
+            let frees: u64 = tallies.iter().map(|tally| tally.frees.load(Acquire)).sum();
+            let mallocs: u64 = tallies.iter().map(|tally| tally.mallocs.load(Relaxed)).sum();
+            assert!(frees <= mallocs);
         });
-        let frees: u64 = tallies.iter().map(|tally| tally.frees.load(Acquire)).sum();
-        let mallocs: u64 = tallies.iter().map(|tally| tally.mallocs.load(Relaxed)).sum();
-        assert!(frees <= mallocs);
+        if passed.load(Acquire) == 1 {
+            tallies[1].add(0, 1);
+        }
         maker.join().unwrap();
-        reaper.join().unwrap();
+        reader.join().unwrap();
     });
 }
