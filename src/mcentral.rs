@@ -2,7 +2,8 @@
 //!
 //! A span comes here when its owner exits or goes idle, or when a thread frees into a span that nobody owns and does not keep it.
 //! A span whose objects are all in use and that nobody owns stands on no list: the first thread that frees into it claims it.
-//! An empty span of a thread that ends rests here for a while, so that threads that come and go use the same pages again and again.
+//! Empty spans of threads that end rest here for a while, so that threads that come and go use the same pages again and again: by way of the
+//! page heap other classes would get them, and in time touch every page that any class ever had.
 //!
 //! - C1. A span is on the list of its class exactly when it was put there and not yet taken off, all under the class's lock; `listed`
 //!   in its ownership word says that it was put there, and the thread that takes the ownership with that flag takes it off.
@@ -11,12 +12,17 @@
 //! - C3. A resting span is empty, free and nobody's: no word names it, and no thread can reach it but through the list.
 //! - C4. Lock order: a class's lock comes before the page heap's. No two classes' locks are held together, except around `fork`.
 
+use crate::base::geometry::PAGE;
 use crate::mspan::{MSpan, OwnerId, SpanList, Taken};
 use crate::sync::CachePadded;
 use crate::sync::lock::Lock;
+use core::cell::Cell;
 
 /// Lists by how full a span is, in quarters; fuller ones are given out first, so that the emptier ones drain.
 const FULLNESS: usize = 4;
+
+/// Bytes of spans of a class that rest, beyond which none comes to rest.
+const REST_BYTES: usize = 256 << 10;
 
 /// The unowned spans of one size class.
 pub(crate) struct MCentral {
@@ -26,6 +32,7 @@ pub(crate) struct MCentral {
 struct Lists {
     by_fullness: [SpanList; FULLNESS],
     resting: SpanList,
+    resting_bytes: Cell<usize>,
 }
 
 fn shelf(span: &MSpan) -> usize {
@@ -46,6 +53,7 @@ impl MCentral {
             Self { lists: CachePadded(Lock::new(Lists {
                 by_fullness: crate::sync::array_of!(SpanList::new(); FULLNESS),
                 resting: SpanList::new(),
+                resting_bytes: Cell::new(0),
             })) }
         }
     }
@@ -82,19 +90,24 @@ impl MCentral {
         None
     }
 
-    /// Keeps an empty span that was retired, in the class's shape still. `false`: one rests here already.
+    /// Keeps an empty span that was retired, in the class's shape still. `false`: enough of them rest here already.
     pub(crate) fn rest(&self, span: &'static MSpan) -> bool {
         let lists = self.lists.lock();
-        let room = lists.resting.is_empty();
-        if room {
-            lists.resting.push(span);
+        let bytes = lists.resting_bytes.get();
+        if bytes >= REST_BYTES {
+            return false;
         }
-        room
+        lists.resting.push(span);
+        lists.resting_bytes.set(bytes + span.pages() * PAGE);
+        true
     }
 
-    /// The resting span, if there is one. It is the caller's alone.
+    /// A resting span, if there is one: that which came last. It is the caller's alone.
     pub(crate) fn take_resting(&self) -> Option<&'static MSpan> {
-        self.lists.lock().resting.pop()
+        let lists = self.lists.lock();
+        let span = lists.resting.pop()?;
+        lists.resting_bytes.set(lists.resting_bytes.get() - span.pages() * PAGE);
+        Some(span)
     }
 
     /// Takes a span off the list that its new owner claimed while it was listed, unless `take` did so already.

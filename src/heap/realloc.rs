@@ -5,7 +5,8 @@
 //! | same size class | nothing |
 //! | large, shorter | the tail's pages go back, in place |
 //! | large, longer | into the slack of its last page, its headroom, or the free pages behind, in place |
-//! | large, longer, no room there | a new run with headroom for more growth; its pages move by page table where that pays |
+//! | 1 MiB or longer, longer, no room there | a new run with headroom for more growth; its pages move by page table where that pays |
+//! | anything, large and longer | a copy at the start of the longest idle run, if that is twice as long |
 //! | all else | a new block, a copy, a free |
 
 use super::Heap;
@@ -64,7 +65,16 @@ impl Heap {
         }
         // SAFETY: the alignment is a power of two, and the caller promised that the size does not overflow with it.
         let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, align) };
-        let new = self.alloc(cache, new_layout);
+        let begun = if new_size > layout.size() && large(new_size) && align <= PAGE {
+            self.alloc_begun(cache, new_size)
+        } else {
+            null_mut()
+        };
+        let new = if begun.is_null() {
+            self.alloc(cache, new_layout)
+        } else {
+            begun
+        };
         if new.is_null() {
             return new;
         }
@@ -82,6 +92,17 @@ impl Heap {
         // SAFETY: as the caller promised.
         unsafe { self.dealloc(super::thread::current_or(cache), ptr, layout) };
         new
+    }
+
+    /// A large block that has begun to grow, with room behind it; null where none lies idle.
+    fn alloc_begun(&self, cache: &MCache, size: usize) -> *mut u8 {
+        if size > REQUEST_MAX {
+            return null_mut();
+        }
+        let span = self
+            .with_cache(cache, |cache| cache.alloc_begun(&self.tiers, size))
+            .flatten();
+        span.map_or(null_mut(), MSpan::base)
     }
 
     /// Whether the large block now has `new_size` bytes where it is.

@@ -3,6 +3,7 @@
 use super::{COUNT, MCache, Tiers};
 use crate::base::addr::Addr;
 use crate::base::geometry::{PAGE, REQUEST_MAX};
+use crate::mheap::MHeap;
 use crate::mspan::{Block, MSpan, State};
 use crate::os::report::fatal;
 use crate::size_class::large_pages;
@@ -27,11 +28,31 @@ impl MCache {
         Some(span)
     }
 
-    /// A large object in free pages that have memory. Where there are none, gives up the runs that this thread keeps, so that theirs are.
+    /// A large object of `bytes` that has begun to grow and has no room where it is: where it can go on growing, so that it is copied this once.
+    /// `None` where no such place lies idle, and for what has room of its own when it grows (`MHeap::growth_room`). The cache is ready.
+    #[cold]
+    pub(crate) fn alloc_begun(&self, tiers: &Tiers, bytes: usize) -> Option<&'static MSpan> {
+        let pages = large_pages(bytes);
+        if MHeap::growth_room(pages) > 0 {
+            return None;
+        }
+        // Rather the thread's own than the rest of a run in which another thread's object has begun to grow.
+        self.give_long_run(tiers, 2 * pages);
+        let span = tiers.mheap.take_begun(bytes, pages)?;
+        self.tally(COUNT).add(1, 0);
+        self.count_large_bytes(bytes);
+        Some(span)
+    }
+
+    /// A large object in free pages that have memory. Where there are none, gives up the runs that this thread keeps, and
+    /// ends the rest of empty spans, so that theirs are.
     fn take_idle(&self, tiers: &Tiers, bytes: usize, pages: usize, align: usize) -> Option<&'static MSpan> {
         let span = tiers.mheap.take_idle(bytes, pages, align);
-        if span.is_none() && self.runs_may_have(pages * PAGE) {
-            self.give_all_runs(tiers);
+        if span.is_none() {
+            tiers.end_rest_for(pages * PAGE);
+            if self.runs_may_have(pages * PAGE) {
+                self.give_all_runs(tiers);
+            }
         }
         span
     }

@@ -40,6 +40,7 @@ mod untyped;
 pub(crate) use untyped::wipe;
 
 use crate::base::addr::Addr;
+use crate::base::geometry::PAGE;
 use crate::mcentral::MCentral;
 use crate::mheap::MHeap;
 #[cfg(feature = "preload")]
@@ -75,6 +76,8 @@ pub(crate) struct Tiers {
     pub(crate) directory: Directory,
     /// Grows when the program asks for all memory back: each cache trims itself when it next refills.
     pub(crate) purges: AtomicUsize,
+    /// Bytes of the spans that rest with their classes.
+    resting: AtomicUsize,
     /// When resting spans were last sent to the page heap, in coarse milliseconds.
     rest_ended: AtomicU64,
     room: Room,
@@ -89,6 +92,7 @@ impl Tiers {
                 central: [const { MCentral::new() }; COUNT],
                 directory: Directory::new(),
                 purges: AtomicUsize::new(0),
+                resting: AtomicUsize::new(0),
                 rest_ended: AtomicU64::new(0),
                 room: Room::new(),
             }
@@ -97,8 +101,26 @@ impl Tiers {
 
     /// Lets an empty span that was retired rest with its class, or gives it to the page heap.
     fn rest(&self, class: SizeClass, span: &'static MSpan) {
+        let bytes = span.pages() * PAGE;
+        // Relaxed: a count that guards no memory. First, so that it is never below what rests.
+        self.resting.fetch_add(bytes, Relaxed);
         if !self.mheap.keeps_free_pages() || !self.central(class).rest(span) {
+            self.resting.fetch_sub(bytes, Relaxed);
             self.mheap.give(span);
+        }
+    }
+
+    /// A span that rests with `class`, if there is one.
+    fn take_resting(&self, class: SizeClass) -> Option<&'static MSpan> {
+        let span = self.central(class).take_resting()?;
+        self.resting.fetch_sub(span.pages() * PAGE, Relaxed);
+        Some(span)
+    }
+
+    /// The page heap is about to grow by `bytes`: gives it all resting spans, if they have as much.
+    fn end_rest_for(&self, bytes: usize) {
+        if self.resting.load(Relaxed) >= bytes {
+            self.end_rest();
         }
     }
 
@@ -106,7 +128,7 @@ impl Tiers {
     pub(crate) fn end_rest(&self) -> usize {
         let mut count = 0;
         for class in SizeClass::all() {
-            while let Some(span) = self.central(class).take_resting() {
+            while let Some(span) = self.take_resting(class) {
                 self.mheap.give(span);
                 count += 1;
             }

@@ -187,7 +187,7 @@ impl MCache {
             span.absorb(taken);
             return Some(span);
         }
-        let spare = tiers.central(class).take_resting();
+        let spare = tiers.take_resting(class);
         let span = match spare.or_else(|| self.store.take_spare(class)) {
             Some(span) => {
                 span.revive(class);
@@ -196,9 +196,13 @@ impl MCache {
             }
             None => {
                 tiers.end_long_rest();
-                if tiers.mheap.idle_bytes() < class.span_bytes() && self.runs_may_have(class.span_bytes()) {
+                let bytes = class.span_bytes();
+                if tiers.mheap.idle_bytes() < bytes {
                     // Before the heap grows.
-                    self.give_all_runs(tiers);
+                    tiers.end_rest_for(bytes);
+                    if self.runs_may_have(bytes) {
+                        self.give_all_runs(tiers);
+                    }
                 }
                 tiers.mheap.take_small(class)?
             }

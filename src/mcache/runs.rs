@@ -254,6 +254,22 @@ impl MCache {
         self.set_held_runs(self.held_runs() - goes as usize * class.size());
     }
 
+    /// Gives a run of at least `pages` pages to the page heap, if there is one: of the longest that are kept.
+    pub(super) fn give_long_run(&self, tiers: &Tiers, pages: usize) {
+        if self.held_runs() < pages * PAGE {
+            return;
+        }
+        let mut long = None;
+        for class in RunClass::all() {
+            if class.pages() >= pages && self.runs.bin(class).held.get() > 0 {
+                long = Some(class);
+            }
+        }
+        if let Some(class) = long {
+            self.give_run(tiers, self.pop_run(class));
+        }
+    }
+
     /// Gives all runs to the page heap, and keeps the room.
     pub(super) fn give_all_runs(&self, tiers: &Tiers) {
         if self.held_runs() > 0 {

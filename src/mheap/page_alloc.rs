@@ -61,6 +61,8 @@ pub(super) enum Purpose {
     Growing,
     /// One large object, in pages that have memory or not at all.
     Idle,
+    /// As `Idle`, with as many such pages behind it at least: it has begun to grow.
+    Begun,
 }
 
 /// How many trackers are looked at for a short run.
@@ -196,12 +198,12 @@ impl PageAlloc {
     /// Takes `pages` pages whose address is a multiple of `align` pages (a power of two). Grows the heap where no free run fits;
     /// `None` when the system refuses.
     pub(super) fn take(&mut self, os: &Os, map: &PageMap, pages: usize, align: usize, purpose: Purpose) -> Option<Run> {
+        if purpose == Purpose::Begun {
+            let want = Want::begun(pages);
+            return self.is_searchable().then(|| self.take_best(want)).flatten();
+        }
         let run = if matches!(purpose, Purpose::Large | Purpose::Idle) && self.is_searchable() {
-            let want = Want {
-                pages,
-                align,
-                dirty: purpose == Purpose::Idle,
-            };
+            let want = Want::of(pages, align, purpose == Purpose::Idle);
             match self.take_best(want) {
                 Some(run) => run,
                 None if purpose == Purpose::Idle => return None,
@@ -249,7 +251,7 @@ impl PageAlloc {
         self.counts.ready <= search::HUGE_MAX * PAGES_PER_HUGE
     }
 
-    /// Takes the shortest free run that holds what is wanted, of any number of huge pages.
+    /// Takes what is wanted from the free run that is best for it, of any number of huge pages.
     fn take_best(&mut self, want: Want) -> Option<Run> {
         let found = self
             .regions()
@@ -435,7 +437,7 @@ impl PageAlloc {
                     self.counts.ready * PAGE >= HUGE_AFTER / 2
                         && self.newest().is_some_and(|region| region.is_touched(os))
                 }
-                Purpose::Idle => false,
+                Purpose::Idle | Purpose::Begun => false,
                 Purpose::Growing => huge * HUGE >= HUGE_AFTER / 2,
             },
             Huge::Never => false,

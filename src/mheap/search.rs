@@ -1,4 +1,5 @@
-//! Best fit for large objects: the shortest free run that holds them, wherever it begins and whatever huge pages it crosses.
+//! Best fit for large objects: the shortest free run that holds them, wherever it begins and whatever huge pages it crosses. An object that has
+//! begun to grow goes to the start of the longest instead, where it may go on growing without being copied.
 //!
 //! Small spans are packed by tracker, so that huge pages stay whole; a large object needs no huge page of its own, and one that began at huge
 //! pages only would leave what lies between to nobody. The search walks the trackers in address order and looks at the runs that cross from
@@ -21,6 +22,32 @@ pub(super) struct Want {
     pub(super) align: usize,
     /// Only pages that may have physical memory.
     pub(super) dirty: bool,
+    /// Pages of the run that they are taken from, at the least.
+    run: usize,
+    /// The longest such run, and not the shortest.
+    longest: bool,
+}
+
+impl Want {
+    /// `pages` pages at a multiple of `align`, in the shortest run.
+    pub(super) fn of(pages: usize, align: usize, dirty: bool) -> Self {
+        Self {
+            pages,
+            align,
+            dirty,
+            run: pages,
+            longest: false,
+        }
+    }
+
+    /// `pages` pages for an object that has begun to grow.
+    pub(super) fn begun(pages: usize) -> Self {
+        Self {
+            run: 2 * pages,
+            longest: true,
+            ..Self::of(pages, 1, true)
+        }
+    }
 }
 
 /// The best run so far.
@@ -37,7 +64,14 @@ pub(super) fn best_run(region: &Region, want: Want) -> Option<usize> {
     let mut best: Option<Best> = None;
     let mut consider = |start: usize, length: usize| {
         let aligned = align_up(start + phase, want.align) - phase;
-        if aligned + want.pages <= start + length && best.is_none_or(|best| length < best.length) {
+        let better = |best: Best| {
+            if want.longest {
+                length > best.length
+            } else {
+                length < best.length
+            }
+        };
+        if length >= want.run && aligned + want.pages <= start + length && best.is_none_or(better) {
             best = Some(Best { length, start: aligned });
         }
     };
@@ -52,7 +86,7 @@ pub(super) fn best_run(region: &Region, want: Want) -> Option<usize> {
             continue;
         }
         consider(first - open, open + runs.head);
-        if tracker.longest() >= want.pages {
+        if tracker.longest() >= want.run {
             tracker.each_run(want.dirty, |run| {
                 if run.start > 0 && run.start + run.len < PAGES_PER_HUGE {
                     consider(first + run.start, run.len);

@@ -61,6 +61,10 @@ fn a_random_walk_keeps_the_books() {
                 let class = SizeClass::from_index(numbers.below(crate::size_class::COUNT)).expect("below the count");
                 out.push(heap.take_small(class).expect("the system refuses nothing"));
             }
+            3 if step % 2 == 0 => {
+                let bytes = 1 + numbers.below(MIB);
+                out.extend(heap.take_begun(bytes, large_pages(bytes)));
+            }
             3..5 => {
                 let align = PAGE << numbers.below(10);
                 let span = large(&heap, 1 + numbers.below(6 * MIB), align);
@@ -206,4 +210,30 @@ fn huge_pages_are_asked_for_where_large_objects_are_touched_all_over() {
     // An advised huge page counts as touched with its first run, so that what is free of it does not count as released.
     assert_eq!(with_memory(false), 23 * MIB);
     assert!(with_memory(true) > 23 * MIB);
+}
+
+#[test]
+fn an_object_that_has_begun_to_grow_lies_where_it_can_go_on() {
+    let (sim, heap) = heap();
+    let sizes = [512, 64, 1024, 64].map(|kib| kib << 10);
+    let spans = sizes.map(|bytes| large(&heap, bytes, 1));
+    let pages = |bytes: usize| bytes / PAGE;
+    assert!(heap.take_begun(96 << 10, pages(96 << 10)).is_none(), "nothing lies idle");
+    let longest = spans[2].base();
+    for span in [spans[0], spans[2]] {
+        span.set_dirty();
+        heap.give(span);
+    }
+    let bytes = 96 << 10;
+    assert!(heap.take_begun(MIB, pages(MIB)).is_none(), "it would fill the run");
+    let span = heap.take_begun(bytes, pages(bytes)).expect("there is a run of 1 MiB");
+    assert_eq!(span.base(), longest);
+    assert_eq!(heap.grow_in_place(span, pages(MIB)), Some(false), "up to the next object");
+    let next = heap.take_begun(bytes, pages(bytes)).expect("there is a run of 512 KiB");
+    assert!(next.base() < longest);
+    check(sim, &heap, &[spans[1], spans[3], span, next]);
+    for span in [spans[1], spans[3], span, next] {
+        heap.give(span);
+    }
+    end(sim, &heap);
 }
