@@ -7,7 +7,6 @@
 
 pub mod cell;
 pub mod icount;
-pub mod map;
 pub mod measure;
 pub mod os;
 pub mod rng;

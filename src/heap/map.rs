@@ -107,9 +107,11 @@ impl Heap {
 }
 
 fn usage_of(span: &MSpan) -> Option<Usage> {
-    let (size, objects) = (span.size() as u64, u64::from(span.objects()));
     match span.state() {
         State::Small => {
+            // One read of the class: a span that is taken for another one meanwhile has the sizes of either.
+            let class = span.class()?;
+            let (size, objects) = (class.size() as u64, class.objects() as u64);
             let live = u64::from(span.live().saturating_sub(span.word.remote_count()));
             Some(Usage::Small {
                 size,
@@ -117,9 +119,14 @@ fn usage_of(span: &MSpan) -> Option<Usage> {
                 live: live.min(objects),
             })
         }
-        State::Large => Some(Usage::Large { bytes: size }),
+        State::Large => Some(Usage::Large {
+            bytes: span.size() as u64,
+        }),
         #[cfg(feature = "gc")]
-        State::Managed => Some(Usage::Managed { size, objects }),
+        State::Managed => Some(Usage::Managed {
+            size: span.size() as u64,
+            objects: u64::from(span.objects()),
+        }),
         // In a thread's store or at rest; the record of pages that were given back is not in the page map.
         State::Free => Some(Usage::Spare),
     }

@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use greyspan::events::{self, Event, EventKind, PurgeCause, Reader};
 use greyspan::heap_map::{Kind, Usage};
@@ -149,7 +149,8 @@ fn busy() -> Next {
 fn drained() -> Vec<Event> {
     // Room for all, so that the drain itself changes nothing.
     let mut found = Vec::with_capacity(events::CAPACITY);
-    assert_eq!(events::drain(&mut |event| found.push(event)), 0, "none is missed");
+    let missed = events::drain(&mut |event| found.push(event));
+    assert_eq!(missed, 0, "{:?}", found.get(..12));
     found
 }
 
@@ -202,7 +203,10 @@ fn growth() -> Next {
 
 fn limits() -> Next {
     drained();
+    // Beside the first, one in a tenth of a second.
+    let bound = |since: Instant| (since.elapsed().as_millis() / 100) as usize + 2;
     greyspan::set_hard_limit(Some(32 << 20));
+    let since = Instant::now();
     for seed in 0..5_000 {
         assert!(try_make(64 << 20, seed).is_none());
     }
@@ -211,8 +215,7 @@ fn limits() -> Next {
         .iter()
         .filter(|event| event.kind.name() == "hard_limit")
         .collect();
-    // Beside the first, one in a tenth of a second.
-    assert!(!hard.is_empty() && hard.len() < 400, "{}", hard.len());
+    assert!((1..=bound(since)).contains(&hard.len()), "{}", hard.len());
     let EventKind::HardLimit {
         wanted,
         footprint,
@@ -231,7 +234,8 @@ fn limits() -> Next {
 
     greyspan::set_memory_limit(Some(16 << 20));
     let held: Vec<Block> = (0..20).map(|seed| make(1 << 20, seed)).collect();
-    for seed in 0..5_000 {
+    let since = Instant::now();
+    for seed in 0..100 {
         free_all([make(8 << 20, seed)]);
     }
     let events = drained();
@@ -241,7 +245,7 @@ fn limits() -> Next {
         .iter()
         .filter(|event| matches!(event.kind, EventKind::Purge { cause: PurgeCause::SoftLimit, bytes } if bytes > 0))
         .count();
-    assert!(purged >= 1, "{events:?}");
+    assert!((1..=bound(since)).contains(&purged), "{events:?}");
     free_all(held);
     greyspan::purge();
     let block = make(30 << 20, 1);

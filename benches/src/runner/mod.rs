@@ -12,7 +12,6 @@ pub mod child;
 pub mod exec;
 pub mod html;
 pub mod machine;
-pub mod map;
 pub mod numbers;
 pub mod plan;
 pub mod plot;

@@ -3,13 +3,13 @@
 //! Exit codes: 0 all cells measured, 1 some failed or a rival did not build, 2 wrong arguments, 130 interrupted; what
 //! was measured until then is printed and written all the same.
 
+mod map;
+
 use greyspan_bench::runner::arguments::Arguments;
 use greyspan_bench::runner::machine::{self, Machine};
 use greyspan_bench::runner::plan::{self, Row};
 use greyspan_bench::runner::results::{Cell, Results, Sample, Settings, VERSION};
-use greyspan_bench::runner::{
-    ALLOCATORS, Allocator, Build, Programs, child, exec, html, map, rounds, target_folder, text,
-};
+use greyspan_bench::runner::{ALLOCATORS, Allocator, Build, Programs, child, exec, html, rounds, target_folder, text};
 use greyspan_bench::workload::{WORKLOADS, Workload};
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -1,9 +1,9 @@
 //! `compare map`: a workload in a process of its own, and a map of its heap at the moment when it held most.
 
-use super::arguments::Arguments;
-use super::plan;
-use super::{Allocator, Build, child, rounds, target_folder};
-use crate::map::Drawn;
+use greyspan_bench::runner::arguments::Arguments;
+use greyspan_bench::runner::plan;
+use greyspan_bench::runner::{Allocator, Build, child, rounds, target_folder};
+use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,11 +12,8 @@ use std::time::Duration;
 /// What it shows where nothing is named.
 const DEFAULT: &str = "rptest";
 
-/// Runs the command. Gives the exit code.
-///
-/// # Errors
-/// Wrong arguments, a program that does not build or fails, a file that can't be written.
-pub fn command(mut arguments: Arguments) -> Result<u8, String> {
+/// Runs the command. Gives the exit code; an error where arguments are wrong, a program that does not build or fails, a file that can't be written.
+pub(crate) fn command(mut arguments: Arguments) -> Result<u8, String> {
     let threads: usize = arguments.number("--threads", 1)?;
     let scale: f64 = arguments.number("--scale", 1.0)?;
     let (svg, json) = (arguments.value("--svg")?, arguments.value("--json")?);
@@ -40,14 +37,15 @@ pub fn command(mut arguments: Arguments) -> Result<u8, String> {
     let mut command = Command::new(program);
     command.args([&name, &threads.to_string(), &scale.to_string()]);
     let output = child::run(&mut command, limit, &interrupted)?;
-    let drawn: Drawn = serde_json::from_str(&output.stdout).map_err(|error| format!("wrote no map: {error}"))?;
+    let drawn: Value = serde_json::from_str(&output.stdout).map_err(|error| format!("wrote no map: {error}"))?;
+    let form = |name: &str| drawn[name].as_str().ok_or(format!("wrote no {name}"));
     println!(
         "{name} with {threads} thread{}: the fullest of {} maps\n\n{}",
         if threads == 1 { "" } else { "s" },
-        drawn.taken,
-        drawn.text
+        drawn["taken"],
+        form("text")?
     );
-    for (path, text) in [(svg, &drawn.svg), (json, &drawn.json)] {
+    for (path, text) in [(svg, form("svg")?), (json, form("json")?)] {
         if let Some(path) = path {
             fs::write(&path, text).map_err(|error| format!("{path} can't be written: {error}"))?;
             eprintln!("wrote {path}");
