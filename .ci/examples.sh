@@ -9,7 +9,7 @@ done
 
 cargo run --release --example events
 see() {
-    cargo run --quiet --release --features stats,gc --example see_inside "$@"
+    cargo run --quiet --release --features stats,gc --example see_inside -- "$@"
 }
 see
 see cost

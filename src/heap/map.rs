@@ -21,6 +21,16 @@ struct Left {
     room: usize,
 }
 
+impl Left {
+    /// The books have the last word: where they end the run early, its span was made after they were copied.
+    fn cut(&mut self, arena: &mut Arena) {
+        if self.pages > 0 {
+            arena.change_last();
+        }
+        *self = Self::default();
+    }
+}
+
 impl Heap {
     /// The map of all arenas.
     pub(crate) fn map(&self) -> HeapMap {
@@ -51,6 +61,7 @@ impl Heap {
                     huge += 1;
                 }
             }
+            left.cut(&mut arena);
             map.arenas.push(arena);
         }
         map
@@ -62,13 +73,12 @@ impl Heap {
             let addr = Addr(base.0 + page * PAGE);
             let one = |usage| Run::new(addr.0 as u64, 1, usage);
             match books.page(page) {
-                // The books have the last word: a span that was found before them may have gone.
                 PageBooks::Dirty => {
-                    *left = Left::default();
+                    left.cut(arena);
                     arena.push(one(Usage::Free));
                 }
                 PageBooks::Clean => {
-                    *left = Left::default();
+                    left.cut(arena);
                     arena.push(one(Usage::Released));
                 }
                 PageBooks::Held if left.pages > 0 => {

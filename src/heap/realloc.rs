@@ -105,7 +105,9 @@ impl Heap {
         let span = self
             .with_cache(cache, |cache| cache.alloc_begun(&self.tiers, size))
             .flatten();
-        span.map_or(null_mut(), MSpan::base)
+        let block = span.map_or(null_mut(), MSpan::base);
+        self.count_alloc(cache, block, size, 1);
+        block
     }
 
     /// Whether the large block now has `new_size` bytes where it is.

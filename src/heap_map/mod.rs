@@ -202,6 +202,13 @@ impl Arena {
         }
     }
 
+    /// What the last run was taken for has changed meanwhile.
+    pub(crate) fn change_last(&mut self) {
+        if let Some(last) = self.runs.last_mut() {
+            last.usage = Usage::Changing;
+        }
+    }
+
     /// The next page belongs to the last run too.
     pub(crate) fn extend_last(&mut self) {
         if let Some(last) = self.runs.last_mut() {
