@@ -218,7 +218,10 @@ fn an_object_that_has_begun_to_grow_lies_where_it_can_go_on() {
     let sizes = [512, 64, 1024, 64].map(|kib| kib << 10);
     let spans = sizes.map(|bytes| large(&heap, bytes, 1));
     let pages = |bytes: usize| bytes / PAGE;
-    assert!(heap.take_begun(96 << 10, pages(96 << 10)).is_none(), "nothing lies idle");
+    assert!(
+        heap.take_begun(96 << 10, pages(96 << 10)).is_none(),
+        "nothing lies idle"
+    );
     let longest = spans[2].base();
     for span in [spans[0], spans[2]] {
         span.set_dirty();
@@ -228,7 +231,11 @@ fn an_object_that_has_begun_to_grow_lies_where_it_can_go_on() {
     assert!(heap.take_begun(MIB, pages(MIB)).is_none(), "it would fill the run");
     let span = heap.take_begun(bytes, pages(bytes)).expect("there is a run of 1 MiB");
     assert_eq!(span.base(), longest);
-    assert_eq!(heap.grow_in_place(span, pages(MIB)), Some(false), "up to the next object");
+    assert_eq!(
+        heap.grow_in_place(span, pages(MIB)),
+        Some(false),
+        "up to the next object"
+    );
     let next = heap.take_begun(bytes, pages(bytes)).expect("there is a run of 512 KiB");
     assert!(next.base() < longest);
     check(sim, &heap, &[spans[1], spans[3], span, next]);
