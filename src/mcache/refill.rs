@@ -54,7 +54,7 @@ impl MCache {
         &self,
         tiers: &Tiers,
         class: SizeClass,
-        get: fn(&Self, SizeClass, &'static MSpan) -> *mut Block,
+        get: impl Fn(&Self, SizeClass, &'static MSpan) -> *mut Block,
     ) -> *mut Block {
         // Mail may empty, and so end, the active span.
         if self.active(class).get().is_some_and(|span| !span.has_free()) {
