@@ -76,7 +76,7 @@ impl Heap {
         let new = if begun.is_null() {
             self.alloc(cache, new_layout)
         } else {
-            begun
+            self.counted(cache, new_size, align, begun)
         };
         if new.is_null() {
             return new;

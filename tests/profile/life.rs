@@ -299,3 +299,28 @@ fn a_sample_is_taken_without_the_help_of_the_allocator_it_is_taken_in() {
     let objects = Profile::take().diff(&before).total(View::AllocObjects);
     assert!((1_000..1_200).contains(&objects), "{objects}");
 }
+
+#[test]
+fn an_object_that_grows_into_an_idle_run_is_sampled_like_any_other() {
+    let _alone = alone();
+    profile::start(ALL).unwrap();
+    let (short, long, idle) = (layout(100_000, 8), layout(300_000, 8), layout(1_000_000, 8));
+    let before = Profile::take();
+    let held: [*mut u8; 20] = std::array::from_fn(|_| {
+        // SAFETY: the layout is not empty.
+        let block = unsafe { alloc(short) };
+        // SAFETY: likewise.
+        let rest = unsafe { alloc(idle) };
+        // SAFETY: allocated just now.
+        unsafe { dealloc(rest, idle) };
+        // SAFETY: likewise.
+        unsafe { realloc(block, short, long.size()) }
+    });
+    let grown = Profile::take().diff(&before).total(View::InuseSpace);
+    profile::stop();
+    for block in held {
+        // SAFETY: reallocated to this layout.
+        unsafe { dealloc(block, long) };
+    }
+    assert!(grown >= (20 * long.size()) as i64, "{grown}");
+}
