@@ -29,7 +29,7 @@ pub enum EventKind {
         /// Why.
         cause: PurgeCause,
     },
-    /// The footprint passed the soft limit; noted again once it has been an eighth below.
+    /// The footprint passed the soft limit; noted again once it has been an eighth below, or under another limit.
     SoftLimit {
         /// What the heap and its records keep in physical memory.
         footprint: u64,

@@ -14,6 +14,13 @@ use crate::stats::{SizeClassStats, Stats};
 #[cfg(not(feature = "stats"))]
 use crate::sync::atomic::Ordering::{Acquire, Relaxed};
 
+/// What the spans hold that are the program's: objects and bytes, with what lies in the caches.
+#[derive(Clone, Copy, Default)]
+struct Held {
+    objects: u64,
+    bytes: u64,
+}
+
 impl Heap {
     /// One snapshot. Counts of other threads are as of some moment during the call.
     pub(crate) fn stats(&self) -> Stats {
@@ -21,8 +28,8 @@ impl Heap {
         let caches = self.registry.figures();
         stats.mcache_inuse = caches.in_use as u64;
         stats.mcache_sys = caches.sys as u64;
-        self.add_spans(&mut stats);
-        self.add_tallies(&mut stats);
+        let held = self.add_spans(&mut stats);
+        self.add_tallies(&mut stats, held);
         // Last, so that spans made meanwhile are in it; and objects cannot outgrow the pages they lie in.
         let heap = self.tiers.mheap.figures();
         stats.heap_sys = heap.sys as u64;
@@ -46,19 +53,21 @@ impl Heap {
     }
 
     /// What all thread caches counted. The rows of [`Stats::by_size`] are by class number here.
-    fn add_tallies(&self, stats: &mut Stats) {
+    fn add_tallies(&self, stats: &mut Stats, held: Held) {
         for (row, class) in stats.by_size.iter_mut().zip(SizeClass::all()) {
             row.size = class.size() as u64;
         }
         #[cfg(feature = "stats")]
-        self.add_exact(stats);
+        self.add_exact(stats, held);
         #[cfg(not(feature = "stats"))]
-        self.add_passed(stats);
+        self.add_passed(stats, held);
     }
 
     /// What passed between the caches and the tiers below.
     #[cfg(not(feature = "stats"))]
-    fn add_passed(&self, stats: &mut Stats) {
+    fn add_passed(&self, stats: &mut Stats, held: Held) {
+        stats.heap_objects += held.objects;
+        stats.allocated += held.bytes;
         // All frees first, with Acquire for the Release of their writers: the blocks that one thread counts as freed another has counted as
         // handed out before, so frees never exceed mallocs.
         for shared in self.shared() {
@@ -83,9 +92,11 @@ impl Heap {
         }
     }
 
-    /// What the program allocated and freed, exactly; and so what it holds, which spans know only with what lies in the caches.
+    /// What the program allocated and freed, exactly; and so what it holds, which spans know only with what lies in the caches. All that is handed
+    /// out between the two sums would count as held, and were this thread to wait in between, that could be anything: no more is held
+    /// than lies in the spans.
     #[cfg(feature = "stats")]
-    fn add_exact(&self, stats: &mut Stats) {
+    fn add_exact(&self, stats: &mut Stats, held: Held) {
         let sets = || {
             let own = self.shared().map(|shared| &shared.exact);
             own.chain(core::iter::once(&self.strays))
@@ -113,31 +124,33 @@ impl Heap {
             stats.total_alloc += row.mallocs * row.size;
             freed += row.frees * row.size;
         }
-        stats.heap_objects += stats.mallocs.saturating_sub(stats.frees);
-        stats.allocated += stats.total_alloc.saturating_sub(freed);
+        stats.heap_objects += stats.mallocs.saturating_sub(stats.frees).min(held.objects);
+        stats.allocated += stats.total_alloc.saturating_sub(freed).min(held.bytes);
     }
 
-    /// What lies in all spans.
-    fn add_spans(&self, stats: &mut Stats) {
+    /// What lies in all spans. Adds what is the collector's.
+    fn add_spans(&self, stats: &mut Stats) -> Held {
+        let mut held = Held::default();
         for span in self.tiers.mheap.all_spans() {
             let size = span.size() as u64;
             match span.state() {
                 State::Small => {
                     let live = u64::from(span.live().saturating_sub(span.word.remote_count()));
-                    if !Stats::EXACT {
-                        stats.heap_objects += live;
-                        stats.allocated += live * size;
-                    }
+                    held.objects += live;
+                    held.bytes += live * size;
                     if let Some(row) = span.class().and_then(|class| stats.by_size.get_mut(class.index())) {
                         row.spans += 1;
                     }
                 }
-                State::Large if Stats::EXACT => {}
                 State::Large => {
-                    stats.heap_objects += 1;
-                    // The runs that threads keep are counted by their lengths.
+                    held.objects += 1;
+                    // The runs that threads keep are counted by their lengths; exact counts are of pages.
                     let in_pages = span.pages() * PAGE;
-                    stats.allocated += if in_pages <= RUN_MAX { in_pages as u64 } else { size };
+                    held.bytes += if Stats::EXACT || in_pages <= RUN_MAX {
+                        in_pages as u64
+                    } else {
+                        size
+                    };
                 }
                 // What of it is live is the collector's to know.
                 #[cfg(feature = "gc")]
@@ -148,6 +161,7 @@ impl Heap {
                 State::Free => {}
             }
         }
+        held
     }
 }
 

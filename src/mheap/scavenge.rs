@@ -33,8 +33,8 @@ pub(super) struct Due {
 /// What the events of the limits say next.
 #[derive(Clone, Copy)]
 pub(super) struct Told {
-    /// The footprint has been beyond the soft limit since it was last well below.
-    over: bool,
+    /// The soft limit that the footprint has been beyond since it was last well below.
+    over: Option<usize>,
     /// Bytes given back because of the soft limit, and of the hard one, that no event tells of yet, and when one last did, in coarse
     /// milliseconds.
     purged: [(usize, u64); 2],
@@ -47,7 +47,7 @@ impl Told {
     /// Nothing happened yet.
     pub(super) const fn new() -> Self {
         Self {
-            over: false,
+            over: None,
             purged: [(0, 0); 2],
             refused: 0,
             refused_at: 0,
@@ -140,17 +140,18 @@ impl MHeap {
             cause: PurgeCause::SoftLimit,
         };
         if soft == usize::MAX {
+            inner.told.over = None;
             return due;
         }
         let footprint = Self::footprint(inner);
-        if footprint > soft && !inner.told.over {
-            inner.told.over = true;
+        if footprint > soft && inner.told.over != Some(soft) {
+            inner.told.over = Some(soft);
             events::note(EventKind::SoftLimit {
                 footprint: footprint as u64,
                 limit: soft as u64,
             });
         } else if footprint <= soft - soft / 8 {
-            inner.told.over = false;
+            inner.told.over = None;
         }
         if inner.pages.counts.dirty > 0 {
             due.bytes = footprint.saturating_sub(soft);

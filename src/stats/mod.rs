@@ -111,7 +111,8 @@ pub struct Stats {
 impl Stats {
     /// Whether [`mallocs`](Self::mallocs), [`frees`](Self::frees), [`total_alloc`](Self::total_alloc), [`heap_objects`](Self::heap_objects),
     /// [`allocated`](Self::allocated) and the counts of [`by_size`](Self::by_size) are exact: with the feature `stats`. Without it the hit
-    /// path counts nothing.
+    /// path counts nothing. What is held is exact while nobody allocates; a snapshot beside threads that do may count as held what passes through
+    /// their hands meanwhile, but no more than lies in spans.
     pub const EXACT: bool = cfg!(feature = "stats");
 }
 

@@ -22,6 +22,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("exact::blocks_that_go_without_a_thread_cache_are_counted", torn),
     Scenario::new("exact::a_child_of_a_fork_counts_on", fork),
     Scenario::new("exact::sums_beside_threads_are_bounded_by_what_was_done", bounds),
+    Scenario::new(
+        "exact::what_is_held_is_no_more_than_lies_in_spans_however_long_a_snapshot_takes",
+        held,
+    ),
 ];
 
 /// What a stretch of code changed.
@@ -316,5 +320,37 @@ fn bounds() -> Next {
             }
         }
     });
+    DONE
+}
+
+/// More threads than processors, each holding one block at a time: snapshots that wait in the midst of their sums find no more than these and
+/// what the caches keep, though millions of blocks were handed out meanwhile.
+fn held() -> Next {
+    let threads = thread::available_parallelism().map_or(4, std::num::NonZero::get) + 2;
+    let layout = layout(64, 8);
+    let stop = AtomicBool::new(false);
+    let (mut objects, mut bytes) = (0, 0);
+    let before = stats();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    for _ in 0..1000 {
+                        free(std::hint::black_box(alloc(layout)), layout);
+                    }
+                }
+            });
+        }
+        let begun = std::time::Instant::now();
+        while begun.elapsed().as_millis() < 1500 {
+            let now = stats();
+            objects = objects.max(now.heap_objects.saturating_sub(before.heap_objects));
+            bytes = bytes.max(now.allocated.saturating_sub(before.allocated));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let most = 4000 * threads as u64;
+    assert!(objects < most, "{objects} objects held by {threads} threads");
+    assert!(bytes < most * 64, "{bytes} bytes held by {threads} threads");
     DONE
 }

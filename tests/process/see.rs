@@ -251,6 +251,12 @@ fn limits() -> Next {
     let block = make(30 << 20, 1);
     let again = drained();
     assert!(again.iter().any(|event| event.kind.name() == "soft_limit"), "{again:?}");
+    // Another limit is another matter, also where the footprint is beyond it from its beginning.
+    greyspan::set_memory_limit(Some(8 << 20));
+    free_all([make(8 << 20, 1)]);
+    let other = drained();
+    let told = |event: &Event| matches!(event.kind, EventKind::SoftLimit { limit, .. } if limit == 8 << 20);
+    assert_eq!(other.iter().filter(|event| told(event)).count(), 1, "{other:?}");
     free_all([block]);
     DONE
 }
