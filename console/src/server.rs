@@ -1,7 +1,7 @@
 //! The thread of the console: it listens, and answers.
 //!
 //! Owns the runtime, which is the thread itself: connections are tasks on it, so that a peer that is slow keeps nobody waiting. What takes the
-//! processor for long, writing profiles above all, is done by at most [`WORKERS`] further threads, which end when there is nothing to do.
+//! processor for long, writing profiles above all, is done by at most [`WORKERS`] further threads at a time, each of which ends with its job.
 //!
 //! 1. Bounded: [`CONNECTIONS`] at a time, [`HEAD`] bytes of request, [`ARRIVAL`] for it to arrive or for the next one to begin, no bodies.
 //! 2. What nobody waits for any more is not begun: a peer that asks and goes away, again and again, leaves at most [`WORKERS`] jobs behind.
@@ -23,7 +23,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 const CONNECTIONS: usize = 64;
@@ -67,9 +67,6 @@ pub(crate) fn start(listener: StdListener, options: Builder) -> Result<Console, 
     let runtime = runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .max_blocking_threads(WORKERS)
-        .thread_keep_alive(Duration::from_secs(2))
-        .thread_name("greyspan-work")
         .build()
         .map_err(ServeError::Thread)?;
     let listener = {
@@ -160,15 +157,18 @@ pub(crate) async fn work<R: Send + 'static>(
     job: impl FnOnce() -> Result<R, Refusal> + Send + 'static,
 ) -> Result<R, Refusal> {
     let turn = TURNS.with(Arc::clone).acquire_owned().await;
-    let done = tokio::task::spawn_blocking(move || {
-        let outcome = job();
-        drop(turn);
-        outcome
-    });
-    match done.await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(failed("the job ended early")),
-    }
+    let (tell, told) = oneshot::channel();
+    // The runtime's own pool panics where the system has no thread to give.
+    thread::Builder::new()
+        .name("greyspan-work".to_owned())
+        .spawn(move || {
+            let outcome = job();
+            drop(turn);
+            // Perhaps nobody waits any more.
+            let _ = tell.send(outcome);
+        })
+        .map_err(|error| failed(format!("no thread for the job: {error}")))?;
+    told.await.unwrap_or_else(|_| Err(failed("the job ended early")))
 }
 
 /// Something that the peer has no part in went wrong.
@@ -190,10 +190,7 @@ mod tests {
 
     #[test]
     fn what_nobody_waits_for_is_not_begun() {
-        let runtime = runtime::Builder::new_current_thread()
-            .max_blocking_threads(WORKERS)
-            .build()
-            .expect("a runtime");
+        let runtime = runtime::Builder::new_current_thread().build().expect("a runtime");
         let (gate, done) = (Arc::new(RwLock::new(())), Arc::new(AtomicUsize::new(0)));
         let closed = gate.write().expect("the gate");
         runtime.block_on(async {
