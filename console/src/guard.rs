@@ -1,7 +1,8 @@
 //! Who may ask: the checks that every request passes before it is looked at further.
 //!
 //! 1. The `Host` is an address, `localhost`, or a name that the program allows. Whoever makes a browser take a name of theirs for this machine
-//!    (DNS rebinding) has that name in the `Host`, and is refused.
+//!    (DNS rebinding) has that name in the `Host`, and is refused. So is the address that stands for all (`0.0.0.0`): nobody needs it, and
+//!    browsers that go to this machine by it do not say from which page.
 //! 2. A page of another site reads nothing, and has nothing done: browsers say where a request comes from (`Sec-Fetch-Site`, `Origin`).
 //! 3. What changes anything is asked for by POST with the header [`ACTION`], which a page of another origin cannot send without asking first,
 //!    and no such question is answered.
@@ -82,8 +83,8 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
 fn is_ours(host: &str, allowed: &[String]) -> bool {
     let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, rest)) => {
-            let v6 = address.parse::<IpAddr>().is_ok_and(|address| address.is_ipv6());
-            return v6 && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port));
+            let v6 = |address: IpAddr| address.is_ipv6() && !address.is_unspecified();
+            return address.parse().is_ok_and(v6) && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port));
         }
         None => host
             .split_once(':')
@@ -93,7 +94,9 @@ fn is_ours(host: &str, allowed: &[String]) -> bool {
         return false;
     }
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    name == "localhost" || name.parse::<IpAddr>().is_ok() || allowed.contains(&name)
+    name == "localhost"
+        || name.parse().is_ok_and(|address: IpAddr| !address.is_unspecified())
+        || allowed.contains(&name)
 }
 
 fn is_port(text: &str) -> bool {
@@ -147,6 +150,8 @@ mod tests {
             "127.0.0.1:99999",
             "user@localhost",
             "[127.0.0.1]",
+            "0.0.0.0:6060",
+            "[::]:6060",
         ] {
             assert!(asked("GET", "/", &[("host", host)]).is_err(), "{host:?}");
         }

@@ -1,10 +1,11 @@
 //! The thread of the console: it listens, and answers.
 //!
 //! Owns the runtime, which is the thread itself: connections are tasks on it, so that a peer that is slow keeps nobody waiting. What takes the
-//! processor for long, writing profiles above all, is done by at most [`WORKERS`] further threads, which end when there is nothing to do.
+//! processor for long, writing profiles above all, is done by at most [`WORKERS`] further threads at a time, each of which ends with its job.
 //!
 //! 1. Bounded: [`CONNECTIONS`] at a time, [`HEAD`] bytes of request, [`ARRIVAL`] for it to arrive or for the next one to begin, no bodies.
-//! 2. Nothing here panics, and whatever a peer does ends its own connection at the most.
+//! 2. What nobody waits for any more is not begun: a peer that asks and goes away, again and again, leaves at most [`WORKERS`] jobs behind.
+//! 3. Nothing here panics, and whatever a peer does ends its own connection at the most.
 
 use crate::history::{History, PERIOD};
 use crate::reply::{Refusal, Reply};
@@ -22,7 +23,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 const CONNECTIONS: usize = 64;
@@ -66,9 +67,6 @@ pub(crate) fn start(listener: StdListener, options: Builder) -> Result<Console, 
     let runtime = runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .max_blocking_threads(WORKERS)
-        .thread_keep_alive(Duration::from_secs(2))
-        .thread_name("greyspan-work")
         .build()
         .map_err(ServeError::Thread)?;
     let listener = {
@@ -149,14 +147,28 @@ async fn listen(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-/// Has a further thread do `job`, which may take long.
+thread_local! {
+    /// A turn for each further thread. The thread that answers is one console's alone.
+    static TURNS: Arc<Semaphore> = Arc::new(Semaphore::new(WORKERS));
+}
+
+/// Has a further thread do `job`, which may take long. Before its turn has come it is not handed on, so that it is gone with whoever asked.
 pub(crate) async fn work<R: Send + 'static>(
     job: impl FnOnce() -> Result<R, Refusal> + Send + 'static,
 ) -> Result<R, Refusal> {
-    match tokio::task::spawn_blocking(job).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(failed("the job ended early")),
-    }
+    let turn = TURNS.with(Arc::clone).acquire_owned().await;
+    let (tell, told) = oneshot::channel();
+    // The runtime's own pool panics where the system has no thread to give.
+    thread::Builder::new()
+        .name("greyspan-work".to_owned())
+        .spawn(move || {
+            let outcome = job();
+            drop(turn);
+            // Perhaps nobody waits any more.
+            let _ = tell.send(outcome);
+        })
+        .map_err(|error| failed(format!("no thread for the job: {error}")))?;
+    told.await.unwrap_or_else(|_| Err(failed("the job ended early")))
 }
 
 /// Something that the peer has no part in went wrong.
@@ -167,5 +179,39 @@ pub(crate) fn failed(why: impl Into<String>) -> Refusal {
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         failed(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::RwLock;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    #[test]
+    fn what_nobody_waits_for_is_not_begun() {
+        let runtime = runtime::Builder::new_current_thread().build().expect("a runtime");
+        let (gate, done) = (Arc::new(RwLock::new(())), Arc::new(AtomicUsize::new(0)));
+        let closed = gate.write().expect("the gate");
+        runtime.block_on(async {
+            let asked: Vec<_> = (0..20)
+                .map(|_| {
+                    let (gate, done) = (Arc::clone(&gate), Arc::clone(&done));
+                    tokio::spawn(work(move || {
+                        drop(gate.read());
+                        done.fetch_add(1, SeqCst);
+                        Ok(())
+                    }))
+                })
+                .collect();
+            // All have come as far as they can.
+            tokio::task::yield_now().await;
+            asked.iter().for_each(tokio::task::JoinHandle::abort);
+            tokio::task::yield_now().await;
+        });
+        drop(closed);
+        runtime.block_on(work(|| Ok(()))).expect("a turn");
+        let done = done.load(SeqCst);
+        assert!(done <= WORKERS, "{done} jobs that nobody waited for");
     }
 }
