@@ -102,7 +102,6 @@ async fn taken(state: &Arc<State>, collect: bool) -> Result<Profile, Refusal> {
     work(move || {
         if collect {
             collect_heaps(&state);
-            greyspan::purge();
         }
         profile::take()
     })

@@ -1,7 +1,6 @@
 //! Which address is answered by whom.
 //!
-//! 1. GET changes nothing, but for `?gc=1` of the profiles, which has the meaning that it has in Go, and which browsers cannot be made to ask for
-//!    by other sites (`guard`). What changes anything else is a POST with a header of its own.
+//! 1. GET changes nothing that a program could notice but by its speed: `?gc=1` of the profiles collects managed heaps first, as it does in Go. What changes anything else is a POST with a header of its own.
 
 use crate::reply::{self, Refusal, Reply};
 use crate::server::State;

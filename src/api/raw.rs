@@ -223,14 +223,17 @@ extern "C-unwind" fn profile_at_exit() {
     let Some((path, _)) = profile_target() else { return };
     stop_profile();
     let mut place = [0u8; libc::PATH_MAX as usize];
-    let result = match place.get_mut(..path.len()) {
-        Some(start) if path.len() < libc::PATH_MAX as usize => {
-            for (place, byte) in start.iter_mut().zip(path) {
-                *place = *byte;
-            }
-            CStr::from_bytes_until_nul(&place).map_or(Err(libc::EINVAL), write_profile)
+    let mut length = 0;
+    crate::profiler::spell(path, &mut |byte| {
+        if let Some(place) = place.get_mut(length) {
+            *place = byte;
         }
-        _ => Err(libc::ENAMETOOLONG),
+        length += 1;
+    });
+    let result = if length < place.len() {
+        CStr::from_bytes_until_nul(&place).map_or(Err(libc::EINVAL), write_profile)
+    } else {
+        Err(libc::ENAMETOOLONG)
     };
     if let Err(error) = result {
         report::unwritten("heap profile", path, error);

@@ -29,7 +29,7 @@ impl Heap {
         };
         let began = ticks();
         let block = Self::watched(rate, (size, align), cache, heap, block);
-        cache.sampler().took(began, ticks());
+        cache.sampler().took(size, began, ticks());
         block
     }
 

@@ -13,7 +13,9 @@ use std::path::Path;
 /// Runs at exit; says in one line what went wrong, if anything did.
 pub(crate) extern "C-unwind" fn write_at_exit() {
     let Some((path, _)) = profile_target() else { return };
-    let path = Path::new(OsStr::from_bytes(path));
+    let mut name = Vec::new();
+    super::spell(path, &mut |byte| name.push(byte));
+    let path = Path::new(OsStr::from_bytes(&name));
     // What the process does at its end is not in its profile.
     super::end();
     // Nobody would catch it behind this.

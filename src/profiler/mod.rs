@@ -51,6 +51,33 @@ pub(crate) use unwind::load as load_unwinder;
 )]
 pub const DEFAULT_RATE: usize = crate::options::PROFILE_RATE;
 
+/// Gives `put` the bytes of the path `target`, where `%p` stands for the number of the process: so each of a tree of processes writes a profile of
+/// its own. Allocates nothing.
+pub(crate) fn spell(target: &[u8], put: &mut dyn FnMut(u8)) {
+    let mut rest = target;
+    loop {
+        match rest {
+            [b'%', b'p', after @ ..] => {
+                // SAFETY: it only tells a number.
+                let pid = unsafe { libc::getpid() }.cast_unsigned();
+                let mut power = 1_000_000_000;
+                while power > 0 {
+                    if pid >= power {
+                        put(b'0' + (pid / power % 10) as u8);
+                    }
+                    power /= 10;
+                }
+                rest = after;
+            }
+            [byte, after @ ..] => {
+                put(*byte);
+                rest = after;
+            }
+            [] => return,
+        }
+    }
+}
+
 /// Chains of stacks.
 const HEADS: usize = 1 << 13;
 /// Bytes of metadata memory, of which no more is touched than is needed: for stacks, and for sampled objects that live at a time.

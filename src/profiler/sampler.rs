@@ -6,10 +6,11 @@
 //!   with a probability of `1 - exp(-size / rate)`, and stands for the inverse of that many.
 //! - P2. The process runs while nobody profiles, too, at a rate of its own. So a profile that starts finds every thread in a state that fits, and
 //!   what a thread samples first it counts at the rate that it had.
-//! - P3. Sampling takes about half a per cent of a thread's time at the most, where the rate is [`PATIENT`] or more, and so does looking for a profile that
-//!   has begun: a thread that allocates faster
-//!   samples at twice that, or at any power of two times. The next draw depends on what was before alone, so what P1 says stays true, sample by
-//!   sample.
+//! - P3. Where the rate is [`PATIENT`] or more, a thread that allocates so fast that its samples would take more than half a per cent of its time
+//!   samples at twice the rate, or at a few more powers of two times, and so does who looks for a profile that has begun. The next draw depends on
+//!   what was before alone, so what P1 says stays true, sample by sample.
+//! - P4. Small and large requests have a process each. Buffers that come and go by the gigabyte raise the rate of their own process, and hide no leak of
+//!   small objects.
 
 #![forbid(unsafe_code)]
 
@@ -50,13 +51,13 @@ pub(crate) fn rate() -> usize {
     RATE.load(Relaxed)
 }
 
-/// One thread's countdown.
+/// Largest request, in bytes, that counts as small (P4).
+const SMALL: usize = 1 << 10;
+
+/// One thread's processes (P4), and what it remembers.
 pub(crate) struct Sampler {
-    left: Cell<isize>,
-    /// The rate that `left` was drawn at; 0 before the first time.
-    rate: Cell<usize>,
-    random: Cell<u64>,
-    budget: Budget,
+    small: Countdown,
+    large: Countdown,
     /// What the thread remembers of its stacks; null before its first sample.
     pub(super) memory: Cell<*mut Memory>,
 }
@@ -65,26 +66,92 @@ impl Sampler {
     /// Has not counted yet. Nobody writes to that of a cache that stands in for one.
     pub(crate) const fn new() -> Self {
         Self {
-            left: Cell::new(0),
-            rate: Cell::new(0),
-            random: Cell::new(0),
-            budget: Budget::new(),
+            small: Countdown::new(4, 4),
+            large: Countdown::new(12, 7),
             memory: Cell::new(null_mut()),
         }
+    }
+
+    #[inline(always)]
+    fn of(&self, size: usize) -> &Countdown {
+        if size <= SMALL { &self.small } else { &self.large }
     }
 
     /// Counts a request. `true`: [`hit`](Self::hit) has a word on it.
     #[inline(always)]
     pub(crate) fn count(&self, size: usize) -> bool {
-        let left = self.left.get().wrapping_sub(size.cast_signed());
-        self.left.set(left);
-        left < 0
+        self.of(size).count(size)
     }
 
     /// What to do with a request that was counted below zero: the rate to sample it at, or nothing.
     #[cold]
     pub(crate) fn hit(&self, size: usize) -> Option<usize> {
-        self.hit_at(rate(), size)
+        self.of(size).hit_at(rate(), size)
+    }
+
+    /// A sample of a request of `size` bytes was taken between these two ticks (P3).
+    pub(crate) fn took(&self, size: usize, began: u64, ended: u64) {
+        self.of(size).budget.spend(began, ended);
+    }
+
+    /// From here on nothing is sampled, until [`resume`](Self::resume) with what this returns.
+    pub(crate) fn pause(&self) -> [isize; 2] {
+        [&self.small, &self.large].map(|process| process.left.replace(isize::MAX))
+    }
+
+    /// Ends a pause.
+    pub(crate) fn resume(&self, left: [isize; 2]) {
+        self.small.left.set(left[0]);
+        self.large.left.set(left[1]);
+    }
+
+    /// The rate has changed.
+    #[cfg(feature = "profiling")]
+    pub(crate) fn renew(&self) {
+        for process in [&self.small, &self.large] {
+            if process.rate.get() != 0 {
+                process.budget.doublings.set(0);
+                process.draw(rate());
+            }
+        }
+    }
+
+    /// Makes what comes a matter of `seed` and the rate alone.
+    #[cfg(feature = "profiling")]
+    pub(crate) fn reseed(&self, seed: u64) {
+        for (process, seed) in [(&self.small, seed), (&self.large, !seed)] {
+            process.random.set(seed);
+            process.budget.steady.set(true);
+            process.draw(rate());
+        }
+    }
+}
+
+/// One process.
+struct Countdown {
+    left: Cell<isize>,
+    /// The rate that `left` was drawn at; 0 before the first time.
+    rate: Cell<usize>,
+    random: Cell<u64>,
+    budget: Budget,
+}
+
+impl Countdown {
+    /// Its rate is doubled so often at the most, and so often while nobody profiles.
+    const fn new(most: u32, most_idle: u32) -> Self {
+        Self {
+            left: Cell::new(0),
+            rate: Cell::new(0),
+            random: Cell::new(0),
+            budget: Budget::new(most, most_idle),
+        }
+    }
+
+    #[inline(always)]
+    fn count(&self, size: usize) -> bool {
+        let left = self.left.get().wrapping_sub(size.cast_signed());
+        self.left.set(left);
+        left < 0
     }
 
     fn hit_at(&self, asked: usize, size: usize) -> Option<usize> {
@@ -101,49 +168,18 @@ impl Sampler {
         if asked == 0 {
             let began = ticks();
             self.draw(asked);
-            self.took(began, ticks());
+            self.budget.spend(began, ticks());
             return None;
         }
         self.draw(asked);
         Some(drawn_at)
     }
 
-    /// A sample was taken between these two ticks (P3).
-    pub(crate) fn took(&self, began: u64, ended: u64) {
-        self.budget.spend(began, ended);
-    }
-
-    /// From here on nothing is sampled, until [`resume`](Self::resume) with what this returns.
-    pub(crate) fn pause(&self) -> isize {
-        self.left.replace(isize::MAX)
-    }
-
-    /// Ends a pause.
-    pub(crate) fn resume(&self, left: isize) {
-        self.left.set(left);
-    }
-
-    /// The rate has changed.
-    #[cfg(feature = "profiling")]
-    pub(crate) fn renew(&self) {
-        if self.rate.get() != 0 {
-            self.budget.doublings.set(0);
-            self.draw(rate());
-        }
-    }
-
-    /// Makes what comes a matter of `seed` and the rate alone.
-    #[cfg(feature = "profiling")]
-    pub(crate) fn reseed(&self, seed: u64) {
-        self.random.set(seed);
-        self.budget.steady.set(true);
-        self.draw(rate());
-    }
-
     fn draw(&self, asked: usize) {
+        let doublings = self.budget.doublings.get();
         let rate = match asked {
-            0 => IDLE_RATE.saturating_mul(1 << self.budget.doublings.get()),
-            PATIENT.. => asked.saturating_mul(1 << self.budget.doublings.get()),
+            0 => IDLE_RATE << doublings.min(self.budget.most_idle),
+            PATIENT.. => asked.saturating_mul(1 << doublings),
             rate => rate,
         };
         self.rate.set(rate);
@@ -178,12 +214,12 @@ struct Budget {
     last: Cell<u64>,
     /// The rate stays, for tests.
     steady: Cell<bool>,
+    most: u32,
+    most_idle: u32,
 }
 
 impl Budget {
-    const MOST_DOUBLINGS: u32 = 20;
-
-    const fn new() -> Self {
+    const fn new(most: u32, most_idle: u32) -> Self {
         Self {
             doublings: Cell::new(0),
             spent: Cell::new(0),
@@ -191,6 +227,8 @@ impl Budget {
             samples: Cell::new(0),
             last: Cell::new(0),
             steady: Cell::new(false),
+            most,
+            most_idle,
         }
     }
 
@@ -203,15 +241,13 @@ impl Budget {
         let passed = self.passed.get().saturating_add(ended.saturating_sub(last));
         let samples = self.samples.get() + 1;
         let doublings = self.doublings.get();
-        // A few samples at each rate: what passes between two is random.
-        let next = if samples < 4 {
-            doublings
-        } else if spent.saturating_mul(200) > passed {
-            (doublings + 1).min(Self::MOST_DOUBLINGS)
-        } else if spent.saturating_mul(800) < passed {
-            doublings.saturating_sub(1)
+        let allowed = passed / 200;
+        // A few samples before the rate rises: what passes between two is random. It falls as far as is due at once.
+        let next = if spent > allowed && samples >= 4 {
+            (doublings + 1).min(self.most)
         } else {
-            doublings
+            let due = (allowed / spent.max(1)).max(1).ilog2() / 2;
+            doublings.saturating_sub(due)
         };
         if next == doublings && samples < 16 {
             self.spent.set(spent);
@@ -237,18 +273,20 @@ mod tests {
     /// many there were, and the ticks they took by those of all.
     fn run(seed: u64, asked: usize, size: usize, count: usize, ticks: u64) -> (f64, u32, f64) {
         let sampler = Sampler::new();
-        sampler.rate.set(asked);
-        sampler.random.set(seed);
-        sampler.draw(asked);
+        for process in [&sampler.small, &sampler.large] {
+            process.rate.set(asked);
+            process.random.set(seed);
+            process.draw(asked);
+        }
         let (mut now, mut bytes, mut samples) = (1_000u64, 0.0, 0);
         for _ in 0..count {
             now += ticks;
             if sampler.count(size)
-                && let Some(rate) = sampler.hit_at(asked, size)
+                && let Some(rate) = sampler.of(size).hit_at(asked, size)
             {
                 bytes += weight(size, rate).1 as f64 / SCALE;
                 samples += 1;
-                sampler.took(now, now + 500);
+                sampler.took(size, now, now + 500);
                 now += 500;
             }
         }
@@ -275,6 +313,32 @@ mod tests {
             let (.., share) = run(9, 512 << 10, size, 20_000_000 / ticks as usize, ticks);
             assert!(share < 0.01, "{size}: {share}");
         }
+    }
+
+    #[test]
+    fn large_buffers_hide_no_leak_of_small_objects() {
+        let sampler = Sampler::new();
+        for process in [&sampler.small, &sampler.large] {
+            process.rate.set(512 << 10);
+            process.random.set(7);
+            process.draw(512 << 10);
+        }
+        let (mut now, mut found) = (1_000u64, 0);
+        for request in 0..110_000 {
+            // One buffer of 1 MiB in 100 ticks; the last 10,000 requests leak 1 KiB each.
+            for size in [1 << 20, 1 << 10]
+                .into_iter()
+                .take(if request < 100_000 { 1 } else { 2 })
+            {
+                now += 100;
+                if sampler.count(size) && sampler.of(size).hit_at(512 << 10, size).is_some() {
+                    found += u32::from(size == 1 << 10);
+                    sampler.took(size, now, now + 500);
+                    now += 500;
+                }
+            }
+        }
+        assert!((8..40).contains(&found), "{found} of 20");
     }
 
     #[test]

@@ -21,11 +21,23 @@ fn start(target: &str) -> Output {
 
 #[test]
 fn a_program_writes_the_profile_that_its_environment_asks_for_when_it_exits() {
-    let path = std::env::temp_dir().join(format!("greyspan-exit-{}.pb.gz", std::process::id()));
-    let end = start(&format!("{}:16KiB", path.display()));
+    let folder = std::env::temp_dir().join(format!("greyspan-exit-{}", std::process::id()));
+    fs::create_dir(&folder).unwrap();
+    let end = start(&format!("{}/heap.%p.pb.gz:16KiB", folder.display()));
     assert!(end.status.success() && end.stderr.is_empty(), "{end:?}");
-    let profile = Decoded::new(&fs::read(&path).unwrap());
-    fs::remove_file(&path).unwrap();
+    let written: Vec<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let [path] = &written[..] else { panic!("{written:?}") };
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let number = name.strip_prefix("heap.").and_then(|name| name.strip_suffix(".pb.gz"));
+    assert!(
+        number.is_some_and(|number| number.parse::<u32>().is_ok_and(|number| number > 1)),
+        "{name}"
+    );
+    let profile = Decoded::new(&fs::read(path).unwrap());
+    fs::remove_dir_all(&folder).unwrap();
     assert_eq!(profile.period, 16 << 10);
     let top = profile.top("inuse_space");
     assert!(top[0].0.contains("does_something"), "{top:?}");
