@@ -185,14 +185,25 @@ pub fn start_profile(rate: usize) -> Result<(), i32> {
     if !profiler::begin(rate) {
         return Err(libc::ENOMEM);
     }
-    count_small(true);
+    settle();
     Ok(())
+}
+
+/// Sends small requests where they belong. Threads that start and stop at once may write over each other's half; who did finds out at its end.
+fn settle() {
+    loop {
+        let on = profiler::rate() != 0;
+        count_small(on);
+        if (profiler::rate() != 0) == on {
+            return;
+        }
+    }
 }
 
 /// Ends sampling; the profile stays.
 pub fn stop_profile() {
     profiler::end();
-    count_small(false);
+    settle();
 }
 
 /// Writes the profile to the file `path`.

@@ -39,7 +39,6 @@ pub(crate) use exit::write_at_exit;
 #[cfg(feature = "preload")]
 pub(crate) use plain::write as write_plain;
 pub(crate) use sampler::Sampler;
-#[cfg(feature = "profiling")]
 pub(crate) use sampler::rate;
 #[cfg(feature = "preload")]
 pub(crate) use unwind::load as load_unwinder;
