@@ -110,7 +110,7 @@ impl Sampler {
     pub(crate) fn renew(&self) {
         for process in [&self.small, &self.large] {
             if process.rate.get() != 0 {
-                process.budget.doublings.set(0);
+                process.budget.start_over();
                 process.draw(rate());
             }
         }
@@ -132,6 +132,8 @@ struct Countdown {
     left: Cell<isize>,
     /// The rate that `left` was drawn at; 0 before the first time.
     rate: Cell<usize>,
+    /// Whether it was drawn while nobody profiled.
+    idle: Cell<bool>,
     random: Cell<u64>,
     budget: Budget,
 }
@@ -142,6 +144,7 @@ impl Countdown {
         Self {
             left: Cell::new(0),
             rate: Cell::new(0),
+            idle: Cell::new(false),
             random: Cell::new(0),
             budget: Budget::new(most, most_idle),
         }
@@ -171,6 +174,10 @@ impl Countdown {
             self.budget.spend(began, ticks());
             return None;
         }
+        if self.idle.get() {
+            // What looking cost says nothing of what sampling will.
+            self.budget.start_over();
+        }
         self.draw(asked);
         Some(drawn_at)
     }
@@ -183,6 +190,7 @@ impl Countdown {
             rate => rate,
         };
         self.rate.set(rate);
+        self.idle.set(asked == 0);
         // In (0, 1], by 53 bits.
         let uniform = ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64;
         // Saturates. A request of exactly so many bytes is not sampled yet.
@@ -232,6 +240,18 @@ impl Budget {
         }
     }
 
+    /// The rate is that which is asked for, until it proves to be too low.
+    fn start_over(&self) {
+        self.change(0);
+    }
+
+    fn change(&self, doublings: u32) {
+        self.doublings.set(doublings);
+        self.spent.set(0);
+        self.passed.set(0);
+        self.samples.set(0);
+    }
+
     fn spend(&self, began: u64, ended: u64) {
         let last = self.last.replace(ended);
         if last == 0 || self.steady.get() {
@@ -254,10 +274,7 @@ impl Budget {
             self.passed.set(passed);
             self.samples.set(samples);
         } else {
-            self.doublings.set(next);
-            self.spent.set(0);
-            self.passed.set(0);
-            self.samples.set(0);
+            self.change(next);
         }
     }
 }
@@ -339,6 +356,24 @@ mod tests {
             }
         }
         assert!((8..40).contains(&found), "{found} of 20");
+    }
+
+    #[test]
+    fn a_thread_that_looked_seldom_samples_as_asked_once_it_finds_a_profile() {
+        let sampler = Sampler::new();
+        let process = &sampler.large;
+        process.rate.set(512 << 10);
+        process.random.set(7);
+        // As many gigabytes of untouched buffers leave it.
+        process.budget.doublings.set(process.budget.most);
+        process.draw(0);
+        assert_eq!(process.rate.get(), IDLE_RATE << process.budget.most_idle);
+        while !sampler.count(1 << 20) {}
+        assert_eq!(
+            process.hit_at(512 << 10, 1 << 20),
+            Some(IDLE_RATE << process.budget.most_idle)
+        );
+        assert_eq!(process.rate.get(), 512 << 10);
     }
 
     #[test]

@@ -113,3 +113,39 @@ fn a_fork_child_gets_what_threads_that_are_gone_have_sent_to_it() {
         );
     }
 }
+
+#[test]
+fn spans_that_rest_are_given_up_before_a_large_block_takes_untouched_pages() {
+    let mut world = World::new();
+    for size in (16..=1024).step_by(16) {
+        (0..8).for_each(|_| world.make(0, size, 8, false));
+    }
+    (0..64 * 8).for_each(|_| world.free(0, 0));
+    world.exit(0);
+    let resting = world.check().inuse;
+    assert!(resting >= MIB, "{resting} bytes rest");
+    world.make(1, MIB / 2, 8, false);
+    let inuse = world.check().inuse;
+    assert!(inuse < MIB, "{inuse} bytes in use");
+    world.end();
+}
+
+#[test]
+fn a_block_that_has_begun_to_grow_is_copied_once() {
+    let mut world = World::new();
+    // A long and a short run lie idle, and each block has another behind it.
+    for size in [600, 64, 40, 64, 80, 64] {
+        world.make(0, size * KIB, 8, false);
+    }
+    let (long, index) = (world.address(0), 2);
+    world.free(0, 4);
+    world.free(0, 0);
+    world.resize(0, index, 72 * KIB);
+    let place = world.address(index);
+    assert_eq!(place, long);
+    for size in [144 * KIB, 288 * KIB, 560 * KIB] {
+        world.resize(0, index, size);
+        assert_eq!(world.address(index), place, "at {size} bytes");
+    }
+    world.end();
+}

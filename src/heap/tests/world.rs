@@ -92,6 +92,11 @@ impl World {
         }
     }
 
+    /// Where a live block lies.
+    pub(super) fn address(&self, index: usize) -> usize {
+        self.live[index].ptr.addr()
+    }
+
     /// Cache `which` makes a block.
     pub(super) fn make(&mut self, which: usize, size: usize, align: usize, zeroed: bool) {
         let layout = Layout::from_size_align(size, align).expect("a good layout");
