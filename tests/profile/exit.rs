@@ -5,8 +5,7 @@ use std::fs;
 use std::process::{Command, Output};
 
 /// What the program that is started does.
-#[test]
-fn does_something() {
+pub(crate) fn does_something() {
     let kept: Vec<Vec<u8>> = (0..2_000).map(|n| vec![n as u8; 1_000]).collect();
     std::mem::forget(kept);
 }
@@ -19,8 +18,7 @@ fn start(target: &str) -> Output {
         .unwrap()
 }
 
-#[test]
-fn a_program_writes_the_profile_that_its_environment_asks_for_when_it_exits() {
+pub(crate) fn a_program_writes_the_profile_that_its_environment_asks_for_when_it_exits() {
     let folder = std::env::temp_dir().join(format!("greyspan-exit-{}", std::process::id()));
     fs::create_dir(&folder).unwrap();
     let end = start(&format!("{}/heap.%p.pb.gz:16KiB", folder.display()));
@@ -44,8 +42,7 @@ fn a_program_writes_the_profile_that_its_environment_asks_for_when_it_exits() {
     assert!((1_500_000..2_600_000).contains(&top[0].1), "{top:?}");
 }
 
-#[test]
-fn a_target_that_is_wrong_is_told_in_one_line_and_the_program_goes_on() {
+pub(crate) fn a_target_that_is_wrong_is_told_in_one_line_and_the_program_goes_on() {
     for (target, told) in [
         (
             "/no/such/folder/p.pb.gz",

@@ -1,6 +1,5 @@
 //! Sampled objects are objects like others, in every state of a thread and of the profiler.
 
-use crate::alone;
 use greyspan::Greyspan;
 use greyspan::profile::{self, Profile, View};
 use std::alloc::{GlobalAlloc, Layout, alloc, alloc_zeroed, dealloc, realloc};
@@ -28,9 +27,7 @@ fn check(block: *const u8, size: usize, seed: usize) {
     assert!(bytes.iter().all(|&byte| byte == seed as u8));
 }
 
-#[test]
-fn sampled_objects_of_every_size_and_alignment_hold_what_they_should_and_can_be_freed() {
-    let _alone = alone();
+pub(crate) fn sampled_objects_of_every_size_and_alignment_hold_what_they_should_and_can_be_freed() {
     profile::start(ALL).unwrap();
     let before = Profile::take().total(View::InuseSpace);
     let mut held = Vec::with_capacity(4096);
@@ -61,9 +58,7 @@ fn sampled_objects_of_every_size_and_alignment_hold_what_they_should_and_can_be_
     assert!((after - before).abs() < 4096, "{before} {after}");
 }
 
-#[test]
-fn zeroed_objects_are_zero_whether_they_are_sampled_or_not() {
-    let _alone = alone();
+pub(crate) fn zeroed_objects_are_zero_whether_they_are_sampled_or_not() {
     profile::start(2_000).unwrap();
     for round in 0..200 {
         for size in [8, 64, 500, 5_000, 40_000, 300_000] {
@@ -79,9 +74,7 @@ fn zeroed_objects_are_zero_whether_they_are_sampled_or_not() {
     profile::stop();
 }
 
-#[test]
-fn resized_objects_keep_what_they_hold_and_the_profile_follows_their_size() {
-    let _alone = alone();
+pub(crate) fn resized_objects_keep_what_they_hold_and_the_profile_follows_their_size() {
     for rate in [ALL, 64 << 10] {
         profile::start(rate).unwrap();
         let (mut size, align) = (10, 8);
@@ -124,9 +117,7 @@ fn resized_objects_keep_what_they_hold_and_the_profile_follows_their_size() {
     );
 }
 
-#[test]
-fn objects_that_other_threads_free_are_counted_as_freed() {
-    let _alone = alone();
+pub(crate) fn objects_that_other_threads_free_are_counted_as_freed() {
     profile::start(512).unwrap();
     let before = Profile::take();
     let (sender, receiver) = mpsc::sync_channel::<Vec<Box<[u8; 200]>>>(4);
@@ -153,9 +144,7 @@ fn objects_that_other_threads_free_are_counted_as_freed() {
     assert!(left < 100_000, "{left}");
 }
 
-#[test]
-fn what_was_sampled_before_a_stop_is_counted_when_it_is_freed_after_it() {
-    let _alone = alone();
+pub(crate) fn what_was_sampled_before_a_stop_is_counted_when_it_is_freed_after_it() {
     profile::start(256).unwrap();
     let kept: Vec<Box<[u8; 100]>> = (0..1_000).map(|_| Box::new([1; 100])).collect();
     profile::stop();
@@ -189,12 +178,10 @@ impl Drop for Late {
     }
 }
 
-#[test]
-fn threads_may_end_while_all_they_do_is_sampled() {
+pub(crate) fn threads_may_end_while_all_they_do_is_sampled() {
     thread_local! {
         static LATE: Late = const { Late(RefCell::new(Vec::new())) };
     }
-    let _alone = alone();
     profile::start(ALL).unwrap();
     let before = Profile::take().total(View::InuseSpace);
     for _ in 0..20 {
@@ -215,10 +202,8 @@ fn threads_may_end_while_all_they_do_is_sampled() {
     assert!(after - before < 200_000, "{before} {after}");
 }
 
-#[test]
-fn snapshots_may_be_taken_while_other_threads_allocate_and_the_profile_starts_and_stops() {
+pub(crate) fn snapshots_may_be_taken_while_other_threads_allocate_and_the_profile_starts_and_stops() {
     static END: AtomicBool = AtomicBool::new(false);
-    let _alone = alone();
     profile::start(1 << 10).unwrap();
     let threads: Vec<_> = (0..3)
         .map(|_| {
@@ -252,9 +237,7 @@ fn snapshots_may_be_taken_while_other_threads_allocate_and_the_profile_starts_an
     assert_eq!(Profile::take().lost(), 0);
 }
 
-#[test]
-fn a_fork_child_goes_on_with_the_profile() {
-    let _alone = alone();
+pub(crate) fn a_fork_child_goes_on_with_the_profile() {
     profile::start(512).unwrap();
     let kept: Vec<Box<[u8; 100]>> = (0..1_000).map(|_| Box::new([1; 100])).collect();
     // SAFETY: the child does what any thread may, and ends by `_exit`.
@@ -281,9 +264,7 @@ fn a_fork_child_goes_on_with_the_profile() {
 }
 
 /// What a program does in its own allocator around ours, is done when a sample is being taken.
-#[test]
-fn a_sample_is_taken_without_the_help_of_the_allocator_it_is_taken_in() {
-    let _alone = alone();
+pub(crate) fn a_sample_is_taken_without_the_help_of_the_allocator_it_is_taken_in() {
     profile::start(ALL).unwrap();
     let own = Greyspan::new();
     let layout = layout(48, 8);
@@ -300,9 +281,7 @@ fn a_sample_is_taken_without_the_help_of_the_allocator_it_is_taken_in() {
     assert!((1_000..1_200).contains(&objects), "{objects}");
 }
 
-#[test]
-fn an_object_that_grows_into_an_idle_run_is_sampled_like_any_other() {
-    let _alone = alone();
+pub(crate) fn an_object_that_grows_into_an_idle_run_is_sampled_like_any_other() {
     profile::start(ALL).unwrap();
     let (short, long, idle) = (layout(100_000, 8), layout(300_000, 8), layout(1_000_000, 8));
     let before = Profile::take();

@@ -1,6 +1,5 @@
 //! What is written: pprof, folded stacks, flame graph, differences.
 
-use crate::alone;
 use crate::decode::Decoded;
 use greyspan::profile::{self, Profile, View};
 use std::hint::black_box;
@@ -31,9 +30,7 @@ fn pprof(profile: &Profile) -> Decoded {
     Decoded::new(&file)
 }
 
-#[test]
-fn pprof_files_name_what_leaks_and_what_churns_first() {
-    let _alone = alone();
+pub(crate) fn pprof_files_name_what_leaks_and_what_churns_first() {
     profile::start(16 << 10).unwrap();
     let before = Profile::take();
     let kept = run(2_000);
@@ -78,16 +75,12 @@ fn pprof_files_name_what_leaks_and_what_churns_first() {
     drop(kept);
 }
 
-#[test]
-fn an_allocs_profile_shows_allocated_bytes_first() {
-    let _alone = alone();
+pub(crate) fn an_allocs_profile_shows_allocated_bytes_first() {
     let allocs = pprof(&Profile::take().with_view(View::AllocSpace));
     assert_eq!(allocs.default, "alloc_space");
 }
 
-#[test]
-fn a_difference_has_what_was_freed_with_a_minus() {
-    let _alone = alone();
+pub(crate) fn a_difference_has_what_was_freed_with_a_minus() {
     profile::start(4 << 10).unwrap();
     let kept = run(500);
     // What the snapshots hold is not to be seen.
@@ -106,9 +99,7 @@ fn a_difference_has_what_was_freed_with_a_minus() {
     assert_eq!(full.diff(&full).total(View::AllocObjects), 0);
 }
 
-#[test]
-fn folded_stacks_go_from_the_outermost_function_to_the_innermost() {
-    let _alone = alone();
+pub(crate) fn folded_stacks_go_from_the_outermost_function_to_the_innermost() {
     profile::start(4 << 10).unwrap();
     let before = Profile::take();
     let kept = run(500);
@@ -138,9 +129,7 @@ fn folded_stacks_go_from_the_outermost_function_to_the_innermost() {
     drop(kept);
 }
 
-#[test]
-fn a_flame_graph_is_a_whole_picture_that_asks_for_nothing_from_outside() {
-    let _alone = alone();
+pub(crate) fn a_flame_graph_is_a_whole_picture_that_asks_for_nothing_from_outside() {
     profile::start(4 << 10).unwrap();
     let kept = run(500);
     let mut picture = Vec::new();
@@ -155,17 +144,14 @@ fn a_flame_graph_is_a_whole_picture_that_asks_for_nothing_from_outside() {
     drop(kept);
 }
 
-#[test]
-fn a_rate_of_zero_is_refused_with_a_reason_and_changes_nothing() {
-    let _alone = alone();
+pub(crate) fn a_rate_of_zero_is_refused_with_a_reason_and_changes_nothing() {
     let error = profile::start(0).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     assert!(error.to_string().contains("0"), "{error}");
     assert!(!profile::is_active() && profile::rate().is_none());
 }
 
-#[test]
-fn what_cannot_be_written_is_an_error_of_the_caller() {
+pub(crate) fn what_cannot_be_written_is_an_error_of_the_caller() {
     struct Full;
     impl std::io::Write for Full {
         fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
@@ -175,7 +161,6 @@ fn what_cannot_be_written_is_an_error_of_the_caller() {
             Ok(())
         }
     }
-    let _alone = alone();
     profile::start(1 << 10).unwrap();
     let kept = run(10);
     for written in [
