@@ -122,7 +122,8 @@ pub(crate) fn folded_stacks_go_from_the_outermost_function_to_the_innermost() {
     }
     assert!(text.contains("the_leak"), "{text}");
     let total = delta.total(View::InuseSpace);
-    assert!(sum >= total && sum - total < 20_000, "{sum} of {total}");
+    // What was freed, as what the first profile took to be made, has no place in folded stacks.
+    assert!(sum >= total && sum - total < 50_000, "{sum} of {total}");
     let mut free = Vec::new();
     profile::write_folded(&mut free).unwrap();
     assert!(String::from_utf8(free).unwrap().contains("the_leak"));
