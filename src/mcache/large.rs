@@ -50,7 +50,7 @@ impl MCache {
         let span = tiers.mheap.take_idle(bytes, pages, align);
         if span.is_none() {
             tiers.end_rest_for(pages * PAGE);
-            if self.runs_may_have(pages * PAGE) {
+            if self.runs_seem_to_have(tiers, pages * PAGE) {
                 self.give_all_runs(tiers);
             }
         }

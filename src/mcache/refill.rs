@@ -200,7 +200,7 @@ impl MCache {
                 if tiers.mheap.idle_bytes() < bytes {
                     // Before the heap grows.
                     tiers.end_rest_for(bytes);
-                    if self.runs_may_have(bytes) {
+                    if self.runs_seem_to_have(tiers, bytes) {
                         self.give_all_runs(tiers);
                     }
                 }

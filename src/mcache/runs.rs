@@ -28,8 +28,11 @@ use core::ptr::null_mut;
 const MOST: u32 = 1024;
 const FEW: u32 = 4;
 
-/// Tries to grow a bin between two looks at how much memory its runs have, which is a system call.
+/// Tries to grow a bin between two looks at how much memory its runs have, which is a system call; and questions for that of all bins.
 const TRIES: u32 = 16;
+
+/// Parts of a whole.
+const SHARES: usize = 256;
 
 /// How many run classes above the wanted one may serve it: half as many pages more at the most.
 const TOLERANCE: usize = 2;
@@ -58,6 +61,9 @@ pub(super) struct Runs {
     room: Cell<usize>,
     /// When idle runs were last looked for, in coarse milliseconds.
     looked_at: Cell<u64>,
+    /// How many pages in [`SHARES`] of all runs kept seemed to have memory, and how many questions that still holds for.
+    share: Cell<usize>,
+    share_holds_for: Cell<u32>,
 }
 
 impl Runs {
@@ -74,6 +80,8 @@ impl Runs {
                 missed: Cell::new(0),
                 room: Cell::new(0),
                 looked_at: Cell::new(0),
+                share: Cell::new(SHARES),
+                share_holds_for: Cell::new(0),
             }
         }
     }
@@ -92,9 +100,38 @@ impl MCache {
         self.shared.run_bytes.load(Relaxed)
     }
 
-    /// Whether the runs kept may have `bytes` bytes of memory, so that giving them up spares the heap as much.
-    pub(super) fn runs_may_have(&self, bytes: usize) -> bool {
-        self.held_runs() >= bytes && self.runs.room.get() >= bytes
+    /// Whether the runs kept seem to have `bytes` bytes of memory, so that giving them up spares the heap as much. Runs of which the program
+    /// touched little are worth more here, where the next object touches the same pages, than anywhere else.
+    pub(super) fn runs_seem_to_have(&self, tiers: &Tiers, bytes: usize) -> bool {
+        let held = self.held_runs();
+        if held < bytes {
+            return false;
+        }
+        if self.runs.share_holds_for.get() == 0 {
+            self.runs.share.set(self.share_with_memory(tiers));
+            self.runs.share_holds_for.set(TRIES);
+        }
+        self.runs.share_holds_for.set(self.runs.share_holds_for.get() - 1);
+        held / SHARES * self.runs.share.get() >= bytes
+    }
+
+    /// How many pages in [`SHARES`] of all runs kept seem to have memory, by the newest run of each bin.
+    fn share_with_memory(&self, tiers: &Tiers) -> usize {
+        let (mut all, mut there) = (0, 0);
+        for class in RunClass::all() {
+            let bin = self.runs.bin(class);
+            let held = bin.held.get() as usize;
+            if let Some(newest) = held.checked_sub(1) {
+                // SAFETY: the slots below what is held hold the bin's runs.
+                let run = unsafe { *bin.array.get().wrapping_add(newest) };
+                all += held * class.size();
+                there += held * seen_memory(tiers, class, run);
+            }
+        }
+        (there / SHARES)
+            .checked_div(all / SHARES / SHARES)
+            .unwrap_or(SHARES)
+            .min(SHARES)
     }
 
     /// Relaxed: other threads read it for statistics only.
@@ -140,7 +177,7 @@ impl MCache {
     /// Takes a run of a class somewhat longer than `class`, whose own bin is empty; null where there is none.
     pub(crate) fn pop_longer_run(&self, tiers: &Tiers, class: RunClass) -> *mut Block {
         self.runs.missed.set(self.runs.missed.get() | 1 << class.index());
-        if self.held_runs() == 0 {
+        if self.held_runs() == 0 || self.runs.share.get() < SHARES / 4 {
             return null_mut();
         }
         let mut longer = class;
@@ -327,9 +364,13 @@ impl MCache {
     }
 }
 
-/// Bytes of memory that a run of `class` seems to have: a sample of a sixteenth, in its middle, speaks for all of it. Never less than a
-/// sixteenth, so that what lies in bins is bounded in length too.
+/// Bytes of memory that a run of `class` counts for: never less than a sixteenth, so that what lies in bins is bounded in length too.
 fn memory_of(tiers: &Tiers, class: RunClass, run: *mut Block) -> usize {
+    seen_memory(tiers, class, run).max(class.size() / 16)
+}
+
+/// Bytes of memory that a run of `class` seems to have: a sample of a sixteenth, in its middle, speaks for all of it.
+fn seen_memory(tiers: &Tiers, class: RunClass, run: *mut Block) -> usize {
     let (os, bytes) = (tiers.mheap.os(), class.size());
     if os.page_size() > PAGE {
         return bytes;
@@ -338,6 +379,7 @@ fn memory_of(tiers: &Tiers, class: RunClass, run: *mut Block) -> usize {
     let middle = run.cast::<u8>().wrapping_add(class.pages() / 2 * PAGE);
     let there = core::ptr::NonNull::new(middle).map_or(sample, |middle| os.resident(middle, sample));
     // Without a division or a bound that the compiler would have to check.
-    let seems = bytes.checked_div(sample).map_or(bytes, |parts| parts * there);
-    seems.max(bytes / 16).min(bytes)
+    bytes
+        .checked_div(sample)
+        .map_or(bytes, |parts| (parts * there).min(bytes))
 }
