@@ -186,6 +186,7 @@ impl MHeap {
             inner.spans.give(span);
             return None;
         }
+        self.touch_first(&run, pages);
         span.set_run(run.base, pages, run.clean);
         span.set_pages(pages, behind);
         self.heed(due);

@@ -8,23 +8,21 @@
 //!
 //! Everything here happens under the page heap's lock and makes no decision about limits or giving memory back.
 
+mod grow;
+mod huge;
+
 use super::page_map::{PageMap, REGIONS};
 use super::region::Region;
 use super::search::{self, Want};
 use super::tracker::{ByAge, ByLongest, Tracker};
-use crate::base::addr::align_up;
 use crate::base::bitmap::Bits;
-use crate::base::geometry::{
-    GROW_ASKED_HUGE, GROW_MAX_HUGE, GROW_MIN_HUGE, HUGE, HUGE_AFTER, HUGE_SHIFT, PAGE, PAGES_PER_HUGE, RESERVE_DEFAULT,
-    RESERVE_MIN,
-};
+use crate::base::geometry::{HUGE_SHIFT, PAGE, PAGES_PER_HUGE, RESERVE_DEFAULT};
 use crate::base::list::List;
-use crate::events::{self, EventKind};
 use crate::options::Huge;
 use crate::os::Os;
-#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
-use crate::os::PageSource;
 use core::cell::Cell;
+use core::ptr::null_mut;
+use huge::Pace;
 
 /// A run of pages that was taken.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +31,8 @@ pub(crate) struct Run {
     pub(crate) pages: usize,
     /// Every page reads as zero and had no physical memory.
     pub(crate) clean: bool,
+    /// Where the run is the first to have pages of a huge page that was asked for; null where it is not.
+    wakes: *mut u8,
 }
 
 /// Page counts; see `Stats` for their meaning.
@@ -80,6 +80,7 @@ pub(super) struct PageAlloc {
     pub(super) counts: Counts,
     /// Whether to ask the system for huge pages.
     pub(super) huge: Huge,
+    pace: Pace,
     /// What the first region asks for.
     reserve: usize,
 }
@@ -96,6 +97,7 @@ impl PageAlloc {
                 aged: List::new(),
                 counts: Counts { ready: 0, clean: 0, dirty: 0, low_dirty: 0, small: 0 },
                 huge: Huge::Auto,
+                pace: Pace::new(),
                 reserve: RESERVE_DEFAULT,
             }
         }
@@ -129,7 +131,7 @@ impl PageAlloc {
             .regions
             .get(usize::from(tracker.region.get()))
             .and_then(Option::as_ref);
-        region.map_or(core::ptr::null_mut(), |region| {
+        region.map_or(null_mut(), |region| {
             region
                 .address(tracker.index.get() as usize)
                 .as_ptr()
@@ -173,7 +175,8 @@ impl PageAlloc {
         result
     }
 
-    fn take_pages(&mut self, tracker: &'static Tracker, start: usize, pages: usize) -> bool {
+    /// Takes free pages of one tracker. Tells whether all were clean, and whether they are the first of a huge page that was asked for.
+    fn take_pages(&mut self, tracker: &'static Tracker, start: usize, pages: usize) -> (bool, bool) {
         let first_touch = tracker.advised.get() && tracker.is_untouched();
         let (taken, soiled) = self.update(tracker, |tracker| {
             let taken = tracker.take(start, pages);
@@ -183,7 +186,7 @@ impl PageAlloc {
         self.counts.dirty += soiled;
         self.counts.dirty -= taken.dirty;
         self.counts.low_dirty = self.counts.low_dirty.min(self.counts.dirty);
-        taken.dirty == 0
+        (taken.dirty == 0, first_touch)
     }
 
     fn give_pages(&mut self, tracker: &'static Tracker, start: usize, pages: usize, clean: bool) {
@@ -310,8 +313,14 @@ impl PageAlloc {
             None => (best?, best?.best_fit(pages, align)?),
         };
         let base = self.address(best, start);
-        let clean = self.take_pages(best, start, pages);
-        Some(Run { base, pages, clean })
+        let (clean, first_touch) = self.take_pages(best, start, pages);
+        let wakes = if first_touch { base } else { null_mut() };
+        Some(Run {
+            base,
+            pages,
+            clean,
+            wakes,
+        })
     }
 
     /// Trackers whose longest free run is at least `want`, those with the shortest such run first.
@@ -342,22 +351,46 @@ impl PageAlloc {
     /// Takes `pages` free pages from page `start` of huge page `index` on.
     fn take_at(&mut self, region: usize, index: usize, start: usize, pages: usize) -> Option<Run> {
         let base = self.address(self.tracker(region, index)?, start);
-        let (mut clean, mut left, mut index, mut start) = (true, pages, index, start);
+        let (mut clean, mut wakes) = (true, null_mut::<u8>());
+        let (mut left, mut index, mut start) = (pages, index, start);
         while left > 0 {
             let tracker = self.tracker(region, index)?;
             let here = left.min(PAGES_PER_HUGE - start);
-            clean &= self.take_pages(tracker, start, here);
+            let (all_clean, first_touch) = self.take_pages(tracker, start, here);
+            clean &= all_clean;
+            if first_touch && wakes.is_null() {
+                wakes = self.address(tracker, start);
+            }
             left -= here;
             start = 0;
             index += 1;
         }
-        Some(Run { base, pages, clean })
+        Some(Run {
+            base,
+            pages,
+            clean,
+            wakes,
+        })
     }
 
     fn locate(&self, base: *mut u8) -> Option<(usize, usize, usize)> {
         self.regions()
             .enumerate()
             .find_map(|(number, region)| region.locate(base).map(|(huge, page)| (number, huge, page)))
+    }
+
+    /// The region in whose ready part `base` lies.
+    fn region_of(&mut self, base: *mut u8) -> Option<&mut Region> {
+        let (number, ..) = self.locate(base)?;
+        self.regions.get_mut(number)?.as_mut()
+    }
+
+    /// Whether the huge page at `base` was asked for, and not told to stop.
+    fn is_advised(&self, base: *mut u8) -> bool {
+        let tracker = self
+            .locate(base)
+            .and_then(|(region, huge, _)| self.tracker(region, huge));
+        tracker.is_some_and(|tracker| tracker.advised.get())
     }
 
     /// Gives back `pages` pages from `base`, clean or dirty.
@@ -403,7 +436,7 @@ impl PageAlloc {
                     break;
                 }
                 let more = (pages - found).div_ceil(PAGES_PER_HUGE);
-                let asked = self.huge == Huge::Auto && held * PAGE >= HUGE_AFTER / 2;
+                let asked = self.asks_for_huge(os, held / PAGES_PER_HUGE, Purpose::Growing);
                 if !self.grow_region(os, map, region, ready + more, asked) {
                     break;
                 }
@@ -423,124 +456,6 @@ impl PageAlloc {
         }
     }
 
-    /// The region that grows.
-    fn newest(&self) -> Option<&Region> {
-        self.regions.get(self.region_count.checked_sub(1)?)?.as_ref()
-    }
-
-    /// Makes room for `huge` huge pages in a row, in the newest region or in a new one.
-    fn grow(&mut self, os: &Os, map: &PageMap, huge: usize, align: usize, purpose: Purpose) -> Option<()> {
-        let asked = match self.huge {
-            Huge::Always => true,
-            Huge::Auto => match purpose {
-                Purpose::Small => self.counts.small * PAGE >= HUGE_AFTER,
-                Purpose::Large => {
-                    self.counts.ready * PAGE >= HUGE_AFTER / 2
-                        && self.newest().is_some_and(|region| region.is_touched(os))
-                }
-                Purpose::Idle | Purpose::Begun => false,
-                Purpose::Growing => huge * HUGE >= HUGE_AFTER / 2,
-            },
-            Huge::Never => false,
-        };
-        // Little at a time of what the first touch fills.
-        let limit = if asked { GROW_ASKED_HUGE } else { GROW_MAX_HUGE };
-        let generous = (self.counts.ready / PAGES_PER_HUGE / 4).clamp(GROW_MIN_HUGE, limit);
-        for number in (0..self.region_count).rev() {
-            let (need, end) = {
-                let region = self.regions.get(number)?.as_ref()?;
-                let empty = region.empty();
-                let mut start = region.ready;
-                while start > region.first && empty.count(start - 1, 1) == 1 {
-                    start -= 1;
-                }
-                let phase = region.base().addr().get() >> HUGE_SHIFT;
-                (align_up(start + phase, align) - phase + huge, region.end)
-            };
-            if need > end {
-                continue;
-            }
-            // Where the system refuses generous growth, what is needed may still be had.
-            let most = need.max((need - huge).saturating_add(generous)).min(end);
-            return (self.grow_region(os, map, number, most, asked) || self.grow_region(os, map, number, need, asked))
-                .then_some(());
-        }
-        let number = self.new_region(os, map, huge + align - 1)?;
-        let region = self.regions.get(number)?.as_ref()?;
-        let phase = region.base().addr().get() >> HUGE_SHIFT;
-        let need = align_up(region.first + phase, align) - phase + huge;
-        let most = need.max((need - huge).saturating_add(generous)).min(region.end);
-        (self.grow_region(os, map, number, most, asked) || self.grow_region(os, map, number, need, asked)).then_some(())
-    }
-
-    fn grow_region(&mut self, os: &Os, map: &PageMap, number: usize, to: usize, asked: bool) -> bool {
-        let Some(Some(region)) = self.regions.get_mut(number) else {
-            return false;
-        };
-        if to > region.end {
-            return false;
-        }
-        let bin = self.bins.last();
-        let mut new = 0;
-        let grown = region.grow(os, number as u16, to, asked || self.huge == Huge::Always, |tracker| {
-            if let Some(bin) = bin {
-                bin.push(tracker);
-            }
-            new += PAGES_PER_HUGE;
-        });
-        if new > 0 {
-            map.raise_limit(number, to * PAGES_PER_HUGE);
-            Bits(&self.filled).set(PAGES_PER_HUGE, 1);
-            self.counts.ready += new;
-            self.counts.clean += new;
-            events::note(EventKind::ArenaGrew {
-                bytes: (new * PAGE) as u64,
-                heap_sys: (self.counts.ready * PAGE) as u64,
-                huge: region.advises(to - 1),
-            });
-        }
-        grown
-    }
-
-    /// Reserves a region in which `huge` huge pages in a row fit.
-    fn new_region(&mut self, os: &Os, map: &PageMap, huge: usize) -> Option<usize> {
-        let number = self.region_count;
-        if number >= REGIONS {
-            return None;
-        }
-        let need = Region::bytes_for(huge, os.page_size());
-        let least = need.max(if number == 0 { RESERVE_MIN } else { HUGE });
-        let mut want = if number == 0 {
-            self.reserve
-        } else {
-            // Twice as much each time, whatever the first was, so that the number of regions is no limit.
-            RESERVE_DEFAULT.min((64 << 20) << number.min(24))
-        };
-        // Leave most of a limited address space to the rest of the program: stacks, libraries, files.
-        if let Some(left) = os.address_space_left() {
-            want = want.min(left / 4);
-        }
-        want = want.max(least);
-        let region = loop {
-            match Region::reserve(os, want, self.huge != Huge::Always) {
-                Some(region) => break region,
-                None if want > least => want = (want / 2).max(least),
-                None if want > need => want = need,
-                None => return None,
-            }
-        };
-        map.publish(number, region.base().cast().as_ptr());
-        events::note(EventKind::ArenaReserved {
-            bytes: (region.end * HUGE) as u64,
-            number: number as u64,
-        });
-        if let Some(slot) = self.regions.get_mut(number) {
-            *slot = Some(region);
-            self.region_count += 1;
-        }
-        Some(number)
-    }
-
     /// Takes one run of free pages that may have physical memory, of the huge page that has had such pages for longest.
     /// The caller gives them back, clean or dirty.
     pub(super) fn take_dirty(&mut self) -> Option<Run> {
@@ -555,6 +470,7 @@ impl PageAlloc {
             base,
             pages: run.len,
             clean: false,
+            wakes: null_mut(),
         })
     }
 
@@ -566,23 +482,6 @@ impl PageAlloc {
         if let Some(tracker) = found.filter(|tracker| tracker.dirty_pages() > 0) {
             self.aged.remove(tracker);
             self.aged.push_back(tracker);
-        }
-    }
-
-    /// Part of a huge page is about to be released: the region's huge pages are asked for no longer, or the system would fill the part
-    /// again behind our back. Growth asks anew.
-    pub(super) fn stop_huge(&mut self, os: &Os, run: &Run) {
-        let Some((number, huge, _)) = self.locate(run.base) else {
-            return;
-        };
-        let part_of_huge =
-            run.pages < PAGES_PER_HUGE && self.tracker(number, huge).is_some_and(|tracker| tracker.advised.get());
-        if part_of_huge
-            && self.huge == Huge::Auto
-            && let Some(Some(region)) = self.regions.get_mut(number)
-        {
-            let bytes = region.stop_huge(os) as u64;
-            events::note(EventKind::HugePagesStopped { bytes });
         }
     }
 }

@@ -228,7 +228,7 @@ impl MHeap {
             let run = {
                 let mut inner = self.inner.lock();
                 let Some(run) = inner.pages.take_dirty() else { break };
-                inner.pages.stop_huge(self.os, &run);
+                inner.pages.stop_huge_for(self.os, &run);
                 run
             };
             // Where the kernel's pages are larger than ours, only whole ones can go.

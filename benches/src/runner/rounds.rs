@@ -1,5 +1,6 @@
-//! The rounds of a run: in each, every allocator runs every row once, and the allocator that begins moves on by one from
-//! round to round, so that a drift of the machine hits all alike. Before them one round warms up and counts for nothing.
+//! The rounds of a run: in each, every allocator runs every row once. From round to round another one begins, so that a drift of the machine hits
+//! all alike, and each runs after another one: memory that a process has just given back is at hand for the next, in the shape in which it was
+//! given back. Before them one round warms up and counts for nothing.
 
 use super::machine::busy_seconds;
 use super::results::{Cell, Sample};
@@ -90,10 +91,17 @@ fn row_starts(cells: &[Cell]) -> Vec<usize> {
     starts
 }
 
-/// The indices from `start` to `end`, beginning one later in each round.
+/// The indices from `start` to `end`, beginning one later in each round and going on by another step, so that all come after another one than in the
+/// round before, as far as there are steps that meet each index once.
 fn order(start: usize, end: usize, round: usize) -> impl Iterator<Item = usize> {
     let length = end - start;
-    (0..length).map(move |place| start + (round + place) % length)
+    let steps = (1..length).filter(|&step| gcd(step, length) == 1);
+    let step = steps.clone().nth(round % steps.count().max(1)).unwrap_or(1);
+    (0..length).map(move |place| start + (round + place * step) % length)
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 /// Runs `work` and tells how many cores were busy meanwhile with something that is neither this process's child nor this
@@ -148,6 +156,24 @@ mod tests {
             [1, 0, 3, 2, 0, 1, 2, 3]
         );
         assert!(cells.iter().all(|cell| cell.seconds.len() == 2));
+    }
+
+    #[test]
+    fn each_allocator_runs_once_a_round_and_after_each_other_one_in_turn() {
+        let rounds: Vec<Vec<usize>> = (0..6).map(|round| order(10, 17, round).collect()).collect();
+        let mut pairs = std::collections::HashSet::new();
+        for round in &rounds {
+            let mut all = round.clone();
+            all.sort_unstable();
+            assert!(all.into_iter().eq(10..17));
+            pairs.extend(round.windows(2).map(|pair| (pair[0], pair[1])));
+        }
+        assert_eq!(pairs.len(), 36, "no allocator follows another twice: {rounds:?}");
+        for (length, round) in (1..9).flat_map(|length| (0..9).map(move |round| (length, round))) {
+            let mut all: Vec<usize> = order(0, length, round).collect();
+            all.sort_unstable();
+            assert!(all.into_iter().eq(0..length));
+        }
     }
 
     #[test]

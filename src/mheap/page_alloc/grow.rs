@@ -1,0 +1,126 @@
+//! How the page allocator grows: a region's next huge pages are made ready, or a new region is reserved.
+//!
+//! Reached under the page heap's lock, from the page allocator alone.
+
+use super::super::page_map::{PageMap, REGIONS};
+use super::super::region::Region;
+use super::{PageAlloc, Purpose};
+use crate::base::addr::align_up;
+use crate::base::bitmap::Bits;
+use crate::base::geometry::{
+    GROW_ASKED_HUGE, GROW_MAX_HUGE, GROW_MIN_HUGE, HUGE, HUGE_SHIFT, PAGE, PAGES_PER_HUGE, RESERVE_DEFAULT, RESERVE_MIN,
+};
+use crate::events::{self, EventKind};
+use crate::options::Huge;
+use crate::os::Os;
+#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
+use crate::os::PageSource;
+
+impl PageAlloc {
+    /// The region that grows.
+    pub(super) fn newest(&self) -> Option<&Region> {
+        self.regions.get(self.region_count.checked_sub(1)?)?.as_ref()
+    }
+
+    /// Makes room for `huge` huge pages in a row, in the newest region or in a new one.
+    pub(super) fn grow(&mut self, os: &Os, map: &PageMap, huge: usize, align: usize, purpose: Purpose) -> Option<()> {
+        let asked = self.asks_for_huge(os, huge, purpose);
+        // Little at a time of what the first touch fills.
+        let limit = if asked { GROW_ASKED_HUGE } else { GROW_MAX_HUGE };
+        let generous = (self.counts.ready / PAGES_PER_HUGE / 4).clamp(GROW_MIN_HUGE, limit);
+        for number in (0..self.region_count).rev() {
+            let (need, end) = {
+                let region = self.regions.get(number)?.as_ref()?;
+                let empty = region.empty();
+                let mut start = region.ready;
+                while start > region.first && empty.count(start - 1, 1) == 1 {
+                    start -= 1;
+                }
+                let phase = region.base().addr().get() >> HUGE_SHIFT;
+                (align_up(start + phase, align) - phase + huge, region.end)
+            };
+            if need > end {
+                continue;
+            }
+            // Where the system refuses generous growth, what is needed may still be had.
+            let most = need.max((need - huge).saturating_add(generous)).min(end);
+            return (self.grow_region(os, map, number, most, asked) || self.grow_region(os, map, number, need, asked))
+                .then_some(());
+        }
+        let number = self.new_region(os, map, huge + align - 1)?;
+        let region = self.regions.get(number)?.as_ref()?;
+        let phase = region.base().addr().get() >> HUGE_SHIFT;
+        let need = align_up(region.first + phase, align) - phase + huge;
+        let most = need.max((need - huge).saturating_add(generous)).min(region.end);
+        (self.grow_region(os, map, number, most, asked) || self.grow_region(os, map, number, need, asked)).then_some(())
+    }
+
+    pub(super) fn grow_region(&mut self, os: &Os, map: &PageMap, number: usize, to: usize, asked: bool) -> bool {
+        let Some(Some(region)) = self.regions.get_mut(number) else {
+            return false;
+        };
+        if to > region.end {
+            return false;
+        }
+        let bin = self.bins.last();
+        let mut new = 0;
+        let grown = region.grow(os, number as u16, to, asked || self.huge == Huge::Always, |tracker| {
+            if let Some(bin) = bin {
+                bin.push(tracker);
+            }
+            new += PAGES_PER_HUGE;
+        });
+        if new > 0 {
+            map.raise_limit(number, to * PAGES_PER_HUGE);
+            Bits(&self.filled).set(PAGES_PER_HUGE, 1);
+            self.counts.ready += new;
+            self.counts.clean += new;
+            self.pace.grew(new / PAGES_PER_HUGE);
+            events::note(EventKind::ArenaGrew {
+                bytes: (new * PAGE) as u64,
+                heap_sys: (self.counts.ready * PAGE) as u64,
+                huge: region.advises(to - 1),
+            });
+        }
+        grown
+    }
+
+    /// Reserves a region in which `huge` huge pages in a row fit.
+    fn new_region(&mut self, os: &Os, map: &PageMap, huge: usize) -> Option<usize> {
+        let number = self.region_count;
+        if number >= REGIONS {
+            return None;
+        }
+        let need = Region::bytes_for(huge, os.page_size());
+        let least = need.max(if number == 0 { RESERVE_MIN } else { HUGE });
+        let mut want = if number == 0 {
+            self.reserve
+        } else {
+            // Twice as much each time, whatever the first was, so that the number of regions is no limit.
+            RESERVE_DEFAULT.min((64 << 20) << number.min(24))
+        };
+        // Leave most of a limited address space to the rest of the program: stacks, libraries, files.
+        if let Some(left) = os.address_space_left() {
+            want = want.min(left / 4);
+        }
+        want = want.max(least);
+        let region = loop {
+            match Region::reserve(os, want, self.huge != Huge::Always) {
+                Some(region) => break region,
+                None if want > least => want = (want / 2).max(least),
+                None if want > need => want = need,
+                None => return None,
+            }
+        };
+        map.publish(number, region.base().cast().as_ptr());
+        events::note(EventKind::ArenaReserved {
+            bytes: (region.end * HUGE) as u64,
+            number: number as u64,
+        });
+        if let Some(slot) = self.regions.get_mut(number) {
+            *slot = Some(region);
+            self.region_count += 1;
+        }
+        Some(number)
+    }
+}
