@@ -187,6 +187,33 @@ fn huge_pages_are_asked_for_where_small_objects_fill_much_and_stop_with_the_firs
     end(sim, &heap);
 }
 
+#[test]
+fn after_a_slow_first_touch_the_heap_goes_without_huge_pages_for_a_while_and_for_longer_after_another() {
+    let (sim, heap) = heap();
+    let class = SizeClass::serving(32 << 10, 8).expect("a class");
+    let mut out = Vec::new();
+    // How much the heap grows until the next huge page is asked for and touched.
+    let mut grown = || {
+        let (touches, before) = (sim.touches(), heap.figures().sys);
+        while sim.touches() == touches {
+            out.push(heap.take_small(class).expect("memory"));
+        }
+        heap.figures().sys - before
+    };
+    grown();
+    assert!((0..20).all(|_| grown() <= 8 * MIB), "none was slow");
+    sim.set_touch_nanos(5_000_000);
+    let slow: [usize; 3] = std::array::from_fn(|_| grown());
+    assert!(
+        slow[0] <= 8 * MIB && slow[1] >= 64 * MIB && slow[2] >= 128 * MIB && slow[2] < 300 * MIB,
+        "{slow:?}"
+    );
+    sim.set_touch_nanos(100_000);
+    assert!(grown() >= 256 * MIB && grown() <= 8 * MIB, "one was fast again");
+    out.into_iter().for_each(|span| heap.give(span));
+    end(sim, &heap);
+}
+
 /// Bytes that count as having memory after 23 objects of 1 MiB, of which the program touched every page or only the first.
 #[cfg(target_os = "linux")]
 fn with_memory(touch_all: bool) -> usize {

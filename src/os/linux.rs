@@ -141,6 +141,13 @@ unsafe impl PageSource for Linux {
         unsafe { libc::madvise(base.as_ptr().cast(), bytes, advice) == 0 }
     }
 
+    unsafe fn touch(&self, base: NonNull<u8>) -> u64 {
+        let began = super::nanos();
+        // SAFETY: as the caller promised.
+        unsafe { base.write_volatile(0) };
+        super::nanos().saturating_sub(began)
+    }
+
     fn resident(&self, base: NonNull<u8>, bytes: usize) -> usize {
         let _errno = KeepErrno::new();
         let page = self.page_size();

@@ -89,6 +89,16 @@ pub(crate) unsafe trait PageSource: Sync {
         false
     }
 
+    /// Touches a page that reads as zero, by writing a zero. Returns the nanoseconds it took; 0 where that is not measured.
+    ///
+    /// # Safety
+    /// The page is Ready and the caller's, and nothing in it is needed but that it reads as zero.
+    unsafe fn touch(&self, base: NonNull<u8>) -> u64 {
+        // SAFETY: as the caller promised.
+        unsafe { base.write_volatile(0) };
+        0
+    }
+
     /// Bytes of a range, Prepared or Ready, that have physical memory now; all of them where the system does not tell.
     fn resident(&self, base: NonNull<u8>, bytes: usize) -> usize {
         let _ = base;
@@ -131,12 +141,12 @@ pub(crate) fn ticks() -> u64 {
     // SAFETY: every processor with 64 bits has the counter.
     let ticks = unsafe { core::arch::x86_64::_rdtsc() };
     #[cfg(not(target_arch = "x86_64"))]
-    let ticks = monotonic_nanos();
+    let ticks = nanos();
     ticks
 }
 
 /// Nanoseconds of the monotonic clock.
-pub(crate) fn monotonic_nanos() -> u64 {
+fn nanos() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a valid place for the answer. The clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };

@@ -18,6 +18,7 @@ use std::ptr::NonNull;
 
 use super::errno::KeepErrno;
 use super::{NATIVE, PageSource};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::lock::{Guard, Lock};
 
 mod tests;
@@ -73,6 +74,9 @@ unsafe impl Send for Books {}
 /// The simulated system.
 pub(crate) struct Sim {
     books: Lock<Books>,
+    /// Nanoseconds that a first touch takes, and how many there were.
+    touch_nanos: AtomicU64,
+    touches: AtomicUsize,
 }
 
 impl Sim {
@@ -88,7 +92,21 @@ impl Sim {
         };
         Box::leak(Box::new(Self {
             books: Lock::new(books),
+            touch_nanos: AtomicU64::new(0),
+            touches: AtomicUsize::new(0),
         }))
+    }
+
+    /// First touches take so long from here on.
+    pub(crate) fn set_touch_nanos(&self, nanos: u64) {
+        // Relaxed: a test's own thread reads it.
+        self.touch_nanos.store(nanos, Ordering::Relaxed);
+    }
+
+    /// How many first touches there were.
+    pub(crate) fn touches(&self) -> usize {
+        // Relaxed: as above.
+        self.touches.load(Ordering::Relaxed)
     }
 
     /// Refuses the `k`-th call, counted as [`calls`](Self::calls) counts: the next one is `calls() + 1`.
@@ -383,6 +401,15 @@ unsafe impl PageSource for Sim {
     }
 
     /// A part that differs from place to place, so that sums of it divide into nothing evenly.
+    unsafe fn touch(&self, base: NonNull<u8>) -> u64 {
+        self.books().check(&"Touch", base, 4096, &[State::Ready]);
+        // SAFETY: as the caller promised.
+        unsafe { base.write_volatile(0) };
+        // Relaxed, both: a test's own thread reads and writes them.
+        self.touches.fetch_add(1, Ordering::Relaxed);
+        self.touch_nanos.load(Ordering::Relaxed)
+    }
+
     fn resident(&self, base: NonNull<u8>, bytes: usize) -> usize {
         self.books()
             .check(&"Resident", base, bytes, &[State::Prepared, State::Ready]);

@@ -13,7 +13,9 @@ use crate::base::geometry::{HUGE, HUGE_AFTER, PAGE, PAGES_PER_HUGE};
 use crate::events::{self, EventKind};
 use crate::options::Huge;
 use crate::os::Os;
-use crate::os::monotonic_nanos;
+#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
+use crate::os::PageSource;
+use core::ptr::NonNull;
 
 /// A first touch that takes longer than this is slow: about twice what the faults of as many small pages cost.
 const SLOW_NANOS: u64 = 1_000_000;
@@ -101,15 +103,15 @@ impl MHeap {
     /// Touches the first huge page that `run`, whose first `pages` pages are Ready, is the first to have pages of; if there is one. All of it is
     /// clean then.
     pub(in super::super) fn touch_first(&self, run: &Run, pages: usize) {
-        let touched = run.wakes;
-        if touched.is_null() || Addr::of(touched).offset_from(Addr::of(run.base)) >= pages * PAGE {
+        let Some(touched) = NonNull::new(run.wakes) else {
+            return;
+        };
+        if Addr::of(run.wakes).offset_from(Addr::of(run.base)) >= pages * PAGE {
             return;
         }
-        let began = monotonic_nanos();
         // SAFETY: a page of the run, which is Ready and held by the caller, and reads as zero.
-        unsafe { touched.write_volatile(0) };
-        let nanos = monotonic_nanos().saturating_sub(began);
+        let nanos = unsafe { self.os.touch(touched) };
         let Inner { pages, .. } = &mut *self.inner.lock();
-        pages.note_first_touch(self.os, touched, nanos);
+        pages.note_first_touch(self.os, run.base, nanos);
     }
 }
