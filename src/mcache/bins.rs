@@ -2,7 +2,7 @@
 //!
 //! A bin is closed until the thread allocates of its class: where a thread only frees, blocks go to their spans at once. So what one thread
 //! made and another frees goes home, and two threads do not come to share a cache line for long; and nothing keeps the spans. A refill
-//! opens the bin, with room for some KiB. Where it runs over though it has run empty a moment ago, the program frees and allocates in
+//! opens the bin, with room for a few blocks at first and for some KiB soon. Where it runs over though it has run empty a moment ago, the program frees and allocates in
 //! batches that are larger than the bin: it doubles, as long as all growth together stays small. Classes that fall idle are closed.
 //!
 //! The first arrays of all bins lie behind the cache's record; a bin that has grown has its array in a block of the heap's own.
@@ -17,6 +17,8 @@ use core::ptr::null_mut;
 const MOST: usize = 1024;
 const FEW: usize = 128;
 const LEAST: usize = 4;
+/// A bin begins with this part of its first array, and with as many slots at the least.
+const BEGIN: usize = 8;
 
 const fn first_cap(index: usize) -> usize {
     let cap = BIN_BYTES / SizeClass::from_number(index).size();
@@ -168,7 +170,9 @@ impl MCache {
             unsafe { self.free(tiers, block) };
             return;
         }
-        if !self.grow_bin(tiers, class) {
+        if self.is_narrow(class) {
+            self.widen_first(class, usize::MAX);
+        } else if !self.grow_bin(tiers, class) {
             // Where the program only frees, whatever is kept would keep spans, here or with their owners.
             let keep = if self.is_refilled(class) {
                 self.cap(class) / 2
@@ -209,7 +213,8 @@ impl MCache {
         if CHECKED { nothing() } else { self.first_base(class) }
     }
 
-    /// The bin of `class`, which is empty, is about to be refilled: one that was closed takes blocks again.
+    /// The bin of `class`, which is empty, is about to be refilled: one that was closed takes blocks again, a few at first, since the thread may need no
+    /// more; and twice as many each time, until its first array is full.
     #[inline]
     pub(super) fn open_bin(&self, class: SizeClass) {
         if self.is_closed(class) {
@@ -218,8 +223,27 @@ impl MCache {
                 // SAFETY: the slot in front of the array is this cache's.
                 unsafe { *base.wrapping_sub(1) = FRONT };
             }
-            self.set_bin(class, base, 0, first_cap(class.index()));
+            self.set_bin(class, base, 0, 0);
+            self.widen_first(class, (first_cap(class.index()) / BEGIN).max(BEGIN));
+        } else if self.is_narrow(class) {
+            self.widen_first(class, self.cap(class) * 2);
         }
+    }
+
+    /// Whether the bin has less room than its first array.
+    fn is_narrow(&self, class: SizeClass) -> bool {
+        self.cap(class) < first_cap(class.index()) && !self.is_closed(class)
+    }
+
+    /// Lets a bin in its first array have room for `cap` blocks, or for as many as the array has.
+    fn widen_first(&self, class: SizeClass, cap: usize) {
+        let (base, most) = (self.base(class), first_cap(class.index()));
+        if CHECKED && cap < most {
+            // M4: what lay there before.
+            // SAFETY: a slot of the first array, above what the bin holds.
+            unsafe { *base.wrapping_add(cap) = null_mut() };
+        }
+        self.end(class).set(base.wrapping_add(cap.min(most)));
     }
 
     /// Lets a bin hold twice as much, if its class is refilled too, and growth is in bounds.

@@ -18,7 +18,7 @@ use std::ptr::NonNull;
 
 use super::errno::KeepErrno;
 use super::{NATIVE, PageSource};
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::lock::{Guard, Lock};
 
 mod tests;
@@ -77,6 +77,8 @@ pub(crate) struct Sim {
     /// Nanoseconds that a first touch takes, and how many there were.
     touch_nanos: AtomicU64,
     touches: AtomicUsize,
+    /// Whether `resident` tells the truth, and not any number.
+    honest: AtomicBool,
 }
 
 impl Sim {
@@ -94,6 +96,7 @@ impl Sim {
             books: Lock::new(books),
             touch_nanos: AtomicU64::new(0),
             touches: AtomicUsize::new(0),
+            honest: AtomicBool::new(false),
         }))
     }
 
@@ -101,6 +104,12 @@ impl Sim {
     pub(crate) fn set_touch_nanos(&self, nanos: u64) {
         // Relaxed: a test's own thread reads it.
         self.touch_nanos.store(nanos, Ordering::Relaxed);
+    }
+
+    /// [`PageSource::resident`] tells the truth from here on.
+    pub(crate) fn be_honest(&self) {
+        // Relaxed: as above.
+        self.honest.store(true, Ordering::Relaxed);
     }
 
     /// How many first touches there were.
@@ -413,6 +422,9 @@ unsafe impl PageSource for Sim {
     fn resident(&self, base: NonNull<u8>, bytes: usize) -> usize {
         self.books()
             .check(&"Resident", base, bytes, &[State::Prepared, State::Ready]);
+        if self.honest.load(Ordering::Relaxed) {
+            return NATIVE.resident(base, bytes);
+        }
         bytes / (3 + base.addr().get() / (8 << 10) % 5)
     }
 

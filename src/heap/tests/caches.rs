@@ -27,7 +27,7 @@ fn what_a_thread_keeps_of_one_size_serves_another_before_a_request_is_refused() 
     world.heap.tiers.mheap.set_hard_limit(Some(8 * MIB));
     // Each class keeps its spans, each bin its blocks, up to the limit; together they are several MiB.
     let sizes: Vec<usize> = crate::size_class::SizeClass::all().map(|class| class.size()).collect();
-    for _ in 0..3 {
+    for _ in 0..6 {
         for &size in &sizes {
             (0..20).for_each(|_| world.make(0, size, 8, false));
             (0..20).for_each(|_| world.free(0, 0));
