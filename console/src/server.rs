@@ -16,17 +16,22 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::TcpListener as StdListener;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
-use tokio::net::TcpListener;
+use tokio::io::AsyncWrite;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{Notify, Semaphore, oneshot};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 const CONNECTIONS: usize = 64;
+/// How long a peer for which there is no room may take to go.
+const GOODBYE: Duration = Duration::from_millis(500);
 const WORKERS: usize = 2;
 const HEAD: usize = 16 * 1024;
 const ARRIVAL: Duration = Duration::from_secs(5);
@@ -114,7 +119,10 @@ async fn sample(state: Arc<State>) {
 }
 
 async fn listen(listener: TcpListener, state: Arc<State>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let (room, goodbyes) = (
+        Arc::new(Semaphore::new(CONNECTIONS)),
+        Arc::new(Semaphore::new(CONNECTIONS)),
+    );
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // A peer that went away, or no more files: neither is mended by asking again at once.
@@ -122,9 +130,12 @@ async fn listen(listener: TcpListener, state: Arc<State>) {
             continue;
         };
         let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-            let full: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 21\r\nConnection: close\r\n\r\ntoo many connections\n";
-            // Fresh, it takes as much at once; if not, it goes without a word.
-            let _ = stream.try_write(full);
+            if let Ok(turn) = Arc::clone(&goodbyes).try_acquire_owned() {
+                tokio::spawn(async move {
+                    let _ = timeout(GOODBYE, refuse(stream)).await;
+                    drop(turn);
+                });
+            }
             continue;
         };
         // Answers go out whole.
@@ -144,6 +155,28 @@ async fn listen(listener: TcpListener, state: Arc<State>) {
                 .await;
             drop(place);
         });
+    }
+}
+
+/// Tells a peer that there is no room for it, and waits until it goes: were the connection closed with what it has sent unread, the peer's system
+/// would throw the answer away.
+async fn refuse(mut stream: TcpStream) {
+    let full: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 21\r\nConnection: close\r\n\r\ntoo many connections\n";
+    // Fresh, it takes as much at once; if not, it goes without a word.
+    if stream.try_write(full).is_err()
+        || poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context))
+            .await
+            .is_err()
+    {
+        return;
+    }
+    let mut sent = [0; 1024];
+    while stream.readable().await.is_ok() {
+        match stream.try_read(&mut sent) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(0) | Err(_) => return,
+        }
     }
 }
 

@@ -213,12 +213,14 @@ fn connections_are_bounded_and_come_back() {
         .map(|_| TcpStream::connect(console.address()).expect("a connection"))
         .collect();
     thread::sleep(Duration::from_millis(300));
-    let refused = send(&console, b"");
-    assert!(
-        refused.starts_with(b"HTTP/1.1 503"),
-        "{:?}",
-        String::from_utf8_lossy(&refused)
-    );
+    for request in ["", "GET /stats.json HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
+        let refused = send(&console, request.as_bytes());
+        let text = String::from_utf8_lossy(&refused);
+        assert!(
+            text.starts_with("HTTP/1.1 503") && text.ends_with("too many connections\n"),
+            "{text:?}"
+        );
+    }
     drop(many);
     thread::sleep(Duration::from_millis(300));
     assert_eq!(get(&console, "/stats.json").status, 200);

@@ -13,7 +13,8 @@ use crate::stats::Stats;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-/// One snapshot of the allocator's statistics. From any thread at any time; stops nobody.
+/// One snapshot of the allocator's statistics. From any thread at any time; stops nobody. Not for signal handlers: it takes locks that the
+/// code which the signal interrupted may hold.
 ///
 /// ```
 /// let stats = greyspan::stats();
@@ -23,7 +24,8 @@ pub fn stats() -> Stats {
     HEAP.stats()
 }
 
-/// A map of the heap: what lies where, from page to page. From any thread at any time; stops nobody. Allocates what it returns.
+/// A map of the heap: what lies where, from page to page. From any thread at any time; stops nobody. Allocates what it returns. Not for
+/// signal handlers, as [`stats`].
 ///
 /// ```
 /// let map = greyspan::heap_map();

@@ -1,9 +1,9 @@
 //! The bins at their limits: what they may hold, how they grow, and where what does not fit goes.
 //!
-//! A bin is closed until the thread allocates of its class: where a thread only frees, blocks go to their spans at once. So what one thread
-//! made and another frees goes home, and two threads do not come to share a cache line for long; and nothing keeps the spans. A refill
-//! opens the bin, with room for a few blocks at first and for some KiB soon. Where it runs over though it has run empty a moment ago, the program frees and allocates in
-//! batches that are larger than the bin: it doubles, as long as all growth together stays small. Classes that fall idle are closed.
+//! A bin is closed until the thread allocates of its class: where a thread only frees, blocks go to their spans at once. So what one thread made
+//! and another frees goes home, and two threads do not come to share a cache line for long; and nothing keeps the spans. A refill opens the bin,
+//! with room for a few blocks at first and for some KiB soon. Where it runs over though it has run empty a moment ago, the program frees and
+//! allocates in batches that are larger than the bin: it doubles, as long as all growth together stays small. Classes that fall idle are closed.
 //!
 //! The first arrays of all bins lie behind the cache's record; a bin that has grown has its array in a block of the heap's own.
 

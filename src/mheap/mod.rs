@@ -158,7 +158,10 @@ impl MHeap {
                 self.purge_for_request();
                 inner = self.inner.lock();
                 if !self.admits(&inner, pages) {
-                    self.note_refusal(&mut inner, pages * PAGE);
+                    // Who looks for idle pages asks for others next.
+                    if !matches!(purpose, Purpose::Idle | Purpose::Begun) {
+                        self.note_refusal(&mut inner, pages * PAGE);
+                    }
                     return None;
                 }
             }

@@ -54,6 +54,12 @@ impl Told {
         }
     }
 
+    /// Whether a refusal was told of, and how many were not yet, for tests.
+    #[cfg(test)]
+    pub(super) fn refusals(&self) -> (bool, u64) {
+        (self.refused_at != 0, self.refused)
+    }
+
     /// Whether the time has come to tell again of what was last told `at`.
     fn is_time(at: &mut u64) -> bool {
         let now = crate::os::coarse_millis();

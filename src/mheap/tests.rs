@@ -166,6 +166,23 @@ fn the_hard_limit_refuses_and_lets_go() {
 }
 
 #[test]
+fn a_look_for_idle_pages_is_no_refusal() {
+    let (sim, heap) = heap();
+    let (held, idle) = (large(&heap, 4 * MIB, 1), large(&heap, MIB, 1));
+    heap.give(idle);
+    heap.set_hard_limit(Some(4 * MIB));
+    let refusals = || heap.inner.lock().told.refusals();
+    assert!(heap.take_idle(MIB, large_pages(MIB), 1).is_none());
+    assert_eq!(refusals(), (false, 0));
+    for untold in [0, 1] {
+        assert!(heap.take_large(MIB, large_pages(MIB), 1, 0).is_none());
+        assert_eq!(refusals(), (true, untold), "the first is told at once");
+    }
+    heap.give(held);
+    end(sim, &heap);
+}
+
+#[test]
 fn a_small_reservation_limits_nothing() {
     let sim = Sim::new();
     let heap = MHeap::new(sim);
@@ -203,11 +220,13 @@ fn after_a_slow_first_touch_the_heap_goes_without_huge_pages_for_a_while_and_for
     grown();
     assert!((0..20).all(|_| grown() <= 8 * MIB), "none was slow");
     sim.set_touch_nanos(5_000_000);
-    let slow: [usize; 3] = std::array::from_fn(|_| grown());
-    assert!(
-        slow[0] <= 8 * MIB && slow[1] >= 64 * MIB && slow[2] >= 128 * MIB && slow[2] < 300 * MIB,
-        "{slow:?}"
-    );
+    let slow: [usize; 5] = std::array::from_fn(|_| grown());
+    let [first, rests @ ..] = slow;
+    assert!(first <= 8 * MIB, "{slow:?}");
+    for (index, rest) in rests.into_iter().enumerate() {
+        let due = (16 * MIB) << index;
+        assert!((due..due * 2).contains(&rest), "{slow:?}");
+    }
     sim.set_touch_nanos(100_000);
     assert!(grown() >= 256 * MIB && grown() <= 8 * MIB, "one was fast again");
     out.into_iter().for_each(|span| heap.give(span));

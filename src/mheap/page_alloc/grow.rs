@@ -25,8 +25,12 @@ impl PageAlloc {
     /// Makes room for `huge` huge pages in a row, in the newest region or in a new one.
     pub(super) fn grow(&mut self, os: &Os, map: &PageMap, huge: usize, align: usize, purpose: Purpose) -> Option<()> {
         let asked = self.asks_for_huge(os, huge, purpose);
-        // Little at a time of what the first touch fills.
-        let limit = if asked { GROW_ASKED_HUGE } else { GROW_MAX_HUGE };
+        // Little at a time of what the first touch fills, and no more without than is due.
+        let limit = match self.pace.rest() {
+            _ if asked => GROW_ASKED_HUGE,
+            0 => GROW_MAX_HUGE,
+            rest => rest.clamp(GROW_MIN_HUGE, GROW_MAX_HUGE),
+        };
         let generous = (self.counts.ready / PAGES_PER_HUGE / 4).clamp(GROW_MIN_HUGE, limit);
         for number in (0..self.region_count).rev() {
             let (need, end) = {

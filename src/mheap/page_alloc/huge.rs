@@ -2,7 +2,8 @@
 //!
 //! Huge pages halve what first touches cost where the system has them at hand. Where it has to make one, out of memory that a virtual machine
 //! has given back to its host, or by moving other pages out of the way, one can cost ten times what 512 small pages do. So the first touch of
-//! each is timed, by whoever takes the first run in it; after a slow one the heap goes without for a while, and for longer each time.
+//! each is timed, by whoever takes the first run in it; after a slow one the heap goes without for a while, and for twice as long after each that
+//! follows: single ones cost little, and where all are slow few are made.
 //!
 //! Reached under the page heap's lock, but for the touch itself (H3).
 
@@ -21,7 +22,7 @@ use core::ptr::NonNull;
 const SLOW_NANOS: u64 = 1_000_000;
 
 /// Huge pages of growth that are not asked for after a slow first touch, and at the most after many.
-const REST: usize = 32;
+const REST: usize = 8;
 const REST_MAX: usize = 1024;
 
 /// What first touches of huge pages have taken lately.
@@ -47,7 +48,12 @@ impl Pace {
         }
     }
 
-    /// The heap grows by `huge` huge pages.
+    /// Huge pages of growth that are to go without; 0 for none.
+    pub(super) fn rest(&self) -> usize {
+        self.rest
+    }
+
+    /// The heap grew by `huge` huge pages.
     pub(super) fn grew(&mut self, huge: usize) {
         self.rest = self.rest.saturating_sub(huge);
     }

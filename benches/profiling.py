@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""What the heap profiler costs while it samples: every row of the scoreboard with it off and on at 512 KiB, in turns, on an idle machine.
+
+    benches/profiling.py NAME [ROUNDS]      writes benches/results/NAME-profiling.txt (default: 5 rounds)
+
+NAME tells the machine; the rows are those of benches/results/NAME.json, which benches/publish.sh writes. Both sides are one program with the feature
+`profiling`. Costs about five minutes on 2 cores, and one to build. A row whose ratio is beyond 3 per cent is run anew with three times as many
+rounds: most such ratios are the machine's.
+"""
+
+import json
+import math
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+PROJECT = pathlib.Path(__file__).resolve().parent.parent
+RATE = "/dev/null:512KiB"
+WORST = 1.03
+
+
+def build():
+    """Builds the cell and says where it lies."""
+    command = ["cargo", "build", "--release", "--package", "greyspan-bench", "--bin", "cell_greyspan", "--features", "greyspan/profiling"]
+    subprocess.run([*command, "--target-dir", "target/profiling"], cwd=PROJECT, check=True)
+    return PROJECT / "target/profiling/release/cell_greyspan"
+
+
+def rows(name):
+    """The benches of the scoreboard, each with its number of threads."""
+    cells = json.loads((PROJECT / f"benches/results/{name}.json").read_text())["cells"]
+    return [(cell["bench"], cell["threads"]) for cell in cells if cell["alloc"] == "greyspan"]
+
+
+def seconds(cell, bench, threads, on):
+    """One run."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GREYSPAN_")}
+    if on:
+        environment["GREYSPAN_PROFILE"] = RATE
+    done = subprocess.run([cell, bench, str(threads)], capture_output=True, text=True, env=environment, check=True)
+    return json.loads(done.stdout.splitlines()[-1])["seconds"]
+
+
+def ratio(cell, bench, threads, rounds):
+    """Time with sampling by time without, medians of rounds in turns."""
+    times = ([], [])
+    for turn in range(rounds):
+        for on in (False, True) if turn % 2 == 0 else (True, False):
+            times[on].append(seconds(cell, bench, threads, on))
+    return statistics.median(times[True]) / statistics.median(times[False])
+
+
+def main():
+    if not 2 <= len(sys.argv) <= 3 or "/" in sys.argv[1]:
+        sys.exit("error: expected a name for the machine; usage: benches/profiling.py NAME [ROUNDS]")
+    rounds = int(sys.argv[2]) if len(sys.argv) == 3 else 5
+    cell = build()
+    found = []
+    for bench, threads in rows(sys.argv[1]):
+        measured = ratio(cell, bench, threads, rounds)
+        count = rounds
+        if not 1 / WORST <= measured <= WORST:
+            count = rounds * 3
+            measured = ratio(cell, bench, threads, count)
+        found.append((bench, threads, measured, count))
+        print(f"{bench:24} {threads}  {measured:.3f}", file=sys.stderr, flush=True)
+    mean = math.exp(sum(math.log(row[2]) for row in found) / len(found))
+    found.sort(key=lambda row: -row[2])
+    lines = ["bench                 threads  time with sampling, without = 1  rounds"]
+    lines += [f"{bench:24} {threads:4}  {measured:32.3f}  {count:6}" for bench, threads, measured, count in found]
+    lines += ["", f"geometric mean of {len(found)} rows: {mean:.4f}; one sample in 512 KiB in the mean"]
+    text = "\n".join(lines) + "\n"
+    (PROJECT / f"benches/results/{sys.argv[1]}-profiling.txt").write_text(text)
+    print(text)
+
+
+main()
