@@ -20,9 +20,7 @@ work=$(mktemp -d)
 chmod 755 "$work"
 trap 'rm -rf "$work"' EXIT
 git clone --quiet --no-local "$project" "$work/clone"
-mkdir "$work/sources"
-cp "$project"/src/*.rs "$project"/src/*/*.rs "$work/sources"
-for _ in 1 2 3 4 5 6; do cat "$work"/sources/*.rs; done > "$work/text"
+for _ in 1 2 3 4 5 6; do cat "$project"/src/*.rs "$project"/src/*/*.rs; done > "$work/text"
 # A Python program that works on documents, maps and strings.
 cat > "$work/documents.py" <<'PYTHON'
 import json, re, sys
