@@ -1,15 +1,18 @@
 //! `stats()` and `purge()` against what a process without other work allocates, and a request for nothing.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use greyspan::{Stats, stats};
 
 use crate::GLOBAL;
-use crate::harness::{DONE, Next, Scenario};
+use crate::harness::{DONE, KEY, Next, Scenario};
 use crate::probe::{churn, free_all, make, make_mixed, memory, try_make_aligned};
 use crate::support::oracle::Block;
+
+const METADATA: &str = "stats::metadata_is_at_most_a_hundredth_of_a_gibibyte_of_small_blocks";
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("stats::identities_hold_while_threads_allocate", identities),
@@ -23,10 +26,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         "stats::purge_returns_memory_that_other_threads_made_and_left",
         purge_of_the_dead,
     ),
-    Scenario::new(
-        "stats::metadata_is_at_most_a_hundredth_of_a_gibibyte_of_small_blocks",
-        metadata,
-    ),
+    Scenario::new(METADATA, metadata),
     Scenario::new("stats::a_request_for_nothing_harms_nothing", nothing),
 ];
 
@@ -290,8 +290,18 @@ fn purge_of_the_dead() -> Next {
     DONE
 }
 
+/// Without huge pages, each of which the heap touches once.
 fn metadata() -> Next {
     const BYTES: usize = 1 << 30;
+    if std::env::var_os("GREYSPAN_THP").is_none() {
+        let status = Command::new(std::env::current_exe().expect("a path"))
+            .env(KEY.to_str().expect("ASCII"), METADATA)
+            .env("GREYSPAN_THP", "never")
+            .status()
+            .expect("a process");
+        assert!(status.success(), "{status}");
+        return DONE;
+    }
     let layout = Layout::new::<[u64; 8]>();
     for _ in 0..BYTES / layout.size() {
         // Not written to and not kept: a block that nobody touched costs no memory, and the process ends here.
