@@ -26,6 +26,8 @@ pub(crate) mod thread;
 mod unsampled;
 #[cfg(feature = "preload")]
 pub(crate) mod untyped;
+#[cfg(any(feature = "profiling", feature = "preload"))]
+mod watched;
 
 use crate::base::addr::Addr;
 use crate::base::geometry::PAGE;

@@ -10,6 +10,7 @@
 //! - S3. In Rust programs, a sampled object of a size class begins at a multiple of [`SAMPLE_ALIGN`].
 
 use super::thread::current_or;
+use super::watched::WATCHED;
 use super::{Heap, SAMPLE_ALIGN, SAMPLES};
 use crate::base::addr::Addr;
 use crate::mcache::MCache;
@@ -42,6 +43,7 @@ impl Heap {
             let slot = profiler::began(span.sample().1, node, size);
             if let Some(slot) = slot {
                 span.set_sample(true, slot);
+                WATCHED.add(span.base().addr());
             }
             slot.is_some()
         };
@@ -87,21 +89,15 @@ impl Heap {
         Self::sampled(size, align, own, self, block)
     }
 
-    /// Takes back what may be a sampled object of a size class (S3).
+    /// Takes back what may be a sampled object of a size class (S3), and mostly is none.
     ///
     /// # Safety
     /// As for `dealloc`, with the layout's size and alignment.
     #[cold]
     #[inline(never)]
     pub(super) unsafe fn dealloc_aligned(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
-        if SizeClass::serving(size, align).is_some()
-            && let Some(span) = heap.tiers.mheap.map().span_of(Addr::of(block))
-            && end_sample(span)
-        {
-            heap.count_free(cache, SizeClass::serving(size, align), size);
-            // Pages that no layout tells of.
-            // SAFETY: as the caller promised.
-            unsafe { heap.free(cache, block) };
+        // SAFETY: as the caller promised.
+        if WATCHED.may_be(block.addr()) && unsafe { Self::dealloc_sampled(block, size, align, cache, heap) } {
             return;
         }
         // SAFETY: the size and the alignment are a layout's.
@@ -109,6 +105,24 @@ impl Heap {
         // SAFETY: as the caller promised.
         unsafe { heap.dealloc_unsampled(cache, block.cast(), layout) };
         bury(cache, block, size, align);
+    }
+
+    /// Takes back a sampled object of a size class. `false`: it is none.
+    ///
+    /// # Safety
+    /// As for `dealloc_aligned`.
+    #[cold]
+    #[inline(never)]
+    unsafe fn dealloc_sampled(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) -> bool {
+        let class = SizeClass::serving(size, align);
+        let sampled = class.is_some() && heap.tiers.mheap.map().span_of(Addr::of(block)).is_some_and(end_sample);
+        if sampled {
+            heap.count_free(cache, class, size);
+            // Pages that no layout tells of.
+            // SAFETY: as the caller promised.
+            unsafe { heap.free(cache, block) };
+        }
+        sampled
     }
 
     /// A large object was resized where it was, or moved, and has `size` bytes at `block` now; what it was before has ended.
@@ -120,11 +134,12 @@ impl Heap {
 
 /// A loop that allocates and frees would get a block that begins where samples do each time, which often is: the first of a span.
 fn bury(cache: &MCache, block: *mut Block, size: usize, align: usize) {
+    let aligned = |block: *mut Block| block.addr().is_multiple_of(SAMPLE_ALIGN);
     if SAMPLES
-        && block.addr().is_multiple_of(SAMPLE_ALIGN)
+        && aligned(block)
         && let Some(class) = SizeClass::freed(size, align)
     {
-        cache.bury(class, block);
+        cache.bury(class, block, aligned);
     }
 }
 
@@ -134,6 +149,7 @@ pub(super) fn end_sample(span: &MSpan) -> bool {
     let (sampled, slot) = span.sample();
     if sampled {
         span.set_sample(false, slot);
+        WATCHED.remove(span.base().addr());
         profiler::ended(slot);
     }
     sampled

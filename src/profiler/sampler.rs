@@ -66,7 +66,7 @@ impl Sampler {
     /// Has not counted yet. Nobody writes to that of a cache that stands in for one.
     pub(crate) const fn new() -> Self {
         Self {
-            small: Countdown::new(4, 4),
+            small: Countdown::new(8, 4),
             large: Countdown::new(12, 7),
             memory: Cell::new(null_mut()),
         }
