@@ -58,7 +58,7 @@ impl Heap {
         } else {
             layout.align()
         };
-        let Some(span) = cache.alloc_large(&heap.tiers, class.size(), at) else {
+        let Some(span) = cache.alloc_sampled(&heap.tiers, class.size(), at) else {
             profiler::lose();
             return block;
         };
@@ -67,6 +67,9 @@ impl Heap {
             return block;
         }
         span.set_large_size(size);
+        // Pages without memory get it here, in the time that the sample takes.
+        // SAFETY: the span's memory is this call's.
+        unsafe { span.base().write_volatile(0) };
         if CHECKED {
             // What C's `calloc` gives is zero to its last usable byte, which is that of the pages here.
             // SAFETY: the span's memory is this call's.
@@ -75,7 +78,9 @@ impl Heap {
         // The program never had it: nothing is counted.
         // SAFETY: the block was got for this layout, and the caller gets another.
         unsafe { heap.give_back(cache, block.cast(), size, align) };
-        bury(cache, block.cast(), size, align);
+        if let Some(class) = SizeClass::freed(size, align) {
+            bury(cache, block.cast(), class);
+        }
         span.base()
     }
 
@@ -100,11 +105,22 @@ impl Heap {
         if WATCHED.may_be(block.addr()) && unsafe { Self::dealloc_sampled(block, size, align, cache, heap) } {
             return;
         }
-        // SAFETY: the size and the alignment are a layout's.
-        let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
-        // SAFETY: as the caller promised.
-        unsafe { heap.dealloc_unsampled(cache, block.cast(), layout) };
-        bury(cache, block, size, align);
+        let Some(class) = SizeClass::freed(size, align) else {
+            // SAFETY: the size and the alignment are a layout's.
+            let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+            // SAFETY: as the caller promised.
+            return unsafe { heap.dealloc_unsampled(cache, block.cast(), layout) };
+        };
+        if cfg!(feature = "stats") {
+            heap.count_free(cache, SizeClass::serving(size, align), size);
+        }
+        // SAFETY: as the caller promised; the block fits the class, as `freed` says.
+        if unsafe { cache.push(class, block) } {
+            bury(cache, block, class);
+        } else {
+            // SAFETY: as the caller promised.
+            unsafe { Self::dealloc_slow(block, size, align, cache, heap) };
+        }
     }
 
     /// Takes back a sampled object of a size class. `false`: it is none.
@@ -114,6 +130,7 @@ impl Heap {
     #[cold]
     #[inline(never)]
     unsafe fn dealloc_sampled(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) -> bool {
+        let began = ticks();
         let class = SizeClass::serving(size, align);
         let sampled = class.is_some() && heap.tiers.mheap.map().span_of(Addr::of(block)).is_some_and(end_sample);
         if sampled {
@@ -121,6 +138,10 @@ impl Heap {
             // Pages that no layout tells of.
             // SAFETY: as the caller promised.
             unsafe { heap.free(cache, block) };
+            let cache = current_or(cache);
+            if cache.is_ready() {
+                cache.sampler().ended(size, ticks().saturating_sub(began));
+            }
         }
         sampled
     }
@@ -133,12 +154,9 @@ impl Heap {
 }
 
 /// A loop that allocates and frees would get a block that begins where samples do each time, which often is: the first of a span.
-fn bury(cache: &MCache, block: *mut Block, size: usize, align: usize) {
+fn bury(cache: &MCache, block: *mut Block, class: SizeClass) {
     let aligned = |block: *mut Block| block.addr().is_multiple_of(SAMPLE_ALIGN);
-    if SAMPLES
-        && aligned(block)
-        && let Some(class) = SizeClass::freed(size, align)
-    {
+    if SAMPLES && aligned(block) {
         cache.bury(class, block, aligned);
     }
 }

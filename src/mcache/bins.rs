@@ -73,7 +73,7 @@ impl MCache {
     #[cfg(any(feature = "profiling", feature = "preload"))]
     #[inline]
     pub(crate) fn bury(&self, class: SizeClass, block: *mut Block, buried: impl Fn(*mut Block) -> bool) {
-        const LOOK: usize = 4;
+        const LOOK: usize = 8;
         let oldest = self.base(class);
         let youngest = self.top(class).get().wrapping_sub(1);
         // SAFETY: the bin holds two blocks or more, whose slots are this cache's.

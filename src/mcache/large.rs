@@ -28,6 +28,20 @@ impl MCache {
         Some(span)
     }
 
+    /// Pages for a sampled object of `bytes` at a multiple of `align`: idle ones if there are any, and without giving up anything for it. The cache
+    /// is ready.
+    #[cfg(any(feature = "profiling", feature = "preload"))]
+    pub(crate) fn alloc_sampled(&self, tiers: &Tiers, bytes: usize, align: usize) -> Option<&'static MSpan> {
+        let pages = large_pages(bytes).max(1);
+        let span = match tiers.mheap.take_idle(bytes, pages, align) {
+            Some(span) => Some(span),
+            None => tiers.mheap.take_large(bytes, pages, align, 0),
+        }?;
+        self.tally(COUNT).add(1, 0);
+        self.count_large_bytes(bytes);
+        Some(span)
+    }
+
     /// A large object of `bytes` that has begun to grow and has no room where it is: where it can go on growing, so that it is copied this once.
     /// `None` where no such place lies idle, and for what has room of its own when it grows (`MHeap::growth_room`). The cache is ready.
     #[cold]
@@ -47,6 +61,9 @@ impl MCache {
     /// A large object in free pages that have memory. Where there are none, gives up the runs that this thread keeps, and
     /// ends the rest of empty spans, so that theirs are.
     fn take_idle(&self, tiers: &Tiers, bytes: usize, pages: usize, align: usize) -> Option<&'static MSpan> {
+        if align > PAGE {
+            return None;
+        }
         let span = tiers.mheap.take_idle(bytes, pages, align);
         if span.is_none() {
             tiers.end_rest_for(pages * PAGE);

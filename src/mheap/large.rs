@@ -31,7 +31,7 @@ impl MHeap {
 
     /// As `take_large` without headroom, but only of free pages that may have memory already.
     pub(crate) fn take_idle(&self, bytes: usize, pages: usize, align: usize) -> Option<&'static MSpan> {
-        if pages * PAGE > self.idle_bytes() || align > PAGE {
+        if pages * PAGE > self.idle_bytes() {
             return None;
         }
         self.take_for(bytes, pages, align, 0, Purpose::Idle)

@@ -94,6 +94,12 @@ impl Sampler {
         self.of(size).budget.spend(began, ended);
     }
 
+    /// A sampled request of `size` bytes ended, which took so many ticks more than without (P3).
+    pub(crate) fn ended(&self, size: usize, ticks: u64) {
+        let spent = &self.of(size).budget.spent;
+        spent.set(spent.get().saturating_add(ticks));
+    }
+
     /// From here on nothing is sampled, until [`resume`](Self::resume) with what this returns.
     pub(crate) fn pause(&self) -> [isize; 2] {
         [&self.small, &self.large].map(|process| process.left.replace(isize::MAX))
