@@ -94,17 +94,28 @@ impl Heap {
         Self::sampled(size, align, own, self, block)
     }
 
-    /// Takes back what may be a sampled object of a size class (S3), and mostly is none.
+    /// Takes back what may be a sampled object of a size class (S3), and mostly is none. All calls are its last: it needs no frame.
     ///
     /// # Safety
     /// As for `dealloc`, with the layout's size and alignment.
     #[cold]
     #[inline(never)]
     pub(super) unsafe fn dealloc_aligned(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
-        // SAFETY: as the caller promised.
-        if WATCHED.may_be(block.addr()) && unsafe { Self::dealloc_sampled(block, size, align, cache, heap) } {
-            return;
+        if WATCHED.may_be(block.addr()) {
+            // SAFETY: as the caller promised.
+            unsafe { Self::dealloc_watched(block, size, align, cache, heap) };
+        } else {
+            // SAFETY: likewise.
+            unsafe { Self::dealloc_deep(block, size, align, cache, heap) };
         }
+    }
+
+    /// Takes back what is no sampled object, so that it is not handed out again next.
+    ///
+    /// # Safety
+    /// As for `dealloc_aligned`.
+    #[inline(always)]
+    unsafe fn dealloc_deep(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
         let Some(class) = SizeClass::freed(size, align) else {
             // SAFETY: the size and the alignment are a layout's.
             let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
@@ -123,27 +134,27 @@ impl Heap {
         }
     }
 
-    /// Takes back a sampled object of a size class. `false`: it is none.
+    /// Takes back what begins where a sampled object does, by its hash.
     ///
     /// # Safety
     /// As for `dealloc_aligned`.
     #[cold]
     #[inline(never)]
-    unsafe fn dealloc_sampled(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) -> bool {
+    unsafe fn dealloc_watched(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
         let began = ticks();
         let class = SizeClass::serving(size, align);
-        let sampled = class.is_some() && heap.tiers.mheap.map().span_of(Addr::of(block)).is_some_and(end_sample);
-        if sampled {
-            heap.count_free(cache, class, size);
-            // Pages that no layout tells of.
+        if class.is_none() || !heap.tiers.mheap.map().span_of(Addr::of(block)).is_some_and(end_sample) {
             // SAFETY: as the caller promised.
-            unsafe { heap.free(cache, block) };
-            let cache = current_or(cache);
-            if cache.is_ready() {
-                cache.sampler().ended(size, ticks().saturating_sub(began));
-            }
+            return unsafe { Self::dealloc_deep(block, size, align, cache, heap) };
         }
-        sampled
+        heap.count_free(cache, class, size);
+        // Pages that no layout tells of.
+        // SAFETY: as the caller promised.
+        unsafe { heap.free(cache, block) };
+        let cache = current_or(cache);
+        if cache.is_ready() {
+            cache.sampler().ended(size, ticks().saturating_sub(began));
+        }
     }
 
     /// A large object was resized where it was, or moved, and has `size` bytes at `block` now; what it was before has ended.
@@ -157,7 +168,7 @@ impl Heap {
 fn bury(cache: &MCache, block: *mut Block, class: SizeClass) {
     let aligned = |block: *mut Block| block.addr().is_multiple_of(SAMPLE_ALIGN);
     if SAMPLES && aligned(block) {
-        cache.bury(class, block, aligned);
+        cache.bury(class, block, cache.sampler().noise(), aligned);
     }
 }
 

@@ -68,30 +68,26 @@ fn slots_between(from: *mut Slot, to: *mut Slot) -> usize {
 }
 
 impl MCache {
-    /// Exchanges the youngest block of a bin, if it is `block`, with the oldest for which `buried` is false: what is freed the long way is to be
-    /// handed out last, and not to drive out others like it. Looks at a few of the oldest: it is to cost less than it saves.
+    /// Exchanges the youngest block of a bin, if it is `block`, with one anywhere in the bin, unless `buried` is true for that: what is freed the
+    /// long way is not to come round each time, nor to drive out others like it. In time such blocks lie where the thread seldom reaches.
     #[cfg(any(feature = "profiling", feature = "preload"))]
     #[inline]
-    pub(crate) fn bury(&self, class: SizeClass, block: *mut Block, buried: impl Fn(*mut Block) -> bool) {
-        const LOOK: usize = 8;
-        let oldest = self.base(class);
-        let youngest = self.top(class).get().wrapping_sub(1);
-        // SAFETY: the bin holds two blocks or more, whose slots are this cache's.
-        if youngest <= oldest || unsafe { *youngest } != block {
+    pub(crate) fn bury(&self, class: SizeClass, block: *mut Block, random: u32, buried: impl Fn(*mut Block) -> bool) {
+        let (base, held) = (self.base(class), self.held(class));
+        let youngest = base.wrapping_add(held.saturating_sub(1));
+        // Below `held`; Lemire, "Fast random integer generation in an interval" (2019).
+        let place = base.wrapping_add(((u64::from(random) * held as u64) >> 32) as usize);
+        // SAFETY: the bin holds a block, whose slot is this cache's.
+        if held == 0 || unsafe { *youngest } != block {
             return;
         }
-        let (mut place, end) = (oldest, youngest.min(oldest.wrapping_add(LOOK)));
-        while place < end {
-            // SAFETY: likewise: the place is below that of `block`.
-            let found = unsafe { *place };
-            if !buried(found) {
-                // SAFETY: likewise.
-                unsafe { place.write(block) };
-                // SAFETY: likewise.
-                unsafe { youngest.write(found) };
-                return;
-            }
-            place = place.wrapping_add(1);
+        // SAFETY: likewise.
+        let found = unsafe { *place };
+        if !buried(found) {
+            // SAFETY: likewise, and the two are apart: `buried` is true for `block`.
+            unsafe { place.write(block) };
+            // SAFETY: likewise.
+            unsafe { youngest.write(found) };
         }
     }
 

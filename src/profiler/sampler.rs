@@ -100,6 +100,13 @@ impl Sampler {
         spent.set(spent.get().saturating_add(ticks));
     }
 
+    /// Bits that look random where the thread allocates in between.
+    #[inline]
+    pub(crate) fn noise(&self) -> u32 {
+        let left = self.small.left.get() ^ self.large.left.get();
+        ((left as u64).wrapping_mul(GOLDEN) >> 32) as u32
+    }
+
     /// From here on nothing is sampled, until [`resume`](Self::resume) with what this returns.
     pub(crate) fn pause(&self) -> [isize; 2] {
         [&self.small, &self.large].map(|process| process.left.replace(isize::MAX))
