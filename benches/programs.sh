@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Real programs under libgreyspan.so and under each other shared library that is installed: wall time and peak memory, on an idle machine.
 #   benches/programs.sh NAME [ROUNDS]        writes benches/results/NAME-programs.json, .html and .txt (default: 3 rounds after one to warm up)
-# NAME tells the machine. Needs the programs (.ci/preload.sh installs them) and Debian's libjemalloc2, libmimalloc2.0 and libtcmalloc-minimal4.
+# NAME tells the machine. Needs the programs (.ci/preload.sh installs them) and Debian's libjemalloc2, libmimalloc2.0 and libtcmalloc-minimal4;
+# where one of these is missing, ALLOCATORS=system,greyspan,... names those to run. Ends with 1 if any program failed under any of them.
 # Costs about seven minutes on 2 cores. Left out: rustc, which brings an allocator of its own, and openssl speed, whose time is fixed.
 set -euo pipefail
 if [[ $# -lt 1 || $# -gt 2 || $1 == -* || $1 == */* ]]; then
@@ -10,7 +11,7 @@ if [[ $# -lt 1 || $# -gt 2 || $1 == -* || $1 == */* ]]; then
 fi
 here=$(cd "$(dirname "$0")" && pwd)
 project=$(dirname "$here")
-name=$1 rounds=${2:-3}
+name=$1 rounds=${2:-3} allocators=${ALLOCATORS:-system,greyspan,mimalloc,jemalloc,tcmalloc}
 parts=$project/preload/tests/programs.sh
 scripts=$project/preload/tests/programs
 cargo build --quiet --release --manifest-path "$project/Cargo.toml" --package greyspan-preload
@@ -33,33 +34,42 @@ for _ in range(6):
     rows = json.loads(json.dumps(rows, indent=1))
 print(len(rows), sum(len(line.split()) for line in text.splitlines()))
 PYTHON
-files=()
-# row NAME COMMAND...: one program.
+files=() failed=0
+# row NAME COMMAND...: one program. What fails under an allocator is told, and shown in the table.
 row() {
-    local row=$1
+    local row=$1 result=0
     shift
     echo "$row" >&2
-    (cd "$work" && "$compare" exec "$row" --repeat "$rounds" --json "$work/$row.json" -- "$@") > "$work/$row.log" || { tail -5 "$work/$row.log" >&2; return; }
+    (cd "$work" && "$compare" exec "$row" --alloc "$allocators" --repeat "$rounds" --json "$work/$row.json" -- "$@") > "$work/$row.log" || result=$?
+    if [[ ! -s $work/$row.json ]]; then
+        cat "$work/$row.log" >&2
+        exit "$result"
+    fi
+    if [[ $result != 0 ]]; then
+        tail -5 "$work/$row.log" >&2
+        failed=1
+    fi
     files+=("$work/$row.json")
 }
-# part NAME: what the tests have the program do, in a new folder each time.
+# part NAME TIMES: what the tests have the program do, TIMES times as much of it where it is short, in a new folder each time.
 part() {
-    row "$1" bash -c 'cd "$(mktemp -d -p "$1")" && chmod 755 . && exec bash "$2" --part "$3"' part "$work" "$parts" "$1"
+    row "$1" env "TIMES=$2" bash -c 'cd "$(mktemp -d -p "$1")" && chmod 755 . && exec bash "$2" --part "$3"' part "$work" "$parts" "$1"
 }
 row python3 /usr/bin/python3 "$work/documents.py" "$work/text"
-part bash
-row git-log git -C "$work/clone" log --stat -n 400
-row git-repack git -C "$work/clone" repack -a -d -f -q --threads=2
+part bash 4
+row git-log git -C "$work/clone" log --all --stat -p
+row git-repack git -C "$work/clone" repack -a -d -f -q --threads=2 --window=100
 row sqlite3 sqlite3 :memory: ".read $scripts/load.sql"
 row perl perl "$scripts/words.pl" "$work/text" "$work/text"
-row lua lua5.4 "$scripts/trees.lua"
+row lua lua5.4 "$scripts/trees.lua" 5
 row node node "$scripts/buffers.js"
-row gcc gcc -O2 -w -c -o "$work/semantics.o" "$project/preload/tests/c/semantics.c"
+row gcc gcc -O2 -w -c "$project"/preload/tests/c/*.c "$project"/preload/tests/c/*.c
 row g++ g++ -O2 -std=c++17 -c -o "$work/words.o" "$scripts/words.cc"
-row xz xz -T2 -6 --block-size=512KiB -k -c "$work/text"
-part redis
-part postgres
+row tar bash -c 'tar -C "$1" -cf - text clone/src | xz -T2 -6 --block-size=512KiB' tar "$work"
+part redis 1
+part postgres 1
 out=$here/results/$name-programs
 mkdir -p "$here/results"
 "$compare" show "${files[@]}" --json "$out.json" --html "$out.html" > "$out.txt"
 cat "$out.txt"
+exit "$failed"

@@ -49,9 +49,10 @@ pub(crate) fn note(kind: EventKind) {
 /// After `fork`, in the child: no events yet, and nobody in the middle of noting one.
 #[cfg(not(loom))]
 pub(crate) fn reset_in_child() {
-    RING.reset_in_child();
-    DRAINED.store(RING.first(), Relaxed);
-    MISSED.store(0, Relaxed);
+    if RING.reset_in_child() {
+        DRAINED.store(RING.first(), Relaxed);
+        MISSED.store(0, Relaxed);
+    }
 }
 
 /// Calls `each` with the events that no earlier call handed out, the oldest first. Returns how many were overwritten before anybody drained

@@ -152,12 +152,18 @@ impl<const N: usize> Ring<N> {
         Read::Gone(self.next().saturating_sub(N as u64).max(ticket + 1))
     }
 
-    /// After `fork`, in the child, which has one thread (V3).
+    /// After `fork`, in the child, which has one thread (V3). Whether there was any event.
     #[cfg(not(loom))]
-    pub(crate) fn reset_in_child(&self) {
-        for slot in &self.slots {
-            slot.state.store(0, Relaxed);
+    pub(crate) fn reset_in_child(&self) -> bool {
+        let (first, next) = (self.first(), self.next());
+        // What nobody wrote to stays untouched: pages that the child would have to copy.
+        if first == next {
+            return false;
         }
-        self.first.store(self.next(), Relaxed);
+        for ticket in first.max(next.saturating_sub(N as u64))..next {
+            self.slot(ticket).state.store(0, Relaxed);
+        }
+        self.first.store(next, Relaxed);
+        true
     }
 }

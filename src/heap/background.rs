@@ -51,7 +51,7 @@ impl Background {
 
     /// After `fork`, in the child (B2).
     pub(super) fn forget(&self) {
-        if self.0.load(Relaxed) != OFF {
+        if !matches!(self.0.load(Relaxed), OFF | NONE) {
             self.0.store(NONE, Relaxed);
         }
     }
@@ -87,7 +87,7 @@ impl Heap {
 
     /// One look. Returns whether there is more to do later.
     fn attend(&self) -> bool {
-        self.tiers.end_rest();
+        self.end_rest();
         self.tiers.mheap.attend() > IDLE_BYTES
     }
 }

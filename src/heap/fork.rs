@@ -1,13 +1,16 @@
 //! `fork` in a process with many threads: the child finds every lock free and every shared structure at rest.
 //!
 //! Before the fork the forking thread takes all locks, in lock order; afterwards the parent releases them and the child makes them new.
-//! The child's one thread goes on with its own cache. The caches of the threads that are gone stay as they were, with whatever those
+//! Where no other thread has a cache, the locks of the size classes are free and stay so (F3), and nothing is to be mended: then neither process
+//! writes to them, nor copies the pages where they lie. The child's one thread goes on with its own cache. The caches of the threads that are gone stay as they were, with whatever those
 //! threads were in the middle of: nobody touches them again. Their spans become nobody's:
 //!
 //! - F1. What such a thread wrote to a span without a lock may be half done, so its free list, its carve mark and the remote list are
 //!   given up, and every object counts as live. The first thread that frees into the span claims it, as any that nobody owns, and
 //!   what the child frees serves it again.
 //! - F2. Tokens (W3) that those threads held are void, and the mail of the caches that are left is made anew from the words of their spans.
+//! - F3. A class's lock is taken by threads that have a cache, and by whoever holds the late cache's lock. The forking thread holds that and the
+//!   registry's, so no cache comes to be used meanwhile.
 //!
 //! Blocks that those threads had in bins, runs and empty spans are lost to the child, and so are pages that somebody had out to give back.
 
@@ -62,10 +65,11 @@ impl Heap {
         debug_assert_eq!(state.load(Relaxed), DONE);
     }
 
-    fn before_fork(&self) {
-        self.registry.before_fork();
-        for class in SizeClass::all() {
-            self.tiers.central(class).before_fork();
+    fn before_fork(&self, own: &MCache) {
+        if !self.registry.before_fork(own) {
+            for class in SizeClass::all() {
+                self.tiers.central(class).before_fork();
+            }
         }
         self.tiers.mheap.before_fork();
     }
@@ -75,9 +79,11 @@ impl Heap {
     unsafe fn after_fork_in_parent(&self) {
         // SAFETY: this thread holds all locks since `before_fork`.
         unsafe { self.tiers.mheap.after_fork_in_parent() };
-        for class in SizeClass::all() {
-            // SAFETY: likewise.
-            unsafe { self.tiers.central(class).after_fork_in_parent() };
+        if !self.registry.is_sole() {
+            for class in SizeClass::all() {
+                // SAFETY: likewise.
+                unsafe { self.tiers.central(class).after_fork_in_parent() };
+            }
         }
         // SAFETY: likewise.
         unsafe { self.registry.after_fork_in_parent() };
@@ -88,19 +94,25 @@ impl Heap {
     unsafe fn after_fork_in_child(&self) {
         // SAFETY: the forking thread, which is this one, held all locks.
         unsafe { self.tiers.mheap.after_fork_in_child() };
-        for class in SizeClass::all() {
-            // SAFETY: likewise.
-            unsafe { self.tiers.central(class).after_fork_in_child() };
+        let sole = self.registry.is_sole();
+        if !sole {
+            for class in SizeClass::all() {
+                // SAFETY: likewise.
+                unsafe { self.tiers.central(class).after_fork_in_child() };
+            }
         }
-        // SAFETY: likewise.
-        unsafe { self.registry.after_fork_in_child() };
-        self.tiers.mheap.set_attended(false);
-        crate::events::reset_in_child();
-        self.background.forget();
         #[cfg(feature = "preload")]
         let own = super::nested::forking();
         #[cfg(not(feature = "preload"))]
         let own = super::thread::current();
+        // SAFETY: likewise.
+        unsafe { self.registry.after_fork_in_child(own) };
+        self.tiers.mheap.set_attended(false);
+        crate::events::reset_in_child();
+        self.background.forget();
+        if sole {
+            return;
+        }
         let left = [Some(own), self.late_in_child()];
         self.orphan(|| left.into_iter().flatten().filter(|cache| cache.is_ready()));
     }
@@ -165,7 +177,7 @@ mod files {
 
 extern "C" fn before_fork() {
     files::lock();
-    before(|| HEAP.before_fork());
+    before(|own| HEAP.before_fork(own));
 }
 
 extern "C" fn after_fork_in_parent() {
@@ -184,8 +196,8 @@ extern "C" fn after_fork_in_child() {
 use super::nested::{after_fork as after, before_fork as before};
 
 #[cfg(not(feature = "preload"))]
-fn before(lock: impl FnOnce()) {
-    lock();
+fn before(lock: impl FnOnce(&'static MCache)) {
+    lock(super::thread::current());
 }
 
 #[cfg(not(feature = "preload"))]

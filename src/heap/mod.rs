@@ -145,7 +145,7 @@ impl Heap {
         if cache.is_ready() {
             cache.trim(&self.tiers);
         }
-        self.tiers.end_rest();
+        self.end_rest();
         attempt()
     }
 
@@ -403,7 +403,7 @@ impl Heap {
             cache.heed_purge(&self.tiers);
         }
         self.trim_late();
-        self.tiers.end_rest();
+        self.end_rest();
         self.tiers.mheap.purge()
     }
 

@@ -61,12 +61,16 @@ pub(super) fn before_exit() {
 /// The cache of the thread that forks; written and read by the thread that holds all locks, and by its copy in the child.
 static FORKING: AtomicPtr<MCache> = AtomicPtr::new(null_mut());
 
-/// Takes all locks, by `lock`, for a fork.
-pub(super) fn before_fork(lock: impl FnOnce()) {
-    let own = core::ptr::from_ref(current()).cast_mut();
+/// Takes all locks, by `lock`, which gets the thread's cache, for a fork.
+pub(super) fn before_fork(lock: impl FnOnce(&'static MCache)) {
+    let cache = current();
+    let own = core::ptr::from_ref(cache).cast_mut();
     set_current(BUSY.cache());
-    lock();
-    FORKING.store(own, Relaxed);
+    lock(cache);
+    // What is not written stays on a page that the last child shares.
+    if FORKING.load(Relaxed) != own {
+        FORKING.store(own, Relaxed);
+    }
 }
 
 /// The cache of the thread that forks, between the two hooks.

@@ -9,6 +9,7 @@ use super::Heap;
 use crate::mcache::{MCache, SLOT_BYTES};
 use crate::meta::Bump;
 use crate::remote::Shared;
+use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::sync::lock::Lock;
 
 struct Inner {
@@ -30,6 +31,9 @@ unsafe impl Send for Late {}
 pub(super) struct Registry {
     inner: Lock<Inner>,
     late: Lock<Late>,
+    /// Whether no other thread had a cache when this process, or the one that it is a fork of, forked last. Relaxed: written and read by the
+    /// thread that forks, under the locks.
+    sole: AtomicBool,
 }
 
 /// Figures of the thread caches, in bytes.
@@ -47,14 +51,28 @@ impl Registry {
             Self {
                 inner: Lock::new(Inner { memory: Bump::new(), unused: None, count: 0, in_use: 0 }),
                 late: Lock::new(Late(None)),
+                sole: AtomicBool::new(false),
             }
         }
     }
 
-    /// Both locks, for `fork`.
-    pub(super) fn before_fork(&self) {
+    /// Both locks, for `fork`, by the thread of `own`. Whether no other thread has a cache, which stays so until they are released; `is_sole` tells it
+    /// until then, and in the child.
+    pub(super) fn before_fork(&self, own: &MCache) -> bool {
         self.late.acquire_for_fork();
         self.inner.acquire_for_fork();
+        // SAFETY: this thread holds the lock.
+        let in_use = unsafe { self.inner.held() }.in_use;
+        let sole = in_use == usize::from(own.is_ready());
+        if self.is_sole() != sole {
+            self.sole.store(sole, Relaxed);
+        }
+        sole
+    }
+
+    /// What `before_fork` found last.
+    pub(super) fn is_sole(&self) -> bool {
+        self.sole.load(Relaxed)
     }
 
     /// After `fork`, in the parent.
@@ -68,11 +86,16 @@ impl Registry {
         unsafe { self.inner.release_after_fork() };
     }
 
-    /// After `fork`, in the child.
+    /// After `fork`, in the child, whose thread has the cache `own`, if that is ready: the others are in nobody's use.
     ///
     /// # Safety
     /// Follows `before_fork`, in the child's only thread.
-    pub(super) unsafe fn after_fork_in_child(&self) {
+    pub(super) unsafe fn after_fork_in_child(&self, own: &MCache) {
+        if own.is_ready() {
+            // SAFETY: this thread holds the lock.
+            let inner = unsafe { self.inner.held() };
+            inner.in_use = 1;
+        }
         // SAFETY: no other thread exists, and the forking one held the lock.
         unsafe { self.late.reset_in_child() };
         // SAFETY: likewise.
@@ -150,6 +173,12 @@ impl Heap {
     /// After `fork`, in the child: the late cache, if there is one.
     pub(super) fn late_in_child(&self) -> Option<&'static MCache> {
         self.registry.late.lock().0
+    }
+
+    /// Gives all resting spans to the page heap. Holds the late cache's lock: a thread without a cache may call this, and the background thread.
+    pub(super) fn end_rest(&self) {
+        let _late = self.registry.late.lock();
+        self.tiers.end_rest();
     }
 
     /// Gives the late cache's free memory up.

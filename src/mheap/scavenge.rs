@@ -107,7 +107,10 @@ impl MHeap {
 
     /// Whether a background thread looks after free pages, so that the program's threads need not.
     pub(crate) fn set_attended(&self, attended: bool) {
-        self.attended.store(attended, Relaxed);
+        // What is not written stays on a page that a fork's child shares.
+        if self.attended.load(Relaxed) != attended {
+            self.attended.store(attended, Relaxed);
+        }
     }
 
     /// Bytes of free pages that wait to be given back, as of a moment ago.

@@ -93,6 +93,16 @@ impl<T> Lock<T> {
         self.acquire();
     }
 
+    /// The value under a lock taken by [`acquire_for_fork`](Self::acquire_for_fork).
+    ///
+    /// # Safety
+    /// This thread took it so, and has not given it back; it has no other reference to the value meanwhile.
+    #[expect(clippy::mut_from_ref, reason = "the lock is held")]
+    pub(crate) unsafe fn held(&self) -> &mut T {
+        // SAFETY: as the caller promised.
+        unsafe { &mut *self.value.get() }
+    }
+
     /// Gives back a lock taken by [`acquire_for_fork`](Self::acquire_for_fork).
     ///
     /// # Safety

@@ -47,7 +47,7 @@ pub fn page(results: &Results) -> String {
         subject,
     };
     let title = match &results.settings.command {
-        Some(_) => "One command under several allocators".to_owned(),
+        Some(_) => "Programs under several allocators".to_owned(),
         None => format!("{} beside other allocators", page.subject),
     };
     let title = escape(&title);
@@ -407,7 +407,7 @@ impl Page<'_> {
     fn method(&self) -> String {
         let what = match self.results.settings.command {
             Some(_) => {
-                "The command runs under each allocator's shared library (LD_PRELOAD). Time is from its start to its end; memory, page \
+                "A command runs under each allocator's shared library (LD_PRELOAD). Time is from its start to its end; memory, page \
                  faults and processor time are what the kernel counts for it (wait4)."
             }
             None => {

@@ -236,6 +236,9 @@ impl Results {
                 None => self.cells.push(cell),
             }
         }
+        if self.settings.command != other.settings.command {
+            self.settings.command = Some("one for each row".to_owned());
+        }
         self.settings.interrupted |= other.settings.interrupted;
         self.settings.skipped.extend(other.settings.skipped);
         self.put_rows_together();
@@ -364,6 +367,10 @@ mod tests {
                 ("larson", "system", 1)
             ]
         );
+        let mut other = results(Vec::new());
+        other.settings.command = Some("true".to_owned());
+        first.merge(other).unwrap();
+        assert_eq!(first.settings.command.as_deref(), Some("one for each row"));
         let mut other = results(Vec::new());
         other.settings.scale = 0.5;
         assert!(first.merge(other).is_err());
