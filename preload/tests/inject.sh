@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Lets calls of the system fail under libgreyspan.so, by strace: each mmap, munmap, madvise, mprotect and mremap that tests/c/inject.c brings
-# about, one at a time, once and from then on. None may crash the program, change what a block holds, or give another error than ENOMEM.
+# about, one at a time, once and from then on. None may crash the program, change what a block holds, or give another error than ENOMEM:
+# C52 to C55 of the catalogue of bad input.
 #   preload/tests/inject.sh LIBRARY [STEP]     every STEPth index only (default 1: all of them, some thousands, about ten minutes on 2 cores)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -98,7 +98,7 @@ impl Heap {
     }
 
     /// A large block that has begun to grow, with room behind it; null where none lies idle.
-    fn alloc_begun(&self, cache: &MCache, size: usize) -> *mut u8 {
+    pub(super) fn alloc_begun(&self, cache: &MCache, size: usize) -> *mut u8 {
         if size > REQUEST_MAX {
             return null_mut();
         }

@@ -378,7 +378,16 @@ impl Heap {
                 large_usable(span)
             }
         };
-        let new = self.malloc(cache, size);
+        let begun = if size > old && SizeClass::serving(size, ALIGN).is_none() {
+            self.malloc_begun(cache, size)
+        } else {
+            null_mut()
+        };
+        let new = if begun.is_null() {
+            self.malloc(cache, size)
+        } else {
+            begun
+        };
         if !new.is_null() {
             // SAFETY: both blocks hold so many bytes, and the new one is this call's.
             unsafe { new.copy_from_nonoverlapping(ptr, old.min(size)) };
@@ -386,6 +395,26 @@ impl Heap {
             unsafe { self.free_untyped(current_or(cache), ptr) };
         }
         new
+    }
+
+    /// A large block for an object that has just outgrown the classes, where it can go on growing; null where no such place lies idle.
+    #[cold]
+    #[inline(never)]
+    fn malloc_begun(&self, cache: &MCache, size: usize) -> *mut u8 {
+        if is_nested(cache) {
+            return null_mut();
+        }
+        let begin = |cache: &'static MCache| {
+            let mut block = self.alloc_begun(cache, size);
+            if !block.is_null() {
+                block = self.counted(cache, size, ALIGN, block);
+                self.finish(block, size, ALIGN, true);
+            }
+            block
+        };
+        let block = kept(|| alone(begin));
+        wipe();
+        block
     }
 
     /// # Safety

@@ -26,6 +26,12 @@ impl MHeap {
             return None;
         }
         let purpose = if headroom > 0 { Purpose::Growing } else { Purpose::Large };
+        // Where `move_pages` can move it.
+        let align = if headroom > 0 {
+            align.max(self.os.page_size())
+        } else {
+            align
+        };
         self.take_for(bytes, pages, align, headroom, purpose)
     }
 
@@ -83,7 +89,7 @@ impl MHeap {
         inner.headroom -= from_room;
         drop(inner);
         // SAFETY: the pages behind the run are the span's now, Prepared or Ready.
-        if !unsafe { self.os.ready(non_null(end), more * PAGE) } {
+        if !unsafe { self.make_ready(end, more) } {
             let mut inner = self.inner.lock();
             inner.headroom += from_room;
             if more > headroom {
@@ -119,8 +125,13 @@ impl MHeap {
 
     /// Moves all pages of `from` to the front of `to` by page tables. `false`: nothing moved, copy instead.
     pub(crate) fn move_pages(&self, from: &'static MSpan, to: &'static MSpan) -> bool {
-        let pages = from.pages();
+        let (pages, os_page) = (from.pages(), self.os.page_size());
         if pages * PAGE < HUGE / 2 || to.pages() < pages {
+            return false;
+        }
+        // Only whole pages of the system's move, or others' memory would go with them.
+        let whole = |place: usize| place.is_multiple_of(os_page);
+        if !(whole(from.base().addr()) && whole(to.base().addr()) && whole(pages * PAGE)) {
             return false;
         }
         {

@@ -18,6 +18,7 @@ mod search;
 pub(crate) mod survey;
 mod tracker;
 
+use crate::base::addr::align_up;
 use crate::base::geometry::{HUGE, PAGE};
 use crate::meta::Pool;
 use crate::mspan::{ByUse, CHECKED, MSpan, State};
@@ -179,7 +180,7 @@ impl MHeap {
         };
         let behind = run.pages - pages;
         // SAFETY: the run is held, and its pages are Prepared or Ready.
-        if !unsafe { self.os.ready(non_null(run.base), pages * PAGE) } {
+        if !unsafe { self.make_ready(run.base, pages) } {
             let mut inner = self.inner.lock();
             inner.headroom -= behind;
             inner.pages.give(run.base, run.pages, run.clean);
@@ -194,6 +195,18 @@ impl MHeap {
         span.set_pages(pages, behind);
         self.heed(due);
         Some(span)
+    }
+
+    /// Makes pages ready, and with them what else lies in the same pages of the system's.
+    ///
+    /// # Safety
+    /// The pages are Prepared or Ready, and the caller's.
+    unsafe fn make_ready(&self, base: *mut u8, pages: usize) -> bool {
+        let os_page = self.os.page_size();
+        let before = base.addr() % os_page;
+        let bytes = align_up(before + pages * PAGE, os_page);
+        // SAFETY: the caller's pages; regions consist of whole pages of the system's, and what is free in them may be Ready as well as Prepared.
+        unsafe { self.os.ready(non_null(base.wrapping_sub(before)), bytes) }
     }
 
     /// Takes `pages` pages, and more behind them where `headroom` asks for it and untouched pages follow.

@@ -456,11 +456,19 @@ impl PageAlloc {
         }
     }
 
-    /// Takes one run of free pages that may have physical memory, of the huge page that has had such pages for longest.
-    /// The caller gives them back, clean or dirty.
-    pub(super) fn take_dirty(&mut self) -> Option<Run> {
-        let tracker = self.aged.first()?;
-        let run = tracker.first_dirty()?;
+    /// Takes one run of free pages that may have physical memory, of the huge page that has had such pages for longest; whole pages of the
+    /// system's, which are `unit` of ours. The caller gives them back, clean or dirty.
+    pub(super) fn take_dirty(&mut self, unit: usize) -> Option<Run> {
+        const LOOKS: usize = 16;
+        let (tracker, run) = (0..LOOKS).find_map(|_| {
+            let tracker = self.aged.first()?;
+            let run = tracker.first_dirty(unit);
+            if run.is_none() {
+                self.aged.remove(tracker);
+                self.aged.push_back(tracker);
+            }
+            Some((tracker, run?))
+        })?;
         let base = self.address(tracker, run.start);
         let low = self.counts.low_dirty;
         self.take_pages(tracker, run.start, run.len);

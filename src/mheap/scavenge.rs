@@ -9,7 +9,6 @@
 //! Pages on their way are held like a span's, without the lock (H3), so allocation goes on beside it.
 
 use super::{Inner, MHeap, non_null};
-use crate::base::addr::align_up;
 use crate::base::geometry::PAGE;
 use crate::events::{self, EventKind, PurgeCause};
 #[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
@@ -232,35 +231,25 @@ impl MHeap {
     /// Gives back free pages, up to about `most` bytes, those that have been free for longest first. Returns the bytes given back.
     fn scavenge(&self, most: usize, cause: PurgeCause) -> usize {
         let mut given = 0;
-        let os_page = self.os.page_size();
+        // Only whole pages of the system's can go.
+        let unit = (self.os.page_size() / PAGE).max(1);
         while given < most {
             let run = {
                 let mut inner = self.inner.lock();
-                let Some(run) = inner.pages.take_dirty() else { break };
+                let Some(run) = inner.pages.take_dirty(unit) else { break };
                 inner.pages.stop_huge_for(self.os, &run);
                 run
             };
-            // Where the kernel's pages are larger than ours, only whole ones can go.
-            let skip = (align_up(run.base.addr(), os_page) - run.base.addr()).min(run.pages * PAGE);
-            let bytes = (run.pages * PAGE - skip) & !(os_page - 1);
-            let start = run.base.wrapping_add(skip);
+            let bytes = run.pages * PAGE;
             // SAFETY: the pages are Ready, held by this thread, and no object is in them.
-            let released = bytes > 0 && unsafe { self.os.release(non_null(start), bytes) };
+            let released = unsafe { self.os.release(non_null(run.base), bytes) };
             let mut inner = self.inner.lock();
+            inner.pages.give(run.base, run.pages, released);
             if !released {
-                inner.pages.give(run.base, run.pages, false);
                 inner.pages.postpone(run.base);
                 break;
             }
             given += bytes;
-            if skip > 0 {
-                inner.pages.give(run.base, skip / PAGE, false);
-            }
-            inner.pages.give(start, bytes / PAGE, true);
-            let rest = run.pages - (skip + bytes) / PAGE;
-            if rest > 0 {
-                inner.pages.give(start.wrapping_add(bytes), rest, false);
-            }
             let counts = &mut inner.pages.counts;
             counts.low_dirty = counts.low_dirty.min(counts.dirty);
             self.idle.store(counts.dirty * PAGE, Relaxed);

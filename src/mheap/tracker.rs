@@ -196,8 +196,20 @@ impl Tracker {
         self.longest.set(self.free().longest() as u16);
     }
 
-    /// The first run of free pages that may have physical memory.
-    pub(super) fn first_dirty(&self) -> Option<BitRun> {
-        Bits(&self.dirty()).runs().next()
+    /// The first run of free pages that may have physical memory; where the system's pages are `unit` of ours, the first of whole ones that are
+    /// free and may have memory in part.
+    pub(super) fn first_dirty(&self, unit: usize) -> Option<BitRun> {
+        let dirty = self.dirty();
+        if unit == 1 {
+            return Bits(&dirty).runs().next();
+        }
+        let fits = |&start: &usize| self.free().count(start, unit) == unit && Bits(&dirty).count(start, unit) > 0;
+        let mut units = (0..PAGES_PER_HUGE).step_by(unit);
+        let start = units.by_ref().find(fits)?;
+        let end = units.find(|start| !fits(start)).unwrap_or(PAGES_PER_HUGE);
+        Some(BitRun {
+            start,
+            len: end - start,
+        })
     }
 }

@@ -5,7 +5,7 @@
 //! - Locks and ordering: one lock around the books and each call, so that books and memory never disagree.
 //!
 //! A heap that is right on this source is right on a stricter system than the real one: pages that are not Ready fault,
-//! and a refused `release` overwrites the contents.
+//! and a refused `release` overwrites the contents. Its pages may be larger than the machine's.
 //!
 //! Invariants:
 //! 1. A range in `runs` is ours and in that state; runs do not overlap. What is in no run is None.
@@ -58,6 +58,8 @@ enum Plan {
 }
 
 struct Books {
+    /// Bytes of a page: as many as the machine's or more.
+    page: usize,
     /// Start of each run of pages in one state -> its end and state (invariant 1).
     runs: BTreeMap<usize, (usize, State)>,
     /// Base and bytes of every reservation there was.
@@ -73,6 +75,8 @@ unsafe impl Send for Books {}
 
 /// The simulated system.
 pub(crate) struct Sim {
+    /// Bytes of a page, for those who ask without the lock.
+    page: usize,
     books: Lock<Books>,
     /// Nanoseconds that a first touch takes, and how many there were.
     touch_nanos: AtomicU64,
@@ -84,7 +88,14 @@ pub(crate) struct Sim {
 impl Sim {
     /// A system that refuses nothing. It is leaked: heaps hold it for ever.
     pub(crate) fn new() -> &'static Self {
+        Self::with_page_size(NATIVE.page_size())
+    }
+
+    /// The same with pages of `page` bytes, a power of two that is not below the machine's.
+    pub(crate) fn with_page_size(page: usize) -> &'static Self {
+        assert!(page.is_power_of_two() && page >= NATIVE.page_size());
         let books = Books {
+            page,
             runs: BTreeMap::new(),
             reservations: Vec::new(),
             calls: 0,
@@ -93,6 +104,7 @@ impl Sim {
             violations: Vec::new(),
         };
         Box::leak(Box::new(Self {
+            page,
             books: Lock::new(books),
             touch_nanos: AtomicU64::new(0),
             touches: AtomicUsize::new(0),
@@ -208,7 +220,7 @@ impl Books {
 
     /// Whether `bytes` from `base` are whole pages, all of them in a state that is `allowed`; if not, a violation.
     fn check(&mut self, call: &dyn fmt::Debug, base: NonNull<u8>, bytes: usize, allowed: &[State]) -> bool {
-        let (start, page) = (base.addr().get(), NATIVE.page_size());
+        let (start, page) = (base.addr().get(), self.page);
         let whole = bytes > 0 && bytes.is_multiple_of(page) && start.is_multiple_of(page);
         let mut at = start;
         let end = start.saturating_add(bytes);
@@ -277,13 +289,13 @@ unsafe fn protect(base: NonNull<u8>, bytes: usize, access: bool) {
 // SAFETY: memory and its transitions are the real backend's, less the access that invariant 2 takes away.
 unsafe impl PageSource for Sim {
     fn page_size(&self) -> usize {
-        NATIVE.page_size()
+        self.page
     }
 
     fn reserve(&self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
         let _keep = KeepErrno::new();
         let mut books = self.books();
-        if bytes == 0 || !bytes.is_multiple_of(NATIVE.page_size()) || !align.is_power_of_two() {
+        if bytes == 0 || !bytes.is_multiple_of(self.page) || !align.is_power_of_two() {
             books
                 .violations
                 .push(format!("Reserve of {bytes:#x} aligned to {align:#x}: not whole pages"));
@@ -292,7 +304,7 @@ unsafe impl PageSource for Sim {
         if !books.admit(Kind::Reserve) {
             return None;
         }
-        let base = NATIVE.reserve(bytes, align)?;
+        let base = NATIVE.reserve(bytes, align.max(self.page))?;
         // SAFETY: the range is new and nobody knows it.
         unsafe { protect(base, bytes, false) };
         books.set(base, bytes, Some(State::Reserved));
@@ -411,7 +423,7 @@ unsafe impl PageSource for Sim {
 
     /// A part that differs from place to place, so that sums of it divide into nothing evenly.
     unsafe fn touch(&self, base: NonNull<u8>) -> u64 {
-        self.books().check(&"Touch", base, 4096, &[State::Ready]);
+        self.books().check(&"Touch", base, self.page, &[State::Ready]);
         // SAFETY: as the caller promised.
         unsafe { base.write_volatile(0) };
         // Relaxed, both: a test's own thread reads and writes them.

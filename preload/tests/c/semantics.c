@@ -346,7 +346,29 @@ static void realloc_keeps_usable(void) {
     FREE(p);
 }
 
+/* Where much free memory lies idle, what outgrows the small sizes is copied there, and not first to a free block that it just fits. */
+static void realloc_moves_once(void) {
+    char *small[40];
+    for (int i = 0; i < 40; i++) small[i] = memset(MALLOC(36000), 1, 36000);
+    FREE(memset(MALLOC(8 << 20), 1, 8 << 20));
+    for (int i = 0; i < 40; i += 2) FREE(small[i]);
+    char *p = MALLOC(30000), *old;
+    memset(p, 5, 30000);
+    int moves = 0;
+    for (size_t n = 34000; n < 500000; n += 4000) {
+        old = p;
+        p = REALLOC(p, n);
+        CHECK(p != NULL);
+        moves += p != old;
+        for (int i = 0; i < 30000; i += 100) CHECK(p[i] == 5);
+    }
+    CHECK(moves == 1);
+    FREE(p);
+    for (int i = 1; i < 40; i += 2) FREE(small[i]);
+}
+
 static const struct entry table[] = {
+    { "realloc_of_what_outgrows_the_small_sizes_moves_it_once", realloc_moves_once },
     { "malloc_and_calloc_of_zero_bytes_give_unique_blocks", zero_bytes },
     { "sizes_beyond_ptrdiff_max_give_enomem", too_large },
     { "overflowing_products_give_enomem_and_keep_the_block", overflowing_products },

@@ -600,7 +600,40 @@ static void fork_while_files_are_flushed(void) {
     _exit(0);
 }
 
+/* C57. Bytes of private writable mappings, and of those that the system promises memory for. */
+static void commitment(size_t *writable, size_t *promised) {
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    CHECK(maps != NULL);
+    char line[4096], rights[5];
+    size_t from, to, bytes = 0;
+    *writable = *promised = 0;
+    while (fgets(line, sizeof line, maps)) {
+        if (sscanf(line, "%zx-%zx %4s", &from, &to, rights) == 3) bytes = strncmp(rights, "rw-p", 5) ? 0 : to - from, *writable += bytes;
+        else if (strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " ac")) *promised += bytes;
+    }
+    fclose(maps);
+}
+
+/* The heap makes little more writable than it hands out, and where the system promises what is written only it promises nothing for it. */
+static void commits_what_it_needs(void) {
+    enum { SMALL = 20000, LARGE = 100 };
+    static char *p[SMALL + LARGE];
+    size_t before, promised_before, after, promised_after;
+    FREE(MALLOC(100));
+    commitment(&before, &promised_before);
+    for (int i = 0; i < SMALL; i++) p[i] = MALLOC(1000);
+    for (int i = SMALL; i < SMALL + LARGE; i++) p[i] = MALLOC(1 << 20);
+    commitment(&after, &promised_after);
+    CHECK(after - before >= 100 << 20 && after - before < 240 << 20);
+    char mode = '0';
+    FILE *overcommit = fopen("/proc/sys/vm/overcommit_memory", "r");
+    if (overcommit) fread(&mode, 1, 1, overcommit), fclose(overcommit);
+    CHECK(mode == '2' || promised_after - promised_before < 1 << 20);
+    for (int i = 0; i < SMALL + LARGE; i++) FREE(p[i]);
+}
+
 static const struct entry table[] = {
+    { "commits_what_it_needs", commits_what_it_needs },
     { "frees_start_no_thread", frees_start_no_thread },
     { "what_nobody_wrote_is_copied", what_nobody_wrote_is_copied },
     { "fork_while_files_are_flushed", fork_while_files_are_flushed },

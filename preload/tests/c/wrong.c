@@ -67,25 +67,28 @@ static void c06(void) { char *p = MALLOC(64); in_thread(free_it, p); in_thread(f
 
 static pthread_barrier_t barrier;
 static void *free_together(void *p) {
-    FREE(MALLOC(64));
+    FREE(MALLOC(size));
     pthread_barrier_wait(&barrier);
     FREE(p);
     return NULL;
 }
-static void c07(void) {
+static void together(size_t n) {
+    size = n;
     for (int round = 0; round < 20; round++) {
         pthread_barrier_init(&barrier, NULL, 2);
-        char *p = MALLOC(64);
+        char *p = MALLOC(n);
         pthread_t a, b;
         pthread_create(&a, NULL, free_together, p);
         pthread_create(&b, NULL, free_together, p);
         pthread_join(a, NULL);
         pthread_join(b, NULL);
-        char *q = MALLOC(64), *r = MALLOC(64);
+        char *q = MALLOC(n), *r = MALLOC(n);
         if (q == r) { puts("shared"); _exit(4); }
     }
-    go_on(64);
+    go_on(n);
 }
+static void c07(void) { together(64); }
+static void c07_large(void) { together(256 << 10); }
 
 static void twice(size_t n) { char *p = MALLOC(n); memset(p, 1, n); FREE(p); FREE(p); go_on(n); }
 static void c08(void) { twice(32 << 10); }
@@ -256,8 +259,8 @@ static void not_yet_carved(void) {
 }
 
 static const struct entry table[] = {
-    { "c01", c01 }, { "c02", c02 }, { "c03", c03 }, { "c04", c04 }, { "c05", c05 }, { "c06", c06 }, { "c07", c07 }, { "c08", c08 },
-    { "c09", c09 }, { "c10", c10 }, { "c11", c11 }, { "c12", c12 }, { "c12_of_48", c12_of_48 }, { "c13", c13 }, { "c14", c14 },
+    { "c01", c01 }, { "c02", c02 }, { "c03", c03 }, { "c04", c04 }, { "c05", c05 }, { "c06", c06 }, { "c07", c07 },
+    { "c07_large", c07_large }, { "c08", c08 }, { "c09", c09 }, { "c10", c10 }, { "c11", c11 }, { "c12", c12 }, { "c12_of_48", c12_of_48 }, { "c13", c13 }, { "c14", c14 },
     { "c14_far", c14_far }, { "c15", c15 }, { "c16", c16 }, { "c17", c17 }, { "c18", c18 }, { "c19", c19 }, { "c20", c20 }, { "c21", c21 },
     { "c21_same", c21_same }, { "c21_large", c21_large }, { "c22", c22 }, { "c23", c23 }, { "c24", c24 }, { "c25", c25 }, { "c26", c26 },
     { "c27", c27 }, { "c28", c28 }, { "c29", c29 }, { "c30", c30 }, { "c30_in_span", c30_in_span }, { "c30_to_live", c30_to_live },

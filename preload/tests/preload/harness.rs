@@ -1,6 +1,7 @@
 //! Builds the C programs beside this folder with the system's compiler, and runs them, or any program, with the library in front.
 
 use std::ffi::OsStr;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -46,7 +47,10 @@ pub(crate) fn library() -> PathBuf {
 pub(crate) fn program(name: &str, arguments: &[&str]) -> PathBuf {
     static BUILDING: Mutex<()> = Mutex::new(());
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(name);
-    let out = folder().join("preload-tests");
+    // The same program may be built with other arguments.
+    let mut key = DefaultHasher::new();
+    arguments.hash(&mut key);
+    let out = folder().join(format!("preload-tests/{:016x}", key.finish()));
     let program = out.join(name.replace('.', "-"));
     let _building = BUILDING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let time = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();

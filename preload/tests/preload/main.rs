@@ -2,6 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod catalogue;
 #[path = "../../../tests/profile/decode.rs"]
 mod decode;
 mod harness;

@@ -1,6 +1,7 @@
 //! Every call of the system fails in turn: requests get null, nothing is lost, and all goes on once memory is there again.
 
 use super::world::World;
+use crate::os::sim::Sim;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -85,4 +86,23 @@ fn each_call_of_the_system_may_fail_once_and_no_request_is_refused_for_it() {
 fn each_call_of_the_system_and_all_after_it_may_fail() {
     let nulls = refuse_each(|world, call| world.sim.fail_from(call));
     assert!(nulls > 0, "some refusals must reach the program");
+}
+
+#[test]
+fn c72_kernels_with_pages_of_16_and_64_kib_see_no_wrong_call_and_get_all_back() {
+    for page in [16 * KIB, 64 * KIB] {
+        let mut world = World::on(Sim::with_page_size(page));
+        live(&mut world);
+        live(&mut world);
+        // Objects that grow and end inside a page of the system's, each with another behind it.
+        for odd in 1..8 {
+            world.make(0, 3 * MIB + odd * 8 * KIB, 8, false);
+            let grown = world.live.len() - 1;
+            world.make(0, MIB, 8, false);
+            world.resize(0, grown, 9 * MIB + odd * 8 * KIB);
+            world.resize(0, grown, 25 * MIB);
+        }
+        assert_eq!(world.nulls, 0, "the system refuses nothing");
+        world.end();
+    }
 }

@@ -54,7 +54,11 @@ pub(super) struct World {
 impl World {
     /// A heap whose first region is small, so that a second one is needed.
     pub(super) fn new() -> Self {
-        let sim = Sim::new();
+        Self::on(Sim::new())
+    }
+
+    /// The same over `sim`.
+    pub(super) fn on(sim: &'static Sim) -> Self {
         let heap: &'static Heap = Box::leak(Box::new(Heap::new(sim)));
         heap.tiers.mheap.set_reserve(20 << 20);
         // What time alone would bring about differs from run to run.
@@ -87,7 +91,8 @@ impl World {
             self.nulls += 1;
             assert!(
                 self.sim.refusals() > before,
-                "refused, though the system refused nothing"
+                "refused, though the system refused nothing: {:?}",
+                self.sim.violations()
             );
         }
     }
