@@ -50,6 +50,12 @@ impl Region {
             .is_ok()
     }
 
+    /// Whether none of it was handed out, as far as this thread knows.
+    fn is_unused(&self) -> bool {
+        // Relaxed: what this thread has heard of any of it came with a later number.
+        self.used.load(Relaxed) == 0
+    }
+
     /// `bytes` of it, a multiple of 8, and where they begin; `None` when they are used up.
     pub(super) fn take(&self, bytes: usize) -> Option<(*mut u8, usize)> {
         // Acquire: as in `is_open`; the length comes with it.
@@ -237,8 +243,10 @@ impl<const HEADS: usize> Depot<HEADS> {
 
     /// All nodes.
     pub(crate) fn all(&self) -> impl Iterator<Item = &'static Node> {
+        // While there is none, the heads have no memory: a look at them would give them some.
+        let heads: &[_] = if self.nodes.is_unused() { &[] } else { &self.heads };
         // Acquire: as in `intern`.
-        self.heads.iter().flat_map(|head| Chain(head.load(Acquire)))
+        heads.iter().flat_map(|head| Chain(head.load(Acquire)))
     }
 
     /// Counts an object of `size` bytes as allocated, in the slot with number `slot`, which is a new one where that is 0. Returns the number of

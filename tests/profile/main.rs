@@ -41,6 +41,7 @@ const TESTS: &[(&str, fn())] = tests! {
         pprof_files_name_what_leaks_and_what_churns_first,
         an_allocs_profile_shows_allocated_bytes_first,
         a_difference_has_what_was_freed_with_a_minus,
+        a_profile_without_samples_is_whole,
         folded_stacks_go_from_the_outermost_function_to_the_innermost,
         a_flame_graph_is_a_whole_picture_that_asks_for_nothing_from_outside,
         a_rate_of_zero_is_refused_with_a_reason_and_changes_nothing,

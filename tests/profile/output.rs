@@ -99,6 +99,18 @@ pub(crate) fn a_difference_has_what_was_freed_with_a_minus() {
     assert_eq!(full.diff(&full).total(View::AllocObjects), 0);
 }
 
+/// What is short is not compressed.
+pub(crate) fn a_profile_without_samples_is_whole() {
+    let none = Profile::take();
+    let none = none.diff(&none);
+    let mut bytes = Vec::new();
+    none.write_pprof(&mut bytes).unwrap();
+    assert!(bytes.len() < 300, "{}", bytes.len());
+    let read = pprof(&none);
+    assert_eq!(read.top("inuse_space"), []);
+    assert_eq!(read.default, "inuse_space");
+}
+
 pub(crate) fn folded_stacks_go_from_the_outermost_function_to_the_innermost() {
     profile::start(4 << 10).unwrap();
     let before = Profile::take();

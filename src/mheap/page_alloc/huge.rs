@@ -22,7 +22,7 @@ use core::ptr::NonNull;
 const SLOW_NANOS: u64 = 1_000_000;
 
 /// Huge pages of growth that are not asked for after a slow first touch, and at the most after many.
-const REST: usize = 32;
+const REST: usize = 8;
 const REST_MAX: usize = 1024;
 
 /// What first touches of huge pages have taken lately.
