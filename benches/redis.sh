@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# What redis holds on to: a million keys with values of 10 to 200 bytes are loaded and half of them, drawn at random, deleted; after ten seconds of rest the
+# server tells the memory that the system has given it (used_memory_rss) and what its data take (used_memory).
+#   benches/redis.sh [ALLOCATOR...]          default: greyspan and each of Debian's shared libraries that is installed; "own" for what redis comes with
+# Needs redis-server and redis-cli. Costs half a minute for each allocator.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+project=$(dirname "$here")
+folder=/usr/lib/$(uname -m)-linux-gnu
+cargo build --quiet --release --manifest-path "$project/Cargo.toml" --package greyspan-preload
+target=$(cargo metadata --format-version 1 --no-deps --manifest-path "$project/Cargo.toml" | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+declare -A libraries=(
+    [greyspan]=$target/release/libgreyspan.so [jemalloc]=$folder/libjemalloc.so.2 [mimalloc]=$folder/libmimalloc.so.2.0
+    [tcmalloc]=$folder/libtcmalloc_minimal.so.4 [own]=
+)
+names=("$@")
+if [[ $# -eq 0 ]]; then
+    for name in greyspan jemalloc mimalloc tcmalloc own; do
+        [[ $name != own && ! -e ${libraries[$name]} ]] || names+=("$name")
+    done
+fi
+for name in "${names[@]}"; do
+    [[ -v libraries[$name] ]] || { echo "error: no allocator $name; there are: greyspan, jemalloc, mimalloc, tcmalloc, own" >&2; exit 2; }
+done
+work=$(mktemp -d)
+server=
+trap '[[ -z $server ]] || kill "$server" 2> /dev/null || :; rm -rf "$work"' EXIT
+awk 'BEGIN { srand(1); text = sprintf("%200s", ""); gsub(/ /, "v", text)
+    for (key = 1; key <= 1000000; key++) print "SET key:" key " " substr(text, 1, 10 + int(rand() * 191)) }' > "$work/load"
+awk 'BEGIN { srand(2); for (key = 1; key <= 1000000; key++) if (rand() < 0.5) print rand() " DEL key:" key }' | sort | cut -d' ' -f2- > "$work/delete"
+printf '%-10s %20s %16s\n' allocator 'used_memory_rss MiB' 'used_memory MiB'
+for name in "${names[@]}"; do
+    socket=$work/$name.socket
+    cli=(redis-cli -s "$socket")
+    env ${libraries[$name]:+"LD_PRELOAD=${libraries[$name]}"} redis-server --port 0 --unixsocket "$socket" --save '' --appendonly no --dir "$work" > "$work/log" 2>&1 &
+    server=$!
+    until [[ $("${cli[@]}" ping 2>&1) == PONG ]]; do
+        kill -0 "$server" || { cat "$work/log" >&2; exit 1; }
+        sleep 0.1
+    done
+    "${cli[@]}" --pipe < "$work/load" > "$work/answer"
+    "${cli[@]}" --pipe < "$work/delete" >> "$work/answer"
+    ! grep -v 'errors: 0' "$work/answer" | grep errors
+    sleep 10
+    "${cli[@]}" info memory | tr -d '\r' | awk -F: -v name="$name" '/^used_memory:/ { used = $2 } /^used_memory_rss:/ { rss = $2 }
+        END { printf "%-10s %20.1f %16.1f\n", name, rss / 1048576, used / 1048576 }'
+    "${cli[@]}" shutdown nosave 2> "$work/log" || :
+    wait "$server" || :
+    server=
+done
