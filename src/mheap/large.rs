@@ -130,7 +130,7 @@ impl MHeap {
             return false;
         }
         // Only whole pages of the system's move, or others' memory would go with them.
-        let whole = |place: usize| place.is_multiple_of(os_page);
+        let whole = |place: usize| place & (os_page - 1) == 0;
         if !(whole(from.base().addr()) && whole(to.base().addr()) && whole(pages * PAGE)) {
             return false;
         }

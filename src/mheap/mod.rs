@@ -203,7 +203,7 @@ impl MHeap {
     /// The pages are Prepared or Ready, and the caller's.
     unsafe fn make_ready(&self, base: *mut u8, pages: usize) -> bool {
         let os_page = self.os.page_size();
-        let before = base.addr() % os_page;
+        let before = base.addr() & (os_page - 1);
         let bytes = align_up(before + pages * PAGE, os_page);
         // SAFETY: the caller's pages; regions consist of whole pages of the system's, and what is free in them may be Ready as well as Prepared.
         unsafe { self.os.ready(non_null(base.wrapping_sub(before)), bytes) }
