@@ -21,6 +21,10 @@ if [[ $# -eq 0 ]]; then
 fi
 for name in "${names[@]}"; do
     [[ -v libraries[$name] ]] || { echo "error: no allocator $name; there are: greyspan, jemalloc, mimalloc, tcmalloc, own" >&2; exit 2; }
+    [[ $name == own || -e ${libraries[$name]} ]] || { echo "error: ${libraries[$name]} is missing; install its package" >&2; exit 2; }
+done
+for program in redis-server redis-cli; do
+    command -v "$program" > /dev/null || { echo "error: $program is missing; install the packages redis-server and redis-tools" >&2; exit 2; }
 done
 work=$(mktemp -d)
 server=
@@ -40,7 +44,7 @@ for name in "${names[@]}"; do
     done
     "${cli[@]}" --pipe < "$work/load" > "$work/answer"
     "${cli[@]}" --pipe < "$work/delete" >> "$work/answer"
-    ! grep -v 'errors: 0' "$work/answer" | grep errors
+    [[ $(grep -c '^errors: 0,' "$work/answer") == 2 ]] || { cat "$work/answer" >&2; exit 1; }
     sleep 10
     "${cli[@]}" info memory | tr -d '\r' | awk -F: -v name="$name" '/^used_memory:/ { used = $2 } /^used_memory_rss:/ { rss = $2 }
         END { printf "%-10s %20.1f %16.1f\n", name, rss / 1048576, used / 1048576 }'

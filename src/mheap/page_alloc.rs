@@ -458,8 +458,10 @@ impl PageAlloc {
 
     /// Takes one run of free pages that may have physical memory, of the huge page that has had such pages for longest; whole pages of the
     /// system's, which are `unit` of ours. The caller gives them back, clean or dirty.
+    ///
+    /// Where `unit` is 1 the first huge page has some. Else so many are looked at, a matter of some hundred microseconds; the others' turn comes next.
     pub(super) fn take_dirty(&mut self, unit: usize) -> Option<Run> {
-        const LOOKS: usize = 16;
+        const LOOKS: usize = 1024;
         let (tracker, run) = (0..LOOKS).find_map(|_| {
             let tracker = self.aged.first()?;
             let run = tracker.first_dirty(unit);

@@ -2,13 +2,17 @@
 
 use super::*;
 use crate::base::addr::Addr;
+use crate::base::geometry::PAGES_PER_HUGE;
 use crate::os::sim::Sim;
 use crate::size_class::large_pages;
 
 const MIB: usize = 1 << 20;
 
 fn heap() -> (&'static Sim, MHeap) {
-    let sim = Sim::new();
+    heap_on(Sim::new())
+}
+
+fn heap_on(sim: &'static Sim) -> (&'static Sim, MHeap) {
     let heap = MHeap::new(sim);
     heap.set_reserve(256 * MIB);
     (sim, heap)
@@ -36,6 +40,30 @@ fn end(sim: &Sim, heap: &MHeap) {
 fn large(heap: &MHeap, bytes: usize, align: usize) -> &'static MSpan {
     heap.take_large(bytes, large_pages(bytes), align, 0)
         .expect("the system refuses nothing")
+}
+
+#[test]
+fn pages_that_lie_in_parts_of_the_systems_keep_no_others_from_going_back() {
+    let (sim, heap) = heap_on(Sim::with_page_size(64 << 10));
+    let mut out: Vec<_> = (0..41 * PAGES_PER_HUGE).map(|_| large(&heap, PAGE, 1)).collect();
+    // Every other page of forty huge pages is free, and then all of another.
+    for span in out.split_off(40 * PAGES_PER_HUGE) {
+        heap.give(span);
+    }
+    heap.purge();
+    let mut kept = Vec::new();
+    for (index, span) in out.into_iter().enumerate() {
+        if index % 2 == 0 {
+            kept.push(span)
+        } else {
+            heap.give(span)
+        }
+    }
+    let more: Vec<_> = (0..PAGES_PER_HUGE / 8).map(|_| large(&heap, 8 * PAGE, 8)).collect();
+    more.into_iter().for_each(|span| heap.give(span));
+    assert!(heap.purge() >= HUGE, "{:?}", heap.figures());
+    kept.into_iter().for_each(|span| heap.give(span));
+    end(sim, &heap);
 }
 
 /// Numbers that are the same in each run (xorshift, Marsaglia 2003).

@@ -260,8 +260,8 @@ static void not_yet_carved(void) {
 
 static const struct entry table[] = {
     { "c01", c01 }, { "c02", c02 }, { "c03", c03 }, { "c04", c04 }, { "c05", c05 }, { "c06", c06 }, { "c07", c07 },
-    { "c07_large", c07_large }, { "c08", c08 }, { "c09", c09 }, { "c10", c10 }, { "c11", c11 }, { "c12", c12 }, { "c12_of_48", c12_of_48 }, { "c13", c13 }, { "c14", c14 },
-    { "c14_far", c14_far }, { "c15", c15 }, { "c16", c16 }, { "c17", c17 }, { "c18", c18 }, { "c19", c19 }, { "c20", c20 }, { "c21", c21 },
+    { "c07_large", c07_large }, { "c08", c08 }, { "c09", c09 }, { "c10", c10 }, { "c11", c11 }, { "c12", c12 },
+    { "c12_of_48", c12_of_48 }, { "c13", c13 }, { "c14", c14 }, { "c14_far", c14_far }, { "c15", c15 }, { "c16", c16 }, { "c17", c17 }, { "c18", c18 }, { "c19", c19 }, { "c20", c20 }, { "c21", c21 },
     { "c21_same", c21_same }, { "c21_large", c21_large }, { "c22", c22 }, { "c23", c23 }, { "c24", c24 }, { "c25", c25 }, { "c26", c26 },
     { "c27", c27 }, { "c28", c28 }, { "c29", c29 }, { "c30", c30 }, { "c30_in_span", c30_in_span }, { "c30_to_live", c30_to_live },
     { "c31", c31 }, { "c34_size", c34_size }, { "c34_large", c34_large }, { "c34_align", c34_align }, { "in_span", in_span },

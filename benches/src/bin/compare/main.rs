@@ -257,8 +257,9 @@ fn exec(mut arguments: Arguments, command: &[OsString]) -> Result<u8, String> {
         let version = library
             .as_ref()
             .map(|path| fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
+        // The file's own name, which has the version in it: where it lies is this machine's business.
         let version = version
-            .map(|path| path.display().to_string())
+            .and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
             .or(machine.versions.remove(alloc));
         versions.extend(version.map(|version| (alloc.clone(), version)));
     }
