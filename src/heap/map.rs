@@ -108,20 +108,20 @@ impl Heap {
         if !begins() {
             return None;
         }
-        let usage = usage_of(span);
         let (pages, room) = (span.pages(), span.headroom());
+        let usage = usage_of(span, pages);
         // A record that was given back meanwhile, and perhaps taken for another span, does not count.
         let still = map.span_in(number, addr).is_some_and(|now| core::ptr::eq(now, span)) && begins();
         (still && pages > 0).then_some((usage?, pages, room))
     }
 }
 
-fn usage_of(span: &MSpan) -> Option<Usage> {
+fn usage_of(span: &MSpan, pages: usize) -> Option<Usage> {
     match span.state() {
         State::Small => {
             // One read of the class: a span that is taken for another one meanwhile has the sizes of either.
             let class = span.class()?;
-            let (size, objects) = (class.size() as u64, class.objects() as u64);
+            let (size, objects) = (class.size() as u64, class.objects_in(pages * PAGE) as u64);
             let live = u64::from(span.live().saturating_sub(span.word.remote_count()));
             Some(Usage::Small {
                 size,

@@ -39,6 +39,7 @@ impl MCache {
     pub(super) fn end_idle(&self, tiers: &Tiers, busy: u128) {
         for class in SizeClass::all().filter(|class| busy >> class.index() & 1 == 0) {
             self.empty_bin(tiers, class);
+            self.forget_taken(class);
             self.deactivate(class);
             let partial = self.partial(class);
             let mut next = partial.first();
@@ -82,6 +83,7 @@ impl MCache {
 
     fn share(&self, tiers: &Tiers) {
         for class in SizeClass::all() {
+            self.forget_taken(class);
             self.deactivate(class);
             self.give_up_all(tiers, class, self.partial(class));
             self.give_up_all(tiers, class, self.full(class));

@@ -30,6 +30,7 @@ mod check;
 mod exit;
 mod free;
 mod large;
+mod length;
 mod refill;
 mod room;
 mod runs;
@@ -206,6 +207,8 @@ pub(crate) struct MCache {
     active: [Cell<Option<&'static MSpan>>; COUNT],
     partial: [SpanList; COUNT],
     full: [SpanList; COUNT],
+    /// New spans that the thread took of each class since that was last idle, as far as it matters ([`length`]).
+    taken: [Cell<u8>; COUNT],
     outbox: Outbox,
     store: Store,
     runs: Runs,
@@ -244,6 +247,7 @@ impl MCache {
                 active: [const { Cell::new(None) }; COUNT],
                 partial: [const { SpanList::new() }; COUNT],
                 full: [const { SpanList::new() }; COUNT],
+                taken: [const { Cell::new(0) }; COUNT],
                 outbox: Outbox::new(),
                 store: Store::new(),
                 runs: Runs::new(),

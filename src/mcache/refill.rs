@@ -2,7 +2,7 @@
 //!
 //! 1. the active span's free list; 2. its remote list; 3. the mailbox, which may give either; 4. fresh objects of the active span;
 //! 5. other owned spans with room, the one longest out of use first, so that frees gather in the others; 6. the central lists;
-//! 7. an empty span that rests there, or that the thread kept; 8. the page heap.
+//! 7. an empty span that rests there, or that the thread kept; 8. the page heap ([`length`](super::length) says how long a span).
 
 use super::{MCache, Tiers, check};
 use crate::mspan::{Block, CHECKED, FULL, MSpan};
@@ -11,7 +11,7 @@ use crate::sync::atomic::Ordering::Relaxed;
 use core::ptr::null_mut;
 
 /// Refills, of any class, after which a class that had none is idle.
-const IDLE_AFTER: u32 = 128;
+const IDLE_AFTER: u32 = 160;
 
 impl MCache {
     /// An object of `class`, from its bin or by a refill; null when no memory is to be had. The cache is ready.
@@ -187,26 +187,7 @@ impl MCache {
             span.absorb(taken);
             return Some(span);
         }
-        let spare = tiers.take_resting(class);
-        let span = match spare.or_else(|| self.store.take_spare(class)) {
-            Some(span) => {
-                span.revive(class);
-                tiers.mheap.note_use(span);
-                span
-            }
-            None => {
-                tiers.end_long_rest();
-                let bytes = class.span_bytes();
-                if tiers.mheap.idle_bytes() < bytes {
-                    // Before the heap grows.
-                    tiers.end_rest_for(bytes);
-                    if self.runs_seem_to_have(tiers, bytes) {
-                        self.give_all_runs(tiers);
-                    }
-                }
-                tiers.mheap.take_small(class)?
-            }
-        };
+        let span = self.new_span(tiers, class)?;
         span.word.adopt_new(me);
         Some(span)
     }

@@ -8,23 +8,21 @@ use crate::mspan::{MSpan, SpanList};
 use crate::size_class::{COUNT, SizeClass};
 use core::cell::Cell;
 
-/// Lengths of small spans, in pages.
-const SPARE_PAGES: [usize; 8] = [4, 8, 9, 15, 16, 17, 32, 33];
-
-const _: () = {
-    let mut class = 0;
+/// Pages of the longest span of small objects.
+const LONGEST: usize = {
+    let (mut class, mut longest) = (0, 0);
     while class < COUNT {
-        let (pages, mut index) = (SizeClass::from_number(class).span_pages(), 0);
-        while SPARE_PAGES[index] != pages {
-            index += 1;
-        }
+        let pages = SizeClass::from_number(class).span_pages();
+        longest = if pages > longest { pages } else { longest };
         class += 1;
     }
+    longest
 };
 
 /// The store of one thread.
 pub(super) struct Store {
-    spares: [SpanList; SPARE_PAGES.len()],
+    /// By pages.
+    spares: [SpanList; LONGEST + 1],
     spare_bytes: Cell<usize>,
 }
 
@@ -33,23 +31,16 @@ impl Store {
         /// Keeps nothing.
         pub(super) fn new() -> Self {
             Self {
-                spares: [const { SpanList::new() }; SPARE_PAGES.len()],
+                spares: [const { SpanList::new() }; LONGEST + 1],
                 spare_bytes: Cell::new(0),
             }
         }
     }
 
-    fn spares(&self, pages: usize) -> Option<&SpanList> {
-        SPARE_PAGES
-            .iter()
-            .zip(&self.spares)
-            .find_map(|(&length, list)| (length == pages).then_some(list))
-    }
-
     /// Keeps an empty span that nobody owns. `false`: no room.
     pub(super) fn put_spare(&self, span: &'static MSpan) -> bool {
         let bytes = self.spare_bytes.get() + span.pages() * PAGE;
-        match self.spares(span.pages()) {
+        match self.spares.get(span.pages()) {
             Some(list) if bytes <= SPARE_BYTES => {
                 list.push(span);
                 self.spare_bytes.set(bytes);
@@ -59,9 +50,9 @@ impl Store {
         }
     }
 
-    /// An empty span of the class's length; one that was of the class before, if that is among the last few kept.
-    pub(super) fn take_spare(&self, class: SizeClass) -> Option<&'static MSpan> {
-        let list = self.spares(class.span_pages())?;
+    /// An empty span of `pages` pages for `class`; one that was of the class before, if that is among the last few kept.
+    pub(super) fn take_spare(&self, class: SizeClass, pages: usize) -> Option<&'static MSpan> {
+        let list = self.spares.get(pages)?;
         let of_class = core::iter::successors(list.first(), |span| list.after(span))
             .take(4)
             .find(|span| span.class() == Some(class));

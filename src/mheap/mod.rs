@@ -122,9 +122,21 @@ impl MHeap {
         self.inner.lock().pages.huge = huge;
     }
 
-    /// A span of `class`, whole and free, that nobody owns.
-    pub(crate) fn take_small(&self, class: SizeClass) -> Option<&'static MSpan> {
-        let span = self.take_run(class.span_pages(), 1, 0, Purpose::Small)?;
+    /// A free span of `class`, `pages` pages long, that nobody owns.
+    pub(crate) fn take_small(&self, class: SizeClass, pages: usize) -> Option<&'static MSpan> {
+        self.take_small_for(class, pages, Purpose::Small)
+    }
+
+    /// As `take_small`, but only of free pages that may have memory already.
+    pub(crate) fn take_small_idle(&self, class: SizeClass, pages: usize) -> Option<&'static MSpan> {
+        if pages * PAGE > self.idle_bytes() {
+            return None;
+        }
+        self.take_small_for(class, pages, Purpose::SmallIdle)
+    }
+
+    fn take_small_for(&self, class: SizeClass, pages: usize, purpose: Purpose) -> Option<&'static MSpan> {
+        let span = self.take_run(pages, 1, 0, purpose)?;
         span.init_small(class);
         self.map.set(span.base(), span.pages(), Some(span));
         Some(span)
@@ -160,7 +172,7 @@ impl MHeap {
                 inner = self.inner.lock();
                 if !self.admits(&inner, pages) {
                     // Who looks for idle pages asks for others next.
-                    if !matches!(purpose, Purpose::Idle | Purpose::Begun) {
+                    if !purpose.is_idle() {
                         self.note_refusal(&mut inner, pages * PAGE);
                     }
                     return None;
@@ -184,7 +196,7 @@ impl MHeap {
             let mut inner = self.inner.lock();
             inner.headroom -= behind;
             inner.pages.give(run.base, run.pages, run.clean);
-            if purpose == Purpose::Small {
+            if purpose.is_small() {
                 inner.pages.counts.small -= run.pages;
             }
             inner.spans.give(span);

@@ -55,6 +55,8 @@ pub(super) struct Counts {
 pub(super) enum Purpose {
     /// Small objects, which touch all of it in time.
     Small,
+    /// As `Small`, in pages that have memory or not at all.
+    SmallIdle,
     /// One large object, of which the program may touch little: as it did of others.
     Large,
     /// One large object that grew to this size, and so was touched all over.
@@ -63,6 +65,18 @@ pub(super) enum Purpose {
     Idle,
     /// As `Idle`, with as many such pages behind it at least: it has begun to grow.
     Begun,
+}
+
+impl Purpose {
+    /// Whether the run is for small objects.
+    pub(super) fn is_small(self) -> bool {
+        matches!(self, Self::Small | Self::SmallIdle)
+    }
+
+    /// Whether pages without memory do not serve: the heap does not grow for it.
+    pub(super) fn is_idle(self) -> bool {
+        matches!(self, Self::SmallIdle | Self::Idle | Self::Begun)
+    }
 }
 
 /// How many trackers are looked at for a short run.
@@ -209,7 +223,7 @@ impl PageAlloc {
             let want = Want::of(pages, align, purpose == Purpose::Idle);
             match self.take_best(want) {
                 Some(run) => run,
-                None if purpose == Purpose::Idle => return None,
+                None if purpose.is_idle() => return None,
                 None => {
                     self.grow(
                         os,
@@ -224,7 +238,7 @@ impl PageAlloc {
         } else if pages + align - 1 <= PAGES_PER_HUGE {
             match self.take_short(pages, align, purpose) {
                 Some(run) => run,
-                None if purpose == Purpose::Idle => return None,
+                None if purpose.is_idle() => return None,
                 None => {
                     self.grow(os, map, 1, 1, purpose)?;
                     self.take_short(pages, align, purpose)?
@@ -235,7 +249,7 @@ impl PageAlloc {
             let align = align.div_ceil(PAGES_PER_HUGE);
             let (region, index) = match self.find_huge(huge, align) {
                 Some(found) => found,
-                None if purpose == Purpose::Idle => return None,
+                None if purpose.is_idle() => return None,
                 None => {
                     self.grow(os, map, huge, align, purpose)?;
                     self.find_huge(huge, align)?
@@ -243,7 +257,7 @@ impl PageAlloc {
             };
             self.take_at(region, index, 0, pages)?
         };
-        if purpose == Purpose::Small {
+        if purpose.is_small() {
             self.counts.small += pages;
         }
         Some(run)
@@ -309,7 +323,7 @@ impl PageAlloc {
         }
         let (best, start) = match choice {
             Some(choice) => choice,
-            None if purpose == Purpose::Idle => return None,
+            None if purpose.is_idle() => return None,
             None => (best?, best?.best_fit(pages, align)?),
         };
         let base = self.address(best, start);

@@ -87,7 +87,10 @@ fn a_random_walk_keeps_the_books() {
         match numbers.below(10) {
             0..3 => {
                 let class = SizeClass::from_index(numbers.below(crate::size_class::COUNT)).expect("below the count");
-                out.push(heap.take_small(class).expect("the system refuses nothing"));
+                out.push(
+                    heap.take_small(class, class.span_pages())
+                        .expect("the system refuses nothing"),
+                );
             }
             3 if step % 2 == 0 => {
                 let bytes = 1 + numbers.below(MIB);
@@ -224,7 +227,9 @@ fn a_small_reservation_limits_nothing() {
 fn huge_pages_are_asked_for_where_small_objects_fill_much_and_stop_with_the_first_part_given_back() {
     let (sim, heap) = heap();
     let class = SizeClass::serving(64, 8).expect("a class");
-    let spans: Vec<_> = (0..2000).map(|_| heap.take_small(class).expect("memory")).collect();
+    let spans: Vec<_> = (0..2000)
+        .map(|_| heap.take_small(class, class.span_pages()).expect("memory"))
+        .collect();
     // An advised huge page counts as touched all over with its first run.
     let figures = heap.figures();
     assert!(figures.sys - figures.inuse > figures.released, "{figures:?}");
@@ -241,7 +246,7 @@ fn after_a_slow_first_touch_the_heap_goes_without_huge_pages_for_a_while_and_for
     let mut grown = || {
         let (touches, before) = (sim.touches(), heap.figures().sys);
         while sim.touches() == touches {
-            out.push(heap.take_small(class).expect("memory"));
+            out.push(heap.take_small(class, class.span_pages()).expect("memory"));
         }
         heap.figures().sys - before
     };

@@ -151,14 +151,14 @@ impl MSpan {
         self.set_state(State::Free);
     }
 
-    /// Cuts the run into objects of `class`, whose span size it has; nothing is carved.
+    /// Cuts the run, which has one of the class's lengths, into objects of `class`; nothing is carved.
     pub(crate) fn init_small(&self, class: SizeClass) {
-        debug_assert_eq!(self.pages(), class.span_pages());
+        debug_assert!(class.lengths().contains(&self.pages()));
         self.free.store(null_mut(), Relaxed);
         self.live.store(0, Relaxed);
         self.carved.store(0, Relaxed);
         self.size.store(class.size(), Relaxed);
-        self.objects.store(class.objects() as u32, Relaxed);
+        self.objects.store(class.objects_in(self.bytes()) as u32, Relaxed);
         self.class.store(class.index() as u8, Relaxed);
         self.set_state(State::Small);
     }
@@ -548,7 +548,27 @@ impl MSpan {
         }
         self.carved.store(carved + count, Relaxed);
         self.live.store(self.live() + count, Relaxed);
+        if CHECKED && carved + count == objects {
+            self.mark_tail();
+        }
         (self.base().wrapping_add(carved as usize * size), count)
+    }
+
+    /// Marks what a short span has behind its last object like a free one: a free by size class alone knows the end of whole spans only.
+    #[cold]
+    fn mark_tail(&self) {
+        let used = self.objects() as usize * self.size();
+        let whole = self.class().map_or(0, SizeClass::span_pages);
+        if self.pages() == whole || self.bytes() - used < 2 * size_of::<usize>() {
+            return;
+        }
+        let tail: *mut Block = self.base().wrapping_add(used).cast();
+        // SAFETY: two words of the owner's, which no object has.
+        if self.zeroed() && unsafe { Block::second(tail) } != 0 {
+            self.report_link(tail);
+        }
+        // SAFETY: as above.
+        unsafe { Block::set_mark(tail) };
     }
 
     /// The owner takes one fresh object without writing to it, when fresh memory is known to be zero.
@@ -559,6 +579,9 @@ impl MSpan {
         }
         self.carved.store(carved + 1, Relaxed);
         self.live.store(self.live() + 1, Relaxed);
+        if CHECKED && carved + 1 == self.objects() {
+            self.mark_tail();
+        }
         self.base().wrapping_add(carved as usize * self.size())
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! With `m = floor(2^64 / size) + 1` and `e = m * size - 2^64` the product `offset * m`, modulo 2^64, is `k * e` for the offset of object
 //! `k`, and at least `m` for any other offset in a span: its remainder `r` adds `r * m`. `e` is at most `size`, so objects times `e` is at
-//! most a span's bytes, far below `m`; and one compare with that product also tells those from offsets behind the last object.
+//! most a span's bytes, far below `m`; and one compare with that product also tells those from offsets behind the last object
+//! of a whole span.
 
 use super::SizeClass;
 use super::table::COUNT;
@@ -31,7 +32,7 @@ static EXACT: Exact = {
     Exact { factors, bounds }
 };
 
-/// Whether an object begins at `offset` of a span of the class with number `tag - 1`; never for tag 0, which stands for no class.
+/// Whether an object begins at `offset` of a whole span of the class with number `tag - 1`; never for tag 0, which stands for no class.
 #[inline(always)]
 pub(crate) fn begins_object(tag: usize, offset: usize) -> bool {
     match (EXACT.factors.get(tag), EXACT.bounds.get(tag)) {

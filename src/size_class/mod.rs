@@ -22,7 +22,7 @@ mod table;
 
 use crate::base::geometry::{CACHE_LINE, PAGE, SMALL_MAX};
 pub(crate) use table::COUNT;
-use table::{ALIGNED_STEP, MEDIUM, PACKED, PACKED_MAX, SIZES, SMALL, SPAN_PAGES};
+use table::{ALIGNED_STEP, LENGTHS, MEDIUM, PACKED, PACKED_MAX, SIZES, SMALL, SPAN_PAGES};
 
 /// The number of a size class. Invariant: below [`COUNT`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,24 +124,34 @@ impl SizeClass {
         SIZES[self.index() & 127] as usize
     }
 
-    /// Pages of one span.
+    /// Pages of one whole span: a span has no more.
     #[inline(always)]
     pub(crate) const fn span_pages(self) -> usize {
-        SPAN_PAGES[self.index() & 127] as usize
+        SPAN_PAGES[LENGTHS - 1][self.index() & 127] as usize
     }
 
-    /// Bytes of one span.
+    /// The lengths of spans in pages, shortest first; some may be the same. The last is that of a whole one. Each holds at least 2 objects.
+    pub(crate) fn lengths(self) -> [usize; LENGTHS] {
+        SPAN_PAGES.map(|row| row[self.index() & 127] as usize)
+    }
+
+    /// Bytes of one whole span.
     #[inline(always)]
     pub(crate) const fn span_bytes(self) -> usize {
         self.span_pages() * PAGE
     }
 
-    /// Objects in one span.
+    /// Objects in one whole span.
     pub(crate) const fn objects(self) -> usize {
         self.span_bytes() / self.size()
     }
 
-    /// Whether an object begins at `offset` of a span.
+    /// Objects in so many bytes.
+    pub(crate) fn objects_in(self, bytes: usize) -> usize {
+        bytes.checked_div(self.size()).unwrap_or(0)
+    }
+
+    /// Whether an object begins at `offset` of a whole span.
     #[inline]
     pub(crate) fn begins_object(self, offset: usize) -> bool {
         begins_object(self.index() + 1, offset)

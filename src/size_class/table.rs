@@ -6,7 +6,9 @@
 //! assume 16. Sizes that would be multiples of 4096 are a cache line longer (I3 of the module above); the last 8 classes are those
 //! multiples.
 //!
-//! Columns: class, bytes of an object, bytes of a span, objects in it, bytes left at its end, mean waste in percent of an object.
+//! The first spans of a class that a thread takes are shorter ([`SPAN_PAGES`]): most threads have few objects of most classes.
+//!
+//! Columns: class, bytes of an object, bytes of a whole span, objects in it, bytes left at its end, mean waste in percent of an object.
 //!
 //! ```text
 //!     0        8    32768     4096      0    43.75
@@ -146,9 +148,41 @@ const fn sizes() -> [u32; 128] {
     sizes
 }
 
-/// Spans hold at least 8 objects, and 32 KiB of small ones. Larger ones would need fewer records; but the pages of a span are touched all
+/// How many lengths a class's spans have.
+pub(super) const LENGTHS: usize = 4;
+
+/// Rows: an eighth of a whole span, which holds at least 2 objects and leaves at most a sixth at its end; a quarter and a half, likewise; a
+/// whole one.
+const fn span_pages() -> [[u8; 128]; LENGTHS] {
+    let mut all = [[0; 128]; LENGTHS];
+    all[LENGTHS - 1] = whole_pages();
+    let mut row = 0;
+    while row < LENGTHS - 1 {
+        let mut index = 0;
+        while index < COUNT {
+            let (size, whole) = (SIZES[index] as usize, all[LENGTHS - 1][index]);
+            let mut pages = whole >> (LENGTHS - 1 - row);
+            if pages == 0 {
+                pages = 1;
+            }
+            while pages < whole && !fits_well(pages as usize * PAGE, size) {
+                pages += 1;
+            }
+            all[row][index] = pages;
+            index += 1;
+        }
+        row += 1;
+    }
+    all
+}
+
+const fn fits_well(bytes: usize, size: usize) -> bool {
+    bytes >= 2 * size && bytes % size <= bytes / 6
+}
+
+/// Whole spans hold at least 8 objects, and 32 KiB of small ones. Larger ones would need fewer records; but the pages of a span are touched all
 /// over in time, and threads that come and go touch more of them. At most a sixteenth is left at the end.
-const fn span_pages() -> [u8; 128] {
+const fn whole_pages() -> [u8; 128] {
     let mut all = [0; 128];
     let mut index = 0;
     while index < COUNT {
@@ -198,8 +232,8 @@ const fn by_size() -> [u8; 1025] {
 const REQUESTS: [u32; PACKED] = requests();
 /// Bytes of an object of each class; padded with zeros to a power of two so that an index can be masked.
 pub(super) const SIZES: [u32; 128] = sizes();
-/// Pages of a span of each class, padded likewise.
-pub(super) const SPAN_PAGES: [u8; 128] = span_pages();
+/// Pages of a span of each class by length, padded likewise.
+pub(super) const SPAN_PAGES: [[u8; 128]; LENGTHS] = span_pages();
 /// Class by the number of bytes, up to 1 KiB.
 pub(super) const SMALL: &[u8; 1025] = &by_size();
 /// Class by the last byte's offset in units of 128 bytes, below 32 KiB; right for requests above 1 KiB.

@@ -128,6 +128,30 @@ fn spans_hold_at_least_eight_objects_and_are_whole_pages() {
 }
 
 #[test]
+fn short_spans_hold_two_objects_and_leave_a_sixth_at_the_most() {
+    for class in SizeClass::all() {
+        let lengths = class.lengths();
+        assert!(lengths.is_sorted(), "{class:?}: {lengths:?}");
+        assert_eq!(lengths.last(), Some(&class.span_pages()));
+        for (row, pages) in lengths.into_iter().enumerate() {
+            let bytes = pages * PAGE;
+            let objects = class.objects_in(bytes);
+            assert!(
+                objects >= 2 && objects * class.size() <= bytes,
+                "{class:?} in {pages} pages"
+            );
+            assert!(
+                (bytes - objects * class.size()) * 6 <= bytes,
+                "{class:?} in {pages} pages"
+            );
+            // About as long as the row says: some pages more where fewer would leave much over.
+            let named = (class.span_pages() >> (lengths.len() - 1 - row)).max(1);
+            assert!(pages <= named + 5, "{class:?}: {lengths:?}");
+        }
+    }
+}
+
+#[test]
 fn mean_internal_waste_of_log_uniform_sizes_is_below_six_percent() {
     // Requests of 16 B to 32 KiB whose logarithm is uniform: the density of size n is 1/n.
     let (mut asked, mut given) = (0.0, 0.0);

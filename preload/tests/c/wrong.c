@@ -258,6 +258,23 @@ static void not_yet_carved(void) {
     go_on(64);
 }
 
+/* Behind the last block of a span that is shorter than others of its class: in the same page as that, and as far from it as a block would be. */
+static void behind_the_last(void) {
+    enum { COUNT = 40, SIZE = 1152 };
+    char *p[COUNT];
+    FREE(MALLOC(SIZE));
+    for (int i = 0; i < COUNT; i++) p[i] = MALLOC(SIZE);
+    for (int i = 0; i < COUNT; i++) {
+        char *next = p[i] + SIZE;
+        int held = ((uintptr_t)next ^ (uintptr_t)p[i]) >> 13 || ((uintptr_t)next & 8191) + SIZE <= 8192;
+        for (int j = 0; j < COUNT; j++) held |= p[j] == next;
+        if (held) continue;
+        FREE(next);
+        go_on(SIZE);
+    }
+    FAIL("no short span");
+}
+
 static const struct entry table[] = {
     { "c01", c01 }, { "c02", c02 }, { "c03", c03 }, { "c04", c04 }, { "c05", c05 }, { "c06", c06 }, { "c07", c07 },
     { "c07_large", c07_large }, { "c08", c08 }, { "c09", c09 }, { "c10", c10 }, { "c11", c11 }, { "c12", c12 },
@@ -267,6 +284,7 @@ static const struct entry table[] = {
     { "c31", c31 }, { "c34_size", c34_size }, { "c34_large", c34_large }, { "c34_align", c34_align }, { "in_span", in_span },
     { "written_and_freed", written_and_freed }, { "of_a_span_that_ended", of_a_span_that_ended }, { "after_flush", after_flush },
     { "c24_large", c24_large }, { "where_it_was", where_it_was }, { "not_yet_carved", not_yet_carved },
+    { "behind_the_last", behind_the_last },
 };
 
 int main(int argc, char **argv) { return run_case(table, sizeof table / sizeof *table, argc, argv); }

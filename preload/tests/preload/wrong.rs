@@ -74,6 +74,7 @@ caught! {
     a_block_whose_span_has_ended: "of_a_span_that_ended", "free", "freed twice" | "freed before";
     freed_again_where_it_lay_in_its_bin_before: "where_it_was", "malloc", "freed twice";
     a_block_that_was_not_handed_out_yet_and_is_used: "not_yet_carved", "malloc", "never handed out";
+    behind_the_last_block_of_a_short_span: "behind_the_last", "free", "not to where a block begins" | "never handed out";
     freed_again_when_the_block_is_on_its_spans_list: "after_flush", "free", "freed twice";
 }
 

@@ -2,6 +2,9 @@
 
 use super::world::World;
 use crate::base::geometry::PAGE;
+use crate::mheap::HeapFigures;
+use crate::mspan::{MSpan, State};
+use crate::size_class::SizeClass;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -26,7 +29,7 @@ fn what_a_thread_keeps_of_one_size_serves_another_before_a_request_is_refused() 
     let mut world = World::new();
     world.heap.tiers.mheap.set_hard_limit(Some(8 * MIB));
     // Each class keeps its spans, each bin its blocks, up to the limit; together they are several MiB.
-    let sizes: Vec<usize> = crate::size_class::SizeClass::all().map(|class| class.size()).collect();
+    let sizes: Vec<usize> = SizeClass::all().map(|class| class.size()).collect();
     for _ in 0..6 {
         for &size in &sizes {
             (0..20).for_each(|_| world.make(0, size, 8, false));
@@ -117,16 +120,86 @@ fn a_fork_child_gets_what_threads_that_are_gone_have_sent_to_it() {
 #[test]
 fn spans_that_rest_are_given_up_before_a_large_block_takes_untouched_pages() {
     let mut world = World::new();
-    for size in (16..=1024).step_by(16) {
-        (0..8).for_each(|_| world.make(0, size, 8, false));
-    }
-    (0..64 * 8).for_each(|_| world.free(0, 0));
+    let sizes = (16..=1024)
+        .step_by(16)
+        .flat_map(|size| (0..20 * KIB / size).map(move |_| size));
+    sizes.for_each(|size| world.make(0, size, 8, false));
+    let count = world.live.len();
+    (0..count).for_each(|_| world.free(0, 0));
     world.exit(0);
     let resting = world.check().inuse;
     assert!(resting >= MIB, "{resting} bytes rest");
     world.make(1, MIB / 2, 8, false);
     let inuse = world.check().inuse;
     assert!(inuse < MIB, "{inuse} bytes in use");
+    world.end();
+}
+
+/// Sizes of all classes that requests at 8 bytes come to.
+fn sizes() -> impl Iterator<Item = usize> {
+    let served = |class: &SizeClass| SizeClass::serving(class.size(), 8) == Some(*class);
+    SizeClass::all().filter(served).map(SizeClass::size)
+}
+
+#[test]
+fn a_thread_that_has_one_object_of_each_size_holds_short_spans() {
+    let mut world = World::new();
+    let whole: usize = SizeClass::all().map(SizeClass::span_bytes).sum();
+    sizes().for_each(|size| world.make(0, size, 8, false));
+    let inuse = world.check().inuse;
+    assert!(inuse < whole / 4, "{inuse} bytes, whole spans would be {whole}");
+    world.end();
+}
+
+/// Pages of the spans of `class`, shortest first.
+fn span_pages(world: &World, class: SizeClass) -> Vec<usize> {
+    let spans = world.heap.tiers.mheap.all_spans();
+    let of_class = spans.filter(|span| span.state() == State::Small && span.class() == Some(class));
+    let mut pages: Vec<usize> = of_class.map(MSpan::pages).collect();
+    pages.sort_unstable();
+    pages
+}
+
+#[test]
+fn the_fifth_span_of_a_class_and_all_further_ones_are_whole() {
+    for size in sizes() {
+        let mut world = World::new();
+        let class = SizeClass::serving(size, 8).expect("a class's size");
+        let [eighth, quarter, half, whole] = class.lengths();
+        let mut wanted = vec![eighth, eighth, quarter, half, whole, whole];
+        while span_pages(&world, class).len() < wanted.len() {
+            world.make(0, size, 8, false);
+        }
+        wanted.sort_unstable();
+        assert_eq!(span_pages(&world, class), wanted, "{size} bytes");
+        // A thread that comes to the class later begins anew.
+        world.make(1, size, 8, false);
+        assert_eq!(
+            span_pages(&world, class).iter().sum::<usize>(),
+            wanted.iter().sum::<usize>() + eighth
+        );
+        world.end();
+    }
+}
+
+#[test]
+fn spans_are_short_where_only_short_runs_lie_idle() {
+    let mut world = World::new();
+    let (size, block) = (30 * KIB, 64 * KIB);
+    // So much that spans of the class are whole, and then runs too short for them with blocks in use between.
+    (0..200).for_each(|_| world.make(0, size, 8, false));
+    (0..100).for_each(|_| world.make(1, block, 8, false));
+    (0..33).for_each(|turn| world.free(1, 200 + 2 * turn));
+    world.exit(1);
+    let before = world.check();
+    (0..60).for_each(|_| world.make(0, size, 8, false));
+    let after = world.check();
+    assert!(after.inuse >= before.inuse + 40 * size, "{before:?} then {after:?}");
+    let footprint = |figures: &HeapFigures| figures.sys - figures.released;
+    assert!(
+        footprint(&after) <= footprint(&before) + 256 * KIB,
+        "{before:?} then {after:?}"
+    );
     world.end();
 }
 

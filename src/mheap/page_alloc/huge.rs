@@ -68,10 +68,10 @@ impl PageAlloc {
             Huge::Auto => match purpose {
                 Purpose::Small => self.counts.small * PAGE >= HUGE_AFTER,
                 Purpose::Large => {
-                    self.counts.ready * PAGE >= HUGE_AFTER / 8
+                    self.counts.ready * PAGE >= HUGE_AFTER / 2
                         && self.newest().is_some_and(|region| region.is_touched(os))
                 }
-                Purpose::Idle | Purpose::Begun => false,
+                Purpose::SmallIdle | Purpose::Idle | Purpose::Begun => false,
                 Purpose::Growing => huge * HUGE >= HUGE_AFTER / 2,
             },
             Huge::Never => false,
