@@ -6,7 +6,7 @@
 //! | large, shorter | the tail's pages go back, in place |
 //! | large, longer | into the slack of its last page, its headroom, or the free pages behind, in place |
 //! | 1 MiB or longer, longer, no room there | a new run with headroom for more growth; its pages move by page table where that pays |
-//! | anything, large and longer | a copy at the start of the longest idle run, if that is twice as long |
+//! | anything, large and longer | a copy at the start of a long idle run, if there is one twice as long |
 //! | all else | a new block, a copy, a free |
 
 use super::{Heap, end_sample};

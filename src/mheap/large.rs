@@ -43,7 +43,7 @@ impl MHeap {
         self.take_for(bytes, pages, align, 0, Purpose::Idle)
     }
 
-    /// As `take_idle`, for an object that has begun to grow: at the start of the longest run, if that has twice the pages.
+    /// As `take_idle`, for an object that has begun to grow: at the start of a run of twice the pages at least (`search`).
     pub(crate) fn take_begun(&self, bytes: usize, pages: usize) -> Option<&'static MSpan> {
         if 2 * pages * PAGE > self.idle_bytes() {
             return None;

@@ -63,7 +63,7 @@ pub(super) enum Purpose {
     Growing,
     /// One large object, in pages that have memory or not at all.
     Idle,
-    /// As `Idle`, with as many such pages behind it at least: it has begun to grow.
+    /// As `Idle`, with as many such pages behind it at least: the object has begun to grow.
     Begun,
 }
 

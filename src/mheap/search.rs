@@ -1,5 +1,6 @@
 //! Best fit for large objects: the shortest free run that holds them, wherever it begins and whatever huge pages it crosses. An object that has
-//! begun to grow goes to the start of the longest instead, where it may go on growing without being copied.
+//! begun to grow goes to the start of a long one instead, where it may go on growing without being copied: of the longest; but where that is
+//! of more use to objects that are large from the first, of the shortest that leaves room to grow.
 //!
 //! Small spans are packed by tracker, so that huge pages stay whole; a large object needs no huge page of its own, and one that began at huge
 //! pages only would leave what lies between to nobody. The search walks the trackers in address order and looks at the runs that cross from
@@ -14,6 +15,11 @@ use crate::base::geometry::{HUGE_SHIFT, PAGES_PER_HUGE};
 /// Huge pages that a search looks at, at the most.
 pub(super) const HUGE_MAX: usize = 512;
 
+/// Pages of a run from which on it is kept for large objects.
+const LONG: usize = PAGES_PER_HUGE;
+/// Pages of a run that leaves an object room to grow, if it has twice the object's.
+const ROOMY: usize = PAGES_PER_HUGE / 4;
+
 /// What is looked for.
 #[derive(Clone, Copy)]
 pub(super) struct Want {
@@ -22,10 +28,8 @@ pub(super) struct Want {
     pub(super) align: usize,
     /// Only pages that may have physical memory.
     pub(super) dirty: bool,
-    /// Pages of the run that they are taken from, at the least.
-    run: usize,
-    /// The longest such run, and not the shortest.
-    longest: bool,
+    /// For an object that has begun to grow.
+    begun: bool,
 }
 
 impl Want {
@@ -35,44 +39,75 @@ impl Want {
             pages,
             align,
             dirty,
-            run: pages,
-            longest: false,
+            begun: false,
         }
     }
 
     /// `pages` pages for an object that has begun to grow.
     pub(super) fn begun(pages: usize) -> Self {
         Self {
-            run: 2 * pages,
-            longest: true,
+            begun: true,
             ..Self::of(pages, 1, true)
         }
     }
+
+    /// Pages of the run that they are taken from, at the least.
+    fn run(self) -> usize {
+        if self.begun { 2 * self.pages } else { self.pages }
+    }
 }
 
-/// The best run so far.
+/// A run, and where in it the wanted pages would lie.
 #[derive(Clone, Copy)]
-struct Best {
+struct Place {
     length: usize,
     /// In pages from the region's base on.
     start: usize,
 }
 
+/// The best runs so far.
+#[derive(Default)]
+struct Best {
+    shortest: Option<Place>,
+    /// The shortest of those that are [`ROOMY`].
+    roomy: Option<Place>,
+    longest: Option<Place>,
+}
+
+impl Best {
+    fn consider(&mut self, place: Place) {
+        let shorter = |than: Place| place.length < than.length;
+        if self.shortest.is_none_or(shorter) {
+            self.shortest = Some(place);
+        }
+        if place.length >= ROOMY && self.roomy.is_none_or(shorter) {
+            self.roomy = Some(place);
+        }
+        if self.longest.is_none_or(|longest| place.length > longest.length) {
+            self.longest = Some(place);
+        }
+    }
+
+    /// The best for `want`.
+    fn choose(&self, want: Want) -> Option<Place> {
+        let has_long = self.longest.is_some_and(|longest| longest.length >= LONG);
+        match (want.begun, has_long) {
+            (false, _) => self.shortest,
+            (true, false) => self.longest,
+            // The longest is one, if no other.
+            (true, true) => self.roomy,
+        }
+    }
+}
+
 /// The page, counted from the region's base, at which the wanted pages fit best; `None` where no free run of the region holds them.
 pub(super) fn best_run(region: &Region, want: Want) -> Option<usize> {
     let phase = (region.base().addr().get() >> HUGE_SHIFT) * PAGES_PER_HUGE;
-    let mut best: Option<Best> = None;
+    let mut best = Best::default();
     let mut consider = |start: usize, length: usize| {
         let aligned = align_up(start + phase, want.align) - phase;
-        let better = |best: Best| {
-            if want.longest {
-                length > best.length
-            } else {
-                length < best.length
-            }
-        };
-        if length >= want.run && aligned + want.pages <= start + length && best.is_none_or(better) {
-            best = Some(Best { length, start: aligned });
+        if length >= want.run() && aligned + want.pages <= start + length {
+            best.consider(Place { length, start: aligned });
         }
     };
     // The free pages in a row that end where the next tracker begins.
@@ -86,7 +121,7 @@ pub(super) fn best_run(region: &Region, want: Want) -> Option<usize> {
             continue;
         }
         consider(first - open, open + runs.head);
-        if tracker.longest() >= want.run {
+        if tracker.longest() >= want.run() {
             tracker.each_run(want.dirty, |run| {
                 if run.start > 0 && run.start + run.len < PAGES_PER_HUGE {
                     consider(first + run.start, run.len);
@@ -96,7 +131,7 @@ pub(super) fn best_run(region: &Region, want: Want) -> Option<usize> {
         open = runs.tail;
     }
     consider(region.ready * PAGES_PER_HUGE - open, open);
-    best.map(|best| best.start)
+    best.choose(want).map(|place| place.start)
 }
 
 /// How many of a tracker's first and last pages are free in a row.

@@ -222,3 +222,26 @@ fn a_block_that_has_begun_to_grow_is_copied_once() {
     }
     world.end();
 }
+
+#[test]
+fn a_block_that_has_begun_to_grow_leaves_the_longest_run_to_large_blocks() {
+    let mut world = World::new();
+    // Runs of 3 MiB, 700 KiB and 300 KiB lie idle.
+    for size in [3 * 1024, 64, 700, 64, 300, 64, 40, 64] {
+        world.make(0, size * KIB, 8, false);
+    }
+    let [long, roomy] = [0, 2].map(|index| world.address(index));
+    for index in [4, 2, 0] {
+        world.free(0, index);
+    }
+    world.exit(0);
+    let index = (0..world.live.len()).find(|&index| world.size(index) == 40 * KIB);
+    let index = index.expect("it is live");
+    world.resize(0, index, 72 * KIB);
+    assert_eq!(world.address(index), roomy);
+    let before = world.check();
+    world.make(0, 3 * MIB, 8, false);
+    assert_eq!(world.address(world.live.len() - 1), long);
+    assert_eq!(world.check().sys, before.sys, "the heap need not grow");
+    world.end();
+}

@@ -102,6 +102,11 @@ impl World {
         self.live[index].ptr.addr()
     }
 
+    /// Bytes of a live block.
+    pub(super) fn size(&self, index: usize) -> usize {
+        self.live[index].layout.size()
+    }
+
     /// Cache `which` makes a block.
     pub(super) fn make(&mut self, which: usize, size: usize, align: usize, zeroed: bool) {
         let layout = Layout::from_size_align(size, align).expect("a good layout");
