@@ -17,12 +17,11 @@ use crate::size_class::SizeClass;
 impl MCache {
     /// An empty span for `class`, which nobody owns. `None`: no memory is to be had.
     pub(super) fn new_span(&self, tiers: &Tiers, class: SizeClass) -> Option<&'static MSpan> {
-        let lengths = class.lengths();
+        let span = match tiers.take_resting(class) {
+            Some(span) => Self::revive(tiers, class, span),
+            None => self.find_span(tiers, class)?,
+        };
         let taken = of_class(&self.taken, class);
-        let step = usize::from(taken.get().saturating_sub(1));
-        // In order, so that the longest come last; the array's last is that of all further spans.
-        let lengths = lengths.get(..=step).unwrap_or(&lengths);
-        let span = self.find_span(tiers, class, lengths)?;
         taken.set(taken.get().saturating_add(1));
         Some(span)
     }
@@ -32,27 +31,24 @@ impl MCache {
         of_class(&self.taken, class).set(0);
     }
 
-    fn find_span(&self, tiers: &Tiers, class: SizeClass, lengths: &[usize]) -> Option<&'static MSpan> {
-        let kept = || {
-            lengths
-                .iter()
-                .rev()
-                .find_map(|&pages| self.store.take_spare(class, pages))
-        };
-        if let Some(span) = tiers.take_resting(class).or_else(kept) {
-            span.revive(class);
-            tiers.mheap.note_use(span);
-            return Some(span);
+    fn revive(tiers: &Tiers, class: SizeClass, span: &'static MSpan) -> &'static MSpan {
+        span.revive(class);
+        tiers.mheap.note_use(span);
+        span
+    }
+
+    fn find_span(&self, tiers: &Tiers, class: SizeClass) -> Option<&'static MSpan> {
+        let lengths = class.lengths();
+        let step = usize::from(of_class(&self.taken, class).get().saturating_sub(1));
+        // The longest first, and none that is longer than the thread's turn.
+        let lengths = || lengths.iter().take(step + 1).rev();
+        if let Some(span) = lengths().find_map(|&pages| self.store.take_spare(class, pages)) {
+            return Some(Self::revive(tiers, class, span));
         }
         tiers.end_long_rest();
-        let idle = || {
-            lengths
-                .iter()
-                .rev()
-                .find_map(|&pages| tiers.mheap.take_small_idle(class, pages))
-        };
+        let idle = || lengths().find_map(|&pages| tiers.mheap.take_small_idle(class, pages));
         idle().or_else(|| {
-            let pages = *lengths.last()?;
+            let pages = *lengths().next()?;
             // Before the heap grows.
             tiers.end_rest_for(pages * PAGE);
             if self.runs_seem_to_have(tiers, pages * PAGE) {
