@@ -1,8 +1,9 @@
 //! How long the spans are that a thread takes: short ones first.
 //!
 //! A program that uses many sizes has few objects of most of them, in each of its threads, and the pages of a span are lost to all other
-//! classes. So the first two spans of a class are an eighth of a whole one, the next a quarter, then a half: each as long as those before it
-//! together, so that a class has at most twice the memory that it needs. A class that the thread has left behind begins anew.
+//! classes. So the first two spans of a class are an eighth of a whole one, the next a quarter, then a half: each about as long as those
+//! before it together, so that a class that needs more than its first span takes about twice as much at the most. A class that the thread has
+//! left behind begins anew.
 //!
 //! Where free pages have memory but no run of them is as long as wanted, a shorter span is taken in place of new memory: what short spans leave
 //! between them when they end is of use to others.

@@ -69,10 +69,11 @@ impl Store {
 
     /// Takes everything out, one by one.
     pub(super) fn drain(&self) -> impl Iterator<Item = &'static MSpan> {
-        core::iter::from_fn(|| {
-            let span = self.spares.iter().find_map(SpanList::pop)?;
-            self.spare_bytes.set(self.spare_bytes.get() - span.pages() * PAGE);
-            Some(span)
-        })
+        let spares = self.spares.iter();
+        spares
+            .flat_map(|list| core::iter::from_fn(|| list.pop()))
+            .inspect(|span| {
+                self.spare_bytes.set(self.spare_bytes.get() - span.pages() * PAGE);
+            })
     }
 }

@@ -183,6 +183,29 @@ fn the_fifth_span_of_a_class_and_all_further_ones_are_whole() {
 }
 
 #[test]
+fn a_thread_that_comes_back_to_a_class_begins_with_short_spans() {
+    for ends in [false, true] {
+        let mut world = World::new();
+        let class = SizeClass::serving(3000, 8).expect("a small size");
+        let [eighth, .., whole] = class.lengths();
+        (0..200).for_each(|_| world.make(0, 3000, 8, false));
+        assert_eq!(span_pages(&world, class).last(), Some(&whole));
+        (0..200).for_each(|_| world.free(0, 0));
+        // The thread ends, and another gets its cache; or it gives up what it has.
+        if ends {
+            world.exit(0);
+            world.heap.tiers.end_rest();
+        } else {
+            world.purge(0);
+        }
+        assert_eq!(span_pages(&world, class), []);
+        world.make(0, 3000, 8, false);
+        assert_eq!(span_pages(&world, class), [eighth], "thread ended: {ends}");
+        world.end();
+    }
+}
+
+#[test]
 fn spans_are_short_where_only_short_runs_lie_idle() {
     let mut world = World::new();
     let (size, block) = (30 * KIB, 64 * KIB);
