@@ -12,7 +12,6 @@ const PREFIX: &[u8] = b"GREYSPAN_";
 /// Option values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
-    pub(crate) reserve: Option<usize>,
     pub(crate) purge_delay_ms: i64,
     pub(crate) memory_limit: Option<usize>,
     pub(crate) hard_limit: Option<usize>,
@@ -40,7 +39,6 @@ pub(crate) enum Huge {
 impl Options {
     /// What holds where nothing is set.
     pub(crate) const DEFAULT: Self = Self {
-        reserve: None,
         purge_delay_ms: 1000,
         memory_limit: None,
         hard_limit: None,
@@ -77,11 +75,6 @@ struct Row {
 }
 
 static TABLE: &[Row] = &[
-    Row {
-        key: "RESERVE",
-        form: Form::Size(|options, bytes| options.reserve = Some(bytes)),
-        help: "address space to reserve first",
-    },
     Row {
         key: "PURGE_DELAY",
         form: Form::Millis(|options, millis| options.purge_delay_ms = millis),
@@ -342,8 +335,11 @@ mod tests {
 
     #[test]
     fn sizes_take_units() {
-        let (options, warnings) = parse(&[("GREYSPAN_MEMLIMIT", "512MiB"), ("GREYSPAN_RESERVE", "4096")]);
-        assert_eq!((options.memory_limit, options.reserve), (Some(512 << 20), Some(4096)));
+        let (options, warnings) = parse(&[("GREYSPAN_MEMLIMIT", "512MiB"), ("GREYSPAN_HARD_LIMIT", "4096")]);
+        assert_eq!(
+            (options.memory_limit, options.hard_limit),
+            (Some(512 << 20), Some(4096))
+        );
         assert!(warnings.is_empty());
     }
 
@@ -353,7 +349,7 @@ mod tests {
             ("GREYSPAN_MEMLIMIT", "lots"),
             ("GREYSPAN_MEMLIMIT", ""),
             ("GREYSPAN_HARD_LIMIT", "99999999999999999999"),
-            ("GREYSPAN_RESERVE", "99999999TiB"),
+            ("GREYSPAN_MEMLIMIT", "99999999TiB"),
             ("GREYSPAN_PURGE_DELAY", "-2"),
             ("GREYSPAN_VERBOSE", "yes"),
             ("GREYSPAN_THP", "sometimes"),

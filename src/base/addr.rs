@@ -28,6 +28,12 @@ pub(crate) const fn align_up(n: usize, align: usize) -> usize {
     n.wrapping_add(align - 1) & !(align - 1)
 }
 
+/// An address at which memory is to be mapped.
+#[cfg(all(target_os = "linux", not(loom)))]
+pub(crate) fn place(address: usize) -> *mut u8 {
+    core::ptr::with_exposed_provenance_mut(address)
+}
+
 /// The same bytes as text.
 #[cfg(feature = "gc")]
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! The constants that fix the shape of the heap, tied to each other by compile-time asserts.
 //!
 //! ```text
-//! region   one reservation of address space          1 TiB by default, more and smaller ones when that is refused
+//! region   one window of addresses, mapped as needed   four times the memory of the machine
 //!   huge page   the unit of trackers and of growth   2 MiB = 256 pages
 //!     page      the unit of spans and of the page map  8 KiB
 //!       object  the unit of the program              8 B to 32 KiB in classes, above that whole pages
@@ -41,7 +41,7 @@ pub(crate) const ROOM_MAX: usize = 256 << 20;
 pub(crate) const SPARE_BYTES: usize = 512 << 10;
 /// Bytes of objects of one span that a thread gathers before it sends them to the span's owner.
 pub(crate) const OUTGOING_BYTES: usize = 16 << 10;
-/// Smallest growth of the part of a region that is ready for use.
+/// Smallest growth of the part of a region that is ready for use, but for the first.
 pub(crate) const GROW_MIN_HUGE: usize = 2;
 /// Largest growth beyond what is needed: 64 MiB, Go's arena.
 pub(crate) const GROW_MAX_HUGE: usize = 32;
@@ -49,10 +49,14 @@ pub(crate) const GROW_MAX_HUGE: usize = 32;
 pub(crate) const GROW_ASKED_HUGE: usize = 4;
 /// Bytes in spans of small objects from which on these grow by huge pages. What of them is not used yet is then small beside what is.
 pub(crate) const HUGE_AFTER: usize = 32 << 20;
-/// Bytes of address space that the first region asks for.
-pub(crate) const RESERVE_DEFAULT: usize = 1 << 40;
-/// Smallest first region: below that the program's address space is too small to share.
-pub(crate) const RESERVE_MIN: usize = 16 << 20;
+/// Bytes of addresses that a region's window has at the most. The system may choose a smaller one.
+pub(crate) const WINDOW_BYTES: usize = 1 << 42;
+/// Windows that are tried before address space is reserved instead.
+pub(crate) const WINDOW_TRIES: usize = 8;
+/// Bytes of the first region that is reserved; each further one has twice as many.
+pub(crate) const RESERVE_BYTES: usize = 64 << 20;
+/// Smallest piece by which a region's table grows.
+pub(crate) const TABLE_MIN: usize = 64 << 10;
 /// Largest request in bytes: what `Layout` allows, less room for rounding up to huge pages.
 pub(crate) const REQUEST_MAX: usize = isize::MAX as usize - 2 * HUGE;
 

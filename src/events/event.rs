@@ -47,9 +47,9 @@ pub enum EventKind {
         /// Requests refused since the last such event, this one included.
         refused: u64,
     },
-    /// Address space was reserved for an arena.
+    /// An arena began: a range of addresses was chosen in which the heap grows.
     ArenaReserved {
-        /// How much.
+        /// Bytes that the arena can grow to. They take up no address space before they are used.
         bytes: u64,
         /// The arena's place in [`HeapMap::arenas`](crate::HeapMap::arenas).
         number: u64,
@@ -146,7 +146,7 @@ impl fmt::Display for EventKind {
                 "refused {wanted} bytes: footprint of {footprint}, hard limit of {limit} (requests refused: {refused})"
             ),
             Self::ArenaReserved { bytes, number } => {
-                write!(f, "arena {number} reserved: {bytes} bytes of address space")
+                write!(f, "arena {number} begins, with {bytes} bytes of addresses to grow in")
             }
             Self::ArenaGrew { bytes, heap_sys, huge } => {
                 let pages = if huge { " of huge pages" } else { "" };

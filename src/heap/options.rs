@@ -7,9 +7,6 @@ use crate::options::Options;
 pub(super) fn apply(heap: &Heap) -> Options {
     let options = Options::from_env();
     let mheap = &heap.tiers.mheap;
-    if let Some(bytes) = options.reserve {
-        mheap.set_reserve(bytes);
-    }
     mheap.set_purge_delay(options.purge_delay_ms);
     mheap.set_soft_limit(options.memory_limit);
     mheap.set_hard_limit(options.hard_limit);

@@ -156,13 +156,14 @@ impl Run {
     }
 }
 
-/// One reservation of address space. The first is usually the only one: it has a terabyte where the system grants that.
+/// A range of addresses in which the heap grows. The first is usually the only one: it has a terabyte to grow in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Arena {
-    /// Where the reservation begins: with the page map and the other tables.
+    /// Where the arena begins: with the page map and the other tables.
     pub address: u64,
-    /// Bytes of address space.
+    /// Bytes of address space that the arena takes up now: its pages and its tables. An arena takes no more than it uses, unless the
+    /// system can only reserve a range as a whole.
     pub reserved: u64,
     /// Bytes of the tables.
     pub tables: u64,

@@ -77,7 +77,7 @@ impl fmt::Display for HeapMap {
         for (number, arena) in self.arenas.iter().enumerate() {
             writeln!(
                 f,
-                "\narena {number}, pages from {:#x} on: {} ready of {} reserved, {} of tables",
+                "\narena {number}, pages from {:#x} on: {} ready of {} mapped, {} of tables",
                 arena.first(),
                 Short(arena.ready()),
                 Short(arena.reserved),

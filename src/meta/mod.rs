@@ -14,13 +14,18 @@ use crate::os::PageSource;
 use crate::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use core::ptr::NonNull;
 
-/// Bytes asked of the operating system at a time.
-const CHUNK: usize = 1 << 20;
+/// Bytes asked of the operating system at first, and at a time at the most. Each chunk is twice as large as the last.
+const CHUNK_MIN: usize = 128 << 10;
+const CHUNK_MAX: usize = 1 << 20;
+/// Bytes that are asked for ahead at the most.
+const AHEAD_MAX: usize = 4 << 20;
 
 /// A bump allocator over chunks from the operating system.
 pub(crate) struct Bump {
     at: Option<NonNull<u8>>,
     left: usize,
+    /// The next chunk and its bytes, where it was asked for ahead.
+    spare: Option<(NonNull<u8>, usize)>,
     mapped: usize,
     used: usize,
 }
@@ -34,6 +39,7 @@ impl Bump {
         Self {
             at: None,
             left: 0,
+            spare: None,
             mapped: 0,
             used: 0,
         }
@@ -57,18 +63,42 @@ impl Bump {
         Some(start)
     }
 
+    /// Goes on in a chunk with room for `bytes`.
     fn refill(&mut self, os: &Os, bytes: usize) -> Option<()> {
-        let page = os.page_size();
-        let want = align_up(bytes.max(CHUNK), page);
-        // Where a whole chunk is refused, what is needed may still be had.
-        let (base, got) = match chunk(os, want) {
-            Some(base) => (base, want),
-            None => (chunk(os, align_up(bytes, page))?, align_up(bytes, page)),
+        let chunk = match self.spare.take_if(|(_, room)| *room >= bytes) {
+            Some(spare) => spare,
+            None => self.next_chunk(os, bytes)?,
         };
-        self.at = Some(base);
-        self.left = got;
-        self.mapped += got;
+        (self.at, self.left) = (Some(chunk.0), chunk.1);
         Some(())
+    }
+
+    fn next_chunk(&mut self, os: &Os, bytes: usize) -> Option<(NonNull<u8>, usize)> {
+        let page = os.page_size();
+        let chunk = self.mapped.clamp(CHUNK_MIN, CHUNK_MAX);
+        let want = align_up(bytes.max(chunk), page);
+        // Where a whole chunk is refused, a smaller one may still be had.
+        let (least, mut want) = (align_up(bytes, page), want);
+        let base = loop {
+            match take_chunk(os, want) {
+                Some(base) => break base,
+                None if want > least => want = align_up(want / 2, page).max(least),
+                None => return None,
+            }
+        };
+        self.mapped += want;
+        Some((base, want))
+    }
+
+    /// Asks for the next chunk ahead if not even half of `bytes` fits, so that chunks grow with what is asked for. Where the system refuses,
+    /// `take` asks again.
+    pub(crate) fn make_room(&mut self, os: &Os, bytes: usize) {
+        let (bytes, room) = (bytes.min(AHEAD_MAX), self.spare.map_or(0, |(_, room)| room));
+        if self.left + room < bytes / 2
+            && let Some(chunk) = self.next_chunk(os, bytes)
+        {
+            self.spare = Some(chunk);
+        }
     }
 
     /// Bytes taken from the operating system.
@@ -82,7 +112,7 @@ impl Bump {
     }
 }
 
-fn chunk(os: &Os, bytes: usize) -> Option<NonNull<u8>> {
+fn take_chunk(os: &Os, bytes: usize) -> Option<NonNull<u8>> {
     let base = os.reserve(bytes, os.page_size())?;
     // SAFETY: `base` was just reserved with this length.
     let prepared = unsafe { os.prepare(base, bytes) };
@@ -150,6 +180,12 @@ impl<L: Linked<Node: Record>> Pool<L> {
         };
         self.in_use += 1;
         Some(record)
+    }
+
+    /// Sees that there is room for `count` records in all, used ones included, so that a heap at its limit has records for all of its pages.
+    pub(crate) fn make_room(&mut self, os: &Os, count: usize) {
+        let bytes = (count * size_of::<L::Node>()).saturating_sub(self.bump.used());
+        self.bump.make_room(os, bytes);
     }
 
     /// Every record there is; may be walked after the pool's lock is dropped.

@@ -19,7 +19,7 @@ pub(crate) mod survey;
 mod tracker;
 
 use crate::base::addr::align_up;
-use crate::base::geometry::{HUGE, PAGE};
+use crate::base::geometry::PAGE;
 use crate::meta::Pool;
 use crate::mspan::{ByUse, CHECKED, MSpan, State};
 use crate::options::Huge;
@@ -32,6 +32,9 @@ use crate::sync::lock::Lock;
 use page_alloc::{PageAlloc, Purpose, Run};
 use page_map::PageMap;
 use scavenge::Told;
+
+/// Pages of a usual span of small objects.
+const SPAN_PAGES: usize = 4;
 
 /// What the lock guards.
 struct Inner {
@@ -112,9 +115,10 @@ impl MHeap {
         &self.map
     }
 
-    /// Sets what the first region reserves; without effect once there is one.
-    pub(crate) fn set_reserve(&self, bytes: usize) {
-        self.inner.lock().pages.set_reserve(bytes.max(HUGE * 4));
+    /// Sets the bytes of the first region's window, at the most; without effect once there is one.
+    #[cfg(test)]
+    pub(crate) fn set_window(&self, bytes: usize) {
+        self.inner.lock().pages.set_window(bytes);
     }
 
     /// Sets whether the heap asks for huge pages; for what it grows by from here on.
@@ -179,6 +183,7 @@ impl MHeap {
                 }
             }
             let inner = &mut *inner;
+            let ready = inner.pages.counts.ready;
             let span = inner.spans.take(self.os, MSpan::new)?;
             let run = match Self::find_run(self.os, &self.map, inner, pages, align, headroom, purpose) {
                 Some(run) => run,
@@ -187,6 +192,9 @@ impl MHeap {
                     return None;
                 }
             };
+            if inner.pages.counts.ready > ready {
+                inner.spans.make_room(self.os, inner.pages.counts.ready / SPAN_PAGES);
+            }
             self.idle.store(inner.pages.counts.dirty * PAGE, Relaxed);
             (span, run, self.over_soft_limit(inner))
         };

@@ -16,10 +16,10 @@ use super::region::Region;
 use super::search::{self, Want};
 use super::tracker::{ByAge, ByLongest, Tracker};
 use crate::base::bitmap::Bits;
-use crate::base::geometry::{HUGE_SHIFT, PAGE, PAGES_PER_HUGE, RESERVE_DEFAULT};
+use crate::base::geometry::{HUGE_SHIFT, PAGE, PAGES_PER_HUGE, WINDOW_BYTES};
 use crate::base::list::List;
 use crate::options::Huge;
-use crate::os::Os;
+use crate::os::{Claim, Os};
 use core::cell::Cell;
 use core::ptr::null_mut;
 use huge::Pace;
@@ -95,8 +95,8 @@ pub(super) struct PageAlloc {
     /// Whether to ask the system for huge pages.
     pub(super) huge: Huge,
     pace: Pace,
-    /// What the first region asks for.
-    reserve: usize,
+    /// Bytes of the first region's window, at the most.
+    window: usize,
 }
 
 impl PageAlloc {
@@ -112,14 +112,15 @@ impl PageAlloc {
                 counts: Counts { ready: 0, clean: 0, dirty: 0, low_dirty: 0, small: 0 },
                 huge: Huge::Auto,
                 pace: Pace::new(),
-                reserve: RESERVE_DEFAULT,
+                window: WINDOW_BYTES,
             }
         }
     }
 
-    /// Sets the bytes of address space that the first region asks for.
-    pub(super) fn set_reserve(&mut self, bytes: usize) {
-        self.reserve = bytes;
+    /// Sets the bytes of the first region's window, at the most, so that a test needs further regions.
+    #[cfg(test)]
+    pub(super) fn set_window(&mut self, bytes: usize) {
+        self.window = bytes;
     }
 
     fn regions(&self) -> impl Iterator<Item = &Region> {
@@ -451,7 +452,7 @@ impl PageAlloc {
                 }
                 let more = (pages - found).div_ceil(PAGES_PER_HUGE);
                 let asked = self.asks_for_huge(os, held / PAGES_PER_HUGE, Purpose::Growing);
-                if !self.grow_region(os, map, region, ready + more, asked) {
+                if self.grow_region(os, map, region, ready + more, asked) != Claim::Done {
                     break;
                 }
             }

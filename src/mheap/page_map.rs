@@ -1,7 +1,7 @@
 //! The page map: from any address to the span that holds it, or to nothing.
 //!
 //! Each region begins with a flat array of one entry for each of its pages. The main region's two words are all that the fast path
-//! reads; further regions, made when the first reservation is used up or was small, are searched behind it.
+//! reads. Further regions are searched behind it; they begin when another mapping lies in the way of the main one, or when it is full.
 //!
 //! - I1. Every page of a small span, and the first page of a large one, has the span in its entry; all other entries are null. A pointer
 //!   that the program may free therefore always finds its span, and null, foreign and stale ones find nothing.
@@ -95,10 +95,13 @@ impl PageMap {
     #[cold]
     #[inline(never)]
     fn entry_elsewhere(&self, addr: Addr) -> Option<&'static Entry> {
-        self.misses.fetch_add(1, Relaxed);
         // Acquire: pairs with the Release in `publish`, so that a counted region's words are seen.
         let count = self.count.load(Acquire).saturating_sub(1);
-        self.more.iter().take(count).find_map(|region| region.entry(addr))
+        let found = self.more.iter().take(count).find_map(|region| region.entry(addr));
+        if found.is_none() {
+            self.misses.fetch_add(1, Relaxed);
+        }
+        found
     }
 
     fn region(&self, index: usize) -> Option<&RegionMap> {
@@ -145,7 +148,7 @@ impl PageMap {
         unsafe { tag::bare(entry.load(Relaxed)).as_ref() }
     }
 
-    /// Look-ups that did not end in the main region, a count.
+    /// Look-ups of addresses that lie in no region, a count.
     pub(crate) fn misses(&self) -> usize {
         self.misses.load(Relaxed)
     }

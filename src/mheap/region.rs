@@ -1,27 +1,64 @@
-//! A region: one reservation of address space, with its page map, trackers and heap pages, made ready from the front on.
+//! A region: a window of addresses with its page map, trackers and heap pages, mapped and made ready from the front on.
 //!
 //! ```text
 //! base                                        first * 2 MiB        ready * 2 MiB           end * 2 MiB
-//!  | page map | trackers | free huge pages ..  | heap pages, in use or free | Reserved ...      |
+//!  | page map | trackers | free huge pages ..  | heap pages, in use or free | nothing yet ...   |
 //!    8 B/page   1/huge     1 bit/huge
 //! ```
 //!
-//! The three tables are Prepared up to what `ready` needs, so a reservation of 1 TiB costs address space only. Reached under the page
-//! heap's lock.
+//! The three tables are mapped up to what `ready` needs, so a window of 1 TiB costs what is in use and no more. Where the system has no
+//! windows, a region is reserved as a whole and prepared likewise. Reached under the page heap's lock.
 //!
 //! - I1. Huge pages `first..ready` have a tracker; their pages are Ready when a run holds them, else Prepared or Ready.
 //! - I2. The bit of a huge page is set exactly when its tracker is empty (all pages free).
+//! - I3. What lies behind the prepared parts of the tables and of the heap pages is the region's only in a reserved region. In a window
+//!   another mapping may lie there; then the region ends in front of it.
 
 use super::tracker::Tracker;
 use crate::base::addr::{Addr, align_up};
 use crate::base::bitmap::Bits;
-use crate::base::geometry::{HUGE, HUGE_SHIFT, PAGE, PAGES_PER_HUGE};
-use crate::os::Os;
+use crate::base::geometry::{HUGE, HUGE_SHIFT, PAGE, PAGES_PER_HUGE, TABLE_MIN, WINDOW_TRIES};
 #[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
+use crate::os::{Claim, Os};
 use core::cell::Cell;
 use core::ops::Range;
 use core::ptr::NonNull;
+
+/// What lies behind the prepared parts of a region (I3).
+#[derive(Clone, Copy)]
+enum Ground {
+    /// Nothing. `small`: the system shall use huge pages only when asked.
+    Window { small: bool },
+    /// A reservation.
+    Reserved,
+}
+
+impl Ground {
+    /// Makes the next part of the region Prepared.
+    ///
+    /// # Safety
+    /// The range lies in the region, behind what is prepared.
+    unsafe fn prepare(self, os: &Os, base: NonNull<u8>, bytes: usize) -> Claim {
+        match self {
+            // SAFETY: a part of the window that the region has not claimed yet.
+            Self::Window { small } => match unsafe { os.claim(base, bytes) } {
+                Claim::Done => {
+                    if small {
+                        os.advise_huge(base, bytes, false);
+                    }
+                    Claim::Done
+                }
+                refused => refused,
+            },
+            // SAFETY: a Reserved part of the reservation.
+            Self::Reserved => match unsafe { os.prepare(base, bytes) } {
+                true => Claim::Done,
+                false => Claim::Refused,
+            },
+        }
+    }
+}
 
 /// A table at the front of a region that is made ready piece by piece.
 #[derive(Clone, Copy)]
@@ -29,42 +66,65 @@ struct Table {
     base: NonNull<u8>,
     prepared: usize,
     ready: usize,
+    /// Bytes set aside for it.
+    room: usize,
 }
 
 impl Table {
     /// The byte at `offset`, which is at most the table's length and ends on an OS page.
     fn at(&self, offset: usize) -> NonNull<u8> {
-        // SAFETY: inside the part of the reservation set aside for this table, or at its end.
+        // SAFETY: inside the part of the region set aside for this table, or at its end.
         unsafe { self.base.add(offset) }
     }
 
     /// Makes at least `bytes` bytes of the table ready.
-    fn ensure(&mut self, os: &Os, bytes: usize) -> bool {
+    fn ensure(&mut self, os: &Os, ground: Ground, bytes: usize) -> Claim {
         let want = align_up(bytes, os.page_size());
         if want <= self.ready {
-            return true;
+            return Claim::Done;
         }
         // What an earlier call prepared and could not make ready is prepared still.
         if want > self.prepared {
-            let (from, more) = (self.at(self.prepared), want - self.prepared);
-            // SAFETY: the bytes behind `prepared` are Reserved.
-            if !unsafe { os.prepare(from, more) } {
-                return false;
+            // Each piece is larger than the last, so that there are few. Where the system has not so much, what is needed may still be had.
+            let piece = align_up(
+                want.max(self.prepared + (self.prepared / 4).max(TABLE_MIN)),
+                os.page_size(),
+            );
+            let mut to = piece.min(self.room);
+            let from = self.at(self.prepared);
+            // SAFETY: the bytes behind `prepared` are the table's, and not prepared yet.
+            let mut claim = unsafe { ground.prepare(os, from, to - self.prepared) };
+            if claim != Claim::Done && to > want {
+                to = want;
+                // SAFETY: as above; nothing changed.
+                claim = unsafe { ground.prepare(os, from, to - self.prepared) };
             }
-            self.prepared = want;
+            if claim != Claim::Done {
+                return claim;
+            }
+            self.prepared = to;
         }
         // SAFETY: the bytes from `ready` to `prepared` are Prepared.
         if !unsafe { os.ready(self.at(self.ready), want - self.ready) } {
-            return false;
+            return Claim::Refused;
         }
         self.ready = want;
-        true
+        Claim::Done
+    }
+
+    /// Gives back what is prepared.
+    fn abandon(&self, os: &Os) {
+        if self.prepared > 0 {
+            // SAFETY: the table's own, and nobody uses it any more.
+            unsafe { os.free(self.base, self.prepared) };
+        }
     }
 }
 
 /// One region.
 pub(super) struct Region {
     base: NonNull<u8>,
+    ground: Ground,
     map: Table,
     trackers: Table,
     free: Table,
@@ -97,38 +157,93 @@ impl Region {
         layout(total, os_page).1 + huge * HUGE
     }
 
-    /// Reserves `bytes` (rounded down to huge pages) of address space; `small` where the system shall use huge pages only when asked.
-    pub(super) fn reserve(os: &Os, bytes: usize, small: bool) -> Option<Self> {
-        let end = bytes >> HUGE_SHIFT;
+    /// A region over `end` huge pages from `base` on, none of them prepared; `None` where the tables would leave no room.
+    fn at(os: &Os, base: NonNull<u8>, end: usize, ground: Ground) -> Option<Self> {
         let ([map, trackers, free], front) = layout(end, os.page_size());
         let first = front >> HUGE_SHIFT;
         if first >= end {
             return None;
         }
-        let base = os.reserve(end << HUGE_SHIFT, HUGE)?;
-        if small {
-            os.advise_huge(base, end << HUGE_SHIFT, false);
-        }
-        let table = |offset| {
-            // SAFETY: the tables lie inside the reservation, in front of `first`.
+        let table = |offset, next| {
+            // SAFETY: the tables lie inside the region, in front of `first`.
             let base = unsafe { base.add(offset) };
             Table {
                 base,
                 prepared: 0,
                 ready: 0,
+                room: next - offset,
             }
         };
         Some(Self {
             base,
-            map: table(map),
-            trackers: table(trackers),
-            free: table(free),
+            ground,
+            map: table(map, trackers),
+            trackers: table(trackers, free),
+            free: table(free, front),
             first,
             ready: first,
             end,
             prepared: first,
             advised: first..first,
         })
+    }
+
+    /// A region in a window of up to `bytes`, with its first `huge` huge pages prepared; `small` where the system shall use huge pages only
+    /// when asked. `Taken`: the system has no windows, or none that is free.
+    pub(super) fn in_window(os: &Os, bytes: usize, huge: usize, small: bool) -> Result<Self, Claim> {
+        let least = Self::bytes_for(huge, os.page_size());
+        for _ in 0..WINDOW_TRIES {
+            let window = os.window(least, bytes.max(least), HUGE);
+            let region =
+                window.and_then(|(base, bytes)| Self::at(os, base, bytes >> HUGE_SHIFT, Ground::Window { small }));
+            let mut region = region.ok_or(Claim::Taken)?;
+            match region.prepare(os, region.first + huge) {
+                Claim::Done => return Ok(region),
+                refused => {
+                    region.abandon(os);
+                    if refused == Claim::Refused {
+                        return Err(refused);
+                    }
+                }
+            }
+        }
+        Err(Claim::Taken)
+    }
+
+    /// A region over a reservation of `bytes` (rounded down to huge pages), with its first `huge` huge pages prepared; `small` as above.
+    pub(super) fn reserve(os: &Os, bytes: usize, huge: usize, small: bool) -> Option<Self> {
+        let end = bytes >> HUGE_SHIFT;
+        if layout(end, os.page_size()).1 >> HUGE_SHIFT >= end {
+            return None;
+        }
+        let base = os.reserve(end << HUGE_SHIFT, HUGE)?;
+        if small {
+            os.advise_huge(base, end << HUGE_SHIFT, false);
+        }
+        let mut region = Self::at(os, base, end, Ground::Reserved)?;
+        if region.prepare(os, region.first + huge) == Claim::Done {
+            return Some(region);
+        }
+        // SAFETY: reserved above, and no page of it was handed out.
+        unsafe { os.free(base, end << HUGE_SHIFT) };
+        None
+    }
+
+    /// Gives back all that was claimed, of a region of which no page was handed out.
+    fn abandon(&self, os: &Os) {
+        for table in [self.map, self.trackers, self.free] {
+            table.abandon(os);
+        }
+        let huge = self.prepared - self.first;
+        if huge > 0 {
+            // SAFETY: claimed by this region, and never handed out.
+            unsafe { os.free(self.address(self.first), huge << HUGE_SHIFT) };
+        }
+    }
+
+    /// The region grows no further: another mapping lies behind what is prepared.
+    pub(super) fn close(&mut self) {
+        self.end = self.prepared;
     }
 
     /// The region's first byte, where the page map begins.
@@ -182,8 +297,33 @@ impl Region {
         }
     }
 
-    /// Makes huge pages up to `to` ready, asks for real ones where `huge` says so, and calls `each` with their trackers. `false`: the system
-    /// refuses, nothing changed.
+    /// Makes the tables ready for huge pages up to `to`, and these Prepared. What an earlier call prepared is kept.
+    fn prepare(&mut self, os: &Os, to: usize) -> Claim {
+        let ground = self.ground;
+        for (table, bytes) in [
+            (&mut self.map, to * PAGES_PER_HUGE * size_of::<usize>()),
+            (&mut self.trackers, to * size_of::<Tracker>()),
+            (&mut self.free, to.div_ceil(64) * 8),
+        ] {
+            let claim = table.ensure(os, ground, bytes);
+            if claim != Claim::Done {
+                return claim;
+            }
+        }
+        if to > self.prepared {
+            let from = self.address(self.prepared);
+            // SAFETY: huge pages from `prepared` on are the region's, and not prepared yet.
+            let claim = unsafe { ground.prepare(os, from, (to - self.prepared) << HUGE_SHIFT) };
+            if claim != Claim::Done {
+                return claim;
+            }
+            self.prepared = to;
+        }
+        Claim::Done
+    }
+
+    /// Makes huge pages up to `to` ready, asks for real ones where `huge` says so, and calls `each` with their trackers. Unless it is
+    /// done, no huge page became ready.
     pub(super) fn grow(
         &mut self,
         os: &Os,
@@ -191,21 +331,11 @@ impl Region {
         to: usize,
         huge: bool,
         mut each: impl FnMut(&'static Tracker),
-    ) -> bool {
+    ) -> Claim {
         debug_assert!(to <= self.end);
-        if !(self.map.ensure(os, to * PAGES_PER_HUGE * 8)
-            && self.trackers.ensure(os, to * size_of::<Tracker>())
-            && self.free.ensure(os, to.div_ceil(64) * 8))
-        {
-            return false;
-        }
-        if to > self.prepared {
-            let from = self.address(self.prepared);
-            // SAFETY: huge pages from `prepared` on are Reserved.
-            if !unsafe { os.prepare(from, (to - self.prepared) << HUGE_SHIFT) } {
-                return false;
-            }
-            self.prepared = to;
+        let claim = self.prepare(os, to);
+        if claim != Claim::Done {
+            return claim;
         }
         let old = core::mem::replace(&mut self.ready, to);
         // Ready pages that were prepared by a failed call before are asked for here too.
@@ -229,7 +359,7 @@ impl Region {
                 each(tracker);
             }
         }
-        true
+        Claim::Done
     }
 
     /// Whether the program has written to nearly all of what large objects hold: to go by samples of the last few huge pages that are in use
@@ -274,5 +404,16 @@ impl Region {
     /// Bytes of the tables that are ready.
     pub(super) fn table_bytes(&self) -> usize {
         self.map.ready + self.trackers.ready + self.free.ready
+    }
+
+    /// Bytes of address space that are the region's now.
+    pub(super) fn mapped_bytes(&self) -> usize {
+        match self.ground {
+            Ground::Window { .. } => {
+                let tables = self.map.prepared + self.trackers.prepared + self.free.prepared;
+                tables + ((self.prepared - self.first) << HUGE_SHIFT)
+            }
+            Ground::Reserved => self.end << HUGE_SHIFT,
+        }
     }
 }

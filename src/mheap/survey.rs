@@ -3,7 +3,6 @@
 //! Called by `heap::map`. Takes the page heap's lock for one region's figures or a few huge pages at a time, and allocates nothing.
 
 use super::MHeap;
-use crate::base::geometry::HUGE_SHIFT;
 
 /// Where a region lies and how much of it is ready.
 #[derive(Clone, Copy)]
@@ -65,7 +64,7 @@ impl MHeap {
             base: region.base().as_ptr(),
             first: region.first,
             ready: region.ready,
-            reserved: region.end << HUGE_SHIFT,
+            reserved: region.mapped_bytes(),
             tables: region.table_bytes(),
         })
     }

@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::base::addr::Addr;
-use crate::base::geometry::PAGES_PER_HUGE;
+use crate::base::geometry::{HUGE, PAGES_PER_HUGE};
 use crate::os::sim::Sim;
 use crate::size_class::large_pages;
+
+mod window;
 
 const MIB: usize = 1 << 20;
 
@@ -14,7 +16,7 @@ fn heap() -> (&'static Sim, MHeap) {
 
 fn heap_on(sim: &'static Sim) -> (&'static Sim, MHeap) {
     let heap = MHeap::new(sim);
-    heap.set_reserve(256 * MIB);
+    heap.set_window(256 * MIB);
     (sim, heap)
 }
 
@@ -214,10 +216,10 @@ fn a_look_for_idle_pages_is_no_refusal() {
 }
 
 #[test]
-fn a_small_reservation_limits_nothing() {
+fn a_small_window_limits_nothing() {
     let sim = Sim::new();
     let heap = MHeap::new(sim);
-    heap.set_reserve(8 * MIB);
+    heap.set_window(8 * MIB);
     let spans: Vec<_> = (0..300).map(|_| large(&heap, 5 * MIB, 1)).collect();
     spans.into_iter().for_each(|span| heap.give(span));
     end(sim, &heap);

@@ -1,11 +1,14 @@
 //! Pages from Linux, by `libc`.
 
-use super::PageSource;
 use super::errno::KeepErrno;
-use crate::base::addr::align_up;
+use super::{Claim, PageSource};
+use crate::base::addr::{align_up, place};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut};
+
+/// Bytes of a window on a small machine.
+const WINDOW_MIN: usize = 64 << 30;
 
 /// Linux.
 pub(crate) struct Linux {
@@ -13,6 +16,10 @@ pub(crate) struct Linux {
     page_size: AtomicUsize,
     /// The kernel refused a move by page tables as such (before 5.7, or a filter): not asked again.
     no_remap: AtomicBool,
+    /// Where the next window lies, before it is folded into the range of windows; 0 before the first.
+    next_window: AtomicUsize,
+    /// Bytes of a window, by the machine's memory; 0 before the first.
+    window_bytes: AtomicUsize,
 }
 
 impl Linux {
@@ -21,8 +28,58 @@ impl Linux {
         Self {
             page_size: AtomicUsize::new(0),
             no_remap: AtomicBool::new(false),
+            next_window: AtomicUsize::new(0),
+            window_bytes: AtomicUsize::new(0),
         }
     }
+
+    /// Bytes of a window: four times the machine's memory, since programs ask for more than they touch. The tables at its front take more
+    /// room in a larger one. The kernel is asked once, as in `draw`.
+    fn window_bytes(&self) -> usize {
+        match self.window_bytes.load(Relaxed) {
+            0 => {
+                let bytes = machine_memory().saturating_mul(4).max(WINDOW_MIN);
+                self.window_bytes.store(bytes, Relaxed);
+                bytes
+            }
+            bytes => bytes,
+        }
+    }
+
+    /// A random number. The kernel is asked for the first one only, so that a program in a sandbox is not held up by a later one.
+    fn draw(&self) -> usize {
+        let last = match self.next_window.load(Relaxed) {
+            0 => super::random() | 1,
+            last => last,
+        };
+        // Weyl's sequence, mixed. Two threads that draw at once may get one number: `claim` tells what is taken.
+        let next = last.wrapping_add(0x9e37_79b9_7f4a_7c15) | 1;
+        self.next_window.store(next, Relaxed);
+        let mixed = (next ^ next >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        mixed ^ mixed >> 32
+    }
+}
+
+/// Bytes of memory that the machine has; 0 where the kernel does not tell.
+fn machine_memory() -> usize {
+    let _errno = KeepErrno::new();
+    let mut info = core::mem::MaybeUninit::<libc::sysinfo>::uninit();
+    // SAFETY: `info` is a valid place for the answer.
+    if unsafe { libc::sysinfo(info.as_mut_ptr()) } != 0 {
+        return 0;
+    }
+    // SAFETY: the kernel wrote it.
+    let info = unsafe { info.assume_init() };
+    usize::try_from(info.totalram)
+        .unwrap_or(0)
+        .saturating_mul(info.mem_unit as usize)
+}
+
+/// One past the largest address of the program, rounded up to a power of two: the kernel lays the first stack right below it.
+fn address_space_end() -> Option<usize> {
+    // SAFETY: always callable.
+    let on_the_stack = unsafe { libc::getauxval(libc::AT_RANDOM) } as usize;
+    (on_the_stack > 0).then(|| on_the_stack.checked_next_power_of_two())?
 }
 
 fn unmap(base: *mut u8, bytes: usize) {
@@ -67,6 +124,33 @@ unsafe impl PageSource for Linux {
         let start = base.wrapping_add(skip);
         unmap(start.wrapping_add(bytes), slack - skip);
         NonNull::new(start)
+    }
+
+    /// The window lies in the wide empty middle of the address space: between an eighth of it and five sixteenths. The program, `brk` and
+    /// sanitizers lie outside of that, and libraries and mappings too, whether the kernel lays them from the top down or from a third up.
+    fn window(&self, least: usize, most: usize, align: usize) -> Option<(NonNull<u8>, usize)> {
+        let end = address_space_end()?;
+        let (low, high) = (align_up(end / 8, align), end / 16 * 5);
+        let bytes = most.min(self.window_bytes()).min((high - low) / 4).max(least) & !(align - 1);
+        let places = high.checked_sub(low)?.checked_sub(bytes)?.checked_div(align)?;
+        let base = low + self.draw().checked_rem(places)? * align;
+        Some((NonNull::new(place(base))?, bytes))
+    }
+
+    unsafe fn claim(&self, base: NonNull<u8>, bytes: usize) -> Claim {
+        let errno = KeepErrno::new();
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        match map(base.as_ptr().cast(), bytes, protection, libc::MAP_FIXED_NOREPLACE) {
+            Some(at) if at == base => Claim::Done,
+            // Kernels before 4.17, valgrind and sanitizers take the place as a wish.
+            Some(at) => {
+                unmap(at.as_ptr(), bytes);
+                Claim::Taken
+            }
+            None if matches!(errno.now(), libc::ENOMEM | libc::EAGAIN) => Claim::Refused,
+            // EEXIST; or a kernel that has no such call.
+            None => Claim::Taken,
+        }
     }
 
     unsafe fn prepare(&self, base: NonNull<u8>, bytes: usize) -> bool {

@@ -5,8 +5,9 @@
 //! ```text
 //!            reserve             prepare               ready
 //!   None ──────────────► Reserved ────────► Prepared ──────────► Ready
-//!    ▲                                         ▲                   │
-//!    └──────────────── free (from any) ────────┼──── release ◄─────┘
+//!    │▲                                      ▲ ▲                   │
+//!    │└────────────── free (from any) ───────┼─┼──── release ◄─────┘
+//!    └──────────────── claim ────────────────┘
 //! ```
 //!
 //! - *None*: not ours.
@@ -14,7 +15,11 @@
 //! - *Prepared*: may be made ready at any time; what it holds is gone. Costs no physical memory.
 //! - *Ready*: readable and writable. Reads as zero when it comes from Prepared.
 //!
-//! For all calls: bases and lengths are multiples of [`PageSource::page_size`], lengths are not zero, and ranges lie inside one reservation.
+//! A *window* is a range of addresses that the caller means to claim piece by piece. Until a piece is claimed it is *None*: the system
+//! may give it to another caller, and limits and core dumps do not see it.
+//!
+//! For all calls: bases and lengths are multiples of [`PageSource::page_size`], lengths are not zero, and ranges lie inside one reservation
+//! or one window.
 //! Every call keeps `errno`; none allocates, panics or takes a lock.
 
 pub(crate) mod env;
@@ -40,16 +45,45 @@ pub(crate) mod tls;
 
 use core::ptr::NonNull;
 
+/// What became of a request for memory at a place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Claim {
+    /// The range is Prepared.
+    Done,
+    /// Another mapping lies in the range, or the system has no such call; nothing changed. Another place, or `reserve`, may serve.
+    Taken,
+    /// The system has no more memory or address space to give; nothing changed.
+    Refused,
+}
+
 /// A source of pages.
 ///
 /// # Safety
-/// Implementations keep the transitions above: memory that `reserve` returned is nobody else's, and Ready memory is readable and writable.
+/// Implementations keep the transitions above: memory that `reserve` or `claim` returned is nobody else's, and Ready memory is readable
+/// and writable.
 pub(crate) unsafe trait PageSource: Sync {
     /// Bytes of an OS page: a power of two, read at run time.
     fn page_size(&self) -> usize;
 
     /// None to Reserved: `bytes` at a multiple of `align`, a power of two. `None`: refused.
     fn reserve(&self, bytes: usize, align: usize) -> Option<NonNull<u8>>;
+
+    /// Chooses a window at a multiple of `align`, a power of two: a place as random as the system's own that holds at least `least` bytes,
+    /// and up to `most`. Returns it with its bytes. No state changes, so a piece of it may turn out to be taken. `None`: the system has no
+    /// windows, or none so large.
+    fn window(&self, least: usize, most: usize, align: usize) -> Option<(NonNull<u8>, usize)> {
+        let _ = (least, most, align);
+        None
+    }
+
+    /// None to Prepared, at this very place.
+    ///
+    /// # Safety
+    /// The range lies in a window of the caller's, who has not claimed any of it.
+    unsafe fn claim(&self, base: NonNull<u8>, bytes: usize) -> Claim {
+        let _ = (base, bytes);
+        Claim::Refused
+    }
 
     /// Reserved to Prepared. `false`: refused, nothing changed.
     ///
@@ -172,7 +206,7 @@ pub(crate) fn unix_nanos() -> u64 {
 }
 
 /// A number that others cannot guess, as far as the system has one: it may not be ready early in the system's own start.
-#[cfg(feature = "preload")]
+#[cfg(any(feature = "preload", all(target_os = "linux", not(loom))))]
 pub(crate) fn random() -> usize {
     let _errno = errno::KeepErrno::new();
     let mut number = 0usize;

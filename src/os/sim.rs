@@ -8,7 +8,8 @@
 //! and a refused `release` overwrites the contents. Its pages may be larger than the machine's.
 //!
 //! Invariants:
-//! 1. A range in `runs` is ours and in that state; runs do not overlap. What is in no run is None.
+//! 1. A range in `runs` is ours and in that state; runs do not overlap. What is in no run is None. A window is kept from others by a
+//!    mapping without access.
 //! 2. Pages that are Reserved or Prepared have no access; pages that are Ready have all.
 //! 3. A call that breaks the contract is recorded in `violations`, refused, and changes nothing.
 
@@ -17,7 +18,7 @@ use std::fmt;
 use std::ptr::NonNull;
 
 use super::errno::KeepErrno;
-use super::{NATIVE, PageSource};
+use super::{Claim, NATIVE, PageSource};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::lock::{Guard, Lock};
 
@@ -28,6 +29,8 @@ mod tests;
 pub(crate) enum Kind {
     /// [`PageSource::reserve`].
     Reserve,
+    /// [`PageSource::claim`].
+    Claim,
     /// [`PageSource::prepare`].
     Prepare,
     /// [`PageSource::ready`].
@@ -64,6 +67,9 @@ struct Books {
     runs: BTreeMap<usize, (usize, State)>,
     /// Base and bytes of every reservation there was.
     reservations: Vec<(NonNull<u8>, usize)>,
+    /// Base and bytes of every window, and what other mappings lie there.
+    windows: Vec<(NonNull<u8>, usize)>,
+    occupied: Vec<(usize, usize)>,
     calls: usize,
     refusals: usize,
     plan: Plan,
@@ -72,6 +78,9 @@ struct Books {
 
 // SAFETY: the pointers are addresses to hand to the system, used under the lock.
 unsafe impl Send for Books {}
+
+/// Bytes of a window at the most.
+const WINDOW_BYTES: usize = 64 << 30;
 
 /// The simulated system.
 pub(crate) struct Sim {
@@ -83,6 +92,8 @@ pub(crate) struct Sim {
     touches: AtomicUsize,
     /// Whether `resident` tells the truth, and not any number.
     honest: AtomicBool,
+    /// Whether there are windows.
+    windows: AtomicBool,
 }
 
 impl Sim {
@@ -98,6 +109,8 @@ impl Sim {
             page,
             runs: BTreeMap::new(),
             reservations: Vec::new(),
+            windows: Vec::new(),
+            occupied: Vec::new(),
             calls: 0,
             refusals: 0,
             plan: Plan::Nothing,
@@ -109,6 +122,7 @@ impl Sim {
             touch_nanos: AtomicU64::new(0),
             touches: AtomicUsize::new(0),
             honest: AtomicBool::new(false),
+            windows: AtomicBool::new(true),
         }))
     }
 
@@ -122,6 +136,22 @@ impl Sim {
     pub(crate) fn be_honest(&self) {
         // Relaxed: as above.
         self.honest.store(true, Ordering::Relaxed);
+    }
+
+    /// There are no windows from here on.
+    pub(crate) fn board_up_windows(&self) {
+        // Relaxed: as above.
+        self.windows.store(false, Ordering::Relaxed);
+    }
+
+    /// Another mapping lies at `base` from here on.
+    pub(crate) fn occupy(&self, base: usize, bytes: usize) {
+        self.books().occupied.push((base, base + bytes));
+    }
+
+    /// How many windows were chosen.
+    pub(crate) fn windows(&self) -> usize {
+        self.books().windows.len()
     }
 
     /// How many first touches there were.
@@ -182,12 +212,20 @@ impl Sim {
     pub(crate) unsafe fn tear_down(&self) {
         let mut books = self.books();
         let reservations = std::mem::take(&mut books.reservations);
+        let windows = std::mem::take(&mut books.windows);
         for (start, (end, _)) in std::mem::take(&mut books.runs) {
+            if windows.iter().any(|&window| lies_in(start, end - start, window)) {
+                continue;
+            }
             let inside = |&&(base, bytes): &&(NonNull<u8>, usize)| start.wrapping_sub(base.addr().get()) < bytes;
             let (base, _) = reservations.iter().rfind(inside).expect("runs lie in reservations");
             let base = base.map_addr(|_| start.try_into().expect("no run begins at null"));
             // SAFETY: the range is this system's, and unused by the contract of this function.
             unsafe { NATIVE.free(base, end - start) };
+        }
+        for (base, bytes) in windows {
+            // SAFETY: as above.
+            unsafe { NATIVE.free(base, bytes) };
         }
     }
 
@@ -271,6 +309,12 @@ impl Books {
     }
 }
 
+/// Whether `bytes` bytes from `start` on lie in the range.
+fn lies_in(start: usize, bytes: usize, (base, room): (NonNull<u8>, usize)) -> bool {
+    let offset = start.wrapping_sub(base.addr().get());
+    offset < room && bytes <= room - offset
+}
+
 /// Gives a range all access or none (invariant 2). A refusal is the test machine's own failure.
 ///
 /// # Safety
@@ -310,6 +354,45 @@ unsafe impl PageSource for Sim {
         books.set(base, bytes, Some(State::Reserved));
         books.reservations.push((base, bytes));
         Some(base)
+    }
+
+    fn window(&self, least: usize, most: usize, align: usize) -> Option<(NonNull<u8>, usize)> {
+        let _keep = KeepErrno::new();
+        if !self.windows.load(Ordering::Relaxed) {
+            return None;
+        }
+        // Many tests have a system each in one address space.
+        let bytes = most.min(WINDOW_BYTES).max(least);
+        let base = NATIVE.reserve(bytes, align.max(self.page))?;
+        self.books().windows.push((base, bytes));
+        Some((base, bytes))
+    }
+
+    unsafe fn claim(&self, base: NonNull<u8>, bytes: usize) -> Claim {
+        let _keep = KeepErrno::new();
+        let mut books = self.books();
+        let (start, end) = (base.addr().get(), base.addr().get() + bytes);
+        let whole = bytes > 0 && bytes.is_multiple_of(self.page) && start.is_multiple_of(self.page);
+        let inside = books.windows.iter().any(|&window| lies_in(start, bytes, window));
+        let ours = books
+            .runs
+            .range(..end)
+            .next_back()
+            .is_some_and(|(_, run)| run.0 > start);
+        if !whole || !inside || ours {
+            books.violations.push(format!(
+                "Claim of {start:#x}+{bytes:#x}: whole {whole}, in a window {inside}, ours {ours}"
+            ));
+            return Claim::Refused;
+        }
+        if !books.admit(Kind::Claim) {
+            return Claim::Refused;
+        }
+        if books.occupied.iter().any(|&(from, to)| from < end && start < to) {
+            return Claim::Taken;
+        }
+        books.set(base, bytes, Some(State::Prepared));
+        Claim::Done
     }
 
     unsafe fn prepare(&self, base: NonNull<u8>, bytes: usize) -> bool {
@@ -408,6 +491,21 @@ unsafe impl PageSource for Sim {
             return;
         }
         books.set(base, bytes, None);
+        if books
+            .windows
+            .iter()
+            .any(|&window| lies_in(base.addr().get(), bytes, window))
+        {
+            books.admit(Kind::Free);
+            // SAFETY: all access forbids nothing.
+            unsafe { protect(base, bytes, true) };
+            // SAFETY: the range is the caller's (checked), who does not use it any more.
+            let zero = unsafe { NATIVE.release(base, bytes) };
+            assert!(zero, "the real system has nothing to refuse here");
+            // SAFETY: as above.
+            unsafe { protect(base, bytes, false) };
+            return;
+        }
         if books.admit(Kind::Free) {
             // SAFETY: the range is the caller's (checked), who does not use it any more.
             unsafe { NATIVE.free(base, bytes) };

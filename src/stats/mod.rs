@@ -86,7 +86,7 @@ pub struct Stats {
     pub mallocs: u64,
     /// Objects given back since the process began, a count, with the bound of [`mallocs`](Self::mallocs).
     pub frees: u64,
-    /// Pointer lookups outside the heap's main region, a count (Go's `Lookups`).
+    /// Pointer lookups that found no arena of the heap, a count (Go's `Lookups`).
     pub lookups: u64,
     /// Bytes of the managed heap that collected last at which it means to be before its next cycle ends (Go's `NextGC`). This and what follows
     /// is zero without the feature `gc`.

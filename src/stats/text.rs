@@ -90,7 +90,7 @@ static ROWS: [Section; 5] = [
         row("mallocs", Kind::CountEver, |s| s.mallocs, "objects handed out since the start"),
         row("frees", Kind::CountEver, |s| s.frees, "objects given back since the start"),
         row("total_alloc", Kind::BytesEver, |s| s.total_alloc, "bytes handed out since the start"),
-        row("lookups", Kind::CountEver, |s| s.lookups, "pointer lookups outside the main region"),
+        row("lookups", Kind::CountEver, |s| s.lookups, "pointer lookups that found no arena"),
     ]),
     ("the collector (feature gc)", &[
         row("next_gc", Kind::Bytes, |s| s.next_gc, "bytes that the heap that collected last may grow to"),

@@ -22,6 +22,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("oom::a_refused_realloc_keeps_the_block", realloc).limited(libc::RLIMIT_AS, LIMIT),
     Scenario::new("oom::try_reserve_answers_with_an_error_at_the_limit", try_reserve).limited(libc::RLIMIT_AS, LIMIT),
     Scenario::new("oom::several_threads_meet_the_limit_together", threads).limited(libc::RLIMIT_AS, 2 * LIMIT),
+    Scenario::new(
+        "oom::a_limit_that_the_program_sets_on_itself_means_what_it_says",
+        limits_itself,
+    ),
     Scenario::new("oom::memory_freed_in_one_size_serves_another", other_size).limited(libc::RLIMIT_AS, LIMIT),
     Scenario::new("oom::a_process_without_mappings_left_allocates_or_gets_null", mappings),
     Scenario::new(
@@ -210,6 +214,41 @@ fn threads() -> Next {
     free_all(rows.into_iter().flatten());
     free_all(make_mixed(5_000, 81));
     free(make(16 * MIB, 82));
+    DONE
+}
+
+/// Bytes of address space that the process takes up.
+fn address_space() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux tells");
+    let pages: u64 = statm.split(' ').next().expect("a number").parse().expect("a number");
+    pages * 4096
+}
+
+fn limits_itself() -> Next {
+    free(make(100, 1));
+    assert!(address_space() < LIMIT / 2, "{}", address_space());
+    let bytes = address_space() + LIMIT;
+    let limit = libc::rlimit {
+        rlim_cur: bytes,
+        rlim_max: bytes,
+    };
+    // SAFETY: the limit is a valid one.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
+    std::thread::spawn(|| free(make(100, 2)))
+        .join()
+        .expect("a thread has room");
+    for size in [MIB, 48] {
+        let mut chain = Chain::new(size);
+        chain.exhaust();
+        assert!(
+            (LIMIT as usize / 2..LIMIT as usize).contains(&chain.bytes),
+            "{}",
+            chain.bytes
+        );
+        drop(chain);
+        greyspan::purge();
+    }
+    free(make(MIB, 3));
     DONE
 }
 

@@ -102,6 +102,47 @@ static void limited(void) {
     churn(1, 20000);
 }
 
+/* Bytes of address space that the process takes up. */
+static size_t address_space(void) {
+    size_t pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    CHECK(statm != NULL && fscanf(statm, "%zu", &pages) == 1);
+    fclose(statm);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void *touch_a_block(void *ignored) {
+    (void)ignored;
+    char *p = MALLOC(100);
+    CHECK(p != NULL);
+    *p = 1;
+    FREE(p);
+    return NULL;
+}
+
+/* The heap takes up what it uses, so a limit that the program sets while it runs means what it says. */
+static void limits_itself(void) {
+    FREE(MALLOC(100));
+    CHECK(address_space() < (size_t)64 << 20);
+    size_t more = (size_t)256 << 20, bytes = address_space() + more;
+    struct rlimit limit = { bytes, bytes };
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, touch_a_block, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    void *file = mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(file != MAP_FAILED && dlopen("libm.so.6", RTLD_NOW) != NULL);
+    size_t sizes[] = { 1 << 20, 48 };
+    for (int round = 0; round < 2; round++) {
+        char **list = NULL, **p;
+        size_t got = 0;
+        errno = 0;
+        for (; (p = MALLOC(sizes[round])) != NULL; got += sizes[round]) *p = (char *)list, list = p;
+        CHECK(errno == ENOMEM && got < more && got > more / 2);
+        while (list) p = (char **)*list, FREE(list), list = p;
+    }
+    FREE(MALLOC(1 << 20));
+}
+
 /* C56: the process has as many mappings as it may have. */
 static void mappings_used_up(void) {
     enum { MANY = 70000 };
@@ -637,7 +678,7 @@ static const struct entry table[] = {
     { "frees_start_no_thread", frees_start_no_thread },
     { "what_nobody_wrote_is_copied", what_nobody_wrote_is_copied },
     { "fork_while_files_are_flushed", fork_while_files_are_flushed },
-    { "limited", limited }, { "mappings_used_up", mappings_used_up }, { "fork_under_load", fork_under_load },
+    { "limited", limited }, { "limits_itself", limits_itself }, { "mappings_used_up", mappings_used_up }, { "fork_under_load", fork_under_load },
     { "fork_from_handlers", fork_from_handlers }, { "vfork_and_spawn", vfork_and_spawn }, { "signals", signals },
     { "signals_that_keep_blocks", signals_that_keep_blocks }, { "signals_under_load", signals_under_load },
     { "blocks_outlive_threads", blocks_outlive_threads }, { "cancelled_threads", cancelled_threads },

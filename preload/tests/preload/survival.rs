@@ -19,6 +19,7 @@ macro_rules! cases {
 
 cases! { "survival.c":
     c50_c51_at_the_limit_of_address_space_there_is_enomem_and_after_frees_memory_again: "limited"
+    a_limit_that_the_program_sets_on_itself_means_what_it_says: "limits_itself"
     c57_what_is_not_handed_out_is_not_committed: "commits_what_it_needs"
     c56_a_process_with_all_its_mappings_used_up_goes_on: "mappings_used_up"
     c58_children_of_a_fork_under_load_allocate_free_and_fork: "fork_under_load"
@@ -38,6 +39,10 @@ cases! { "survival.c":
     c71_calls_that_a_filter_forbids_are_done_without: "forbidden_calls"
     c73_blocks_of_the_c_librarys_own_allocator_are_left_in_peace: "foreign_blocks"
     no_register_keeps_what_marks_a_block_as_free: "no_register_keeps_a_mark"
+}
+
+cases! { "locked.c":
+    a_user_with_little_to_lock_can_lock_the_process: "locks_itself"
 }
 
 cases! { "operators.cc":

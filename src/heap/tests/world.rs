@@ -60,7 +60,7 @@ impl World {
     /// The same over `sim`.
     pub(super) fn on(sim: &'static Sim) -> Self {
         let heap: &'static Heap = Box::leak(Box::new(Heap::new(sim)));
-        heap.tiers.mheap.set_reserve(20 << 20);
+        heap.tiers.mheap.set_window(20 << 20);
         // What time alone would bring about differs from run to run.
         heap.tiers.mheap.set_purge_delay(-1);
         Self {

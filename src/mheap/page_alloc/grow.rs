@@ -1,4 +1,4 @@
-//! How the page allocator grows: a region's next huge pages are made ready, or a new region is reserved.
+//! How the page allocator grows: a region's next huge pages are made ready, or a new region begins.
 //!
 //! Reached under the page heap's lock, from the page allocator alone.
 
@@ -8,13 +8,13 @@ use super::{PageAlloc, Purpose};
 use crate::base::addr::align_up;
 use crate::base::bitmap::Bits;
 use crate::base::geometry::{
-    GROW_ASKED_HUGE, GROW_MAX_HUGE, GROW_MIN_HUGE, HUGE, HUGE_SHIFT, PAGE, PAGES_PER_HUGE, RESERVE_DEFAULT, RESERVE_MIN,
+    GROW_ASKED_HUGE, GROW_MAX_HUGE, GROW_MIN_HUGE, HUGE_SHIFT, PAGE, PAGES_PER_HUGE, RESERVE_BYTES, WINDOW_BYTES,
 };
 use crate::events::{self, EventKind};
 use crate::options::Huge;
-use crate::os::Os;
 #[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
+use crate::os::{Claim, Os};
 
 impl PageAlloc {
     /// The region that grows.
@@ -31,7 +31,11 @@ impl PageAlloc {
             0 => GROW_MAX_HUGE,
             rest => rest.clamp(GROW_MIN_HUGE, GROW_MAX_HUGE),
         };
-        let generous = (self.counts.ready / PAGES_PER_HUGE / 4).clamp(GROW_MIN_HUGE, limit);
+        let generous = match self.counts.ready {
+            // Many programs need no more than one.
+            0 => 1,
+            ready => (ready / PAGES_PER_HUGE / 4).clamp(GROW_MIN_HUGE, limit),
+        };
         for number in (0..self.region_count).rev() {
             let (need, end) = {
                 let region = self.regions.get(number)?.as_ref()?;
@@ -48,23 +52,40 @@ impl PageAlloc {
             }
             // Where the system refuses generous growth, what is needed may still be had.
             let most = need.max((need - huge).saturating_add(generous)).min(end);
-            return (self.grow_region(os, map, number, most, asked) || self.grow_region(os, map, number, need, asked))
-                .then_some(());
+            match self.grow_up_to(os, map, number, need, most, asked) {
+                Claim::Done => return Some(()),
+                Claim::Taken => {}
+                Claim::Refused => return None,
+            }
         }
         let number = self.new_region(os, map, huge + align - 1)?;
         let region = self.regions.get(number)?.as_ref()?;
         let phase = region.base().addr().get() >> HUGE_SHIFT;
         let need = align_up(region.first + phase, align) - phase + huge;
         let most = need.max((need - huge).saturating_add(generous)).min(region.end);
-        (self.grow_region(os, map, number, most, asked) || self.grow_region(os, map, number, need, asked)).then_some(())
+        (self.grow_up_to(os, map, number, need, most, asked) == Claim::Done).then_some(())
     }
 
-    pub(super) fn grow_region(&mut self, os: &Os, map: &PageMap, number: usize, to: usize, asked: bool) -> bool {
+    /// Grows region `number` to `most` huge pages, or to `need` if there is no more. If another mapping is in the way, the region ends there.
+    fn grow_up_to(&mut self, os: &Os, map: &PageMap, number: usize, need: usize, most: usize, asked: bool) -> Claim {
+        let mut claim = self.grow_region(os, map, number, most, asked);
+        if claim != Claim::Done && most > need {
+            claim = self.grow_region(os, map, number, need, asked);
+        }
+        if claim == Claim::Taken
+            && let Some(Some(region)) = self.regions.get_mut(number)
+        {
+            region.close();
+        }
+        claim
+    }
+
+    pub(super) fn grow_region(&mut self, os: &Os, map: &PageMap, number: usize, to: usize, asked: bool) -> Claim {
         let Some(Some(region)) = self.regions.get_mut(number) else {
-            return false;
+            return Claim::Refused;
         };
         if to > region.end {
-            return false;
+            return Claim::Taken;
         }
         let bin = self.bins.last();
         let mut new = 0;
@@ -89,36 +110,22 @@ impl PageAlloc {
         grown
     }
 
-    /// Reserves a region in which `huge` huge pages in a row fit.
+    /// Begins a region in which `huge` huge pages in a row fit.
     fn new_region(&mut self, os: &Os, map: &PageMap, huge: usize) -> Option<usize> {
         let number = self.region_count;
         if number >= REGIONS {
             return None;
         }
-        let need = Region::bytes_for(huge, os.page_size());
-        let least = need.max(if number == 0 { RESERVE_MIN } else { HUGE });
-        let mut want = if number == 0 {
-            self.reserve
-        } else {
-            // Twice as much each time, whatever the first was, so that the number of regions is no limit.
-            RESERVE_DEFAULT.min((64 << 20) << number.min(24))
-        };
-        // Leave most of a limited address space to the rest of the program: stacks, libraries, files.
-        if let Some(left) = os.address_space_left() {
-            want = want.min(left / 4);
-        }
-        want = want.max(least);
-        let region = loop {
-            match Region::reserve(os, want, self.huge != Huge::Always) {
-                Some(region) => break region,
-                None if want > least => want = (want / 2).max(least),
-                None if want > need => want = need,
-                None => return None,
-            }
+        let small = self.huge != Huge::Always;
+        let most = if number == 0 { self.window } else { WINDOW_BYTES };
+        let region = match Region::in_window(os, most, huge, small) {
+            Ok(region) => region,
+            Err(Claim::Refused) => return None,
+            Err(_) => Self::reserve_region(os, number, huge, small)?,
         };
         map.publish(number, region.base().cast().as_ptr());
         events::note(EventKind::ArenaReserved {
-            bytes: (region.end * HUGE) as u64,
+            bytes: (region.end << HUGE_SHIFT) as u64,
             number: number as u64,
         });
         if let Some(slot) = self.regions.get_mut(number) {
@@ -126,5 +133,23 @@ impl PageAlloc {
             self.region_count += 1;
         }
         Some(number)
+    }
+
+    /// Reserves region `number`, where the system has no windows. Each is twice as large as the last, so that their number is no limit.
+    fn reserve_region(os: &Os, number: usize, huge: usize, small: bool) -> Option<Region> {
+        let need = Region::bytes_for(huge, os.page_size());
+        let mut want = WINDOW_BYTES.min(RESERVE_BYTES << number.min(24));
+        // Leave most of a limited address space to the rest of the program: stacks, libraries, files.
+        if let Some(left) = os.address_space_left() {
+            want = want.min(left / 4);
+        }
+        want = want.max(need);
+        loop {
+            match Region::reserve(os, want, huge, small) {
+                Some(region) => return Some(region),
+                None if want > need => want = (want / 2).max(need),
+                None => return None,
+            }
+        }
     }
 }

@@ -29,6 +29,33 @@ fn holds(base: NonNull<u8>, bytes: usize, value: u8) -> bool {
 }
 
 #[test]
+fn windows_are_aligned_random_and_claimed_piece_by_piece() {
+    let linux = Linux::new();
+    let (base, bytes) = linux.window(MIB, 1 << 40, 2 * MIB).expect("a window");
+    assert!(base.addr().get().is_multiple_of(2 * MIB) && bytes >= MIB);
+    let places: Vec<_> = (0..8).filter_map(|_| linux.window(MIB, 1 << 40, 2 * MIB)).collect();
+    assert!(places.iter().all(|&(place, _)| place != base), "{places:?}");
+    for piece in [0, 3 * MIB, MIB] {
+        // SAFETY: a part of the window that was not claimed yet.
+        assert_eq!(unsafe { linux.claim(at(base, piece), MIB) }, Claim::Done);
+        assert!(holds(at(base, piece), MIB, 0));
+        fill(at(base, piece), MIB, 7);
+    }
+    for taken in [0, MIB / 2, 3 * MIB] {
+        // SAFETY: the contract is broken on purpose: what is mapped is refused, and stays as it is.
+        assert_eq!(unsafe { linux.claim(at(base, taken), 2 * MIB) }, Claim::Taken);
+    }
+    assert!(holds(base, 2 * MIB, 7) && holds(at(base, 3 * MIB), MIB, 7));
+    // SAFETY: a part of the window, of more bytes than there are addresses.
+    assert_eq!(unsafe { linux.claim(base, 1 << 60) }, Claim::Refused);
+    assert_eq!(linux.window(1 << 60, 1 << 60, 2 * MIB), None);
+    for (piece, bytes) in [(0, 2 * MIB), (3 * MIB, MIB)] {
+        // SAFETY: claimed above, and nothing in it is used any more.
+        unsafe { linux.free(at(base, piece), bytes) };
+    }
+}
+
+#[test]
 fn a_reservation_is_aligned_and_released_pages_read_zero() {
     let (linux, base) = prepared(4 * MIB);
     assert!(base.addr().get().is_multiple_of(2 * MIB));
