@@ -1,5 +1,7 @@
 //! The page heap over a simulated system.
 
+mod edges;
+
 use super::*;
 use crate::base::addr::Addr;
 use crate::base::geometry::{HUGE, PAGES_PER_HUGE};

@@ -13,12 +13,14 @@
 //! 2. Pages that are Reserved or Prepared have no access; pages that are Ready have all.
 //! 3. A call that breaks the contract is recorded in `violations`, refused, and changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use super::errno::KeepErrno;
 use super::{Claim, NATIVE, PageSource};
+use crate::base::geometry::HUGE;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::lock::{Guard, Lock};
 
@@ -58,6 +60,8 @@ enum Plan {
     At(usize),
     From(usize),
     Every(Kind),
+    /// Every release of pages among these addresses.
+    ReleaseIn(usize, usize),
 }
 
 struct Books {
@@ -74,6 +78,8 @@ struct Books {
     refusals: usize,
     plan: Plan,
     violations: Vec<String>,
+    /// Addresses of the huge pages that were asked for, and not told to stop.
+    advised: BTreeSet<usize>,
 }
 
 // SAFETY: the pointers are addresses to hand to the system, used under the lock.
@@ -115,6 +121,7 @@ impl Sim {
             refusals: 0,
             plan: Plan::Nothing,
             violations: Vec::new(),
+            advised: BTreeSet::new(),
         };
         Box::leak(Box::new(Self {
             page,
@@ -175,6 +182,11 @@ impl Sim {
         self.books().plan = Plan::Every(kind);
     }
 
+    /// Refuses every release that concerns a page at one of these addresses.
+    pub(crate) fn fail_release_in(&self, addresses: Range<usize>) {
+        self.books().plan = Plan::ReleaseIn(addresses.start, addresses.end);
+    }
+
     /// Refuses nothing any more.
     pub(crate) fn heal(&self) {
         self.books().plan = Plan::Nothing;
@@ -193,6 +205,11 @@ impl Sim {
     /// Every call that broke the contract.
     pub(crate) fn violations(&self) -> Vec<String> {
         self.books().violations.clone()
+    }
+
+    /// Huge pages that were asked for, and not told to stop.
+    pub(crate) fn advised(&self) -> usize {
+        self.books().advised.len()
     }
 
     /// Bytes in Ready pages.
@@ -251,6 +268,8 @@ impl Books {
             Plan::At(k) => self.calls == k,
             Plan::From(k) => self.calls >= k,
             Plan::Every(refused) => refused == kind,
+            // Who calls `release` has the range.
+            Plan::ReleaseIn(..) => false,
         };
         self.refusals += usize::from(refused);
         !refused
@@ -432,7 +451,15 @@ unsafe impl PageSource for Sim {
         if !books.check(&Kind::Release, base, bytes, &[State::Ready, State::Prepared]) {
             return false;
         }
-        let admitted = books.admit(Kind::Release);
+        let start = base.addr().get();
+        let mut admitted = books.admit(Kind::Release);
+        if let Plan::ReleaseIn(from, to) = books.plan
+            && start < to
+            && from < start + bytes
+        {
+            admitted = false;
+            books.refusals += 1;
+        }
         // SAFETY: all access forbids nothing.
         unsafe { protect(base, bytes, true) };
         // SAFETY: the range is Ready or Prepared (checked), the caller's, and nobody refers into it.
@@ -538,9 +565,19 @@ unsafe impl PageSource for Sim {
         bytes / (3 + base.addr().get() / (8 << 10) % 5)
     }
 
-    /// Takes the advice and does nothing with it, so that what a test sees does not depend on the machine.
-    fn advise_huge(&self, base: NonNull<u8>, bytes: usize, _huge: bool) -> bool {
+    /// Notes the advice and does nothing with it, so that what a test sees does not depend on the machine.
+    fn advise_huge(&self, base: NonNull<u8>, bytes: usize, huge: bool) -> bool {
         let all = [State::Reserved, State::Prepared, State::Ready];
-        self.books().check(&"AdviseHuge", base, bytes, &all)
+        let mut books = self.books();
+        let known = books.check(&"AdviseHuge", base, bytes, &all);
+        let start = base.addr().get();
+        for page in (start..start + bytes).step_by(HUGE).filter(|_| known) {
+            if huge {
+                books.advised.insert(page);
+            } else {
+                books.advised.remove(&page);
+            }
+        }
+        known
     }
 }
