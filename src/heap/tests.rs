@@ -2,6 +2,7 @@
 
 mod caches;
 mod failures;
+mod promises;
 mod world;
 
 use super::HEAP;

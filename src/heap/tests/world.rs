@@ -107,6 +107,12 @@ impl World {
         self.live[index].layout.size()
     }
 
+    /// Bytes that may be used of a live block, as the heap says.
+    pub(super) fn usable(&self, index: usize) -> usize {
+        let block = &self.live[index];
+        self.heap.usable_size(block.ptr, block.layout)
+    }
+
     /// Cache `which` makes a block.
     pub(super) fn make(&mut self, which: usize, size: usize, align: usize, zeroed: bool) {
         let layout = Layout::from_size_align(size, align).expect("a good layout");

@@ -185,3 +185,44 @@ fn memory_is_counted_page_by_page_and_errno_is_kept() {
     );
     assert_eq!(crate::os::errno::get(), 42);
 }
+
+#[test]
+fn no_call_of_the_system_shows_in_errno_whether_it_is_granted_or_refused() {
+    let (linux, base) = prepared(4 * MIB);
+    // Where no page begins, so that the kernel refuses what it is asked and touches nothing.
+    let (odd, to) = (at(base, 8), at(base, 2 * MIB));
+    let no_errno = |what: &str, granted: bool, call: &dyn Fn() -> bool| {
+        for errno in [0, 4711] {
+            crate::os::errno::set(errno);
+            let got = call();
+            assert_eq!(crate::os::errno::get(), errno, "{what}, granted: {granted}");
+            assert_eq!(got, granted, "{what}");
+        }
+    };
+    // SAFETY: ranges of the test's, with nothing in them that is needed; what is odd is refused.
+    no_errno("release", true, &|| unsafe { linux.release(base, MIB) });
+    // SAFETY: likewise.
+    no_errno("release", false, &|| unsafe { linux.release(odd, MIB) });
+    // SAFETY: likewise.
+    no_errno("prepare", true, &|| unsafe { linux.prepare(base, MIB) });
+    // SAFETY: likewise.
+    no_errno("prepare", false, &|| unsafe { linux.prepare(odd, MIB) });
+    // SAFETY: likewise.
+    no_errno("ready", true, &|| unsafe { linux.ready(base, MIB) });
+    // SAFETY: likewise.
+    no_errno("remap", false, &|| unsafe { linux.remap(odd, to, MIB) });
+    no_errno("advice", false, &|| linux.advise_huge(odd, MIB, false));
+    no_errno("reserve", false, &|| linux.reserve(1 << 60, 2 * MIB).is_some());
+    no_errno("resident", true, &|| linux.resident(odd, MIB) == MIB);
+    no_errno("address space", true, &|| {
+        linux.address_space_left().is_none_or(|left| left > 0)
+    });
+    // SAFETY: refused, as above.
+    no_errno("free", true, &|| unsafe {
+        linux.free(odd, MIB);
+        true
+    });
+    fill(base, 4 * MIB, 1);
+    // SAFETY: nothing in it is used any more.
+    unsafe { linux.free(base, 4 * MIB) };
+}
