@@ -214,6 +214,8 @@ static void usable_size(void) {
         char *p = MALLOC(n), *q = MALLOC(n);
         size_t usable = malloc_usable_size(p);
         CHECK(usable >= n && usable <= n + n / 4 + 8192);
+        /* Large blocks: to the end of the last 4 KiB that were asked for. */
+        if (n > 32768) CHECK(usable == (n + 4095) / 4096 * 4096);
         memset(q, 2, malloc_usable_size(q));
         memset(p, 1, usable);
         for (size_t k = 0; k < malloc_usable_size(q); k++) CHECK(q[k] == 2);
@@ -315,6 +317,56 @@ static void info_xml(void) {
     malloc_stats();
 }
 
+/* The first two words of `p` are none that an earlier block of this memory, which the program filled with 0xee, had there for the library: no
+   mark of a free block, which is the second word, and no link to another, which is the first. */
+static void check_fresh(void *p) {
+    uintptr_t *word = p;
+    CHECK(word[0] == 0 || word[0] == UINTPTR_MAX / 255 * 0xee);
+    CHECK(word[1] == 0);
+}
+
+static void forgets_marks_and_links(void) {
+    static void *p[4000];
+    static const size_t sizes[] = { 16, 24, 100, 1000, 5000, 30000 };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_t n = sizes[i], count = n < 5000 ? 4000 : 400;
+        for (int round = 0; round < 3; round++) {
+            for (size_t j = 0; j < count; j++) {
+                p[j] = MALLOC(n);
+                check_fresh(p[j]);
+                memset(p[j], 0xee, n);
+            }
+            for (size_t j = 0; j < count; j++) FREE(p[j]);
+        }
+        for (size_t j = 0; j < count; j++) {
+            p[j] = hide(memalign(64, n));
+            check_fresh(p[j]);
+        }
+        for (size_t j = 0; j < count; j++) FREE(p[j]);
+    }
+    /* What small blocks were in, and then large ones: kept by the thread, and given back. */
+    malloc_trim(0);
+    static const size_t large[] = { 33000, 40000, 100000, 300000, 1 << 20, 3 << 20, 5 << 20, 20 << 20 };
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++)
+        for (int round = 0; round < 4; round++) {
+            size_t n = large[i] + round;
+            for (size_t j = 0; j < 8; j++) {
+                p[j] = j % 2 ? hide(memalign(65536, n)) : MALLOC(n);
+                uintptr_t *word = p[j];
+                CHECK(word[0] == 0 && word[1] == 0);
+                memset(p[j], 0xee, n);
+            }
+            for (size_t j = 0; j < 8; j++) FREE(p[j]);
+            /* A block that grows gets what it held, and what it never held is as in a new one. */
+            void *grown = MALLOC(30000);
+            check_fresh(grown);
+            grown = REALLOC(grown, n);
+            check_fresh(grown);
+            memset(grown, 0xee, n);
+            FREE(grown);
+        }
+}
+
 static int in_child(void (*run)(void)) {
     pid_t child = fork();
     if (child == 0) {
@@ -386,6 +438,7 @@ static const struct entry table[] = {
     { "valloc_and_pvalloc_give_whole_pages", page_aligned },
     { "every_size_is_aligned_to_16_bytes", every_size_is_aligned },
     { "all_that_usable_size_reports_may_be_written", usable_size },
+    { "no_block_begins_with_what_an_earlier_one_left", forgets_marks_and_links },
     { "calloc_zeroes_all_that_usable_size_reports", calloc_zeroes },
     { "free_keeps_errno_and_accepts_null", free_keeps_errno },
     { "free_keeps_errno_as_a_threads_first_call", free_keeps_errno_in_a_new_thread },

@@ -34,6 +34,7 @@ cases! {
     c49_every_size_is_aligned_to_16_bytes: "every_size_is_aligned_to_16_bytes"
     c47_all_that_usable_size_reports_may_be_written: "all_that_usable_size_reports_may_be_written"
     c48_calloc_zeroes_all_that_usable_size_reports: "calloc_zeroes_all_that_usable_size_reports"
+    no_block_begins_with_what_an_earlier_one_left: "no_block_begins_with_what_an_earlier_one_left"
     c46_free_keeps_errno_and_accepts_null: "free_keeps_errno_and_accepts_null"
     c46_free_keeps_errno_as_a_threads_first_call: "free_keeps_errno_as_a_threads_first_call"
     sized_frees_take_the_sizes_that_were_asked_for: "sized_frees_take_the_sizes_that_were_asked_for"
