@@ -16,6 +16,8 @@ mod free_list;
 mod free_list_tests;
 mod mark;
 mod word;
+#[cfg(all(test, not(loom)))]
+mod word_tests;
 
 pub(crate) use free_list::{Block, Cut};
 pub(crate) use mark::CHECKED;

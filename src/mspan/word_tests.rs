@@ -1,0 +1,50 @@
+//! The ownership word by itself: who may do what with the token.
+
+use super::word::{BlockRef, Sent, Settled, Word};
+
+/// A word of owner 1 whose token is out, since thread 2 has sent a block.
+fn sent() -> Word {
+    let word = Word::new();
+    word.adopt_new(1);
+    assert!(matches!(word.send(2, BlockRef(1), 1, |_| ()), Sent::Notify));
+    word
+}
+
+/// Whether the token is out: the next sender does not get it then.
+fn is_out(word: &Word) -> bool {
+    let before = word.remote_count();
+    let sent = word.send(2, BlockRef(2), 1, |_| ());
+    assert_eq!(word.remote_count(), before + 1, "the block is on the list");
+    matches!(sent, Sent::Queued)
+}
+
+#[test]
+fn the_token_is_dropped_only_while_the_owner_is_the_one_whose_mailbox_was_closed() {
+    let word = sent();
+    for other in [0, 2, 3] {
+        assert!(!word.drop_token(other), "owner 1 has the span, not {other}");
+        assert!(is_out(&word), "nothing was done");
+    }
+    assert!(word.drop_token(1));
+    assert!(!is_out(&word), "the next sender has it");
+    // The span changes hands with the token out.
+    let word = sent();
+    word.take();
+    assert!(word.abandon(1, false));
+    assert!(!word.drop_token(1));
+    assert!(word.claim(3).is_some());
+    assert!(!word.drop_token(1) && is_out(&word) && word.drop_token(3));
+}
+
+#[test]
+fn the_token_is_consumed_by_the_owner_or_where_there_is_none() {
+    let word = sent();
+    assert!(matches!(word.settle(2), Settled::Other(1)) && is_out(&word));
+    assert!(matches!(word.settle(1), Settled::Mine(taken) if taken.count == 2));
+    assert!(word.retire(1), "no token is out");
+    let word = sent();
+    word.take();
+    assert!(!word.retire(1), "a span whose token is out stays");
+    assert!(word.leave_to_token(1));
+    assert!(matches!(word.settle(2), Settled::Mine(taken) if taken.count == 0) && word.owner() == 2);
+}
