@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Instructions of malloc and free of 64 bytes together, in the case that the thread's bin has a block and room for one: the calls and their
-# stubs included, the loop around them not. Counted by callgrind; more than 40 are too many.
+# stubs included, the loop around them not. Counted by callgrind; more than 40 are too many. Then those of malloc, calloc and memalign together
+# of sizes that cannot be served: no more than 400, so no lock and nothing given up for them.
 #   preload/tests/count.sh LIBRARY
 set -euo pipefail
 library=$(realpath "$1")
@@ -11,9 +12,14 @@ cc -O1 -w -fno-builtin -pthread -o "$dir/pairs" "$here/c/pairs.c"
 
 count() {
     LD_PRELOAD=$library valgrind --tool=callgrind --callgrind-out-file=/dev/null --soname-synonyms=somalloc=nouserintercepts \
-        "$dir/pairs" "$1" "$2" 64 2>&1 | sed -n 's/.*Collected : //p'
+        "$dir/pairs" "$1" "$2" "${3:-64}" 2>&1 | sed -n 's/.*Collected : //p'
 }
 pairs=$((($(count heap 100000) - $(count none 100000)) / 1000))
 # In hundredths.
 printf 'malloc and free of 64 bytes: %d.%02d instructions\n' $((pairs / 100)) $((pairs % 100))
 [[ $pairs -gt 1000 && $pairs -le 4000 ]]
+for size in $((1 << 43)) $((1 << 47)) $((1 << 60)); do
+    refused=$((($(count refused 10000 "$size") - $(count none 10000)) / 10000))
+    printf 'malloc, calloc and memalign of %d bytes: %d instructions\n' "$size" "$refused"
+    [[ $refused -gt 10 && $refused -le 400 ]]
+done

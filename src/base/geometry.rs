@@ -57,8 +57,16 @@ pub(crate) const WINDOW_TRIES: usize = 8;
 pub(crate) const RESERVE_BYTES: usize = 64 << 20;
 /// Smallest piece by which a region's table grows.
 pub(crate) const TABLE_MIN: usize = 64 << 10;
-/// Largest request in bytes: what `Layout` allows, less room for rounding up to huge pages.
-pub(crate) const REQUEST_MAX: usize = isize::MAX as usize - 2 * HUGE;
+/// Largest request in bytes: 8 TiB, as many pages as a span counts with its room to grow, less room for rounding up to huge pages.
+pub(crate) const REQUEST_MAX: usize = (u32::MAX as usize / 4) * PAGE - 2 * HUGE;
+/// Largest alignment in bytes: half of the addresses that a program has at the least.
+pub(crate) const ALIGN_MAX: usize = 1 << 46;
+
+/// Whether there can be a block of `size` bytes at a multiple of `align`. What cannot be is refused before any work is done for it.
+#[inline]
+pub(crate) const fn is_servable(size: usize, align: usize) -> bool {
+    size <= REQUEST_MAX && align <= ALIGN_MAX
+}
 
 const _: () = assert!(PAGE.is_power_of_two() && HUGE.is_multiple_of(PAGE));
 const _: () = assert!(PAGES_PER_HUGE == 256, "a tracker is four words of 64 pages");

@@ -30,7 +30,7 @@ pub(crate) mod untyped;
 mod watched;
 
 use crate::base::addr::Addr;
-use crate::base::geometry::PAGE;
+use crate::base::geometry::{PAGE, is_servable};
 use crate::mcache::{Freed, MCache, Tiers};
 use crate::mspan::{Block, CHECKED, State};
 use crate::os::Os;
@@ -124,7 +124,11 @@ impl Heap {
                 return heap.counted(cache, size, align, run.cast());
             }
         }
-        let block = heap.or_after_trim(cache, || match SizeClass::serving(size, align) {
+        let class = SizeClass::serving(size, align);
+        if class.is_none() && !is_servable(size, align) {
+            return null_mut();
+        }
+        let block = heap.or_after_trim(cache, || match class {
             Some(class) => heap.alloc_small_slow(cache, class).cast(),
             // SAFETY: the two come from a layout.
             None => heap.alloc_large_slow(cache, unsafe { Layout::from_size_align_unchecked(size, align) }),
@@ -228,6 +232,9 @@ impl Heap {
     fn alloc_large_zeroed(&self, cache: &MCache, layout: Layout) -> *mut u8 {
         if layout.size() == 0 {
             return self.alloc(cache, one_byte(layout));
+        }
+        if !is_servable(layout.size(), layout.align()) {
+            return null_mut();
         }
         let object = self.or_after_trim(cache, || {
             let object = self.with_cache(cache, |cache| {

@@ -13,7 +13,7 @@ use super::nested::{self, alone, is_nested};
 use super::sample::end_sample;
 use super::thread::current_or;
 use crate::base::addr::{Addr, align_up};
-use crate::base::geometry::{PAGE, REQUEST_MAX};
+use crate::base::geometry::{PAGE, REQUEST_MAX, is_servable};
 use crate::mcache::{MCache, wipe};
 use crate::mspan::{Block, MSpan, State};
 use crate::os;
@@ -99,13 +99,16 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn malloc_slow(size: usize, align: usize, cache: &MCache, heap: &Self) -> *mut u8 {
+        if !is_servable(size, align) {
+            return refuse();
+        }
         if is_nested(cache) {
             return malloc_nested(size, align);
         }
         let block = alone(|cache| {
             let block = match Layout::from_size_align(size, align) {
-                Ok(layout) if size <= REQUEST_MAX => heap.alloc(cache, layout),
-                _ => null_mut(),
+                Ok(layout) => heap.alloc(cache, layout),
+                Err(_) => null_mut(),
             };
             heap.finish(block, size, align, true);
             block
@@ -155,7 +158,10 @@ impl Heap {
     #[inline(never)]
     fn calloc_slow(size: usize, cache: &MCache, heap: &Self) -> *mut u8 {
         // What is usable is asked for: a large object that is used again is then zero to its last usable byte.
-        let size = size.clamp(1, REQUEST_MAX + 1);
+        let size = size.max(1);
+        if !is_servable(size, ALIGN) {
+            return refuse();
+        }
         if is_nested(cache) {
             return malloc_nested(size, ALIGN);
         }
@@ -166,8 +172,8 @@ impl Heap {
         };
         let block = alone(|cache| {
             let block = match Layout::from_size_align(whole, ALIGN) {
-                Ok(layout) if whole <= REQUEST_MAX => heap.alloc_zeroed(cache, layout),
-                _ => null_mut(),
+                Ok(layout) => heap.alloc_zeroed(cache, layout),
+                Err(_) => null_mut(),
             };
             heap.finish(block, whole, ALIGN, false);
             block
@@ -353,8 +359,7 @@ impl Heap {
     /// If `ptr` points to a block of this heap that is not free, the caller alone uses it.
     pub(crate) unsafe fn realloc_untyped(&self, cache: &MCache, ptr: *mut u8, size: usize) -> *mut u8 {
         if size > REQUEST_MAX {
-            os::errno::set(libc::ENOMEM);
-            return null_mut();
+            return refuse();
         }
         let Some((span, found)) = self.find("realloc", ptr) else {
             return self.leave_foreign(cache, ptr, size);
@@ -456,6 +461,13 @@ impl Heap {
         }
         new
     }
+}
+
+/// What a request gets that cannot be served.
+#[cold]
+fn refuse() -> *mut u8 {
+    os::errno::set(libc::ENOMEM);
+    null_mut()
 }
 
 /// What an allocation gives that came while another call of the thread was under way.

@@ -2,7 +2,7 @@
 
 use super::{COUNT, MCache, Tiers};
 use crate::base::addr::Addr;
-use crate::base::geometry::{PAGE, REQUEST_MAX};
+use crate::base::geometry::PAGE;
 use crate::mheap::MHeap;
 use crate::mspan::{Block, MSpan, State};
 use crate::os::report::fatal;
@@ -14,9 +14,6 @@ impl MCache {
     #[cold]
     #[inline(never)]
     pub(crate) fn alloc_large(&self, tiers: &Tiers, bytes: usize, align: usize) -> Option<&'static MSpan> {
-        if bytes > REQUEST_MAX {
-            return None;
-        }
         self.end_idle_runs(tiers);
         let pages = large_pages(bytes).max(1);
         let span = match self.take_idle(tiers, bytes, pages, align) {

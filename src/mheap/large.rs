@@ -4,7 +4,7 @@
 
 use super::page_alloc::Purpose;
 use super::{MHeap, non_null};
-use crate::base::geometry::{HUGE, PAGE, PAGES_PER_HUGE, REQUEST_MAX};
+use crate::base::geometry::{HUGE, PAGE, PAGES_PER_HUGE, is_servable};
 use crate::mspan::MSpan;
 #[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
@@ -22,7 +22,7 @@ impl MHeap {
         align: usize,
         headroom: usize,
     ) -> Option<&'static MSpan> {
-        if bytes > REQUEST_MAX || align > REQUEST_MAX / 2 || pages > u32::MAX as usize / 4 {
+        if !is_servable(bytes, align) {
             return None;
         }
         let purpose = if headroom > 0 { Purpose::Growing } else { Purpose::Large };

@@ -36,6 +36,25 @@ static void too_large(void) {
         errno = 0;
         CHECK(hide(pvalloc(hide_size(n))) == NULL && errno == ENOMEM);
     }
+    /* More than there are addresses, though no more than a pointer can differ by. */
+    void *small = MALLOC(100), *large = MALLOC(1 << 20);
+    for (int shift = 47; shift < 64; shift++) {
+        size_t n = (size_t)1 << shift;
+        void *p[] = { MALLOC(n), CALLOC(n / 8, 8), REALLOC(small, n), REALLOC(large, n), hide(memalign(64, hide_size(n))),
+            hide(aligned_alloc(65536, hide_size(n))), hide(valloc(hide_size(n))), hide(reallocarray(large, hide_size(n / 8), 8)),
+            hide(aligned_alloc(hide_size(n), 100)) };
+        for (size_t i = 0; i < sizeof p / sizeof *p; i++) CHECK(p[i] == NULL);
+        errno = 0;
+        CHECK(MALLOC(n) == NULL && errno == ENOMEM);
+        errno = 0;
+        CHECK(CALLOC(n, 1) == NULL && errno == ENOMEM);
+        errno = 0;
+        CHECK(REALLOC(large, n) == NULL && errno == ENOMEM);
+        errno = 0;
+        CHECK(hide(memalign(64, hide_size(n))) == NULL && errno == ENOMEM);
+    }
+    FREE(small);
+    FREE(large);
 }
 
 static void overflowing_products(void) {

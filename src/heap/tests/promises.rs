@@ -1,8 +1,9 @@
-//! What one line of the heap could lose without any other test's notice: how long a large block is said to be, and that runs which no
-//! allocation reaches do not stay.
+//! What one line of the heap could lose without any other test's notice: how long a large block is said to be, that runs which no
+//! allocation reaches do not stay, and that a request that cannot be served costs nothing.
 
 use super::world::World;
 use crate::base::geometry::RUN_MAX;
+use crate::size_class::SizeClass;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -105,4 +106,70 @@ fn runs_stay_where_nothing_is_ever_to_go_back() {
     refill(&mut world);
     assert_eq!(kept(&world), before);
     world.end();
+}
+
+/// Every way to ask for `size` bytes at a multiple of `align`; which of them got something.
+fn ask(world: &mut World, size: usize, align: usize) -> [bool; 4] {
+    [
+        world.try_alloc(0, size, align, false),
+        world.try_alloc(0, size, align, true),
+        size > MIB && world.try_resize(0, 0, size),
+        size > MIB && world.try_resize(0, 1, size),
+    ]
+}
+
+/// Takes all locks of the heap, asks for what cannot be, and looks at what that has cost.
+fn ask_for_what_cannot_be() {
+    let mut world = with_runs();
+    world.heap.tiers.mheap.set_purge_delay(-1);
+    // What requests are to be moved from, small and large.
+    world.make(0, 100, 8, false);
+    world.make(0, MIB, 8, false);
+    let seen = |world: &World| {
+        (
+            world.sim.calls(),
+            kept(world),
+            world.check().inuse,
+            world.heap.tiers.room(),
+        )
+    };
+    let before = seen(&world);
+    let nobody = world.heap.registry.before_fork(crate::mcache::EMPTY.cache());
+    SizeClass::all().for_each(|class| world.heap.tiers.central(class).before_fork());
+    world.heap.tiers.mheap.before_fork();
+    let beyond = (43..63).map(|shift| (1usize << shift, 8));
+    let others = [
+        (isize::MAX as usize - 7, 8),
+        (1 << 46, 1 << 20),
+        (100, 1 << 47),
+        (MIB, 1 << 62),
+    ];
+    let got: Vec<_> = beyond
+        .chain(others)
+        .map(|(size, align)| (size, align, ask(&mut world, size, align)))
+        .filter(|(.., got)| *got != [false; 4])
+        .collect();
+    // SAFETY: this thread took the locks.
+    unsafe { world.heap.tiers.mheap.after_fork_in_parent() };
+    for class in SizeClass::all() {
+        // SAFETY: likewise.
+        unsafe { world.heap.tiers.central(class).after_fork_in_parent() };
+    }
+    // SAFETY: likewise.
+    unsafe { world.heap.registry.after_fork_in_parent() };
+    assert!(!nobody, "there is a thread with a cache");
+    assert_eq!(got, []);
+    assert_eq!(seen(&world), before, "system calls, runs kept, pages in use, room");
+    world.end();
+}
+
+#[test]
+fn a_request_that_cannot_be_served_costs_no_lock_no_call_of_the_system_and_nothing_that_a_thread_keeps() {
+    let asking = std::thread::spawn(ask_for_what_cannot_be);
+    let began = std::time::Instant::now();
+    while !asking.is_finished() && began.elapsed().as_secs() < 60 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert!(asking.is_finished(), "a lock that is held was asked for");
+    asking.join().expect("all was refused at once");
 }

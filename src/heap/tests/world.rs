@@ -144,6 +144,35 @@ impl World {
         });
     }
 
+    /// Whether cache `which`, which is there, gets a block; it is freed at once.
+    pub(super) fn try_alloc(&mut self, which: usize, size: usize, align: usize, zeroed: bool) -> bool {
+        let layout = Layout::from_size_align(size, align).expect("a good layout");
+        let cache = self.caches[which].expect("a cache");
+        let ptr = if zeroed {
+            self.heap.alloc_zeroed(cache, layout)
+        } else {
+            self.heap.alloc(cache, layout)
+        };
+        if !ptr.is_null() {
+            // SAFETY: the block is live, of this layout, and freed once.
+            unsafe { self.heap.dealloc(cache, ptr, layout) };
+        }
+        !ptr.is_null()
+    }
+
+    /// Whether cache `which`, which is there, gets `size` bytes for live block `index`.
+    pub(super) fn try_resize(&mut self, which: usize, index: usize, size: usize) -> bool {
+        let block = &mut self.live[index];
+        let cache = self.caches[which].expect("a cache");
+        // SAFETY: the block is live, of this layout, and this test's alone.
+        let ptr = unsafe { self.heap.realloc(cache, block.ptr, block.layout, size) };
+        if !ptr.is_null() {
+            block.ptr = ptr;
+            block.layout = Layout::from_size_align(size, block.layout.align()).expect("a good layout");
+        }
+        !ptr.is_null()
+    }
+
     /// Cache `which` gives the block another size.
     pub(super) fn resize(&mut self, which: usize, index: usize, size: usize) {
         self.step(which, |world, cache| {
