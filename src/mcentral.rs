@@ -15,7 +15,7 @@
 use crate::base::geometry::PAGE;
 use crate::mspan::{MSpan, OwnerId, SpanList, Taken};
 use crate::sync::CachePadded;
-use crate::sync::lock::Lock;
+use crate::sync::lock::{Lock, Patience};
 use core::cell::Cell;
 
 /// Lists by how full a span is, in quarters; fuller ones are given out first, so that the emptier ones drain.
@@ -121,25 +121,25 @@ impl MCentral {
     }
 
     /// Before `fork`: holds the lock.
-    pub(crate) fn before_fork(&self) {
-        self.lists.acquire_for_fork();
+    pub(crate) fn before_fork(&self, patience: &mut Patience) {
+        self.lists.hold_for_fork(patience);
     }
 
-    /// After `fork`, in the parent.
+    /// After `fork`, in the parent, or in a child that gives back what a fork around its own took.
     ///
     /// # Safety
-    /// Follows `before_fork` in the same thread.
+    /// The caller is in the thread that forks, and has its turn.
     pub(crate) unsafe fn after_fork_in_parent(&self) {
-        // SAFETY: this thread holds the lock since `before_fork`.
+        // SAFETY: as the caller promised; nothing of the value is in use.
         unsafe { self.lists.release_after_fork() };
     }
 
-    /// After `fork`, in the child.
+    /// After `fork`, in the child; the thread keeps the lock for a fork around this one, or it is free.
     ///
     /// # Safety
-    /// Follows `before_fork`, in the child's only thread.
-    pub(crate) unsafe fn after_fork_in_child(&self) {
-        // SAFETY: no other thread exists, and the forking one held the lock.
-        unsafe { self.lists.reset_in_child() };
+    /// The caller is the child's only thread, and its parent called `before_fork`.
+    pub(crate) unsafe fn after_fork_in_child(&self, keep: bool) {
+        // SAFETY: as the caller promised.
+        unsafe { self.lists.reset_in_child(keep) };
     }
 }

@@ -397,3 +397,82 @@ fn models_who_reads_that_a_block_was_freed_reads_that_it_was_handed_out() {
         reader.join().unwrap();
     });
 }
+
+/// A lock with a value that loom watches.
+struct Guarded(crate::sync::lock::Lock<()>, UnsafeCell<u32>);
+
+// SAFETY: the cell is what the model is about; loom checks each access.
+unsafe impl Sync for Guarded {}
+
+impl Guarded {
+    fn add(&self) {
+        let _guard = self.0.lock();
+        self.1.with_mut(|value| {
+            // SAFETY: loom checks that no other thread accesses it meanwhile.
+            unsafe { *value += 1 }
+        });
+    }
+}
+
+/// The handler of another library runs between the hooks of a fork, and so may one of its signals.
+#[test]
+fn models_a_thread_that_forks_goes_on_with_what_it_holds_and_others_wait() {
+    use crate::sync::forker::{FORKER, Left};
+    use crate::sync::lock::Patience;
+    loom::model(|| {
+        let guarded: &'static Guarded =
+            Box::leak(Box::new(Guarded(crate::sync::lock::Lock::new(()), UnsafeCell::new(0))));
+        let other = thread::spawn(|| guarded.add());
+        let me = crate::os::fork::me();
+        assert!(FORKER.enter(me));
+        guarded.0.hold_for_fork(&mut Patience::endless());
+        guarded.add();
+        // What lies behind the lock is at rest, and stays so, however often this thread used it.
+        guarded.1.with_mut(|value| {
+            // SAFETY: loom checks that no other thread accesses it meanwhile.
+            unsafe { *value += 1 }
+        });
+        assert!(FORKER.enter(me));
+        guarded.0.hold_for_fork(&mut Patience::endless());
+        assert_eq!(FORKER.leave(me), Left::Inner);
+        guarded.add();
+        assert_eq!(FORKER.leave(me), Left::Last);
+        // SAFETY: this thread has the turn, and uses the value no more.
+        unsafe { guarded.0.release_after_fork() };
+        FORKER.finish();
+        other.join().unwrap();
+        guarded.add();
+        // SAFETY: the other thread has ended.
+        assert_eq!(guarded.1.with(|value| unsafe { *value }), 5);
+    });
+}
+
+#[test]
+fn models_a_strip_is_cut_anew_only_after_all_pieces_are_back() {
+    loom::model(|| {
+        struct World(crate::sync::strip::Strip, [UnsafeCell<u32>; 2]);
+        // SAFETY: the cells are what the model is about; loom checks each access.
+        unsafe impl Sync for World {}
+        let world: &'static World = Box::leak(Box::new(World(
+            crate::sync::strip::Strip::new(),
+            [UnsafeCell::new(0), UnsafeCell::new(0)],
+        )));
+        let cut_and_bring_back = move || {
+            let fit = |cut: usize| (cut < 32).then_some(cut + 16);
+            let Some(place) = world.0.cut(fit) else { return };
+            world.1[place / 16].with_mut(|value| {
+                // SAFETY: loom checks that no other thread accesses it meanwhile.
+                unsafe { *value += 1 }
+            });
+            if world.0.bring_back() {
+                world.0.renew();
+            }
+        };
+        let threads = [(); 2].map(|()| thread::spawn(cut_and_bring_back));
+        cut_and_bring_back();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(world.0.cut(|cut| Some(cut + 16)), Some(0), "all are back");
+    });
+}

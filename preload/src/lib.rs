@@ -5,6 +5,8 @@
 //! because code that aborts where something unwinds would bring the standard library's reports with it.
 
 pub mod cxx;
+#[cfg(target_env = "gnu")]
+pub mod forks;
 pub mod report;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod unwind;

@@ -220,6 +220,11 @@ pub fn write_profile(path: &CStr) -> Result<(), i32> {
     }
 }
 
+/// Makes the heap's fork hooks the first ones, if no others are registered yet: so a library that registers its own calls this before.
+pub fn register_fork_hooks() {
+    crate::heap::fork::register_hooks();
+}
+
 /// When the library is loaded: begins the profile that `GREYSPAN_PROFILE` asks for, which is written at exit.
 pub fn profile_from_environment() {
     let Some((_, rate)) = profile_target() else { return };

@@ -8,7 +8,7 @@
 
 mod background;
 mod count;
-mod fork;
+pub(crate) mod fork;
 mod map;
 #[cfg(feature = "preload")]
 pub(crate) mod nested;
@@ -20,6 +20,8 @@ mod sample;
 mod slot;
 #[cfg(feature = "gc")]
 pub(crate) mod source;
+#[cfg(feature = "preload")]
+mod spare;
 mod stats;
 pub(crate) mod thread;
 #[cfg(not(any(feature = "profiling", feature = "preload")))]

@@ -10,7 +10,7 @@ use crate::mcache::{MCache, SLOT_BYTES};
 use crate::meta::Bump;
 use crate::remote::Shared;
 use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use crate::sync::lock::Lock;
+use crate::sync::lock::{Lock, Patience};
 
 struct Inner {
     memory: Bump,
@@ -56,14 +56,13 @@ impl Registry {
         }
     }
 
-    /// Both locks, for `fork`, by the thread of `own`. Whether no other thread has a cache, which stays so until they are released; `is_sole` tells it
-    /// until then, and in the child.
-    pub(super) fn before_fork(&self, own: &MCache) -> bool {
-        self.late.acquire_for_fork();
-        self.inner.acquire_for_fork();
-        // SAFETY: this thread holds the lock.
-        let in_use = unsafe { self.inner.held() }.in_use;
-        let sole = in_use == usize::from(own.is_ready());
+    /// Both locks, for `fork`, by the thread of `own`; `None` where it has interrupted a call of the heap. Whether no other thread has a
+    /// cache, which stays so until they are released; `is_sole` tells it until then, and in the child.
+    pub(super) fn before_fork(&self, own: Option<&MCache>, patience: &mut Patience) -> bool {
+        self.late.hold_for_fork(patience);
+        self.inner.hold_for_fork(patience);
+        // The lock is lent to this thread. One that has interrupted a call may not have it, and a lock that its own call holds is no use.
+        let sole = own.is_some_and(|own| self.inner.lock().in_use == usize::from(own.is_ready()));
         if self.is_sole() != sole {
             self.sole.store(sole, Relaxed);
         }
@@ -78,28 +77,31 @@ impl Registry {
     /// After `fork`, in the parent.
     ///
     /// # Safety
-    /// Follows `before_fork` in the same thread.
+    /// The caller is in the thread that forks, and has its turn.
     pub(super) unsafe fn after_fork_in_parent(&self) {
-        // SAFETY: this thread holds the lock since `before_fork`.
+        // SAFETY: as the caller promised; nothing of the value is in use.
         unsafe { self.late.release_after_fork() };
         // SAFETY: likewise.
         unsafe { self.inner.release_after_fork() };
     }
 
-    /// After `fork`, in the child, whose thread has the cache `own`, if that is ready: the others are in nobody's use.
+    /// After `fork`, in the child; the thread keeps the locks for a fork around this one, or they are free.
     ///
     /// # Safety
-    /// Follows `before_fork`, in the child's only thread.
-    pub(super) unsafe fn after_fork_in_child(&self, own: &MCache) {
-        if own.is_ready() {
-            // SAFETY: this thread holds the lock.
-            let inner = unsafe { self.inner.held() };
+    /// The caller is the child's only thread, and its parent called `before_fork`.
+    pub(super) unsafe fn after_fork_in_child(&self, keep: bool) {
+        // SAFETY: as the caller promised.
+        unsafe { self.late.reset_in_child(keep) };
+        // SAFETY: likewise.
+        unsafe { self.inner.reset_in_child(keep) };
+    }
+
+    /// In the child of a fork, whose thread has the cache `own`, if that is ready: all other caches are in no thread's use.
+    pub(super) fn forget_others(&self, own: &MCache) {
+        let mut inner = self.inner.lock();
+        if own.is_ready() && inner.in_use != 1 {
             inner.in_use = 1;
         }
-        // SAFETY: no other thread exists, and the forking one held the lock.
-        unsafe { self.late.reset_in_child() };
-        // SAFETY: likewise.
-        unsafe { self.inner.reset_in_child() };
     }
 
     pub(super) fn figures(&self) -> CacheFigures {

@@ -11,6 +11,7 @@
 use super::Heap;
 use super::nested::{self, alone, is_nested};
 use super::sample::end_sample;
+use super::spare;
 use super::thread::current_or;
 use crate::base::addr::{Addr, align_up};
 use crate::base::geometry::{PAGE, REQUEST_MAX, is_servable};
@@ -213,7 +214,7 @@ impl Heap {
                 // SAFETY: as the caller promised, and the block was found in order.
                 Some((span, found)) => unsafe { heap.free_found(cache, ptr, span, &found) },
                 None => {
-                    nested::release(ptr);
+                    spare::release(ptr);
                 }
             }
         };
@@ -270,7 +271,7 @@ impl Heap {
     fn find(&self, call: &str, ptr: *mut u8) -> Option<(&'static MSpan, Found)> {
         let address = ptr.addr();
         let Some(span) = self.tiers.mheap.map().span_of(Addr::of(ptr)) else {
-            if nested::size(ptr).is_some() || os::foreign::is_others(ptr) {
+            if spare::size(ptr).is_some() || os::foreign::is_others(ptr) {
                 return None;
             }
             misuse(
@@ -308,6 +309,50 @@ impl Heap {
             }
             _ => misuse(call, address, 0, "the block is free: freed twice"),
         }
+    }
+
+    /// Takes the block at `ptr` from the program, by a call that cannot free it yet: marks it as free. `false`: another allocator's.
+    pub(super) fn set_aside(&self, ptr: *mut u8) -> bool {
+        match self.find("free", ptr) {
+            // SAFETY: an object of the span, of 16 bytes or more (U1), which the program has given up.
+            Some((_, Found::Small(_))) => unsafe { Block::set_mark(ptr.cast()) },
+            Some((span, Found::Large)) => {
+                if span.keep() {
+                    misuse("free", ptr.addr(), span.size(), "the block is free: freed twice");
+                }
+            }
+            None => return false,
+        }
+        true
+    }
+
+    /// Ends the process unless a block begins at `ptr` that was set aside: a link that the program has written over leads anywhere.
+    pub(super) fn check_set_aside(&self, ptr: *mut u8) {
+        let right = match self.tiers.mheap.map().span_of(Addr::of(ptr)) {
+            Some(span) if span.state() == State::Small && span.is_object(ptr) => {
+                // SAFETY: an object of the span, of 16 bytes or more (U1).
+                unsafe { Block::is_marked(ptr.cast()) }
+            }
+            Some(span) => span.state() == State::Large && ptr == span.base() && span.kept(),
+            None => false,
+        };
+        if !right {
+            misuse("free", ptr.addr(), 0, "the program wrote to a block after it was freed");
+        }
+    }
+
+    /// Frees a block that was set aside, and unlinked.
+    ///
+    /// # Safety
+    /// [`check_set_aside`](Self::check_set_aside) found it in order, and nothing uses it any more.
+    pub(super) unsafe fn free_set_aside(&self, cache: &MCache, ptr: *mut u8) {
+        match self.tiers.mheap.map().span_of(Addr::of(ptr)) {
+            Some(span) if span.state() == State::Large => span.clear_kept(),
+            // SAFETY: the object is of 16 bytes or more (U1), and this call's.
+            _ => unsafe { Block::clear_mark(ptr.cast()) },
+        }
+        // SAFETY: as the caller promised.
+        unsafe { self.free_untyped(cache, ptr) };
     }
 
     /// Bytes that may be used behind `ptr`; 0 for null and for what is not a block of this heap in use.
@@ -457,7 +502,7 @@ impl Heap {
             let bytes = usable_elsewhere(ptr).min(size);
             // SAFETY: the other allocator says that so many bytes may be used, and the new block is this call's.
             unsafe { new.copy_from_nonoverlapping(ptr, bytes) };
-            kept(|| nested::release(ptr));
+            kept(|| spare::release(ptr));
         }
         new
     }
@@ -473,7 +518,7 @@ fn refuse() -> *mut u8 {
 /// What an allocation gives that came while another call of the thread was under way.
 #[cold]
 fn malloc_nested(size: usize, align: usize) -> *mut u8 {
-    let block = kept(|| nested::malloc(size, align));
+    let block = kept(|| spare::malloc(size, align));
     if block.is_null() {
         os::errno::set(libc::ENOMEM);
     }
@@ -483,7 +528,7 @@ fn malloc_nested(size: usize, align: usize) -> *mut u8 {
 /// Bytes that may be used of a block that the page map does not know.
 #[cold]
 fn usable_elsewhere(ptr: *mut u8) -> usize {
-    nested::size(ptr).unwrap_or_else(|| os::foreign::usable(ptr))
+    spare::size(ptr).unwrap_or_else(|| os::foreign::usable(ptr))
 }
 
 /// Bytes that may be used of a large object of `size` bytes: to the end of its last 4 KiB, not to the end of its run.

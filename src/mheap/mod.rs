@@ -28,7 +28,7 @@ use crate::os::Os;
 use crate::os::PageSource;
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use crate::sync::lock::Lock;
+use crate::sync::lock::{Lock, Patience};
 use page_alloc::{PageAlloc, Purpose, Run};
 use page_map::PageMap;
 use scavenge::Told;
@@ -319,26 +319,26 @@ impl MHeap {
     }
 
     /// Before `fork`: holds the lock so that the child finds the heap at rest.
-    pub(crate) fn before_fork(&self) {
-        self.inner.acquire_for_fork();
+    pub(crate) fn before_fork(&self, patience: &mut Patience) {
+        self.inner.hold_for_fork(patience);
     }
 
-    /// After `fork`, in the parent.
+    /// After `fork`, in the parent, or in a child that gives back what a fork around its own took.
     ///
     /// # Safety
-    /// Follows `before_fork` in the same thread.
+    /// The caller is in the thread that forks, and has its turn.
     pub(crate) unsafe fn after_fork_in_parent(&self) {
-        // SAFETY: this thread holds the lock since `before_fork`.
+        // SAFETY: as the caller promised; nothing of the value is in use.
         unsafe { self.inner.release_after_fork() };
     }
 
-    /// After `fork`, in the child.
+    /// After `fork`, in the child; the thread keeps the lock for a fork around this one, or it is free.
     ///
     /// # Safety
-    /// Follows `before_fork`, in the child's only thread.
-    pub(crate) unsafe fn after_fork_in_child(&self) {
-        // SAFETY: no other thread exists, and the forking one held the lock.
-        unsafe { self.inner.reset_in_child() };
+    /// The caller is the child's only thread, and its parent called `before_fork`.
+    pub(crate) unsafe fn after_fork_in_child(&self, keep: bool) {
+        // SAFETY: as the caller promised.
+        unsafe { self.inner.reset_in_child(keep) };
     }
 }
 

@@ -1,4 +1,11 @@
-//! Hooks around `fork`.
+//! Hooks around `fork`, and which thread it is that forks.
+
+#[cfg(not(loom))]
+use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
+#[cfg(not(loom))]
+use core::mem::MaybeUninit;
+#[cfg(not(loom))]
+use core::ptr::null_mut;
 
 /// Runs `prepare` before each fork, `parent` and `child` after it. `false`: the system has no room for the hooks.
 pub(crate) fn register(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> bool {
@@ -14,4 +21,60 @@ pub(crate) fn register(prepare: extern "C" fn(), parent: extern "C" fn(), child:
 
 fn as_unsafe(hook: extern "C" fn()) -> unsafe extern "C" fn() {
     hook
+}
+
+/// The calling thread: a number that no other thread has while this one lives, and that it keeps in a child. Never 0.
+#[cfg(not(loom))]
+pub(crate) fn me() -> u64 {
+    // SAFETY: always callable.
+    unsafe { libc::pthread_self() as u64 }
+}
+
+/// The calling thread of the model.
+#[cfg(loom)]
+pub(crate) fn me() -> u64 {
+    loom::thread_local! {
+        static HERE: u64 = 0;
+    }
+    HERE.with(|here| core::ptr::from_ref(here).addr() as u64)
+}
+
+/// Whether this process, or one that it is a fork of, ever had a thread of our own.
+#[cfg(not(loom))]
+static HAD_THREAD: AtomicBool = AtomicBool::new(false);
+
+/// A thread of our own is about to start.
+#[cfg(not(loom))]
+pub(crate) fn note_thread() {
+    HAD_THREAD.store(true, Relaxed);
+}
+
+/// The calling thread's signals, held back around a fork.
+///
+/// In a program with threads, glibc 2.36 and others hold a lock of their own from the last hook before a fork to the first after it, and wait for
+/// it in a `fork` of a signal handler that comes in between: for ever. A program without threads of its own has not to fear that, and a thread
+/// of ours shall not change it. Where there was none, no call of the system is made.
+#[cfg(not(loom))]
+pub(crate) struct Signals(MaybeUninit<libc::sigset_t>);
+
+#[cfg(not(loom))]
+impl Signals {
+    /// Holds all signals back. `None`: there is no need.
+    pub(crate) fn hold() -> Option<Self> {
+        if !HAD_THREAD.load(Relaxed) {
+            return None;
+        }
+        let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        // SAFETY: a valid place for a set.
+        unsafe { libc::sigfillset(all.as_mut_ptr()) };
+        // SAFETY: `all` is initialised, `before` a valid place.
+        let held = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) } == 0;
+        held.then_some(Self(before))
+    }
+
+    /// Lets them through that came through before.
+    pub(crate) fn let_through(self) {
+        // SAFETY: `hold` filled the set.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, self.0.as_ptr(), null_mut()) };
+    }
 }

@@ -40,6 +40,7 @@ pub(crate) fn spawn(body: Body) -> bool {
     unsafe { libc::sigfillset(all.as_mut_ptr()) };
     // SAFETY: `all` is initialised, `before` a valid place.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
+    super::fork::note_thread();
     let mut thread = MaybeUninit::uninit();
     // SAFETY: places and attributes are valid, and the function lives as long as the process.
     let started = unsafe { pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), body, null_mut()) } == 0;

@@ -1,12 +1,18 @@
 //! A lock of four bytes: allocation-free, fair enough, and one that a `fork` child can make new.
 //!
-//! After Drepper, "Futexes Are Tricky" (2011), mutex 2: 0 free, 1 held, 2 held and somebody may sleep. A short spin comes first. The
+//! After Drepper, "Futexes Are Tricky" (2011), mutex 2: free, held, held while some thread may sleep. A short spin comes first. The
 //! standard library's locks are ruled out because a child cannot force them open.
+//!
+//! - L1. A thread that forks holds each lock with the bit `FORK`, from before the fork to after it. Calls of its own that come meanwhile, by
+//!   other libraries' fork handlers, are lent the value and leave the lock as it is.
+//! - L2. The bit comes with the lock in one step. So a signal handler that interrupts the thread, and forks, never finds a lock of which its
+//!   own thread does not know yet that it holds it.
 
 use super::atomic::{
     AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
 };
+use super::forker::FORKER;
 use super::{const_unless_loom, spin_hint};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
@@ -14,7 +20,10 @@ use core::ops::{Deref, DerefMut};
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
-const CONTENDED: u32 = 2;
+/// Beside `HELD`: some thread may sleep.
+const WAITED: u32 = 2;
+/// Beside `HELD`: the thread that forks holds it (L1).
+const FORK: u32 = 4;
 
 /// Looks at a held lock before the thread goes to sleep.
 const SPINS: u32 = if cfg!(loom) { 1 } else { 64 };
@@ -33,6 +42,8 @@ unsafe impl<T: Send> Send for Lock<T> {}
 /// The right to reach the value; gives the lock back when dropped. Stays in its thread.
 pub(crate) struct Guard<'a, T> {
     lock: &'a Lock<T>,
+    /// The lock is the thread's since it forked, and stays so.
+    lent: bool,
     stays: PhantomData<*mut ()>,
 }
 
@@ -46,80 +57,165 @@ impl<T> Lock<T> {
 
     /// Waits for the lock.
     pub(crate) fn lock(&self) -> Guard<'_, T> {
-        self.acquire();
+        let lent = !self.try_acquire(HELD) && self.acquire_slow();
         Guard {
             lock: self,
+            lent: lent && cfg!(not(greyspan_broken = "lent_given_back")),
             stays: PhantomData,
         }
     }
 
     #[inline]
-    fn try_acquire(&self) -> bool {
+    fn try_acquire(&self, held: u32) -> bool {
         // Acquire: pairs with the Release in `release`.
-        self.state.compare_exchange(FREE, HELD, Acquire, Relaxed).is_ok()
+        self.state.compare_exchange(FREE, held, Acquire, Relaxed).is_ok()
     }
 
-    #[inline]
-    fn acquire(&self) {
-        if !self.try_acquire() {
-            self.acquire_slow();
-        }
-    }
-
+    /// `true`: the lock is lent, since this thread holds it for a fork (L1).
     #[cold]
-    fn acquire_slow(&self) {
+    fn acquire_slow(&self) -> bool {
         for _ in 0..SPINS {
-            if self.state.load(Relaxed) == FREE && self.try_acquire() {
-                return;
+            let state = self.state.load(Relaxed);
+            if is_lent(state) {
+                return true;
+            }
+            if state == FREE && self.try_acquire(HELD) {
+                return false;
             }
             spin_hint();
         }
-        // Acquire: pairs with the Release in `release`. CONTENDED, because this thread cannot know that it slept alone.
-        while self.state.swap(CONTENDED, Acquire) != FREE {
-            wait(&self.state, CONTENDED);
+        loop {
+            let state = self.state.load(Relaxed);
+            if is_lent(state) {
+                return true;
+            }
+            if state == FREE {
+                // WAITED, because this thread cannot know that it slept alone.
+                if self.try_acquire(HELD | WAITED) {
+                    return false;
+                }
+            } else if self.say_waiting(state) {
+                wait(&self.state, state | WAITED);
+            }
         }
+    }
+
+    /// Notes in the held lock that a thread sleeps. `false`: it changed since it read as `state`.
+    fn say_waiting(&self, state: u32) -> bool {
+        state & WAITED != 0
+            || self
+                .state
+                .compare_exchange(state, state | WAITED, Relaxed, Relaxed)
+                .is_ok()
     }
 
     #[inline]
     fn release(&self) {
         // Release: pairs with the Acquires above.
-        if self.state.swap(FREE, Release) == CONTENDED {
+        if self.state.swap(FREE, Release) & WAITED != 0 {
             wake_one(&self.state);
         }
     }
 
-    /// Takes the lock without a guard, before `fork`.
-    pub(crate) fn acquire_for_fork(&self) {
-        self.acquire();
+    /// Takes the lock without a guard, before a fork of this thread, which has the turn of [`FORKER`]; a lock that it holds so already stays
+    /// as it is. Without the lock once the `patience` is at its end.
+    pub(crate) fn hold_for_fork(&self, patience: &mut Patience) {
+        let mut held = HELD | FORK;
+        loop {
+            let state = self.state.load(Relaxed);
+            if state & FORK != 0 {
+                return;
+            }
+            if state == FREE {
+                if self.try_acquire(held) {
+                    return;
+                }
+            } else if self.say_waiting(state) {
+                held |= WAITED;
+                if !patience.wait(&self.state, state | WAITED) {
+                    return;
+                }
+            }
+        }
     }
 
-    /// The value under a lock taken by [`acquire_for_fork`](Self::acquire_for_fork).
+    /// Gives back a lock taken by [`hold_for_fork`](Self::hold_for_fork); nothing for one that is not held so.
     ///
     /// # Safety
-    /// This thread took it so, and has not given it back; it has no other reference to the value meanwhile.
-    #[expect(clippy::mut_from_ref, reason = "the lock is held")]
-    pub(crate) unsafe fn held(&self) -> &mut T {
-        // SAFETY: as the caller promised.
-        unsafe { &mut *self.value.get() }
-    }
-
-    /// Gives back a lock taken by [`acquire_for_fork`](Self::acquire_for_fork).
-    ///
-    /// # Safety
-    /// This thread took it so, and has not given it back.
+    /// The caller is in the thread that has the turn of [`FORKER`], and uses the value no more.
     pub(crate) unsafe fn release_after_fork(&self) {
-        self.release();
+        if self.state.load(Relaxed) & FORK != 0 {
+            self.release();
+        }
     }
 
-    /// Makes the lock free, whoever holds it.
+    /// Makes the lock free, whichever thread holds it; or this thread's for a fork around this one, which goes on in the child (`keep`).
     ///
     /// # Safety
-    /// This is the only thread of a process just forked, and the value is at rest: its parent held the lock by
-    /// [`acquire_for_fork`](Self::acquire_for_fork).
-    pub(crate) unsafe fn reset_in_child(&self) {
-        // Relaxed: there is no other thread.
-        self.state.store(FREE, Relaxed);
+    /// This is the only thread of a process just forked. The value is at rest, or the call that changes it goes on in this thread before
+    /// any other call looks at it.
+    pub(crate) unsafe fn reset_in_child(&self, keep: bool) {
+        let state = if keep { HELD | FORK } else { FREE };
+        // What is not written stays on a page that the parent shares. Relaxed: there is no other thread.
+        if self.state.load(Relaxed) != state {
+            self.state.store(state, Relaxed);
+        }
     }
+}
+
+/// Whether the lock that reads as `state` is this thread's since it forked.
+fn is_lent(state: u32) -> bool {
+    state & FORK != 0 && FORKER.is(crate::os::fork::me())
+}
+
+/// How long a thread that forks waits for locks.
+pub(crate) struct Patience {
+    /// Milliseconds; `None`: as long as it takes.
+    left: Option<u32>,
+}
+
+impl Patience {
+    /// As long as it takes.
+    pub(crate) fn endless() -> Self {
+        Self { left: None }
+    }
+
+    /// Milliseconds, for a thread that may wait for itself: it has interrupted a call of the heap. Far longer than a thread holds a lock
+    /// that does not wait for that call.
+    #[cfg(not(loom))]
+    pub(crate) fn short() -> Self {
+        Self { left: Some(30) }
+    }
+
+    /// Waits for a change of `word`, unless it does not hold `value`; may return early. `false`: the patience is at its end.
+    fn wait(&mut self, word: &AtomicU32, value: u32) -> bool {
+        if self.left.is_some() {
+            return self.wait_briefly(word, value);
+        }
+        wait(word, value);
+        true
+    }
+
+    /// As [`wait`](Self::wait), for a millisecond at the most.
+    pub(crate) fn wait_briefly(&mut self, word: &AtomicU32, value: u32) -> bool {
+        match &mut self.left {
+            None => {}
+            Some(0) => return false,
+            Some(left) => *left -= 1,
+        }
+        wait_briefly(word, value);
+        true
+    }
+}
+
+#[cfg(not(loom))]
+fn wait_briefly(word: &AtomicU32, value: u32) {
+    crate::os::futex::wait_for(word, value, 1);
+}
+
+#[cfg(loom)]
+fn wait_briefly(_: &AtomicU32, _: u32) {
+    spin_hint();
 }
 
 #[cfg(not(loom))]
@@ -157,7 +253,9 @@ impl<T> DerefMut for Guard<'_, T> {
 
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
-        self.lock.release();
+        if !self.lent {
+            self.lock.release();
+        }
     }
 }
 
@@ -180,9 +278,21 @@ mod tests {
     fn a_held_lock_is_not_had_twice() {
         let lock = Lock::new(());
         let guard = lock.lock();
-        assert!(!lock.try_acquire());
-        assert!(!lock.try_acquire(), "a try that fails must leave the lock held");
+        assert!(!lock.try_acquire(HELD));
+        assert!(!lock.try_acquire(HELD), "a try that fails must leave the lock held");
         drop(guard);
-        assert!(lock.try_acquire());
+        assert!(lock.try_acquire(HELD));
+    }
+
+    #[test]
+    fn a_thread_that_may_wait_for_itself_forks_without_the_lock() {
+        let lock = Lock::new(());
+        let guard = lock.lock();
+        lock.hold_for_fork(&mut Patience { left: Some(2) });
+        // SAFETY: nothing uses the value; the lock is not held for a fork.
+        unsafe { lock.release_after_fork() };
+        assert!(!lock.try_acquire(HELD), "the guard still has it");
+        drop(guard);
+        assert!(lock.try_acquire(HELD));
     }
 }

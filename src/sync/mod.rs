@@ -3,8 +3,11 @@
 //! Everything above writes its protocols against these names once, and the models run the real code. Nothing here allocates, panics or
 //! keeps state that a `fork` child could not set right.
 
+pub(crate) mod forker;
 pub(crate) mod lock;
 pub(crate) mod stack;
+#[cfg(any(feature = "preload", test))]
+pub(crate) mod strip;
 
 /// Atomics.
 pub(crate) mod atomic {

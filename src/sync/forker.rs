@@ -1,0 +1,146 @@
+//! The thread that forks: whether there is one, which, and how many of its forks are under way at once.
+//!
+//! From its first hook to its last that thread holds the heap's locks, and goes on using what they guard ([`Lock`](super::lock::Lock)
+//! lends it to that thread). A signal handler may interrupt a hook and fork itself; so one word tells all, and each step of a hook may be
+//! done again.
+//!
+//! - N1. The word is 0, or holds a thread and the number of its forks under way. Only that thread changes it then, and no fork begins in
+//!   another thread.
+//! - N2. A fork that began inside of another one changes the number back before the outer one goes on. So neither sees the other's count.
+//! - N3. While the outermost fork gives the locks back, the word says so: a fork inside of that gives them back once more at its end, since
+//!   the outer one may have passed those that the inner one took again.
+
+use super::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use super::const_unless_loom;
+
+/// The outermost fork gives the locks back.
+const CLOSING: u64 = 1;
+/// One fork under way, of at most 2^15 - 1.
+const FORK: u64 = 2;
+/// Above it lies the thread, by its address, of which the highest 16 bits tell no two threads apart.
+const THREAD: u32 = 16;
+
+/// The thread that forks.
+pub(crate) struct Forker(AtomicU64);
+
+/// What a fork does with the locks when it ends.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Nothing: this thread never got the turn.
+    Stranger,
+    /// Nothing: the fork around this one holds them.
+    Inner,
+    /// Gives them back; the fork around this one is about to do so too.
+    Closing,
+    /// Gives them back, and the turn after them.
+    Last,
+}
+
+impl Forker {
+    const_unless_loom! {
+        /// No thread forks.
+        pub(crate) fn new() -> Self {
+            Self(AtomicU64::new(0))
+        }
+    }
+
+    /// Whether the thread `me` forks.
+    pub(crate) fn is(&self, me: u64) -> bool {
+        // Relaxed: no other thread can have written this thread's number.
+        self.0.load(Relaxed) >> THREAD == me << THREAD >> THREAD && self.is_any()
+    }
+
+    /// Whether some thread forks.
+    pub(crate) fn is_any(&self) -> bool {
+        self.0.load(Relaxed) != 0
+    }
+
+    /// Whether more than one fork is under way. For the thread that has the turn.
+    pub(crate) fn is_nested(&self) -> bool {
+        self.0.load(Relaxed) & 0xffff >= 2 * FORK
+    }
+
+    /// A fork of the thread `me` begins. `false`: another thread forks.
+    pub(crate) fn enter(&self, me: u64) -> bool {
+        if self.is(me) {
+            self.0.store(self.0.load(Relaxed) + FORK, Relaxed);
+            return true;
+        }
+        // Acquire: pairs with the Release in `finish`.
+        let first = me << THREAD | FORK;
+        self.0.compare_exchange(0, first, Acquire, Relaxed).is_ok()
+    }
+
+    /// A fork of the thread `me` ends.
+    pub(crate) fn leave(&self, me: u64) -> Left {
+        if !self.is(me) {
+            return Left::Stranger;
+        }
+        let word = self.0.load(Relaxed);
+        let (count, closing) = ((word & 0xffff) / FORK, word & CLOSING);
+        if count == 1 {
+            self.0.store(word | CLOSING, Relaxed);
+            return Left::Last;
+        }
+        self.0.store(word - FORK, Relaxed);
+        if count == 2 && closing != 0 {
+            Left::Closing
+        } else {
+            Left::Inner
+        }
+    }
+
+    /// The last fork of this thread has given the locks back; or the caller is the only thread of a child.
+    pub(crate) fn finish(&self) {
+        // Release: pairs with the Acquire in `enter`.
+        self.0.store(0, Release);
+    }
+}
+
+/// The process's.
+#[cfg(not(loom))]
+pub(crate) static FORKER: Forker = Forker::new();
+
+#[cfg(loom)]
+loom::lazy_static! {
+    pub(crate) static ref FORKER: Forker = Forker::new();
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forks_of_one_thread_nest_and_keep_others_out() {
+        let forker = Forker::new();
+        assert!(forker.enter(7) && forker.enter(7) && forker.enter(7));
+        assert!(!forker.enter(8) && forker.leave(8) == Left::Stranger);
+        assert_eq!([forker.leave(7), forker.leave(7)], [Left::Inner, Left::Inner]);
+        assert_eq!(forker.leave(7), Left::Last);
+        assert!(!forker.enter(8), "the locks are not given back yet");
+        forker.finish();
+        assert!(forker.enter(8) && !forker.is(7));
+    }
+
+    #[test]
+    fn a_fork_inside_of_the_end_of_another_gives_the_locks_back_once_more() {
+        let forker = Forker::new();
+        assert!(forker.enter(7));
+        assert_eq!(forker.leave(7), Left::Last);
+        assert!(forker.enter(7) && forker.enter(7));
+        assert_eq!([forker.leave(7), forker.leave(7)], [Left::Inner, Left::Closing]);
+        assert!(!forker.enter(8));
+        forker.finish();
+        assert!(forker.enter(8));
+    }
+
+    #[test]
+    fn threads_are_told_apart_by_all_bits_that_addresses_have() {
+        let forker = Forker::new();
+        assert!(forker.enter(0x7fff_ffff_f740));
+        assert!(forker.is(0x7fff_ffff_f740) && !forker.is(0x6fff_ffff_f740) && !forker.is(0));
+    }
+}
