@@ -14,6 +14,8 @@ use crate::sync::atomic::{
     AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
 };
+use crate::sync::lock::Lock;
+use crate::sync::watch::Watch;
 use loom::cell::UnsafeCell;
 use loom::thread;
 
@@ -373,6 +375,37 @@ fn models_two_writers_of_a_slot_leave_one_event_and_nobody_waits_for_the_other()
         let events = found.iter().filter(|read| matches!(read, Read::Event(_)));
         assert_eq!(events.count(), 1, "{found:?}");
         look(ring);
+    });
+}
+
+/// A watcher, which has claimed the watch, and the work that lies under a lock.
+fn watched() -> (&'static Watch, &'static Lock<bool>) {
+    let watch: &'static Watch = Box::leak(Box::new(Watch::new()));
+    assert!(watch.claim());
+    (watch, Box::leak(Box::new(Lock::new(false))))
+}
+
+#[test]
+fn models_a_watcher_does_not_sleep_while_there_is_work() {
+    loom::model(|| {
+        let (watch, work) = watched();
+        let watcher = thread::spawn(move || watch.lie_down(|| *work.lock()));
+        *work.lock() = true;
+        let called = watch.is_asleep() && watch.call();
+        let asleep = watcher.join().unwrap();
+        assert!(!asleep || called, "nobody wakes the watcher");
+    });
+}
+
+#[test]
+fn models_a_watcher_does_not_end_while_there_is_work() {
+    loom::model(|| {
+        let (watch, work) = watched();
+        let watcher = thread::spawn(move || watch.leave(|| *work.lock()));
+        *work.lock() = true;
+        let replaced = watch.is_none() && watch.claim();
+        let gone = watcher.join().unwrap();
+        assert_ne!(gone, !replaced, "one thread watches, and no more");
     });
 }
 

@@ -1,88 +1,136 @@
 //! The background thread: gives memory back while the program is busy with other things, or with nothing.
 //!
-//! It is started by the first thread that finds several MiB of free pages, looks once in each purge delay, and ends when next to nothing is
-//! free, until a thread finds much again. It never allocates and holds no lock but those of the tiers, briefly. It does not outlive the
-//! program: a process ends with its last thread, so this one ends when no other has a cache, whatever is left to give back.
+//! An allocation starts it as soon as the heap has grown; a free never does, since the C library frees while it holds locks that starting a
+//! thread takes. While pages lie idle the thread looks once in each purge delay; else it sleeps, and a free that leaves much idle wakes it.
+//! Where the system refuses a thread, the program's threads look meanwhile, and an allocation tries again later. The thread never allocates
+//! and holds no lock but those of the tiers, briefly. It does not outlive the program: a process ends with its last thread, so this one ends
+//! when no other has a cache, whatever is left to give back. Whether it sleeps or runs, and who wakes it, is `sync::watch`.
 //!
-//! ```text
-//!  NONE ◄──► RUNS        OFF: not wanted, or the system refused a thread
-//! ```
-//!
-//! - B1. Only the thread itself goes from RUNS to NONE; then it looks once more. Free pages are counted under the page heap's lock
-//!   before the state is read, so either that look finds them, or whoever freed them finds NONE and starts another thread.
-//! - B2. A fork child has no such thread: its state is NONE again.
+//! - B1. Free pages and the threads that have a cache are counted under a lock before the watch is read; that is what WATCH-1 wants.
+//! - B2. A fork child has no such thread: an allocation starts its own.
 
 use super::{HEAP, Heap};
 use crate::mheap::IDLE_BYTES;
 use crate::os;
-use crate::sync::atomic::{
-    AtomicU32,
-    Ordering::{Acquire, Relaxed, Release},
-};
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::watch::{ASLEEP, AWAKE, Watch};
 use core::ffi::c_void;
 use core::ptr::null_mut;
 
-/// Free bytes that are worth a thread.
+/// Bytes that the heap has taken from the system from which on it has a thread.
+const GROWN: usize = 16 << 20;
+/// Free bytes that are worth waking it.
 const MUCH: usize = 4 << 20;
-/// Looks with next to nothing free before the thread ends.
+/// Looks with next to nothing free before the thread sleeps without a limit.
 const PATIENCE: u32 = 3;
 /// Beyond the delay, so that a whole one is over at the next look; the clock is a few milliseconds late.
 const SLACK: u64 = 10;
-
-const NONE: u32 = 0;
-const RUNS: u32 = 1;
-const OFF: u32 = 2;
+/// Milliseconds until the system is asked again for a thread that it refused.
+const AGAIN: u64 = 1000;
 
 /// What the thread is doing.
-pub(super) struct Background(AtomicU32);
+pub(super) struct Background {
+    watch: Watch,
+    /// When the system may be asked for a thread, in coarse milliseconds.
+    ask_at: AtomicU64,
+    /// When a thread of the program looks next, where there is no other, likewise.
+    look_at: AtomicU64,
+}
 
 impl Background {
     crate::sync::const_unless_loom! {
         /// Not started.
         pub(super) fn new() -> Self {
-            Self(AtomicU32::new(NONE))
+            Self { watch: Watch::new(), ask_at: AtomicU64::new(0), look_at: AtomicU64::new(0) }
         }
     }
 
     /// There shall be none.
     pub(super) fn turn_off(&self) {
-        self.0.store(OFF, Relaxed);
+        self.watch.turn_off();
     }
 
     /// After `fork`, in the child (B2).
     pub(super) fn forget(&self) {
-        if !matches!(self.0.load(Relaxed), OFF | NONE) {
-            self.0.store(NONE, Relaxed);
-        }
+        self.watch.forget();
     }
 }
 
 impl Heap {
-    /// Called where a thread has come out of a slow path, with nothing half changed: sees that somebody looks after free pages.
+    /// Called where a thread has come out of an allocation's slow path, with nothing half changed: sees to it that there is a thread that
+    /// looks after free pages.
     #[inline(always)]
-    pub(super) fn after_slow(&self) {
-        // Relaxed: the lock of the page heap orders this against the thread's last look (B1).
-        if self.tiers.mheap.idle_bytes() >= MUCH && self.background.0.load(Relaxed) == NONE {
-            self.start_background();
+    pub(super) fn after_alloc(&self) {
+        if self.tiers.mheap.grown_bytes() >= GROWN {
+            if self.background.watch.is_none() {
+                self.start_background();
+            }
+            self.after_free();
+        }
+    }
+
+    /// Called where a thread has come out of a free's slow path: where many pages are free the background thread is woken to look after
+    /// them, or where there is none the caller does it.
+    #[inline(always)]
+    pub(super) fn after_free(&self) {
+        if self.tiers.mheap.idle_bytes() >= MUCH && !self.background.watch.is_awake() {
+            self.look_after_pages();
+        }
+    }
+
+    /// Called by a thread that has given its cache up; the `last` one that had any lets the background thread end.
+    pub(super) fn after_exit(&self, last: bool) {
+        if last {
+            self.call_background();
+        } else {
+            self.after_free();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_after_pages(&self) {
+        let Background { watch, look_at, .. } = &self.background;
+        if watch.is_asleep() {
+            return self.call_background();
+        }
+        let now = os::coarse_millis();
+        // Relaxed: two threads that look at once find less the second time.
+        if now >= look_at.load(Relaxed) {
+            let delay = self.tiers.mheap.purge_delay().unwrap_or(u64::MAX);
+            look_at.store(now.saturating_add(delay), Relaxed);
+            self.attend();
+        }
+    }
+
+    fn call_background(&self) {
+        let watch = &self.background.watch;
+        if watch.call() {
+            os::futex::wake_one(watch.word());
         }
     }
 
     #[cold]
     #[inline(never)]
     fn start_background(&self) {
-        let state = &self.background.0;
-        if !core::ptr::eq(self, &raw const HEAP) || !self.tiers.mheap.keeps_free_pages() || !self.wants_background() {
+        let Background { watch, ask_at, .. } = &self.background;
+        if !core::ptr::eq(self, &raw const HEAP) || !self.is_used() {
             return;
         }
-        // Acquire: pairs with the Release in `run`, so that the new thread's word on who attends is the last.
-        if state.compare_exchange(NONE, RUNS, Acquire, Relaxed).is_ok() && !os::thread::spawn(run) {
-            state.store(OFF, Relaxed);
+        let now = os::coarse_millis();
+        // Relaxed: two threads that ask at once cost one call more.
+        if now < ask_at.load(Relaxed) || !watch.claim() {
+            return;
+        }
+        if !os::thread::spawn(run) {
+            ask_at.store(now + AGAIN, Relaxed);
+            watch.leave(|| false);
         }
     }
 
-    /// Whether free pages go back in time, and there is a program for which that matters.
-    fn wants_background(&self) -> bool {
-        self.tiers.mheap.purge_delay().is_some() && self.registry.figures().in_use > 0
+    /// Whether there is a thread of the program for which memory matters.
+    fn is_used(&self) -> bool {
+        self.registry.figures().in_use > 0
     }
 
     /// One look. Returns whether there is more to do later.
@@ -90,26 +138,46 @@ impl Heap {
         self.end_rest();
         self.tiers.mheap.attend() > IDLE_BYTES
     }
+
+    /// Looks once in each purge delay until next to nothing is free, or no thread of the program is left.
+    fn attend_while_idle(&self) {
+        let (watch, mheap) = (&self.background.watch, &self.tiers.mheap);
+        mheap.set_attended(true);
+        let mut quiet = 0;
+        while quiet < PATIENCE && self.is_used() && !watch.is_off() {
+            let delay = mheap.purge_delay().unwrap_or(0);
+            os::futex::wait_for(watch.word(), AWAKE, delay.saturating_add(SLACK));
+            let called = watch.get_up();
+            quiet = if self.attend() || called { 0 } else { quiet + 1 };
+        }
+        mheap.set_attended(false);
+    }
+
+    /// Whether the background thread has something to do: pages to give back, or to end.
+    fn has_work(&self) -> bool {
+        // `attend` takes the page heap's lock, `is_used` the registry's (B1).
+        self.attend();
+        self.tiers.mheap.idle_bytes() >= MUCH || !self.is_used()
+    }
 }
 
 extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
     os::thread::name_self(c"greyspan");
-    let (state, mheap) = (&HEAP.background.0, &HEAP.tiers.mheap);
-    loop {
-        mheap.set_attended(true);
-        let mut quiet = 0;
-        while quiet < PATIENCE && HEAP.wants_background() {
-            let delay = mheap.purge_delay().unwrap_or(0);
-            os::futex::wait_for(state, RUNS, delay.saturating_add(SLACK));
-            quiet = if HEAP.attend() { 0 } else { quiet + 1 };
-        }
-        mheap.set_attended(false);
-        // Release: pairs with the Acquire of whoever starts the next one.
-        state.store(NONE, Release);
-        // The look takes the page heap's lock (B1).
-        let more = HEAP.attend() && HEAP.wants_background();
-        if !more || state.compare_exchange(NONE, RUNS, Relaxed, Relaxed).is_err() {
-            return null_mut();
+    let watch = &HEAP.background.watch;
+    while !watch.is_off() {
+        HEAP.attend_while_idle();
+        if !HEAP.is_used() {
+            if watch.leave(|| HEAP.is_used()) {
+                break;
+            }
+        } else if watch.lie_down(|| HEAP.has_work()) {
+            while watch.is_asleep() {
+                os::futex::wait(watch.word(), ASLEEP);
+            }
+            watch.get_up();
+            // The delay begins now.
+            HEAP.attend();
         }
     }
+    null_mut()
 }

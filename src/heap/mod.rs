@@ -34,7 +34,7 @@ mod watched;
 use crate::base::addr::Addr;
 use crate::base::geometry::{PAGE, is_servable};
 use crate::mcache::{Freed, MCache, Tiers};
-use crate::mspan::{Block, CHECKED, State};
+use crate::mspan::{Block, State};
 use crate::os::Os;
 use crate::size_class::{RunClass, SizeClass};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -123,7 +123,9 @@ impl Heap {
             let run = cache.pop_run(class);
             if !run.is_null() {
                 heap.count_alloc(cache, run.cast(), size, align);
-                return heap.counted(cache, size, align, run.cast());
+                let run = heap.counted(cache, size, align, run.cast());
+                heap.after_alloc();
+                return run;
             }
         }
         let class = SizeClass::serving(size, align);
@@ -137,7 +139,7 @@ impl Heap {
         });
         heap.count_alloc(cache, block, size, align);
         let block = heap.counted(cache, size, align, block);
-        heap.after_slow();
+        heap.after_alloc();
         block
     }
 
@@ -226,7 +228,9 @@ impl Heap {
             }
             block
         };
-        self.or_after_trim(cache, || self.with_cache(cache, take).unwrap_or(null_mut()))
+        let block = self.or_after_trim(cache, || self.with_cache(cache, take).unwrap_or(null_mut()));
+        self.after_alloc();
+        block
     }
 
     #[cold]
@@ -259,7 +263,9 @@ impl Heap {
             object
         });
         self.count_alloc(cache, object, layout.size(), layout.align());
-        self.counted(cache, layout.size(), layout.align(), object)
+        let object = self.counted(cache, layout.size(), layout.align(), object);
+        self.after_alloc();
+        object
     }
 
     /// Takes back the memory at `ptr`.
@@ -348,7 +354,7 @@ impl Heap {
             if cache.is_ready() {
                 // SAFETY: as the caller promised.
                 unsafe { cache.push_run_over(&heap.tiers, class, block) };
-                heap.after_slow();
+                heap.after_free();
                 return;
             }
         }
@@ -356,7 +362,7 @@ impl Heap {
             Some(class) if cache.is_ready() => {
                 // SAFETY: as the caller promised; the block fits the class, as `freed` says.
                 unsafe { cache.push_over(&heap.tiers, class, block) };
-                heap.after_slow();
+                heap.after_free();
             }
             // SAFETY: as the caller promised.
             _ => unsafe { heap.free(cache, block) },
@@ -371,12 +377,7 @@ impl Heap {
         // SAFETY: as the caller promised.
         match unsafe { cache.free(&self.tiers, block) } {
             Freed::Fast => {}
-            // The C library frees while it holds locks that starting a thread takes; there `malloc` sees to it.
-            Freed::Slowly => {
-                if !CHECKED {
-                    self.after_slow();
-                }
-            }
+            Freed::Slowly => self.after_free(),
             // SAFETY: as the caller promised.
             Freed::NotYet => unsafe { self.free_without_cache(cache, block) },
         }

@@ -11,7 +11,8 @@ pub(super) fn apply(heap: &Heap) -> Options {
     mheap.set_soft_limit(options.memory_limit);
     mheap.set_hard_limit(options.hard_limit);
     mheap.set_huge(options.huge);
-    if !options.background {
+    // Without a delay free pages go back at once, or never.
+    if !options.background || options.purge_delay_ms <= 0 {
         heap.background.turn_off();
     }
     options

@@ -54,14 +54,14 @@ impl Heap {
                 if new_size > layout.size() {
                     self.with_cache(cache, |cache| cache.count_large_bytes(new_size - layout.size()));
                 }
-                self.after_slow();
+                self.after_alloc();
                 return ptr;
             }
             if new_size > layout.size() {
                 let room = MHeap::growth_room(large_pages(new_size));
                 if let Some(moved) = self.move_large(cache, span, layout, new_size, room) {
                     self.resampled(cache, new_size, align, moved);
-                    self.after_slow();
+                    self.after_alloc();
                     return moved;
                 }
             }

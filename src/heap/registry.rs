@@ -151,13 +151,14 @@ impl Heap {
         Some(cache)
     }
 
-    /// Takes back the cache of a thread that ends.
-    pub(crate) fn retire_cache(&self, cache: &'static MCache) {
+    /// Takes back the cache of a thread that ends. Returns whether no other thread has one.
+    pub(crate) fn retire_cache(&self, cache: &'static MCache) -> bool {
         cache.leave(&self.tiers);
         let mut inner = self.registry.inner.lock();
         inner.in_use -= 1;
         cache.next_unused.set(inner.unused);
         inner.unused = Some(cache);
+        inner.in_use == 0
     }
 
     /// Runs `f` with the late cache.

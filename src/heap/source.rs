@@ -57,7 +57,7 @@ unsafe impl SpanSource for Native {
     fn take(&self, pages: usize, objects: u32, size: usize, tag: NonNull<u8>) -> Option<Run> {
         HEAP.set_up();
         let span = HEAP.tiers.mheap.take_managed(pages, objects, size, tag.as_ptr())?;
-        HEAP.after_slow();
+        HEAP.after_alloc();
         Some(Run {
             base: NonNull::new(span.base())?,
             span,
@@ -66,7 +66,7 @@ unsafe impl SpanSource for Native {
 
     unsafe fn give(&self, run: Run) {
         HEAP.tiers.mheap.give(run.span);
-        HEAP.after_slow();
+        HEAP.after_free();
     }
 
     #[inline(always)]

@@ -112,9 +112,9 @@ extern "C-unwind" fn thread_exits(_: *mut c_void) {
         set_current(TORN.cache());
         #[cfg(feature = "preload")]
         super::nested::before_exit();
-        HEAP.retire_cache(cache);
+        let last = HEAP.retire_cache(cache);
         #[cfg(feature = "preload")]
         set_current(TORN.cache());
-        HEAP.after_slow();
+        HEAP.after_exit(last);
     }
 }

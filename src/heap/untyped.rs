@@ -219,6 +219,7 @@ impl Heap {
             }
         };
         kept(|| alone(free));
+        heap.after_free();
         wipe();
     }
 

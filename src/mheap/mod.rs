@@ -64,6 +64,8 @@ pub(crate) struct MHeap {
     purge_delay: AtomicUsize,
     /// Bytes of free pages that may have physical memory, for readers without the lock.
     idle: AtomicUsize,
+    /// Bytes of pages in use, or free with physical memory, when a run was last taken; likewise.
+    grown: AtomicUsize,
     /// A thread in the background looks after free pages.
     attended: AtomicBool,
 }
@@ -99,6 +101,7 @@ impl MHeap {
                 hard_limit: AtomicUsize::new(usize::MAX),
                 purge_delay: AtomicUsize::new(1000),
                 idle: AtomicUsize::new(0),
+                grown: AtomicUsize::new(0),
                 attended: AtomicBool::new(false),
             }
         }
@@ -192,10 +195,12 @@ impl MHeap {
                     return None;
                 }
             };
-            if inner.pages.counts.ready > ready {
-                inner.spans.make_room(self.os, inner.pages.counts.ready / SPAN_PAGES);
+            let counts = inner.pages.counts;
+            if counts.ready > ready {
+                inner.spans.make_room(self.os, counts.ready / SPAN_PAGES);
             }
-            self.idle.store(inner.pages.counts.dirty * PAGE, Relaxed);
+            self.idle.store(counts.dirty * PAGE, Relaxed);
+            self.grown.store((counts.ready - counts.clean) * PAGE, Relaxed);
             (span, run, self.over_soft_limit(inner))
         };
         let behind = run.pages - pages;

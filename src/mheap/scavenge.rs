@@ -117,6 +117,11 @@ impl MHeap {
         self.idle.load(Relaxed)
     }
 
+    /// Bytes that the heap had taken from the system when it last handed out pages.
+    pub(crate) fn grown_bytes(&self) -> usize {
+        self.grown.load(Relaxed)
+    }
+
     /// Gives all free pages back now. Returns the bytes given back.
     pub(crate) fn purge(&self) -> usize {
         self.scavenge(usize::MAX, PurgeCause::Asked)

@@ -8,6 +8,8 @@ pub(crate) mod lock;
 pub(crate) mod stack;
 #[cfg(any(feature = "preload", test))]
 pub(crate) mod strip;
+#[cfg(any(not(loom), test))]
+pub(crate) mod watch;
 
 /// Atomics.
 pub(crate) mod atomic {

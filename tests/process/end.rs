@@ -31,6 +31,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         main_thread_ends_after_a_peak,
     )
     .marked(&["the last thread ends"]),
+    Scenario::new(
+        "end::a_process_ends_with_its_last_thread_though_one_sleeps_in_the_background",
+        main_thread_ends_beside_a_sleeper,
+    )
+    .marked(&["the last thread ends"]),
     Scenario::new("end::show_stats_prints_one_table_after_all_else", show_stats),
     Scenario::new(
         "end::show_stats_without_a_place_to_print_harms_nothing",
@@ -170,6 +175,26 @@ fn main_thread_ends_after_a_peak() -> Next {
         // Enough that a thread in the background is worth while.
         free_all((0..64).map(|seed| make(1 << 20, seed)).collect::<Vec<_>>());
         mark("the last thread ends");
+    });
+    Next::EndTheMainThread
+}
+
+/// As before, a long time after the background thread found nothing to do.
+fn main_thread_ends_beside_a_sleeper() -> Next {
+    const NAME: &str = "end::a_process_ends_with_its_last_thread_though_one_sleeps_in_the_background";
+    if std::env::var_os("GREYSPAN_PURGE_DELAY").is_none() {
+        let mut command = again(NAME, "0");
+        command.env("GREYSPAN_PURGE_DELAY", "5");
+        assert_eq!(printed(command), "the last thread ends\n");
+        mark("the last thread ends");
+        return DONE;
+    }
+    thread::spawn(|| {
+        wait_for_the_main_thread_to_end();
+        let kept: Vec<_> = (0..64).map(|seed| make(1 << 20, seed)).collect();
+        thread::sleep(std::time::Duration::from_millis(500));
+        mark("the last thread ends");
+        std::mem::forget(kept);
     });
     Next::EndTheMainThread
 }

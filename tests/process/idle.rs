@@ -7,12 +7,18 @@ use std::time::Duration;
 use crate::harness::{DONE, KEY, Next, Scenario};
 use crate::probe::{free_all, make, make_mixed, memory};
 
+const ASLEEP: &str = "idle::the_background_thread_does_not_run_while_nothing_is_idle";
 const ALONE: &str = "idle::without_a_background_thread_there_is_none";
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("idle::a_sleeping_program_gives_its_memory_back", sleeping),
     Scenario::new("idle::a_fork_child_gives_its_memory_back_too", forked),
     Scenario::new(ALONE, alone),
+    Scenario::new(
+        "idle::an_allocation_starts_the_background_thread_and_a_free_does_not",
+        started,
+    ),
+    Scenario::new(ASLEEP, asleep),
 ];
 
 const MIB: usize = 1 << 20;
@@ -68,16 +74,66 @@ fn forked() -> Next {
 
 fn alone() -> Next {
     if std::env::var_os("GREYSPAN_BACKGROUND").is_none() {
-        let status = Command::new(std::env::current_exe().expect("a path"))
-            .env(KEY.to_str().expect("ASCII"), ALONE)
-            .env("GREYSPAN_BACKGROUND", "0")
-            .status()
-            .expect("a process");
-        assert!(status.success(), "{status}");
-        return DONE;
+        return again(ALONE, "GREYSPAN_BACKGROUND", "0");
     }
     peak();
     assert_eq!(tasks(), 1);
     assert!(greyspan::purge() > 32 * MIB);
+    DONE
+}
+
+fn started() -> Next {
+    // Too little for a thread.
+    let small: Vec<_> = (0..10).map(|seed| make(MIB, seed)).collect();
+    assert_eq!(tasks(), 1);
+    free_all(small);
+    assert_eq!(tasks(), 1, "a free started a thread");
+    let large: Vec<_> = (0..64).map(|seed| make(MIB, seed)).collect();
+    assert_eq!(tasks(), 2);
+    free_all(large);
+    assert_eq!(tasks(), 2);
+    DONE
+}
+
+/// How often the background thread has gone to sleep.
+fn sleeps() -> String {
+    for task in std::fs::read_dir("/proc/self/task").expect("procfs") {
+        let text = std::fs::read_to_string(task.expect("a task").path().join("status")).expect("procfs");
+        if text.starts_with("Name:\tgreyspan\n") {
+            let line = text.lines().find(|line| line.starts_with("voluntary"));
+            return line.expect("a count").to_owned();
+        }
+    }
+    panic!("no background thread");
+}
+
+fn asleep() -> Next {
+    if std::env::var_os("GREYSPAN_PURGE_DELAY").is_none() {
+        return again(ASLEEP, "GREYSPAN_PURGE_DELAY", "5");
+    }
+    let before = memory().resident;
+    for _ in 0..3 {
+        peak();
+        sleep_until_small(before);
+        // It looks a few times more, and then no more; the harness ends one that always does.
+        loop {
+            let count = sleeps();
+            thread::sleep(Duration::from_millis(500));
+            if sleeps() == count {
+                break;
+            }
+        }
+    }
+    DONE
+}
+
+/// Runs this scenario again with a variable of the environment.
+fn again(scenario: &str, name: &str, value: &str) -> Next {
+    let status = Command::new(std::env::current_exe().expect("a path"))
+        .env(KEY.to_str().expect("ASCII"), scenario)
+        .env(name, value)
+        .status()
+        .expect("a process");
+    assert!(status.success(), "{status}");
     DONE
 }

@@ -7,6 +7,7 @@ mod catalogue;
 mod decode;
 mod forks;
 mod harness;
+mod idle;
 mod profile;
 mod semantics;
 mod survival;

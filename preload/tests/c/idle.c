@@ -1,0 +1,98 @@
+/* Memory that the program has freed goes back to the system, while the program sleeps and where it may have no further thread. */
+#include "case.h"
+#include <dlfcn.h>
+#include <fcntl.h>
+
+/* MiB of the process's physical memory. Neither this nor `wait_until` allocates. */
+static long resident(void) {
+    char text[128] = "";
+    int fd = open("/proc/self/statm", O_RDONLY);
+    if (fd < 0 || read(fd, text, sizeof text - 1) <= 0) FAIL("no statm");
+    close(fd);
+    long pages = 0;
+    sscanf(text, "%*d %ld", &pages);
+    return pages * sysconf(_SC_PAGESIZE) >> 20;
+}
+
+/* Ends when the process has so little memory; the caller's watchdog ends a process that never has. */
+static void wait_until(long below) { while (resident() >= below) usleep(20000); }
+
+static int threads(void) {
+    char text[4096] = "";
+    int fd = open("/proc/self/status", O_RDONLY);
+    if (fd < 0 || read(fd, text, sizeof text - 1) <= 0) FAIL("no status");
+    close(fd);
+    return atoi(strstr(text, "Threads:") + 8);
+}
+
+enum { COUNT = 100000, SIZE = 2000, LARGE = 64 };
+static char *blocks[COUNT], *large[LARGE];
+static void fill(void) {
+    for (int i = 0; i < COUNT; i++) memset(blocks[i] = MALLOC(SIZE), 1, SIZE);
+    for (int i = 0; i < LARGE; i++) memset(large[i] = MALLOC(1 << 20), 1, 1 << 20);
+}
+static void empty(void) {
+    for (int i = 0; i < COUNT; i++) FREE(blocks[i]);
+    for (int i = 0; i < LARGE; i++) FREE(large[i]);
+}
+
+/* There is no allocation between the first free and the last look. The second peak is one that the sleeping thread is woken for. */
+static void only_frees(void) {
+    fill();
+    CHECK(resident() > 200 && threads() == 2);
+    empty();
+    wait_until(64);
+    int child = fork();
+    if (child == 0) {
+        CHECK(threads() == 1);
+        fill();
+        CHECK(threads() == 2);
+        empty();
+        wait_until(64);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    sleep(4);
+    fill();
+    empty();
+    wait_until(64);
+    CHECK(threads() == 2);
+}
+
+/* The library's call comes here too, as the program's name precedes that of the C library. */
+static int refuse, asked;
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument) {
+    asked++;
+    if (refuse) return EAGAIN;
+    int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) = dlsym(RTLD_NEXT, "pthread_create");
+    return real(thread, attributes, body, argument);
+}
+
+/* Without a thread the program's own calls give memory back; the system is asked again, but not in each call. */
+static void refused_thread(void) {
+    refuse = 1;
+    fill();
+    CHECK(asked >= 1 && asked < 100 && threads() == 1);
+    empty();
+    while (resident() >= 64) {
+        for (int i = 0; i < 20; i++) memset(large[i] = MALLOC(1 << 20), 1, 1 << 20);
+        for (int i = 0; i < 20; i++) FREE(large[i]);
+        usleep(20000);
+    }
+    CHECK(threads() == 1);
+    refuse = 0;
+    do {
+        fill();
+        empty();
+    } while (threads() == 1);
+    /* What the program's own thread keeps of the blocks that it took and freed in turn stays. */
+    wait_until(128);
+}
+
+static const struct entry table[] = {
+    { "only_frees", only_frees },
+    { "refused_thread", refused_thread },
+};
+
+int main(int argc, char **argv) { return run_case(table, sizeof table / sizeof *table, argc, argv); }
