@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// The heap serves the collector alone then.
+#![cfg_attr(feature = "passthrough", allow(dead_code))]
 
 // The derive macro names the crate from outside.
 #[cfg(feature = "gc")]
@@ -6,20 +8,36 @@ extern crate self as greyspan;
 
 // The modules stand in layer order: each may import only from those above it (`base` and `sync` from anywhere).
 
+#[cfg_attr(not(greyspan_heap), allow(dead_code, reason = "most of it is the heap's"))]
 mod base;
+#[cfg_attr(
+    not(greyspan_heap),
+    allow(dead_code, unused_imports, reason = "most of it is the heap's")
+)]
 mod sync;
 
+#[cfg(greyspan_heap)]
+mod os;
+#[cfg(not(greyspan_heap))]
+#[path = "os/elsewhere.rs"]
 mod os;
 
 #[cfg(not(loom))]
+#[cfg_attr(not(greyspan_heap), allow(dead_code, reason = "most of them are the heap's"))]
 mod options;
 
+#[cfg(greyspan_heap)]
 mod meta;
 
+#[cfg_attr(not(greyspan_heap), allow(dead_code, reason = "most of them are the heap's"))]
 pub mod events;
 
 // Rust programs have it as a feature, libgreyspan.so always.
-#[cfg(all(any(feature = "profiling", feature = "preload"), not(loom)))]
+#[cfg(all(any(feature = "profiling", feature = "preload"), greyspan_heap, not(loom)))]
+mod profiler;
+// The types of the interface, and an empty profile.
+#[cfg(all(feature = "profiling", not(greyspan_heap)))]
+#[path = "profiler/elsewhere.rs"]
 mod profiler;
 // The models need its table alone.
 #[cfg(all(test, loom))]
@@ -28,27 +46,39 @@ mod profiler {
     pub(crate) mod math;
 }
 
+#[cfg_attr(
+    not(greyspan_heap),
+    allow(dead_code, unused_imports, reason = "most of it is the heap's")
+)]
 mod size_class;
 
+#[cfg(greyspan_heap)]
 mod mspan;
 
-#[cfg(not(loom))]
+#[cfg(all(greyspan_heap, not(loom)))]
 mod mheap;
 
+#[cfg(greyspan_heap)]
 mod mcentral;
 
+#[cfg(greyspan_heap)]
 mod remote;
 
-#[cfg(not(loom))]
+#[cfg(all(greyspan_heap, not(loom)))]
 mod mcache;
 
 #[cfg(any(not(loom), feature = "gc"))]
 mod stats;
 
 #[cfg(not(loom))]
+#[cfg_attr(not(greyspan_heap), allow(dead_code, reason = "maps are made by the heap"))]
 pub mod heap_map;
 
-#[cfg(not(loom))]
+#[cfg(all(greyspan_heap, not(loom)))]
+mod heap;
+// Where the heap is not supported: the system's allocator in its place.
+#[cfg(all(not(greyspan_heap), not(loom)))]
+#[path = "heap/elsewhere.rs"]
 mod heap;
 // The models need no heap, but the trait that the collector asks it by.
 #[cfg(all(loom, feature = "gc"))]
@@ -69,7 +99,7 @@ mod models;
 pub use api::global::Greyspan;
 #[cfg(all(feature = "profiling", not(loom)))]
 pub use api::profile;
-#[cfg(all(feature = "preload", not(loom)))]
+#[cfg(all(feature = "preload", greyspan_heap, not(loom)))]
 #[doc(hidden)]
 pub use api::raw;
 #[cfg(not(loom))]

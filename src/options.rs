@@ -252,6 +252,7 @@ impl Options {
     }
 
     /// What the process's environment sets; what is wrong with it is said on standard error.
+    #[cfg(any(greyspan_heap, feature = "gc"))]
     pub(crate) fn from_env() -> Self {
         let options = Self::parse(crate::os::env::variables(PREFIX), |warning| {
             crate::os::report::warn(format_args!("{warning}"));
@@ -308,7 +309,7 @@ fn profile(value: &[u8]) -> Option<(&[u8], usize)> {
 }
 
 /// Where `GREYSPAN_PROFILE` wants a profile, and at which rate; nothing where it is not set, or wrong.
-#[cfg(any(feature = "profiling", feature = "preload"))]
+#[cfg(all(any(feature = "profiling", feature = "preload"), greyspan_heap))]
 pub(crate) fn profile_target() -> Option<(&'static [u8], usize)> {
     let mut all = crate::os::env::variables(PREFIX);
     all.find_map(|(key, value)| (key == b"GREYSPAN_PROFILE").then(|| profile(value))?)

@@ -1,10 +1,14 @@
 //! The public surface: what a user of the crate can call.
 
+#[cfg(any(feature = "passthrough", not(greyspan_heap)))]
+mod forward;
 pub(crate) mod global;
 #[cfg(feature = "profiling")]
 pub mod profile;
-#[cfg(feature = "preload")]
+#[cfg(all(feature = "preload", greyspan_heap))]
 pub mod raw;
+#[cfg(not(any(feature = "passthrough", not(greyspan_heap))))]
+mod serve;
 
 use crate::heap::HEAP;
 use crate::heap::thread::current;
@@ -51,12 +55,12 @@ pub fn thread_idle() {
 
 /// Bytes beyond which the heap gives free memory back at once, over its whole footprint; `None` removes the limit.
 pub fn set_memory_limit(bytes: Option<usize>) {
-    HEAP.tiers.mheap.set_soft_limit(bytes);
+    HEAP.set_soft_limit(bytes);
 }
 
 /// Bytes of footprint beyond which allocation returns null; `None` removes the limit.
 pub fn set_hard_limit(bytes: Option<usize>) {
-    HEAP.tiers.mheap.set_hard_limit(bytes);
+    HEAP.set_hard_limit(bytes);
 }
 
 /// The limit that [`set_memory_limit`] or `GREYSPAN_MEMLIMIT` has set.
@@ -66,20 +70,25 @@ pub fn set_hard_limit(bytes: Option<usize>) {
 /// assert_eq!(greyspan::memory_limit(), Some(1 << 40));
 /// ```
 pub fn memory_limit() -> Option<usize> {
-    let [soft, _] = HEAP.tiers.mheap.limits();
+    let [soft, _] = HEAP.limits();
     soft
 }
 
 /// The limit that [`set_hard_limit`] or `GREYSPAN_HARD_LIMIT` has set.
 pub fn hard_limit() -> Option<usize> {
-    let [_, hard] = HEAP.tiers.mheap.limits();
+    let [_, hard] = HEAP.limits();
     hard
 }
 
 /// Bytes that may be used behind `ptr`, at least `layout.size()`. `ptr` was allocated here with `layout` and is not freed; for any other
 /// pointer the answer means nothing.
 pub fn usable_size(ptr: NonNull<u8>, layout: Layout) -> usize {
-    HEAP.usable_size(ptr.as_ptr(), layout)
+    // A block of the system's is as long as its layout says.
+    if Stats::FORWARDS {
+        layout.size()
+    } else {
+        HEAP.usable_size(ptr.as_ptr(), layout)
+    }
 }
 
 /// The crate's version, as in `Cargo.toml`.

@@ -17,8 +17,10 @@
 //!
 //! Calls may come from any thread at any time, but not from a signal handler; only [`Profile`] and what writes it allocate.
 
+#[cfg(greyspan_heap)]
 use crate::heap::thread::current;
 use crate::profiler::{self, rate as rate_or_zero};
+use crate::stats::Stats;
 use std::io;
 
 pub use crate::profiler::{DEFAULT_RATE, Profile, View, diff};
@@ -26,25 +28,30 @@ pub use crate::profiler::{DEFAULT_RATE, Profile, View, diff};
 /// Begins to sample, once in `rate_bytes` of each thread's allocations in the mean; while it runs, changes the rate.
 ///
 /// # Errors
-/// `InvalidInput` for a rate of 0; `OutOfMemory` when the system has no memory for the tables.
+/// `InvalidInput` for a rate of 0; `Unsupported` where [`Greyspan`](crate::Greyspan) forwards to the
+/// system's allocator ([`Stats::FORWARDS`]); `OutOfMemory` when the system has no memory for the tables.
 pub fn start(rate_bytes: usize) -> io::Result<()> {
     if rate_bytes == 0 {
         let why = "a heap profile's rate is the mean number of bytes between samples, and 0 is none";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     }
+    if Stats::FORWARDS {
+        let why = "Greyspan forwards to the system's allocator here, and samples nothing";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+    }
+    #[cfg(greyspan_heap)]
     if profiler::begin(rate_bytes) {
         // Other threads notice when they next look, which each does after some allocations; this one need not wait for it.
         let cache = current();
         if cache.is_ready() {
             cache.sampler().renew();
         }
-        Ok(())
-    } else {
-        Err(io::Error::new(
-            io::ErrorKind::OutOfMemory,
-            "no memory for the tables of the heap profile",
-        ))
+        return Ok(());
     }
+    Err(io::Error::new(
+        io::ErrorKind::OutOfMemory,
+        "no memory for the tables of the heap profile",
+    ))
 }
 
 /// Ends sampling. What was sampled stays in the profile, and when it is freed that is counted still.
@@ -88,6 +95,7 @@ pub fn write_flamegraph(out: &mut impl io::Write) -> io::Result<()> {
 
 /// Makes the calling thread's samples from here on a matter of this number and the rate alone, for tests of the profiler.
 #[doc(hidden)]
+#[cfg(greyspan_heap)]
 pub fn seed(seed: u64) {
     let cache = current();
     if cache.is_ready() {

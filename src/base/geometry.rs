@@ -50,6 +50,7 @@ pub(crate) const GROW_ASKED_HUGE: usize = 4;
 /// Bytes in spans of small objects from which on these grow by huge pages. What of them is not used yet is then small beside what is.
 pub(crate) const HUGE_AFTER: usize = 32 << 20;
 /// Bytes of addresses that a region's window has at the most. The system may choose a smaller one.
+#[cfg(greyspan_heap)]
 pub(crate) const WINDOW_BYTES: usize = 1 << 42;
 /// Windows that are tried before address space is reserved instead.
 pub(crate) const WINDOW_TRIES: usize = 8;
@@ -71,6 +72,7 @@ pub(crate) const fn is_servable(size: usize, align: usize) -> bool {
 const _: () = assert!(PAGE.is_power_of_two() && HUGE.is_multiple_of(PAGE));
 const _: () = assert!(PAGES_PER_HUGE == 256, "a tracker is four words of 64 pages");
 const _: () = assert!(SMALL_MAX.is_multiple_of(PAGE) && RUN_MAX.is_multiple_of(PAGE));
+#[cfg(greyspan_heap)]
 const _: () = assert!(
     usize::BITS == 64,
     "the region and the ownership word need 64-bit addresses"

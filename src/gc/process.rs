@@ -28,10 +28,16 @@ pub(crate) fn next_number() -> u64 {
     NEXT.fetch_add(1, Relaxed)
 }
 
-/// The environment's options; the allocator has said already what is wrong with them.
+/// The environment's options; the allocator has said already what is wrong with them, where there is one.
 pub(crate) fn options() -> Options {
     static OPTIONS: OnceLock<Options> = OnceLock::new();
-    *OPTIONS.get_or_init(Options::from_env_quietly)
+    *OPTIONS.get_or_init(|| {
+        if cfg!(greyspan_heap) {
+            Options::from_env_quietly()
+        } else {
+            Options::from_env()
+        }
+    })
 }
 
 /// Processors that this process may use.

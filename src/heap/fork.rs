@@ -48,7 +48,7 @@ const DONE: u32 = 2;
 impl Heap {
     /// Process-wide set-up: reads the options, makes the exit key, registers the fork hooks and, if asked for, the exit hook. Every thread
     /// passes here before it gets its cache; one does the work.
-    pub(super) fn set_up(&self) {
+    pub(crate) fn set_up(&self) {
         let state: &AtomicU32 = &self.set_up;
         // Acquire: pairs with the Release below, so that whoever sees DONE sees the options in force.
         if state.load(Acquire) == DONE {

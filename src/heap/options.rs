@@ -17,3 +17,20 @@ pub(super) fn apply(heap: &Heap) -> Options {
     }
     options
 }
+
+impl Heap {
+    /// Sets the bytes beyond which memory is given back at once.
+    pub(crate) fn set_soft_limit(&self, bytes: Option<usize>) {
+        self.tiers.mheap.set_soft_limit(bytes);
+    }
+
+    /// Sets the bytes beyond which allocation fails.
+    pub(crate) fn set_hard_limit(&self, bytes: Option<usize>) {
+        self.tiers.mheap.set_hard_limit(bytes);
+    }
+
+    /// What [`set_soft_limit`](Self::set_soft_limit) and [`set_hard_limit`](Self::set_hard_limit) have set.
+    pub(crate) fn limits(&self) -> [Option<usize>; 2] {
+        self.tiers.mheap.limits()
+    }
+}

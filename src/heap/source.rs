@@ -5,17 +5,24 @@
 //! - P1. A run is its holder's alone from `take` to `give`.
 //! - P2. While a run is held, `tag_of` an address in it (of a run of one object: in its first page) is the tag it was taken with.
 
-#[cfg(not(loom))]
+#[cfg(not(greyspan_heap))]
+#[path = "source/system.rs"]
+mod system;
+
+#[cfg(all(greyspan_heap, not(loom)))]
 use super::HEAP;
-#[cfg(not(loom))]
+#[cfg(all(greyspan_heap, not(loom)))]
 use crate::base::addr::Addr;
-#[cfg(not(loom))]
+#[cfg(all(greyspan_heap, not(loom)))]
 use crate::mspan::MSpan;
 use core::ptr::NonNull;
 
 /// The source that the collector uses.
-#[cfg(not(loom))]
+#[cfg(all(greyspan_heap, not(loom)))]
 pub(crate) static SOURCE: Native = Native;
+/// The source that the collector uses.
+#[cfg(not(greyspan_heap))]
+pub(crate) static SOURCE: system::System = system::System::new();
 /// The source that the models use.
 #[cfg(loom)]
 pub(crate) static SOURCE: Model = Model;
@@ -25,8 +32,10 @@ pub(crate) static SOURCE: Model = Model;
 pub(crate) struct Run {
     /// First byte, on a page boundary: whole provenance.
     pub(crate) base: NonNull<u8>,
-    #[cfg(not(loom))]
+    #[cfg(all(greyspan_heap, not(loom)))]
     span: &'static MSpan,
+    #[cfg(not(greyspan_heap))]
+    pages: usize,
 }
 
 /// A source of runs.
@@ -48,10 +57,10 @@ pub(crate) unsafe trait SpanSource {
 }
 
 /// The process's heap as a source.
-#[cfg(not(loom))]
+#[cfg(all(greyspan_heap, not(loom)))]
 pub(crate) struct Native;
 
-#[cfg(not(loom))]
+#[cfg(all(greyspan_heap, not(loom)))]
 // SAFETY: a managed span is handed out once, and its record carries the tag, which the page map leads to, until `give`.
 unsafe impl SpanSource for Native {
     fn take(&self, pages: usize, objects: u32, size: usize, tag: NonNull<u8>) -> Option<Run> {

@@ -30,9 +30,9 @@ pub(crate) mod exit;
 pub(crate) mod foreign;
 pub(crate) mod fork;
 pub(crate) mod futex;
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(not(loom))]
 mod linux;
-#[cfg(all(any(test, not(target_os = "linux")), not(loom)))]
+#[cfg(all(test, not(loom)))]
 mod portable;
 pub(crate) mod report;
 #[cfg(all(test, not(loom)))]
@@ -145,18 +145,15 @@ pub(crate) unsafe trait PageSource: Sync {
 
 /// What the tiers take pages from: any source in tests and models, which make heaps over simulated systems; else the one of the process, so
 /// that its calls are plain ones.
-#[cfg(any(test, loom, not(target_os = "linux")))]
+#[cfg(any(test, loom))]
 pub(crate) type Os = dyn PageSource;
 /// What the tiers take pages from.
-#[cfg(not(any(test, loom, not(target_os = "linux"))))]
+#[cfg(not(any(test, loom)))]
 pub(crate) type Os = linux::Linux;
 
 /// The system that the process runs on.
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(not(loom))]
 pub(crate) static NATIVE: linux::Linux = linux::Linux::new();
-/// The system that the process runs on.
-#[cfg(all(not(target_os = "linux"), not(loom)))]
-pub(crate) static NATIVE: portable::Portable = portable::Portable::new();
 
 /// Nanoseconds of processor time that the calling thread has used.
 #[cfg(all(feature = "gc", not(loom)))]

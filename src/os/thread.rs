@@ -52,7 +52,6 @@ pub(crate) fn spawn(body: Body) -> bool {
 }
 
 /// Names the calling thread, for those who look at the process; at most 15 bytes.
-#[cfg(target_os = "linux")]
 pub(crate) fn name_self(name: &core::ffi::CStr) {
     // SAFETY: the string is valid; a name that does not fit is refused.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };

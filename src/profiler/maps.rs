@@ -2,11 +2,14 @@
 //!
 //! Called where a profile is written. Asks the loader, which allocates nothing.
 
+#[cfg(greyspan_heap)]
 use core::ffi::{CStr, c_int, c_void};
 
 /// Does not unwind; an ABI that forbade it would have the compiler add code for when it does.
+#[cfg(greyspan_heap)]
 type Visit = unsafe extern "C-unwind" fn(*mut libc::dl_phdr_info, usize, *mut c_void) -> c_int;
 
+#[cfg(greyspan_heap)]
 unsafe extern "C" {
     fn dl_iterate_phdr(visit: Visit, argument: *mut c_void) -> c_int;
 }
@@ -33,13 +36,19 @@ impl Mapping {
     }
 }
 
+/// There is nothing to name where nothing is sampled.
+#[cfg(not(greyspan_heap))]
+pub(crate) fn each(_: impl FnMut(Mapping)) {}
+
 /// Shows `each` the executable parts of all files. The paths are good during the call.
+#[cfg(greyspan_heap)]
 pub(crate) fn each(mut each: impl FnMut(Mapping)) {
     let mut dynamic: &mut dyn FnMut(Mapping) = &mut each;
     // SAFETY: the function fits the argument, and is called during this call only.
     unsafe { dl_iterate_phdr(visit, (&raw mut dynamic).cast()) };
 }
 
+#[cfg(greyspan_heap)]
 unsafe extern "C-unwind" fn visit(info: *mut libc::dl_phdr_info, _: usize, each: *mut c_void) -> c_int {
     // SAFETY: what `each` has passed.
     let each = unsafe { &mut *each.cast::<&mut dyn FnMut(Mapping)>() };
@@ -91,6 +100,7 @@ unsafe extern "C-unwind" fn visit(info: *mut libc::dl_phdr_info, _: usize, each:
 }
 
 /// The build id among the notes of a file.
+#[cfg(greyspan_heap)]
 fn build_id(mut notes: &[u8], align: usize) -> Option<&[u8]> {
     const GNU: u32 = 3;
     let up = |n: usize| n.checked_next_multiple_of(if align == 8 { 8 } else { 4 });

@@ -114,6 +114,12 @@ impl Stats {
     /// path counts nothing. What is held is exact while nobody allocates; a snapshot beside threads that do may count as held what passes through
     /// their hands meanwhile, but no more than lies in spans.
     pub const EXACT: bool = cfg!(feature = "stats");
+
+    /// Whether [`Greyspan`](crate::Greyspan) forwards to the system's allocator: with the feature
+    /// `passthrough`, and on targets where the heap is not supported (off Linux, and on 32-bit
+    /// machines). The figures, limits, heap map and purges then concern the collector's pages at the
+    /// most, and the program's own memory is not in them.
+    pub const FORWARDS: bool = cfg!(any(feature = "passthrough", not(greyspan_heap)));
 }
 
 impl Default for Stats {

@@ -59,6 +59,13 @@ const HELD: &str = if Stats::EXACT {
     "objects the program holds, up to what thread caches hold"
 };
 
+/// Where nothing is to be told, and why.
+const FORWARDED: &str = if cfg!(greyspan_heap) {
+    "It forwards to the system's allocator (feature passthrough): what the program allocates is not in these figures."
+} else {
+    "It forwards to the system's allocator (no heap on this target): what the program allocates is not in these figures."
+};
+
 /// A heading of the table, and the rows below it.
 type Section = (&'static str, &'static [Row]);
 
@@ -133,6 +140,9 @@ impl fmt::Display for Stats {
     /// those in use.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Greyspan {}", crate::version())?;
+        if Self::FORWARDS {
+            writeln!(f, "{FORWARDED}")?;
+        }
         for (title, rows) in &ROWS {
             writeln!(f, "\n{title}")?;
             for row in *rows {
@@ -205,7 +215,8 @@ impl Stats {
 
     /// Writes what [`to_json`](Self::to_json) gives; allocates nothing of its own.
     pub(crate) fn write_json(&self, text: &mut impl Write) -> fmt::Result {
-        write!(text, "{{\"version\":1,\"exact\":{}", u8::from(Self::EXACT))?;
+        let (exact, forwards) = (u8::from(Self::EXACT), u8::from(Self::FORWARDS));
+        write!(text, "{{\"version\":1,\"exact\":{exact},\"forwards\":{forwards}")?;
         for row in rows() {
             write!(text, ",\"{}\":{}", row.name, (row.read)(self))?;
         }
@@ -236,6 +247,12 @@ impl Stats {
     /// and stalls the label `ns`.
     pub fn to_prometheus(&self) -> String {
         let mut text = String::new();
+        push!(
+            text,
+            "# HELP greyspan_forwards Whether Greyspan forwards to the system's allocator: then the program's memory is not in these figures.\n\
+             # TYPE greyspan_forwards gauge\ngreyspan_forwards {}\n",
+            u8::from(Self::FORWARDS)
+        );
         for row in rows() {
             // Prometheus puts `total` last, and counts time in seconds and shares in ones.
             let stem = row.name.strip_prefix("total_").unwrap_or(row.name);

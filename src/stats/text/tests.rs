@@ -187,6 +187,7 @@ fn json_parses_and_holds_every_figure_once() {
     assert_eq!(value(&stats.to_json(), "", &mut seen), Ok(""));
     assert_eq!(seen.remove("/version"), Some(1));
     assert_eq!(seen.remove("/exact"), Some(u64::from(Stats::EXACT)));
+    assert_eq!(seen.remove("/forwards"), Some(u64::from(Stats::FORWARDS)));
     for (name, figure) in expected {
         assert_eq!(seen.remove(&format!("/{name}")), Some(figure), "{name}");
     }

@@ -1,0 +1,33 @@
+//! [`Greyspan`] over the heap.
+
+use super::global::Greyspan;
+use crate::heap::HEAP;
+use crate::heap::thread::current;
+use core::alloc::{GlobalAlloc, Layout};
+
+// SAFETY: blocks are handed out once, hold at least `layout.size()` bytes at a multiple of
+// `layout.align()`, and stay until `dealloc` or
+// `realloc` takes them; nothing unwinds.
+unsafe impl GlobalAlloc for Greyspan {
+    #[inline(always)]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HEAP.alloc(current(), layout)
+    }
+
+    #[inline(always)]
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps `GlobalAlloc`'s contract.
+        unsafe { HEAP.dealloc(current(), ptr, layout) };
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        HEAP.alloc_zeroed(current(), layout)
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller keeps `GlobalAlloc`'s contract.
+        unsafe { HEAP.realloc(current(), ptr, layout, new_size) }
+    }
+}

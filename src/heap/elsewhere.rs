@@ -1,0 +1,74 @@
+//! What stands in for the heap where that is not supported: nothing is allocated here, so there is
+//! nothing to tell.
+//!
+//! `Greyspan` forwards to the system's allocator there. The calls of the interface work and say
+//! that; limits are remembered and limit nothing. The collector has a source of its own (`source`).
+
+#[cfg(feature = "gc")]
+pub(crate) mod source;
+
+use crate::heap_map::HeapMap;
+use crate::stats::Stats;
+use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::alloc::Layout;
+
+/// The place of the process's heap.
+pub(crate) struct Heap {
+    soft_limit: AtomicUsize,
+    hard_limit: AtomicUsize,
+}
+
+/// The place of the process's heap.
+pub(crate) static HEAP: Heap = Heap {
+    soft_limit: AtomicUsize::new(usize::MAX),
+    hard_limit: AtomicUsize::new(usize::MAX),
+};
+
+/// What the calling thread has instead of a cache.
+pub(crate) struct NoCache;
+
+pub(crate) mod thread {
+    //! Threads have no caches here.
+
+    /// The calling thread's.
+    pub(crate) fn current() -> super::NoCache {
+        super::NoCache
+    }
+}
+
+impl Heap {
+    pub(crate) fn stats(&self) -> Stats {
+        #[cfg_attr(not(feature = "gc"), expect(unused_mut, reason = "the collector adds its figures"))]
+        let mut stats = Stats::default();
+        #[cfg(feature = "gc")]
+        crate::stats::add_totals(&mut stats);
+        stats
+    }
+
+    pub(crate) fn map(&self) -> HeapMap {
+        HeapMap::default()
+    }
+
+    pub(crate) fn usable_size(&self, _: *mut u8, layout: Layout) -> usize {
+        layout.size()
+    }
+
+    pub(crate) fn purge(&self, _: NoCache) -> usize {
+        0
+    }
+
+    pub(crate) fn thread_idle(&self, _: NoCache) {}
+
+    pub(crate) fn set_soft_limit(&self, bytes: Option<usize>) {
+        self.soft_limit.store(bytes.unwrap_or(usize::MAX), Relaxed);
+    }
+
+    pub(crate) fn set_hard_limit(&self, bytes: Option<usize>) {
+        self.hard_limit.store(bytes.unwrap_or(usize::MAX), Relaxed);
+    }
+
+    pub(crate) fn limits(&self) -> [Option<usize>; 2] {
+        let limits = [self.soft_limit.load(Relaxed), self.hard_limit.load(Relaxed)];
+        limits.map(|bytes| Some(bytes).filter(|&bytes| bytes != usize::MAX))
+    }
+}

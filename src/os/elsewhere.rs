@@ -1,0 +1,110 @@
+//! The system where the heap is not supported: what the events and the collector ask of it,
+//! answered by the standard library.
+//!
+//! Stands in for `os` there. The program's allocator is the system's, so everything here may
+//! allocate.
+
+#[cfg(feature = "gc")]
+pub(crate) mod env {
+    //! The environment.
+
+    use crate::sync::blocking::OnceLock;
+
+    /// The variables whose name begins with `prefix`, as name and value, as they are when this is
+    /// first called.
+    pub(crate) fn variables(prefix: &'static [u8]) -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
+        static ALL: OnceLock<Vec<(Vec<u8>, Vec<u8>)>> = OnceLock::new();
+        let all = ALL.get_or_init(|| {
+            std::env::vars_os()
+                .map(|(key, value)| (key.into_encoded_bytes(), value.into_encoded_bytes()))
+                .collect()
+        });
+        let pairs = all.iter().map(|(key, value)| (key.as_slice(), value.as_slice()));
+        pairs.filter(move |(key, _)| key.starts_with(prefix))
+    }
+}
+
+pub(crate) mod futex {
+    //! Sleeping on a word. Locks are held for moments, and `wait` may return early: a short sleep
+    //! is all it takes, and no
+    //! `fork` can leave it half done.
+
+    use crate::sync::atomic::AtomicU32;
+    use std::time::Duration;
+
+    pub(crate) fn wait(_: &AtomicU32, _: u32) {
+        std::thread::sleep(Duration::from_micros(50));
+    }
+
+    pub(crate) fn wake_one(_: &AtomicU32) {}
+}
+
+#[cfg(feature = "gc")]
+pub(crate) mod fork {
+    //! Hooks around `fork`, on systems that have it.
+
+    /// Runs `prepare` before each fork, `parent` and `child` after it. `false`: the system has no
+    /// room for the hooks, or no hooks.
+    #[cfg(any(
+        target_vendor = "apple",
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "linux",
+        target_os = "netbsd",
+        target_os = "openbsd"
+    ))]
+    pub(crate) fn register(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> bool {
+        unsafe extern "C" {
+            fn pthread_atfork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> i32;
+        }
+        // SAFETY: the functions live as long as the process.
+        unsafe { pthread_atfork(prepare, parent, child) == 0 }
+    }
+
+    /// No hooks here.
+    #[cfg(not(any(
+        target_vendor = "apple",
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "linux",
+        target_os = "netbsd",
+        target_os = "openbsd"
+    )))]
+    pub(crate) fn register(_: extern "C" fn(), _: extern "C" fn(), _: extern "C" fn()) -> bool {
+        false
+    }
+}
+
+#[cfg(feature = "gc")]
+pub(crate) mod report {
+    //! Words to the user, on standard error.
+
+    use std::fmt;
+    use std::io::Write;
+
+    /// A whole text as it stands, in one piece.
+    pub(crate) fn text(text: &impl fmt::Display) {
+        // Standard error is where an error would be told.
+        let _ = std::io::stderr().write_all(text.to_string().as_bytes());
+    }
+
+    /// A warning.
+    pub(crate) fn warn(args: fmt::Arguments<'_>) {
+        text(&format_args!("greyspan: {args}\n"));
+    }
+}
+
+/// Nanoseconds of a clock that only goes forward. The standard library does not tell a thread's
+/// processor time, and what the collector takes for that is then the time that passed.
+#[cfg(feature = "gc")]
+pub(crate) fn thread_nanos() -> u64 {
+    static BEGIN: crate::sync::blocking::OnceLock<std::time::Instant> = crate::sync::blocking::OnceLock::new();
+    let begin = BEGIN.get_or_init(std::time::Instant::now);
+    u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Nanoseconds since 1970.
+pub(crate) fn unix_nanos() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
