@@ -32,8 +32,6 @@ pub(crate) mod fork;
 pub(crate) mod futex;
 #[cfg(not(loom))]
 mod linux;
-#[cfg(all(test, not(loom)))]
-mod portable;
 pub(crate) mod report;
 #[cfg(all(test, not(loom)))]
 pub(crate) mod sim;

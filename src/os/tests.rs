@@ -91,24 +91,6 @@ pub(crate) fn every_alignment_up_to_a_gibibyte_is_kept(source: &dyn PageSource) 
     }
 }
 
-pub(crate) fn impossible_reservations_are_refused(source: &dyn PageSource) {
-    let page = source.page_size();
-    let huge = isize::MAX.unsigned_abs() & !(page - 1);
-    crate::os::errno::set(4711);
-    for (bytes, align) in [(0, page), (page + 1, page), (page, 3 * page), (page, 0)] {
-        assert_eq!(source.reserve(bytes, align), None, "{bytes} {align}");
-    }
-    for (bytes, align) in [
-        (huge, page),
-        (huge, 1 << 40),
-        (huge + page, page),
-        (!(page - 1), 1 << 62),
-    ] {
-        assert_eq!(source.reserve(bytes, align), None, "{bytes} {align}");
-    }
-    assert_eq!(crate::os::errno::get(), 4711);
-}
-
 pub(crate) fn freed_memory_is_unmapped_and_its_neighbours_stay(source: &dyn PageSource) {
     let page = source.page_size();
     let base = ready_range(source, PAGES * page);
