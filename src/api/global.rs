@@ -12,6 +12,8 @@
 /// assert_eq!(words.concat(), "outofband");
 /// ```
 ///
+/// `static GLOBAL: Greyspan = Greyspan;` is the same.
+///
 /// Requests of any size and alignment that `Layout` allows are served, or refused with null; it never panics, unwinds or aborts on a
 /// valid request. The fast path is inlined into the caller, where a constant layout leaves about six instructions of it.
 ///
@@ -19,11 +21,11 @@
 /// machines), every request goes to [`System`](std::alloc::System) instead;
 /// [`Stats::FORWARDS`](crate::Stats::FORWARDS) tells.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Greyspan(());
+pub struct Greyspan;
 
 impl Greyspan {
-    /// The heap of the process.
+    /// The heap of the process: the same as `Greyspan`.
     pub const fn new() -> Self {
-        Self(())
+        Self
     }
 }

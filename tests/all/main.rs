@@ -11,4 +11,17 @@ mod threads;
 use greyspan::Greyspan;
 
 #[global_allocator]
-static GLOBAL: Greyspan = Greyspan::new();
+static GLOBAL: Greyspan = Greyspan;
+
+#[test]
+fn all_spellings_of_the_allocator_are_one() {
+    use std::alloc::{GlobalAlloc, Layout};
+
+    const NEW: Greyspan = Greyspan::new();
+    let layout = Layout::new::<[u64; 9]>();
+    // SAFETY: the layout is not empty.
+    let block = unsafe { NEW.alloc(layout) };
+    assert!(!block.is_null());
+    // SAFETY: allocated above, with this layout and by the same heap.
+    unsafe { Greyspan.dealloc(block, layout) };
+}
