@@ -169,7 +169,9 @@ impl Form {
 
     fn describe(&self) -> &'static str {
         match self {
-            Self::Size(_) => "a size such as 1048576, 512MiB or 2GiB",
+            Self::Size(_) => {
+                "a size such as 1048576 or 512MiB: a whole number of bytes, or of K, M, G or T in powers of 1024 (K, KB and KiB are the same, in any case)"
+            }
             Self::Millis(_) => "milliseconds, 0 for at once, -1 for never",
             Self::Switch(_) => "0 or 1",
             Self::Huge(_) => "auto, always or never",
@@ -274,24 +276,30 @@ fn number(digits: &[u8]) -> Option<usize> {
     })
 }
 
+/// A size by the one rule that [`Form::describe`] tells.
 fn size(value: &[u8]) -> Option<usize> {
     let split = value
         .iter()
         .position(|byte| !byte.is_ascii_digit())
         .unwrap_or(value.len());
     let (digits, unit) = value.split_at_checked(split)?;
-    let unit: usize = match unit {
-        b"" | b"B" => 1,
-        b"KiB" | b"K" => 1 << 10,
-        b"MiB" | b"M" => 1 << 20,
-        b"GiB" | b"G" => 1 << 30,
-        b"TiB" | b"T" => 1 << 40,
-        b"KB" => 1_000,
-        b"MB" => 1_000_000,
-        b"GB" => 1_000_000_000,
-        _ => return None,
+    let shift = match unit.split_first() {
+        None => 0,
+        Some((letter, rest)) => {
+            let is_unit = [&b""[..], b"b", b"i", b"ib"]
+                .iter()
+                .any(|word| rest.eq_ignore_ascii_case(word));
+            match letter.to_ascii_lowercase() {
+                b'b' if rest.is_empty() => 0,
+                b'k' if is_unit => 10,
+                b'm' if is_unit => 20,
+                b'g' if is_unit => 30,
+                b't' if is_unit => 40,
+                _ => return None,
+            }
+        }
     };
-    number(digits)?.checked_mul(unit)
+    number(digits)?.checked_mul(1usize.checked_shl(shift)?)
 }
 
 /// Mean bytes between samples unless told, as in Go: 512 KiB.
@@ -342,6 +350,47 @@ mod tests {
             (Some(512 << 20), Some(4096))
         );
         assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn a_unit_is_a_power_of_1024_however_it_is_spelled() {
+        for (letter, shift) in [("k", 10), ("m", 20), ("g", 30), ("t", 40)] {
+            for rest in ["", "b", "ib", "i"] {
+                let unit = format!("{letter}{rest}");
+                let capital = format!("{}{}", letter.to_uppercase(), rest.to_uppercase());
+                let usual = format!("{}{}", letter.to_uppercase(), rest.replace('b', "B"));
+                for unit in [unit, capital, usual] {
+                    let value = format!("3{unit}");
+                    let (options, warnings) = parse(&[("GREYSPAN_MEMLIMIT", &value)]);
+                    assert_eq!(options.memory_limit, Some(3 << shift), "{value}");
+                    assert!(warnings.is_empty(), "{warnings:?}");
+                }
+            }
+        }
+        for value in ["77", "77b", "77B"] {
+            assert_eq!(parse(&[("GREYSPAN_HARD_LIMIT", value)]).0.hard_limit, Some(77));
+        }
+        for value in [
+            "K",
+            "iB",
+            "1.5G",
+            "1 G",
+            "-1G",
+            "1KK",
+            "1BB",
+            "1Kib2",
+            "1KBi",
+            "1E",
+            "16777216T",
+            "0x10",
+        ] {
+            let (options, warnings) = parse(&[("GREYSPAN_HARD_LIMIT", value)]);
+            assert_eq!(options, Options::DEFAULT, "{value}");
+            assert!(
+                warnings.len() == 1 && warnings[0].contains("powers of 1024"),
+                "{warnings:?}"
+            );
+        }
     }
 
     #[test]
