@@ -65,6 +65,8 @@ enum Form {
     Profile(fn(&mut Options, usize)),
     /// A word that switches one thing on.
     Name(&'static str, fn(&mut Options)),
+    /// The build lacks the feature of this name, without which the option has no effect.
+    Without(&'static str),
 }
 
 /// One option.
@@ -112,12 +114,12 @@ static TABLE: &[Row] = &[
     },
     Row {
         key: "GC",
-        form: Form::Percent(|options, percent| options.gc_percent = percent),
+        form: with_gc(Form::Percent(|options, percent| options.gc_percent = percent)),
         help: "growth before a managed heap collects",
     },
     Row {
         key: "TRACE",
-        form: Form::Name("gc", |options| options.trace_gc = true),
+        form: with_gc(Form::Name("gc", |options| options.trace_gc = true)),
         help: "a line for each cycle of the collector",
     },
     #[cfg(any(feature = "profiling", feature = "preload"))]
@@ -127,6 +129,15 @@ static TABLE: &[Row] = &[
         help: "heap profile at exit",
     },
 ];
+
+/// The form of an option of the collector's.
+const fn with_gc(form: Form) -> Form {
+    if cfg!(feature = "gc") {
+        form
+    } else {
+        Form::Without("gc")
+    }
+}
 
 impl Form {
     fn set(&self, options: &mut Options, value: &[u8]) -> bool {
@@ -164,6 +175,7 @@ impl Form {
                 }
                 value == name.as_bytes()
             }
+            Self::Without(_) => false,
         }
     }
 
@@ -180,7 +192,7 @@ impl Form {
             Self::Profile(_) => {
                 "a path, or path:rate with a mean number of bytes between samples such as 64KiB, and not 0"
             }
-            Self::Name(name, _) => name,
+            Self::Name(name, _) | Self::Without(name) => name,
         }
     }
 }
@@ -188,6 +200,8 @@ impl Form {
 /// What was wrong with one variable; its `Display` says what would be right.
 pub(crate) enum Warning<'a> {
     Unknown(&'a [u8]),
+    /// Known, but the build lacks the feature of this name.
+    Without(&'a [u8], &'static str),
     Bad {
         key: &'a [u8],
         value: &'a [u8],
@@ -211,6 +225,11 @@ impl fmt::Display for Warning<'_> {
                 }
                 Ok(())
             }
+            Self::Without(key, feature) => write!(
+                f,
+                "{} has no effect: greyspan was built without its feature {feature}",
+                key.escape_ascii()
+            ),
             Self::Bad { key, value, form } => {
                 write!(
                     f,
@@ -234,6 +253,10 @@ impl Options {
             let name = key.strip_prefix(PREFIX).unwrap_or(key);
             match TABLE.iter().find(|row| row.key.as_bytes() == name) {
                 None => warn(Warning::Unknown(key)),
+                Some(Row {
+                    form: Form::Without(feature),
+                    ..
+                }) => warn(Warning::Without(key, feature)),
                 Some(row) if !row.form.set(&mut options, value) => {
                     warn(Warning::Bad {
                         key,
@@ -404,8 +427,11 @@ mod tests {
             ("GREYSPAN_VERBOSE", "yes"),
             ("GREYSPAN_THP", "sometimes"),
             ("GREYSPAN_SHOW_STATS", "2"),
+            #[cfg(feature = "gc")]
             ("GREYSPAN_GC", "-1"),
+            #[cfg(feature = "gc")]
             ("GREYSPAN_GC", "99999999999"),
+            #[cfg(feature = "gc")]
             ("GREYSPAN_TRACE", "everything"),
         ] {
             let (options, warnings) = parse(&[(key, value)]);
@@ -424,6 +450,7 @@ mod tests {
             warnings.len() == 1 && TABLE.iter().all(|row| warnings[0].contains(row.key)),
             "{warnings:?}"
         );
+        assert!(warnings[0].len() < 900, "it fits into a line: {}", warnings[0].len());
     }
 
     #[test]
@@ -437,6 +464,20 @@ mod tests {
         }
     }
 
+    #[cfg(not(feature = "gc"))]
+    #[test]
+    fn an_option_of_a_feature_that_is_not_built_names_it() {
+        for (key, value) in [("GREYSPAN_GC", "200"), ("GREYSPAN_GC", "x"), ("GREYSPAN_TRACE", "gc")] {
+            let (options, warnings) = parse(&[(key, value)]);
+            assert_eq!(options, Options::DEFAULT);
+            assert!(
+                warnings.len() == 1 && warnings[0].contains(key) && warnings[0].ends_with("its feature gc"),
+                "{warnings:?}"
+            );
+        }
+    }
+
+    #[cfg(feature = "gc")]
     #[test]
     fn the_collector_takes_a_percentage_or_is_off() {
         for (value, percent) in [("off", None), ("0", Some(0)), ("250", Some(250))] {

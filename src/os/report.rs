@@ -5,9 +5,12 @@ use super::errno::KeepErrno;
 use core::fmt::{self, Write};
 use core::mem::ManuallyDrop;
 
+/// Bytes of a line: the list of all options fits.
+const LINE: usize = 1024;
+
 /// A line that is cut where the buffer ends.
 struct Line {
-    text: [u8; 512],
+    text: [u8; LINE],
     len: usize,
 }
 
@@ -20,7 +23,16 @@ impl Write for Line {
 
 impl Line {
     fn new() -> Self {
-        Self { text: [0; 512], len: 0 }
+        Self {
+            text: [0; LINE],
+            len: 0,
+        }
+    }
+
+    /// Ends the line, also where it was cut.
+    fn end(&mut self) {
+        self.len = self.len.min(LINE - 1);
+        self.push("\n");
     }
 
     fn push_bytes(&mut self, part: &[u8]) {
@@ -62,7 +74,8 @@ fn print(args: fmt::Arguments<'_>) {
     let errno = ManuallyDrop::new(KeepErrno::new());
     let mut line = Line::new();
     // Writing to the buffer cannot fail; what a value's own Display may answer changes nothing here.
-    let _ = line.write_fmt(format_args!("greyspan: {args}\n"));
+    let _ = line.write_fmt(format_args!("greyspan: {args}"));
+    line.end();
     line.write();
     drop(ManuallyDrop::into_inner(errno));
 }
@@ -184,4 +197,20 @@ pub(crate) fn misuse(call: &str, address: usize, size: usize, why: &str) -> ! {
     line.write();
     // SAFETY: always callable.
     unsafe { libc::abort() }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_cut_is_ended_all_the_same() {
+        for (length, kept) in [(0, 0), (LINE - 1, LINE - 1), (LINE, LINE - 1), (2 * LINE, LINE - 1)] {
+            let mut line = Line::new();
+            line.push(&"x".repeat(length));
+            line.end();
+            assert_eq!(line.len, kept + 1);
+            assert!(line.text[..line.len].ends_with(b"\n"));
+        }
+    }
 }

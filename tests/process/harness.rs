@@ -95,6 +95,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         crate::stats::SCENARIOS,
         crate::steady::SCENARIOS,
         crate::tls::SCENARIOS,
+        crate::words::SCENARIOS,
     ]
     .into_iter()
     .flatten()

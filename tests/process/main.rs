@@ -26,6 +26,7 @@ mod see;
 mod stats;
 mod steady;
 mod tls;
+mod words;
 
 use std::ffi::{c_char, c_int};
 

@@ -1,0 +1,74 @@
+//! The lines that the allocator writes to standard error, so that no option and no limit fails in silence.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::io::Read;
+use std::process::{Command, ExitStatus};
+
+use crate::GLOBAL;
+use crate::harness::{DONE, KEY, Next, Scenario};
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("words::an_option_without_its_feature_names_the_feature", features),
+    Scenario::new("words::a_bad_size_is_answered_with_the_rule_of_sizes", sizes),
+    Scenario::new(TRIES, tries),
+];
+
+const TRIES: &str = "words::a_program_that_tries_to_take_more_than_its_limit";
+
+/// Standard error and the end of this binary with a scenario and one variable set.
+fn said(scenario: &str, key: &str, value: &str) -> (String, ExitStatus) {
+    let mut command = Command::new(std::env::current_exe().expect("this binary"));
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    command
+        .env(KEY.to_str().expect("ASCII"), scenario)
+        .env(key, value)
+        .stderr(writer);
+    let mut child = command.spawn().expect("a child");
+    // The command holds the writing end.
+    drop(command);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).expect("UTF-8");
+    (text, child.wait().expect("an end"))
+}
+
+fn features() -> Next {
+    for key in ["GREYSPAN_GC", "GREYSPAN_TRACE"] {
+        let (text, status) = said(TRIES, key, if key == "GREYSPAN_GC" { "200" } else { "gc" });
+        assert!(status.success(), "{text}");
+        if cfg!(feature = "gc") {
+            assert_eq!(text, "");
+        } else {
+            assert!(
+                text.lines().count() == 1 && text.contains(key) && text.contains("feature gc"),
+                "{text}"
+            );
+        }
+    }
+    DONE
+}
+
+fn sizes() -> Next {
+    for good in ["512mib", "1G", "1gb", "1GiB"] {
+        assert_eq!(said(TRIES, "GREYSPAN_MEMLIMIT", good).0, "", "{good}");
+    }
+    for bad in ["half", "1.5G", "12 MiB"] {
+        let (text, status) = said(TRIES, "GREYSPAN_MEMLIMIT", bad);
+        assert!(status.success() && text.contains("powers of 1024"), "{text}");
+    }
+    DONE
+}
+
+/// In a program of its own: goes on where it is refused, as `try_reserve` does, for small and large.
+fn tries() -> Next {
+    if greyspan::hard_limit().is_some() {
+        for size in [8 << 20, 48, 3 << 10, 1 << 20] {
+            let layout = Layout::from_size_align(size, 16).expect("a layout");
+            // SAFETY: the layout is not empty. Blocks are left to the end of the process.
+            let refused = (0..1 << 20).any(|_| unsafe { GLOBAL.alloc(layout) }.is_null());
+            assert!(refused, "{size}");
+        }
+        let mut bytes = Vec::<u8>::new();
+        assert!(bytes.try_reserve(64 << 20).is_err());
+    }
+    DONE
+}
