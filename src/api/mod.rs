@@ -59,6 +59,11 @@ pub fn set_memory_limit(bytes: Option<usize>) {
 }
 
 /// Bytes of footprint beyond which allocation returns null; `None` removes the limit.
+///
+/// The first request that a limit refuses is told on standard error in one line, since a program that
+/// ends of it names no limit. A program that goes on, by `try_reserve` say, reads that line too, once:
+/// an allocator cannot know. Each limit that is set anew is told of once;
+/// [`events`](crate::events) tell of all refusals.
 pub fn set_hard_limit(bytes: Option<usize>) {
     HEAP.set_hard_limit(bytes);
 }

@@ -154,7 +154,11 @@ impl Heap {
             cache.trim(&self.tiers);
         }
         self.end_rest();
-        attempt()
+        let block = attempt();
+        if block.is_null() && core::ptr::eq(self, &raw const HEAP) {
+            self.tiers.mheap.name_hard_limit();
+        }
+        block
     }
 
     fn alloc_small_slow(&self, cache: &MCache, class: SizeClass) -> *mut Block {

@@ -65,7 +65,10 @@ pub(crate) struct Native;
 unsafe impl SpanSource for Native {
     fn take(&self, pages: usize, objects: u32, size: usize, tag: NonNull<u8>) -> Option<Run> {
         HEAP.set_up();
-        let span = HEAP.tiers.mheap.take_managed(pages, objects, size, tag.as_ptr())?;
+        let Some(span) = HEAP.tiers.mheap.take_managed(pages, objects, size, tag.as_ptr()) else {
+            HEAP.tiers.mheap.name_hard_limit();
+            return None;
+        };
         HEAP.after_alloc();
         Some(Run {
             base: NonNull::new(span.base())?,

@@ -40,6 +40,10 @@ pub(super) struct Told {
     /// Requests refused likewise.
     refused: u64,
     refused_at: u64,
+    /// Bytes of the last request that the hard limit refused, and the limit that a line on standard
+    /// error has named; 0: none.
+    wanted: usize,
+    named: usize,
 }
 
 impl Told {
@@ -50,6 +54,8 @@ impl Told {
             purged: [(0, 0); 2],
             refused: 0,
             refused_at: 0,
+            wanted: 0,
+            named: 0,
         }
     }
 
@@ -135,6 +141,7 @@ impl MHeap {
     /// The hard limit has no room for a request of `bytes`.
     pub(super) fn note_refusal(&self, inner: &mut Inner, bytes: usize) {
         inner.told.refused += 1;
+        inner.told.wanted = bytes;
         if Told::is_time(&mut inner.told.refused_at) {
             events::note(EventKind::HardLimit {
                 wanted: bytes as u64,
@@ -143,6 +150,26 @@ impl MHeap {
                 refused: core::mem::take(&mut inner.told.refused),
             });
         }
+    }
+
+    /// A request found no memory: if the hard limit refuses it, says so on standard error, once for
+    /// each limit. The program may end of it, with a message that names no limit.
+    #[cold]
+    pub(crate) fn name_hard_limit(&self) {
+        let limit = self.hard_limit.load(Relaxed);
+        if limit == usize::MAX {
+            return;
+        }
+        let (wanted, footprint) = {
+            let mut inner = self.inner.lock();
+            let wanted = core::mem::take(&mut inner.told.wanted);
+            if wanted == 0 || inner.told.named == limit || self.admits(&inner, wanted / PAGE) {
+                return;
+            }
+            inner.told.named = limit;
+            (wanted, Self::footprint(&inner))
+        };
+        crate::os::report::limited(limit, wanted, footprint);
     }
 
     /// What to give back now because of the soft limit.

@@ -159,6 +159,24 @@ pub(crate) fn unwritten(what: &str, path: &[u8], error: i32) {
     line.write();
 }
 
+/// The hard limit refuses a request. `errno` stays.
+#[cfg(not(loom))]
+pub(crate) fn limited(limit: usize, wanted: usize, footprint: usize) {
+    // Put back by hand, as in `print`.
+    let errno = ManuallyDrop::new(KeepErrno::new());
+    let mut line = Line::new();
+    line.push("greyspan: the hard limit of ");
+    line.push_number::<10>(limit);
+    line.push(" bytes (GREYSPAN_HARD_LIMIT or set_hard_limit) refuses a request for ");
+    line.push_number::<10>(wanted);
+    line.push(" bytes: ");
+    line.push_number::<10>(footprint);
+    line.push(" are in use; later refusals are not told");
+    line.end();
+    line.write();
+    drop(ManuallyDrop::into_inner(errno));
+}
+
 /// A warning.
 pub(crate) fn warn(args: fmt::Arguments<'_>) {
     print(args);

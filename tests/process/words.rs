@@ -2,6 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
 use crate::GLOBAL;
@@ -10,9 +11,13 @@ use crate::harness::{DONE, KEY, Next, Scenario};
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("words::an_option_without_its_feature_names_the_feature", features),
     Scenario::new("words::a_bad_size_is_answered_with_the_rule_of_sizes", sizes),
+    Scenario::new("words::the_hard_limit_is_named_before_the_program_ends_of_it", ends),
+    Scenario::new("words::the_hard_limit_is_named_once_where_the_program_goes_on", goes_on),
+    Scenario::new(DIES, dies),
     Scenario::new(TRIES, tries),
 ];
 
+const DIES: &str = "words::a_program_that_takes_more_than_its_limit";
 const TRIES: &str = "words::a_program_that_tries_to_take_more_than_its_limit";
 
 /// Standard error and the end of this binary with a scenario and one variable set.
@@ -58,6 +63,17 @@ fn sizes() -> Next {
     DONE
 }
 
+/// In a program of its own: takes what is refused, unless it runs without a limit.
+fn dies() -> Next {
+    if greyspan::hard_limit().is_some() {
+        let mut all = Vec::new();
+        for _ in 0..1000 {
+            all.push(vec![1u8; 1 << 20]);
+        }
+    }
+    DONE
+}
+
 /// In a program of its own: goes on where it is refused, as `try_reserve` does, for small and large.
 fn tries() -> Next {
     if greyspan::hard_limit().is_some() {
@@ -70,5 +86,26 @@ fn tries() -> Next {
         let mut bytes = Vec::<u8>::new();
         assert!(bytes.try_reserve(64 << 20).is_err());
     }
+    DONE
+}
+
+fn ends() -> Next {
+    let (text, status) = said(DIES, "GREYSPAN_HARD_LIMIT", "32mb");
+    assert_eq!(status.signal(), Some(libc::SIGABRT), "{text}");
+    let limit = text.find("hard limit of 33554432 bytes (GREYSPAN_HARD_LIMIT");
+    assert!(
+        limit.is_some() && limit < text.find("memory allocation of 1048576"),
+        "{text}"
+    );
+    DONE
+}
+
+fn goes_on() -> Next {
+    let (text, status) = said(TRIES, "GREYSPAN_HARD_LIMIT", "32M");
+    assert!(status.success(), "{text}");
+    assert!(
+        text.lines().count() == 1 && text.contains("hard limit of 33554432"),
+        "{text}"
+    );
     DONE
 }
