@@ -4,7 +4,7 @@
 # their standard library. Six minutes.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 component clippy clippy
-cargo test --features passthrough,gc,profiling --test forwards
+cargo test --features passthrough,gc,profiling --test forwards --test another --test wrapped
 
 target=${CARGO_TARGET_DIR:-target}
 unsupported() {
@@ -14,7 +14,7 @@ unsupported() {
 for features in "" gc profiling stats preload passthrough gc,profiling,stats,passthrough,preload; do
     unsupported clippy --quiet --all-targets --features "$features" -- -D warnings
 done
-unsupported test --features gc,profiling --lib --test forwards --test all --test gc -- --skip ui::
+unsupported test --features gc,profiling --lib --test forwards --test another --test wrapped --test all --test gc -- --skip ui::
 
 for system in x86_64-pc-windows-gnu x86_64-apple-darwin i686-unknown-linux-gnu aarch64-unknown-linux-gnu; do
     if ! rustup target add "$system"; then

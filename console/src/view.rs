@@ -30,8 +30,7 @@ pub(crate) fn status(state: &State, query: Option<&str>) -> Result<Reply, Refusa
     Query::read(query, &[])?;
     let path = env::current_exe().unwrap_or_default();
     let program = path.file_name().unwrap_or_default().to_string_lossy();
-    // What is asked here was allocated by this program's allocator, whichever that is.
-    let serves = greyspan::stats().mallocs > 0;
+    let serves = greyspan::stats().has_served;
     let text = format!(
         "{{\"version\":\"{}\",\"program\":{},\"pid\":{},\"uptime_ms\":{},\"serves_program\":{serves},\"can_profile\":{},\"profiling\":{},\
          \"profile_rate\":{},\"has_profile\":{},\"managed_heaps\":{},\"memory_limit\":{},\"hard_limit\":{}}}",

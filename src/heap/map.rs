@@ -64,6 +64,8 @@ impl Heap {
             left.cut(&mut arena);
             map.arenas.push(arena);
         }
+        // Last: the vectors above come from the program's allocator, and may be its first request.
+        map.has_served = self.has_served();
         map
     }
 

@@ -28,6 +28,7 @@ impl Heap {
         let caches = self.registry.figures();
         stats.mcache_inuse = caches.in_use as u64;
         stats.mcache_sys = caches.sys as u64;
+        stats.has_served = self.has_served();
         let held = self.add_spans(&mut stats);
         self.add_tallies(&mut stats, held);
         // Last, so that spans made meanwhile are in it; and objects cannot outgrow the pages they lie in.
@@ -50,6 +51,12 @@ impl Heap {
         crate::stats::add_totals(&mut stats);
         sort(&mut stats.by_size);
         stats
+    }
+
+    /// Whether any request ever came to this heap but the collector's: the first one makes a thread
+    /// cache, and caches are never freed (G2 of `registry`).
+    pub(super) fn has_served(&self) -> bool {
+        self.registry.figures().count > 0
     }
 
     /// What all thread caches counted. The rows of [`Stats::by_size`] are by class number here.

@@ -14,7 +14,7 @@ impl HeapMap {
     /// The map as one line of JSON:
     ///
     /// ```text
-    /// {"version":1,"page":8192,"huge":2097152,
+    /// {"version":1,"page":8192,"huge":2097152,"has_served":1,
     ///  "bytes":{"ready":..,"in_use":..,"huge":..,"small":..,"large":..,"managed":..,"spare":..,"changing":..,"free":..,"room":..,"released":..},
     ///  "classes":[{"size":64,"spans":..,"objects":..,"live":..,"bytes":..},..],
     ///  "arenas":[{"address":"0x..","reserved":..,"tables":..,"ready":..,"first":"0x..","huge":"0110..",
@@ -26,9 +26,10 @@ impl HeapMap {
         let mut text = String::with_capacity(1024 + self.runs().count() * 24);
         push!(
             text,
-            "{{\"version\":1,\"page\":{},\"huge\":{},\"bytes\":{{\"ready\":{},\"in_use\":{},\"huge\":{}",
+            "{{\"version\":1,\"page\":{},\"huge\":{},\"has_served\":{},\"bytes\":{{\"ready\":{},\"in_use\":{},\"huge\":{}",
             Self::PAGE_BYTES,
             Self::HUGE_BYTES,
+            u8::from(self.has_served),
             self.ready(),
             self.in_use(),
             self.huge_bytes()

@@ -246,6 +246,9 @@ pub struct ClassUse {
 pub struct HeapMap {
     /// The arenas, in the order in which they were made.
     pub arenas: Vec<Arena>,
+    /// Whether the program has ever allocated from this heap, as [`Stats::has_served`](crate::Stats::has_served). If not, its
+    /// memory is not on the map.
+    pub has_served: bool,
 }
 
 impl HeapMap {

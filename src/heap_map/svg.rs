@@ -6,6 +6,7 @@
 use super::cells::{Cell, cells, pages_per_cell};
 use super::text::{Short, percent};
 use super::{Arena, ClassUse, HeapMap, Kind, Usage};
+use crate::stats::why_empty;
 use std::fmt::Write;
 
 /// Cells in a row, pages of a cell at the least, and rows of the whole map at the most.
@@ -103,6 +104,10 @@ impl Picture {
         );
         self.label(16, "soft", &words);
         self.y += LINE;
+        if let Some(why) = why_empty(map.has_served) {
+            self.label(16, "head", why);
+            self.y += LINE;
+        }
     }
 
     /// A patch, an amount and a line for each kind that there is.

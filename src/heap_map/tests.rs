@@ -13,7 +13,10 @@ fn map(runs: &[(u64, Usage)]) -> HeapMap {
         address += pages * PAGE;
     }
     arena.huge = vec![false; arena.ready().div_ceil(HeapMap::HUGE_BYTES) as usize];
-    HeapMap { arenas: vec![arena] }
+    HeapMap {
+        arenas: vec![arena],
+        has_served: true,
+    }
 }
 
 fn small(size: u64, objects: u64, live: u64) -> Usage {
@@ -230,4 +233,13 @@ fn the_picture_is_well_formed_and_needs_nothing_from_outside() {
     }
     assert!(svg.contains("a large object of 300000 bytes"));
     self::tags(&HeapMap::default().to_svg());
+}
+
+#[test]
+fn every_form_says_whether_the_program_allocates_here() {
+    let (served, not) = (mixed(), HeapMap::default());
+    let says = |text: &str| text.contains("in these figures");
+    assert!(!says(&served.to_string()) && !says(&served.to_svg()));
+    assert!(says(&not.to_string()) && says(&not.to_svg()));
+    assert!(served.to_json().contains("\"has_served\":1,") && not.to_json().contains("\"has_served\":0,"));
 }

@@ -2,7 +2,7 @@
 
 use super::cells::{Cell, cells, pages_per_cell};
 use super::{HeapMap, Kind};
-use crate::stats::Human;
+use crate::stats::{Human, why_empty};
 use std::fmt;
 
 /// Marks in a row, pages of a mark at the least, and rows at the most.
@@ -53,6 +53,9 @@ impl fmt::Display for HeapMap {
             Short(self.ready()),
             Short(self.in_use())
         )?;
+        if let Some(why) = why_empty(self.has_served) {
+            writeln!(f, "{why}")?;
+        }
         writeln!(
             f,
             "one mark is {}, one row {}; a mark shows what most of its pages are\n",

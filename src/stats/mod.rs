@@ -12,7 +12,7 @@ mod text;
 #[cfg(all(feature = "gc", not(loom)))]
 pub(crate) use collector::{TOTALS, add_totals};
 #[cfg(not(loom))]
-pub(crate) use text::Human;
+pub(crate) use text::{Human, why_empty};
 
 use crate::size_class::COUNT;
 use std::fmt;
@@ -106,6 +106,9 @@ pub struct Stats {
     pub stall_ns: [u64; STALL_BUCKETS],
     /// One row a size class, smallest first.
     pub by_size: [SizeClassStats; COUNT],
+    /// Whether the program has ever allocated from this heap: as its global allocator, through another one that wraps it, or by hand.
+    /// `false` where its global allocator is another one. What it allocates is in none of these figures then.
+    pub has_served: bool,
 }
 
 impl Stats {
@@ -154,6 +157,7 @@ impl Default for Stats {
             max_stall_ns: 0,
             stall_ns: [0; STALL_BUCKETS],
             by_size: [SizeClassStats::default(); COUNT],
+            has_served: false,
         }
     }
 }
@@ -170,6 +174,7 @@ impl fmt::Debug for Stats {
             .field("heap_inuse", &self.heap_inuse)
             .field("heap_released", &self.heap_released)
             .field("heap_objects", &self.heap_objects)
+            .field("has_served", &self.has_served)
             .finish_non_exhaustive()
     }
 }

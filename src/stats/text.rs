@@ -4,7 +4,7 @@
 //! users through [`Stats`], and by the heap at exit for `GREYSPAN_SHOW_STATS`. Takes no lock. [`Stats`] is a copy, so nothing here sees the heap move.
 //!
 //! 1. `Display` allocates nothing: it may run on the way out of a process. The machine forms allocate the string they return.
-//! 2. Every field of [`Stats`] but `by_size` and `stall_ns` is in `ROWS` once, under its own name.
+//! 2. Every field of [`Stats`] but `by_size`, `stall_ns` and `has_served` is in `ROWS` once, under its own name.
 
 #![forbid(unsafe_code)]
 
@@ -59,12 +59,16 @@ const HELD: &str = if Stats::EXACT {
     "objects the program holds, up to what thread caches hold"
 };
 
-/// Where nothing is to be told, and why.
-const FORWARDED: &str = if cfg!(greyspan_heap) {
-    "It forwards to the system's allocator (feature passthrough): what the program allocates is not in these figures."
-} else {
-    "It forwards to the system's allocator (no heap on this target): what the program allocates is not in these figures."
-};
+/// Why the program's memory is not in the figures; `None`: it is.
+pub(crate) fn why_empty(has_served: bool) -> Option<&'static str> {
+    const FORWARDED: &str = if cfg!(greyspan_heap) {
+        "Greyspan forwards to the system's allocator (feature passthrough): the program's memory is not in these figures."
+    } else {
+        "Greyspan forwards to the system's allocator (no heap on this target): the program's memory is not in these figures."
+    };
+    const OTHER: &str = "No request has come to Greyspan: the program's global allocator is another one, and its memory is not in these figures.";
+    (!has_served).then_some(if Stats::FORWARDS { FORWARDED } else { OTHER })
+}
 
 /// A heading of the table, and the rows below it.
 type Section = (&'static str, &'static [Row]);
@@ -140,8 +144,8 @@ impl fmt::Display for Stats {
     /// those in use.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Greyspan {}", crate::version())?;
-        if Self::FORWARDS {
-            writeln!(f, "{FORWARDED}")?;
+        if let Some(why) = why_empty(self.has_served) {
+            writeln!(f, "{why}")?;
         }
         for (title, rows) in &ROWS {
             writeln!(f, "\n{title}")?;
@@ -217,6 +221,7 @@ impl Stats {
     pub(crate) fn write_json(&self, text: &mut impl Write) -> fmt::Result {
         let (exact, forwards) = (u8::from(Self::EXACT), u8::from(Self::FORWARDS));
         write!(text, "{{\"version\":1,\"exact\":{exact},\"forwards\":{forwards}")?;
+        write!(text, ",\"has_served\":{}", u8::from(self.has_served))?;
         for row in rows() {
             write!(text, ",\"{}\":{}", row.name, (row.read)(self))?;
         }
@@ -247,12 +252,26 @@ impl Stats {
     /// and stalls the label `ns`.
     pub fn to_prometheus(&self) -> String {
         let mut text = String::new();
-        push!(
-            text,
-            "# HELP greyspan_forwards Whether Greyspan forwards to the system's allocator: then the program's memory is not in these figures.\n\
-             # TYPE greyspan_forwards gauge\ngreyspan_forwards {}\n",
-            u8::from(Self::FORWARDS)
-        );
+        let flags = [
+            (
+                "forwards",
+                "Whether Greyspan forwards to the system's allocator",
+                Self::FORWARDS,
+            ),
+            (
+                "has_served",
+                "Whether the program has allocated from Greyspan: if not, its memory is not in these figures",
+                self.has_served,
+            ),
+        ];
+        for (stem, meaning, holds) in flags {
+            let name = format!("greyspan_{stem}");
+            push!(
+                text,
+                "# HELP {name} {meaning}.\n# TYPE {name} gauge\n{name} {}\n",
+                u8::from(holds)
+            );
+        }
         for row in rows() {
             // Prometheus puts `total` last, and counts time in seconds and shares in ones.
             let stem = row.name.strip_prefix("total_").unwrap_or(row.name);

@@ -9,7 +9,7 @@ static void functions(void) {
     size_t length = greyspan_stats_json(NULL, 0);
     CHECK(length > 100 && greyspan_stats_json(text, sizeof text) > sizeof text && strlen(text) == sizeof text - 1);
     whole = MALLOC(length + 1000);
-    CHECK(greyspan_stats_json(whole, length + 1000) < length + 1000 && whole[0] == '{' && strstr(whole, "\"heap_inuse\":"));
+    CHECK(greyspan_stats_json(whole, length + 1000) < length + 1000 && whole[0] == '{' && strstr(whole, "\"heap_inuse\":") && strstr(whole, "\"has_served\":1,"));
     FREE(whole);
     FREE(keep);
     CHECK(greyspan_purge() > 0);

@@ -11,7 +11,8 @@ fn distinct() -> (Stats, BTreeMap<&'static str, u64>) {
     macro_rules! fill {
         ($($field:ident),* $(,)?) => {
             // Without `..`: a new field of `Stats` does not compile before it is named here, and then it needs its row.
-            let Stats { $($field,)* by_size, stall_ns } = &mut stats;
+            let Stats { $($field,)* by_size, stall_ns, has_served } = &mut stats;
+            *has_served = true;
             stall_ns[10] = 7;
             stall_ns[12] = 5;
             $(next += 1; *$field = next; expected.insert(stringify!($field), next);)*
@@ -81,6 +82,19 @@ fn every_field_has_one_row_under_its_own_name() {
     let found: BTreeMap<_, _> = rows().map(|row| (row.name, (row.read)(&stats))).collect();
     assert_eq!(found, expected);
     assert_eq!(rows().count(), expected.len());
+}
+
+#[test]
+fn every_form_says_whether_the_program_allocates_here() {
+    let (served, not) = (distinct().0, Stats::default());
+    assert!(!served.to_string().contains("in these figures") && not.to_string().contains("in these figures"));
+    assert!(served.to_json().contains("\"has_served\":1") && not.to_json().contains("\"has_served\":0"));
+    let line = |stats: &Stats, flag| {
+        stats
+            .to_prometheus()
+            .contains(&format!("\ngreyspan_has_served {flag}\n"))
+    };
+    assert!(line(&served, 1) && line(&not, 0));
 }
 
 #[test]
@@ -188,6 +202,7 @@ fn json_parses_and_holds_every_figure_once() {
     assert_eq!(seen.remove("/version"), Some(1));
     assert_eq!(seen.remove("/exact"), Some(u64::from(Stats::EXACT)));
     assert_eq!(seen.remove("/forwards"), Some(u64::from(Stats::FORWARDS)));
+    assert_eq!(seen.remove("/has_served"), Some(1));
     for (name, figure) in expected {
         assert_eq!(seen.remove(&format!("/{name}")), Some(figure), "{name}");
     }
