@@ -14,8 +14,8 @@ use super::handle::Gc;
 use super::heap::Inner;
 use super::root::{Root, Rootable, rebrand};
 use super::span::{Index, Span};
+use super::wills::Fate;
 use crate::sync::blocking::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use crate::sync::lock::Lock;
 use crate::sync::tally::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use core::fmt;
 use core::ptr::NonNull;
@@ -139,94 +139,6 @@ impl Dropper {
             // A payload may panic in its own drop.
             core::mem::forget(payload);
         }
-    }
-}
-
-struct Entry {
-    number: u64,
-    target: NonNull<u8>,
-    fate: Fate,
-}
-
-/// Gives a revived object to its guardian.
-pub(crate) type HandOver = Box<dyn FnOnce(&Inner) + Send>;
-
-enum Fate {
-    Cleanup(Box<dyn FnOnce() + Send>),
-    /// Hands the revived object to its guardian; `false` if that is gone.
-    Guardian(HandOver, Box<dyn Fn() -> bool + Send>),
-}
-
-// SAFETY: `target` is an address, followed by the collector only.
-unsafe impl Send for Entry {}
-
-/// What is to happen when objects die.
-pub(crate) struct Wills {
-    entries: Lock<Vec<Entry>>,
-    next: AtomicU64,
-}
-
-impl Wills {
-    pub(crate) fn new() -> Self {
-        Self {
-            entries: Lock::new(Vec::new()),
-            next: AtomicU64::new(0),
-        }
-    }
-
-    /// Whether nothing is to happen when objects die.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.lock().is_empty()
-    }
-
-    fn add(&self, target: NonNull<u8>, fate: Fate) -> u64 {
-        let mut entries = self.entries.lock();
-        let number = self.next.fetch_add(1, Relaxed);
-        entries.push(Entry { number, target, fate });
-        number
-    }
-
-    fn cancel(&self, number: u64) -> bool {
-        let mut entries = self.entries.lock();
-        // Numbers rise along the list.
-        let Ok(at) = entries.binary_search_by_key(&number, |entry| entry.number) else {
-            return false;
-        };
-        let entry = entries.remove(at);
-        drop(entries);
-        drop(entry);
-        true
-    }
-
-    fn extract(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
-        let mut entries = self.entries.lock();
-        if !entries.iter().any(&wanted) {
-            return Vec::new();
-        }
-        let (taken, kept) = core::mem::take(&mut *entries).into_iter().partition(wanted);
-        *entries = kept;
-        taken
-    }
-
-    /// The dead objects that guardians watch, and how to hand each over. For the collector, with the cycle closed.
-    pub(crate) fn watched(&self, dead: impl Fn(NonNull<u8>) -> bool) -> Vec<(NonNull<u8>, HandOver)> {
-        let is_guardian = |entry: &Entry| matches!(entry.fate, Fate::Guardian(..));
-        let taken = self.extract(|entry| is_guardian(entry) && dead(entry.target));
-        let alive = taken.into_iter().filter_map(|entry| match entry.fate {
-            Fate::Guardian(hand_over, is_there) if is_there() => Some((entry.target, hand_over)),
-            _ => None,
-        });
-        alive.collect()
-    }
-
-    /// The cleanups of dead objects.
-    pub(crate) fn cleanups(&self, dead: impl Fn(NonNull<u8>) -> bool) -> Vec<Work> {
-        let taken = self.extract(|entry| dead(entry.target));
-        let work = taken.into_iter().filter_map(|entry| match entry.fate {
-            Fate::Cleanup(run) => Some(Work::Run(run)),
-            Fate::Guardian(..) => None,
-        });
-        work.collect()
     }
 }
 

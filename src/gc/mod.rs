@@ -28,7 +28,7 @@
 //! threads stand still: the collector asks each for three short acknowledgements a cycle, and works beside them.
 //!
 //! The files, in the order of reading: `desc` and `trace` (what is known of a type), `handle`, `span` and `space` (where objects lie), `phase`
-//! (the handshake machine), `mutator`, `barrier`, `cache`, `alloc`, `cell`, `lock`, `root`, `weak`, `ephemeron`, `finalize` (what the program
+//! (the handshake machine), `mutator`, `barrier`, `cache`, `alloc`, `cell`, `lock`, `root`, `weak`, `ephemeron`, `wills`, `finalize` (what the program
 //! uses), `workbuf`, `mark`, `crew`, `cycle` (the collector), `pacer`, `stats`, `heap`, `registry`, `thread`, `service`, `trace_line`,
 //! `verify`.
 
@@ -65,6 +65,7 @@ mod trace;
 mod trace_line;
 mod verify;
 mod weak;
+mod wills;
 mod workbuf;
 
 #[cfg(all(test, loom))]

@@ -261,3 +261,37 @@ fn cleanups_of_what_lives_to_the_end_of_its_heap_run_then() {
         eventually("the cleanup", || run.load(SeqCst) == 1);
     }
 }
+
+#[test]
+fn cleanups_are_cancelled_in_any_order_and_between_cycles_in_linear_time() {
+    let (done, finished) = mpsc::channel();
+    thread::spawn(move || {
+        let heap = quiet();
+        for order in 0..3 {
+            let all: Vec<_> = heap.enter(|m| {
+                let object = m.alloc(Node::leaf(1));
+                (0..200_000).map(|_| m.on_dead(object, || ())).collect()
+            });
+            let cancelled = match order {
+                // In the order of their making, in the reverse, and in neither, with cycles that kill the rest between.
+                0 => all.iter().filter(|cleanup| cleanup.cancel()).count(),
+                1 => all.iter().rev().filter(|cleanup| cleanup.cancel()).count(),
+                _ => {
+                    let scattered = (0..all.len()).map(|at| &all[at * 7919 % all.len()]);
+                    let count = scattered.take(100_000).filter(|cleanup| cleanup.cancel()).count();
+                    heap.collect();
+                    assert!(all.iter().all(|cleanup| !cleanup.cancel()), "its object is dead");
+                    count
+                }
+            };
+            assert_eq!(cancelled, if order == 2 { 100_000 } else { 200_000 });
+        }
+        done.send(()).unwrap();
+    });
+    // A watchdog: where each takes the time of all, minutes would not do.
+    let watch = finished.recv_timeout(std::time::Duration::from_secs(60));
+    assert!(
+        watch.is_ok(),
+        "cancelling takes a time that grows with the number of cleanups"
+    );
+}

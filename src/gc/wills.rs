@@ -1,0 +1,182 @@
+//! The wills of a heap: what happens when an object dies. [`finalize`](super::finalize) adds and
+//! cancels them, the collector executes those of dead objects.
+//!
+//! - L1. Adding and cancelling take constant time, however many wills there are; a cycle looks at
+//!   each once or twice.
+//! - L2. A cycle executes wills in the order in which they were added.
+//! - L3. A will leaves the table before its closure runs or is dropped, and both happen without the
+//!   lock: a closure may add and cancel wills itself.
+
+use super::finalize::Work;
+use super::heap::Inner;
+use crate::sync::lock::Lock;
+use core::hash::{BuildHasherDefault, Hasher};
+use core::ptr::NonNull;
+use std::collections::HashMap;
+
+/// Gives a revived object to its guardian.
+pub(crate) type HandOver = Box<dyn FnOnce(&Inner) + Send>;
+
+/// What happens when the object dies.
+pub(crate) enum Fate {
+    Cleanup(Box<dyn FnOnce() + Send>),
+    /// Hands the revived object to its guardian; the second says whether the guardian is still there.
+    Guardian(HandOver, Box<dyn Fn() -> bool + Send>),
+}
+
+struct Entry {
+    target: NonNull<u8>,
+    fate: Fate,
+}
+
+// SAFETY: `target` is an address, followed by the collector only.
+unsafe impl Send for Entry {}
+
+/// Spreads the numbers of wills, which are consecutive, over the table.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(self.0 ^ u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // The odd number nearest to 2^64 divided by the golden ratio.
+        self.0 = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+#[derive(Default)]
+struct Book {
+    entries: HashMap<u64, Entry, BuildHasherDefault<Spread>>,
+    /// The number of the next will; never used twice.
+    next: u64,
+}
+
+/// All wills of a heap.
+pub(crate) struct Wills(Lock<Book>);
+
+impl Wills {
+    pub(crate) fn new() -> Self {
+        Self(Lock::new(Book::default()))
+    }
+
+    /// How many wills there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().entries.len()
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds a will for the object at `target`. Its number.
+    pub(crate) fn add(&self, target: NonNull<u8>, fate: Fate) -> u64 {
+        let mut book = self.0.lock();
+        let number = book.next;
+        book.next += 1;
+        book.entries.insert(number, Entry { target, fate });
+        number
+    }
+
+    /// Removes the will `number`. `false`: it is not there any more.
+    pub(crate) fn cancel(&self, number: u64) -> bool {
+        let entry = self.0.lock().entries.remove(&number);
+        // Drops the closure without the lock (L3).
+        entry.is_some()
+    }
+
+    /// Takes the `wanted` wills out, in the order in which they were added.
+    fn extract(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let mut book = self.0.lock();
+        let entries = &mut book.entries;
+        let mut taken: Vec<_> = entries.extract_if(|_, entry| wanted(entry)).collect();
+        // A walk takes the time of the table's capacity, not of its entries.
+        if entries.len() < entries.capacity() / 4 {
+            entries.shrink_to(entries.len() * 2);
+        }
+        drop(book);
+        taken.sort_unstable_by_key(|&(number, _)| number);
+        taken.into_iter().map(|(_, entry)| entry).collect()
+    }
+
+    /// The dead objects that guardians watch, and how to hand each over. For the collector, with
+    /// the cycle closed.
+    pub(crate) fn watched(&self, dead: impl Fn(NonNull<u8>) -> bool) -> Vec<(NonNull<u8>, HandOver)> {
+        let is_guardian = |entry: &Entry| matches!(entry.fate, Fate::Guardian(..));
+        let taken = self.extract(|entry| is_guardian(entry) && dead(entry.target));
+        let alive = taken.into_iter().filter_map(|entry| match entry.fate {
+            Fate::Guardian(hand_over, is_there) if is_there() => Some((entry.target, hand_over)),
+            _ => None,
+        });
+        alive.collect()
+    }
+
+    /// The cleanups of dead objects.
+    pub(crate) fn cleanups(&self, dead: impl Fn(NonNull<u8>) -> bool) -> Vec<Work> {
+        let taken = self.extract(|entry| dead(entry.target));
+        let work = taken.into_iter().filter_map(|entry| match entry.fate {
+            Fate::Cleanup(run) => Some(Work::Run(run)),
+            Fate::Guardian(..) => None,
+        });
+        work.collect()
+    }
+
+    #[cfg(all(test, not(loom)))]
+    fn capacity(&self) -> usize {
+        self.0.lock().entries.capacity()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::blocking::{Arc, Mutex};
+
+    fn add(wills: &Wills, target: usize) -> u64 {
+        let target = NonNull::from(&[0u8; 4096][target % 4096]);
+        wills.add(target, Fate::Cleanup(Box::new(|| ())))
+    }
+
+    #[test]
+    fn a_cycle_walks_a_table_as_small_as_what_is_left_in_it() {
+        let wills = Wills::new();
+        let numbers: Vec<u64> = (0..50_000).map(|at| add(&wills, at)).collect();
+        for number in numbers.iter().skip(1).rev() {
+            assert!(wills.cancel(*number));
+        }
+        assert!(!wills.cancel(numbers[1]), "cancelled already");
+        assert_eq!((wills.cleanups(|_| false).len(), wills.len()), (0, 1));
+        assert!(wills.capacity() < 64, "{} places for one will", wills.capacity());
+        assert!(wills.cancel(numbers[0]) && wills.is_empty());
+    }
+
+    #[test]
+    fn cleanups_come_in_the_order_in_which_they_were_added() {
+        let wills = Wills::new();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        for number in 0..1000u32 {
+            let order = order.clone();
+            let run = move || order.lock().expect("no panic").push(number);
+            wills.add(NonNull::dangling(), Fate::Cleanup(Box::new(run)));
+        }
+        for cancelled in (0..1000).step_by(3) {
+            assert!(wills.cancel(cancelled));
+        }
+        for work in wills.cleanups(|_| true) {
+            if let Work::Run(run) = work {
+                run();
+            }
+        }
+        let order = order.lock().expect("no panic");
+        assert!(order.is_sorted() && order.len() == 666, "{order:?}");
+    }
+}
