@@ -41,6 +41,7 @@ models=(
     "races::marking_beside_a_mutator_that_moves_an_edge_loses_nothing: no_wave"
     "scripts::nothing_is_traced_before_t1: trace_before_t1"
     "races::the_world_is_held_although_a_thread_is_about_to_pin: wait_pinned"
+    "races::behind_a_shut_door_nobody_works: shut_without_fence pin_without_fence looks_before_the_pin"
     "races::a_slot_is_free_only_after_its_object_was_dropped: buried_relaxed"
     "scripts::new_objects_are_white_until_the_threads_own_h2: black_from_h1"
     "scripts::stores_in_pre_shade_what_they_add: no_insertion_barrier"

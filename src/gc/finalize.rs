@@ -17,10 +17,12 @@ use super::span::{Index, Span};
 use super::wills::Fate;
 use crate::sync::blocking::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use crate::sync::tally::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::cell::Cell;
 use core::fmt;
 use core::ptr::NonNull;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 pub(crate) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -34,20 +36,62 @@ pub(crate) enum Work {
     Run(Box<dyn FnOnce() + Send>),
 }
 
+thread_local! {
+    /// The number of the heap whose drops and cleanups the thread runs at this moment; 0: none.
+    static DROPPING: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The number of the heap whose destructor or cleanup calls this; 0: no destructor or cleanup does.
+pub(crate) fn dropping() -> u64 {
+    DROPPING.get()
+}
+
+/// Waits on `condvar`, until `deadline` at the most. `false`: it has passed.
+pub(crate) fn wait_by<'a, T>(
+    condvar: &Condvar,
+    guard: MutexGuard<'a, T>,
+    deadline: Option<Instant>,
+) -> (MutexGuard<'a, T>, bool) {
+    let Some(deadline) = deadline else {
+        return (condvar.wait(guard).unwrap_or_else(PoisonError::into_inner), true);
+    };
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return (guard, false);
+    }
+    let woken = condvar.wait_timeout(guard, left);
+    (woken.unwrap_or_else(PoisonError::into_inner).0, true)
+}
+
+#[derive(Default)]
+struct Line {
+    work: VecDeque<Work>,
+    /// Threads that run something which was in the line.
+    busy: usize,
+    /// How much was ever taken off the line.
+    taken: u64,
+}
+
 /// The drop thread's queue.
 pub(crate) struct Dropper {
-    queue: Mutex<VecDeque<Work>>,
+    /// The heap's number.
+    heap: u64,
+    line: Mutex<Line>,
     changed: Condvar,
+    /// The line is empty, and nothing of it runs.
+    rested: Condvar,
     started: AtomicBool,
     pub(crate) cleanups: AtomicU64,
     pub(crate) panicked: AtomicU64,
 }
 
 impl Dropper {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(heap: u64) -> Self {
         Self {
-            queue: Mutex::new(VecDeque::new()),
+            heap,
+            line: Mutex::new(Line::default()),
             changed: Condvar::new(),
+            rested: Condvar::new(),
             started: AtomicBool::new(false),
             cleanups: AtomicU64::new(0),
             panicked: AtomicU64::new(0),
@@ -56,12 +100,12 @@ impl Dropper {
 
     /// Queues work.
     pub(crate) fn give(&self, work: impl IntoIterator<Item = Work>) {
-        guard(&self.queue).extend(work);
+        guard(&self.line).work.extend(work);
         self.changed.notify_one();
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        guard(&self.queue).is_empty()
+        guard(&self.line).work.is_empty()
     }
 
     /// Whether the caller is the one to start the thread.
@@ -81,22 +125,51 @@ impl Dropper {
     /// Wakes the thread, because the heap ends.
     pub(crate) fn wake(&self) {
         // Under the lock, so that the thread either sees what changed or sleeps already.
-        drop(guard(&self.queue));
+        drop(guard(&self.line));
         self.changed.notify_one();
     }
 
     /// Does all that is queued, in order. The program's code runs without the lock.
     pub(crate) fn drain(&self) {
-        while let Some(work) = { guard(&self.queue).pop_front() } {
+        let mut line = guard(&self.line);
+        while let Some(work) = line.work.pop_front() {
+            line.busy += 1;
+            line.taken += 1;
+            drop(line);
             self.perform(work);
+            line = guard(&self.line);
+            line.busy -= 1;
         }
+        drop(line);
+        self.rested.notify_all();
+    }
+
+    /// Waits until nothing is queued and nothing runs; how much was ever done. `None`: not before `deadline`.
+    pub(crate) fn rest(&self, deadline: Option<Instant>) -> Option<u64> {
+        let mut line = guard(&self.line);
+        loop {
+            if line.work.is_empty() && line.busy == 0 {
+                return Some(line.taken);
+            }
+            let in_time;
+            (line, in_time) = wait_by(&self.rested, line, deadline);
+            if !in_time {
+                return None;
+            }
+        }
+    }
+
+    /// How much is queued or runs.
+    pub(crate) fn unfinished(&self) -> usize {
+        let line = guard(&self.line);
+        line.work.len() + line.busy
     }
 
     /// Waits for work, or for `over`.
     pub(crate) fn wait(&self, over: impl Fn() -> bool) {
-        let mut queue = guard(&self.queue);
-        while queue.is_empty() && !over() {
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        let mut line = guard(&self.line);
+        while line.work.is_empty() && !over() {
+            line = self.changed.wait(line).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -134,7 +207,10 @@ impl Dropper {
     }
 
     fn survive(&self, act: impl FnOnce()) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(act)) {
+        let before = DROPPING.replace(self.heap);
+        let end = catch_unwind(AssertUnwindSafe(act));
+        DROPPING.set(before);
+        if let Err(payload) = end {
             self.panicked.fetch_add(1, Relaxed);
             // A payload may panic in its own drop.
             core::mem::forget(payload);
@@ -228,7 +304,7 @@ impl<R: Rootable + ?Sized> fmt::Debug for Guardian<R> {
 }
 
 impl<'gc> Mutator<'gc> {
-    /// Runs `cleanup` on the heap's drop thread after `gc` died, at the latest when the heap ends. It cannot reach the object: what it needs it brings along. Weak references to
+    /// Runs `cleanup` on the heap's drop thread after `gc` died, at the latest when the heap ends or is [closed](super::Heap::close). It cannot reach the object: what it needs it brings along. Weak references to
     /// the object are cleared before.
     pub fn on_dead<T: ?Sized>(&self, gc: Gc<'gc, T>, cleanup: impl FnOnce() + Send + 'static) -> Cleanup {
         let heap = self.record.heap();

@@ -80,6 +80,9 @@ pub(crate) struct Inner {
     pub(crate) throttle_above: AtomicUsize,
     pub(crate) pacer: Lock<Pacer>,
     pub(crate) control: Control,
+    /// How often destructors and cleanups entered the closed heap.
+    #[cfg(not(loom))]
+    pub(crate) visits: crate::sync::tally::AtomicU64,
     pub(crate) born: Instant,
     /// One line a cycle on standard error.
     pub(crate) traced: bool,
@@ -104,7 +107,7 @@ impl Inner {
             spaces: Spaces::new(),
             roots: RootTable::new(),
             wills: Wills::new(),
-            dropper: Dropper::new(),
+            dropper: Dropper::new(number),
             crew: Crew::new(),
             counters: Counters::new(),
             found: Lock::new(Found(Vec::new(), Vec::new())),
@@ -119,6 +122,8 @@ impl Inner {
             throttle_above: AtomicUsize::new(usize::MAX),
             pacer: Lock::new(pacer),
             control: Control::new(),
+            #[cfg(not(loom))]
+            visits: crate::sync::tally::AtomicU64::new(0),
             born: Instant::now(),
             traced,
             handle: OnceLock::new(),
@@ -215,6 +220,7 @@ impl Inner {
                 unsafe { span.give() };
             }
         }
+        self.end_is_over();
     }
 }
 
@@ -246,6 +252,11 @@ impl Drop for Handle {
 }
 
 /// A garbage-collected heap. Clones are the same heap; it lives as long as a clone, or a [`Root`](super::Root) into it, does.
+///
+/// When the last of these goes, the heap ends: a thread of its own runs the destructors of all its objects, and the cleanups. If the process
+/// exits meanwhile, its exit waits for them, up to one second for all heaps together: so those of a heap that ends as the last act of `main` run.
+/// That is a best effort. They do not run where they take longer, at an abort, a signal or `_exit`, and for heaps that do not end, because a
+/// `static` or a thread keeps a handle or a root. [`close`](Self::close) waits as long as it takes, and says what is left.
 #[derive(Clone)]
 pub struct Heap(Arc<Handle>);
 
@@ -297,7 +308,7 @@ impl Heap {
     /// ```
     ///
     /// # Panics
-    /// In a `fork` child, for a heap that its parent made.
+    /// In a `fork` child, for a heap that its parent made. Once the heap is [closed](Self::close), but for its own destructors and cleanups.
     #[inline]
     pub fn enter<R>(&self, f: impl for<'gc> FnOnce(&'gc Mutator<'gc>) -> R) -> R {
         let inner = self.inner();
@@ -306,7 +317,12 @@ impl Heap {
         if inner.live.load(Relaxed) > inner.throttle_above.load(Relaxed) && !is_pinned() {
             inner.throttle();
         }
-        let _pin = lease.pin();
+        let pin = lease.pin();
+        if lease.record().is_shut_out() && !inner.admits() {
+            // A panic takes its time, and the thread that closes the heap would wait for this one.
+            drop(pin);
+            super::close::refuse();
+        }
         // SAFETY: pinned until after the call, and the brand is this call's own.
         f(unsafe { lease.record().as_mutator() })
     }
@@ -322,7 +338,7 @@ impl Heap {
             "greyspan::gc: `collect` inside `enter` would wait for itself"
         );
         self.inner().check_process();
-        self.inner().collect();
+        self.inner().collect(None);
     }
 
     /// The heap's figures.

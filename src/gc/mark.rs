@@ -162,6 +162,15 @@ pub(crate) fn is_marked(address: NonNull<u8>) -> bool {
     span.is_marked(span.index(address))
 }
 
+/// What the collector is to make of the object at `address`.
+#[cfg(not(loom))]
+pub(crate) fn kind_of(address: NonNull<u8>) -> Kind {
+    // SAFETY: as in `is_marked`.
+    let span = unsafe { Span::of(address) };
+    // SAFETY: callers have addresses of objects that were published.
+    unsafe { span.object(span.index(address)) }.desc.kind
+}
+
 /// Whether the object at `address` is dead, where cycle `cycle` has closed and its sweep has not begun.
 pub(crate) fn is_dead(address: NonNull<u8>, cycle: u64) -> bool {
     // SAFETY: as in `is_marked`.

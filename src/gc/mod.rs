@@ -29,13 +29,15 @@
 //!
 //! The files, in the order of reading: `desc` and `trace` (what is known of a type), `handle`, `span` and `space` (where objects lie), `phase`
 //! (the handshake machine), `mutator`, `barrier`, `cache`, `alloc`, `cell`, `lock`, `root`, `weak`, `ephemeron`, `wills`, `finalize` (what the program
-//! uses), `workbuf`, `mark`, `crew`, `cycle` (the collector), `pacer`, `stats`, `heap`, `registry`, `thread`, `service`, `trace_line`,
+//! uses), `workbuf`, `mark`, `crew`, `cycle` (the collector), `pacer`, `stats`, `heap`, `close`, `registry`, `thread`, `service`, `trace_line`,
 //! `verify`.
 
 mod alloc;
 mod barrier;
 mod cache;
 mod cell;
+#[cfg(not(loom))]
+mod close;
 mod crew;
 mod cycle;
 mod desc;
@@ -73,6 +75,8 @@ mod models;
 
 pub use alloc::{GcFull, Mutator};
 pub use cell::GcCell;
+#[cfg(not(loom))]
+pub use close::{CloseError, Leftovers};
 #[doc(hidden)]
 pub use desc::Kind;
 pub use ephemeron::WeakMap;

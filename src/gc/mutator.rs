@@ -140,6 +140,12 @@ impl Record {
         self.depth.get() > 0
     }
 
+    /// Whether the `enter` that has just begun is an outermost one, of a heap that was shut before.
+    #[inline]
+    pub(crate) fn is_shut_out(&self) -> bool {
+        self.depth.get() == 1 && self.protocol().is_shut()
+    }
+
     #[inline]
     fn pin(&self) {
         let protocol = self.protocol();

@@ -14,12 +14,14 @@
 //! - P3. A mutator's phase changes only in its own acknowledgement or pin. H1, waves and H3 are acknowledged between two operations;
 //!   H2 and HELD only while nothing is pinned.
 //! - P4. The state leaves OPEN and TERMINATING for CLOSED only by the collector's exchange, and TERMINATING for OPEN by whoever makes new grey work.
+//! - P5. A thread that shuts the heap stores `shut`, then looks at each mutator's status; a mutator publishes its status, then
+//!   looks at `shut`. The fences are those of P1. So either the thread sees the pin, or the mutator sees that the heap is shut.
 
 use super::fault::broken;
 use super::mutator::Record;
 use super::workbuf::Queue;
 use crate::sync::atomic::{
-    AtomicU32, AtomicU64,
+    AtomicBool, AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
     fence,
 };
@@ -111,6 +113,8 @@ pub(crate) enum State {
 pub(crate) struct Protocol {
     word: AtomicU64,
     state: AtomicU32,
+    /// No mutator may pin any more (P5); never taken back.
+    shut: AtomicBool,
     /// All mutators that ever were.
     members: Lock<Vec<&'static Record>>,
     /// Grey objects that belong to nobody.
@@ -122,6 +126,7 @@ impl Protocol {
         Self {
             word: AtomicU64::new(Word::idle(0).0),
             state: AtomicU32::new(State::Closed as u32),
+            shut: AtomicBool::new(false),
             members: Lock::new(Vec::new()),
             queue: Queue::new(),
         }
@@ -195,6 +200,23 @@ impl Protocol {
             }
             backoff.wait();
         }
+    }
+
+    /// Lets no mutator pin any more; those that are pinned stay so.
+    pub(crate) fn shut(&self) {
+        // Relaxed: the fences order it (P5).
+        self.shut.store(true, Relaxed);
+        if !broken("shut_without_fence") {
+            // Pairs with the fence of `Record::pin`.
+            fence(SeqCst);
+        }
+    }
+
+    /// Whether mutators may not pin any more. After the pin, for the answer to be reliable (P5).
+    #[inline]
+    pub(crate) fn is_shut(&self) -> bool {
+        // Relaxed: the fences order it (P5).
+        self.shut.load(Relaxed)
     }
 
     /// Whether nobody is pinned.

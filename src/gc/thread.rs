@@ -5,13 +5,13 @@
 //! - B2. A request made before a cycle began is met by that cycle or a later one: `collect` waits for a cycle that began after it was called.
 //! - B3. When the heap's handle goes, its last cycle ends first, then the drop thread; the last one drops what is left.
 
-use super::finalize::guard;
+use super::finalize::{guard, wait_by};
 use super::heap::Inner;
 use super::pacer::Leeway;
 use super::phase::Word;
 #[cfg(not(loom))]
 use super::service::Service;
-use crate::sync::blocking::{Arc, Condvar, Mutex, PoisonError};
+use crate::sync::blocking::{Arc, Condvar, Mutex};
 use crate::sync::tally::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,9 @@ struct Requests {
     known: bool,
     /// The handle is gone.
     end: bool,
+    /// From the end on, where something is left to drop: the exit of the process waits for it.
+    #[cfg(not(loom))]
+    ending: Option<super::process::Ending>,
 }
 
 /// What is asked of the collector.
@@ -91,8 +94,8 @@ impl Inner {
         }
     }
 
-    /// One cycle that begins after this call, to its end.
-    pub(crate) fn collect(&self) {
+    /// One cycle that begins after this call, to its end. `false`: it did not end before `deadline`.
+    pub(crate) fn collect(&self, deadline: Option<Instant>) -> bool {
         let mut requests = guard(&self.control.requests);
         let number = requests.begun + 1;
         requests.wanted = number;
@@ -106,12 +109,13 @@ impl Inner {
                 requests = guard(&self.control.requests);
                 continue;
             }
-            requests = self
-                .control
-                .changed
-                .wait(requests)
-                .unwrap_or_else(PoisonError::into_inner);
+            let in_time;
+            (requests, in_time) = wait_by(&self.control.changed, requests, deadline);
+            if !in_time {
+                return false;
+            }
         }
+        true
     }
 
     /// Puts the heap in line, unless it stands there or the system refuses a thread. In the models nobody serves.
@@ -168,6 +172,17 @@ impl Inner {
                 self.dropper.unclaim();
             }
         }
+    }
+
+    /// Whether anything is to be dropped or run when the heap ends.
+    fn has_last_work(&self) -> bool {
+        self.dropper.unfinished() > 0 || !self.wills.is_empty() || self.spaces.all().iter().any(|space| space.dropped)
+    }
+
+    /// All is dropped and run.
+    pub(crate) fn end_is_over(&self) {
+        #[cfg(not(loom))]
+        drop(guard(&self.control.requests).ending.take());
     }
 
     fn run_dropper(&self) {
@@ -268,8 +283,14 @@ pub(crate) fn end(inner: Arc<Inner>) {
         return;
     }
     let queued = {
+        #[cfg(not(loom))]
+        let ending = inner.has_last_work().then(super::process::Ending::begin);
         let mut requests = guard(&inner.control.requests);
         requests.end = true;
+        #[cfg(not(loom))]
+        {
+            requests.ending = ending;
+        }
         requests.queued
     };
     // Else the service comes to the end when its cycle is over.
@@ -285,8 +306,7 @@ fn end_of(inner: Arc<Inner>) {
         return;
     }
     inner.dropper.drain();
-    let drops = !inner.wills.is_empty() || inner.spaces.all().iter().any(|space| space.dropped);
-    if drops {
+    if inner.has_last_work() {
         let own = Arc::clone(&inner);
         let thread = std::thread::Builder::new().name("greyspan-drop".into());
         if thread.spawn(move || own.demolish()).is_ok() {

@@ -78,6 +78,14 @@ impl Wills {
         self.len() == 0
     }
 
+    /// How many cleanups there are among them.
+    #[cfg(not(loom))]
+    pub(crate) fn count_cleanups(&self) -> usize {
+        let book = self.0.lock();
+        let is_cleanup = |entry: &&Entry| matches!(entry.fate, Fate::Cleanup(_));
+        book.entries.values().filter(is_cleanup).count()
+    }
+
     /// Adds a will for the object at `target`. Its number.
     pub(crate) fn add(&self, target: NonNull<u8>, fate: Fate) -> u64 {
         let mut book = self.0.lock();

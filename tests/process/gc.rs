@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-use greyspan::gc::{GcCell, Heap, Root, Rootable, Trace};
+use greyspan::gc::{CloseError, GcCell, Heap, Root, Rootable, Trace};
 
 use crate::fork::in_child;
-use crate::harness::{DONE, KEY, Next, Scenario};
+use crate::harness::{DONE, KEY, Next, Scenario, mark};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("gc::heaps_that_come_and_go_leave_nothing", come_and_go),
@@ -22,6 +22,20 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         "gc::at_the_hard_limit_allocation_is_refused_and_the_heap_goes_on",
         hard_limit,
     ),
+    Scenario::new("gc::a_child_cannot_close_a_heap_of_its_parent", close_in_child),
+    Scenario::new(
+        "gc::a_heap_that_ends_as_the_last_act_of_main_drops_and_cleans_up",
+        last_act,
+    )
+    .marked(LAST_ACTS)
+    .repeated(10),
+    Scenario::new(
+        "gc::a_heap_that_ends_with_the_main_threads_storage_drops_and_cleans_up",
+        last_act_of_storage,
+    )
+    .marked(LAST_ACTS),
+    Scenario::new("gc::an_exit_does_not_wait_for_ever", endless_drop),
+    Scenario::new("gc::a_cleanup_may_exit", exit_in_cleanup).marked(&["exits"]),
     Scenario::new("gc::traces_what_panics", trace_panics),
     Scenario::new(
         "gc::a_panic_in_trace_ends_the_process_and_names_the_type",
@@ -191,6 +205,97 @@ fn hard_limit() -> Next {
     assert!(again);
     assert_eq!(heap.enter(|m| kept.get(m).value), 7);
     DONE
+}
+
+fn close_in_child() -> Next {
+    let heap = Heap::new();
+    let kept = root(&heap, 17);
+    in_child(|| {
+        assert_eq!(heap.close(), Err(CloseError::Forked));
+        let own = Heap::new();
+        drop(root(&own, 1));
+        assert_eq!(own.close(), Ok(()));
+    });
+    drop(kept);
+    assert_eq!(heap.close(), Ok(()));
+    // Closed in the parent, so the child is told of the fork all the same.
+    in_child(|| assert_eq!(heap.close(), Err(CloseError::Forked)));
+    DONE
+}
+
+const LAST_ACTS: &[&str] = &[
+    "cleanup 0",
+    "cleanup 1",
+    "cleanup 2",
+    "destructor",
+    "destructor",
+    "destructor",
+];
+
+#[derive(Trace)]
+struct Says;
+
+impl Drop for Says {
+    fn drop(&mut self) {
+        thread::sleep(Duration::from_millis(2));
+        mark("destructor");
+    }
+}
+
+fn heap_with_last_acts() -> Heap {
+    let heap = Heap::new();
+    heap.enter(|m| {
+        for text in &LAST_ACTS[..3] {
+            m.on_dead(m.alloc(Says), || {
+                thread::sleep(Duration::from_millis(2));
+                mark(text);
+            });
+        }
+    });
+    heap
+}
+
+fn last_act() -> Next {
+    drop(heap_with_last_acts());
+    DONE
+}
+
+fn last_act_of_storage() -> Next {
+    thread_local! {
+        static KEPT: std::cell::RefCell<Option<Heap>> = const { std::cell::RefCell::new(None) };
+    }
+    KEPT.set(Some(heap_with_last_acts()));
+    DONE
+}
+
+fn endless_drop() -> Next {
+    #[derive(Trace)]
+    struct Endless;
+    impl Drop for Endless {
+        fn drop(&mut self) {
+            loop {
+                thread::park();
+            }
+        }
+    }
+    let heap = Heap::new();
+    heap.enter(|m| m.alloc(Endless).as_ptr());
+    drop(heap);
+    DONE
+}
+
+fn exit_in_cleanup() -> Next {
+    let heap = Heap::new();
+    heap.enter(|m| {
+        m.on_dead(m.alloc(1u64), || {
+            mark("exits");
+            std::process::exit(0);
+        });
+    });
+    drop(heap);
+    loop {
+        thread::park();
+    }
 }
 
 struct Panics;

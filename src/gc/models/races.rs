@@ -1,5 +1,6 @@
 //! Small pieces with two or three threads, in every interleaving.
 
+use super::super::fault::broken;
 use super::super::weak::GcWeak;
 use super::*;
 use loom::cell::UnsafeCell;
@@ -327,6 +328,30 @@ fn an_edge_that_two_mutators_exchange_is_not_lost() {
         stage.scan_roots();
         stage.finish(&[]);
         assert!(b.next.get().is_some_and(|at| at.ptr_eq(o)));
+    });
+}
+
+#[test]
+fn behind_a_shut_door_nobody_works() {
+    loom::model(|| {
+        let heap = shared(&new_heap());
+        let watched: &'static Watched = Box::leak(Box::new(Watched(UnsafeCell::new(0))));
+        let record = heap.take_record();
+        let mutator = thread::spawn(move || {
+            // As `Heap::enter`.
+            let early = broken("looks_before_the_pin") && !heap.protocol.is_shut();
+            record.enter();
+            if early || !(broken("looks_before_the_pin") || record.is_shut_out()) {
+                watched.0.with_mut(|_| ());
+            }
+            record.leave();
+        });
+        heap.protocol.shut();
+        while !heap.protocol.quiet() {
+            crate::sync::spin_hint();
+        }
+        watched.0.with_mut(|_| ());
+        mutator.join().expect("the mutator");
     });
 }
 
