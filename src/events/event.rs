@@ -81,6 +81,16 @@ pub enum EventKind {
         /// How long it took, from its beginning to the end of the sweep.
         took: Duration,
     },
+    /// A managed heap is kept by roots alone, so that no thread can enter it any more, and its cycles find nothing that dies (feature `gc`). The
+    /// roots may lie in objects of that heap, or in cleanups that wait for the death of these: then it stays for ever.
+    GcHeapKept {
+        /// Bytes of the objects that its last cycle found alive.
+        live: u64,
+        /// Roots.
+        roots: u64,
+        /// Cleanups and guardians that wait for the death of an object.
+        cleanups: u64,
+    },
 }
 
 /// An event, when it happened, and its number.
@@ -113,6 +123,7 @@ impl EventKind {
             Self::ArenaGrew { .. } => "arena_grew",
             Self::HugePagesStopped { .. } => "huge_pages_stopped",
             Self::GcCycle { .. } => "gc_cycle",
+            Self::GcHeapKept { .. } => "gc_heap_kept",
         }
     }
 }
@@ -166,6 +177,10 @@ impl fmt::Display for EventKind {
                     "collector cycle {cycle}{asked}: {live} bytes live, goal {goal}, took {took:?}"
                 )
             }
+            Self::GcHeapKept { live, roots, cleanups } => write!(
+                f,
+                "a managed heap without a handle is kept by {roots} roots: {live} bytes live, {cleanups} cleanups wait"
+            ),
         }
     }
 }
@@ -211,6 +226,7 @@ pub(super) fn encode(unix_nanos: u64, kind: EventKind) -> Words {
                 .min(u64::MAX >> 1);
             (7, cycle, live, goal, took << 1 | u64::from(forced))
         }
+        EventKind::GcHeapKept { live, roots, cleanups } => (8, live, roots, cleanups, 0),
     };
     [tag, unix_nanos, a, b, c, d]
 }
@@ -243,6 +259,11 @@ pub(super) fn decode(sequence: u64, words: &Words) -> Option<Event> {
             goal: c,
             forced: d & 1 != 0,
             took: Duration::from_nanos(d >> 1),
+        },
+        8 => EventKind::GcHeapKept {
+            live: a,
+            roots: b,
+            cleanups: c,
         },
         _ => return None,
     };

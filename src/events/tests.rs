@@ -62,6 +62,11 @@ fn each_kind_of_event_comes_out_as_it_went_in() {
             forced: false,
             took: Duration::from_nanos(19),
         },
+        EventKind::GcHeapKept {
+            live: 20,
+            roots: 21,
+            cleanups: 22,
+        },
     ];
     for (sequence, kind) in (7..).zip(kinds) {
         let event = decode(sequence, &encode(1_700_000_000_000_000_000, kind)).expect("a known kind");

@@ -159,6 +159,16 @@ impl Dropper {
         }
     }
 
+    /// How much was ever taken off the queue.
+    pub(crate) fn taken(&self) -> u64 {
+        guard(&self.line).taken
+    }
+
+    /// Whether nothing is queued and nothing runs.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.unfinished() == 0
+    }
+
     /// How much is queued or runs.
     pub(crate) fn unfinished(&self) -> usize {
         let line = guard(&self.line);
@@ -274,7 +284,7 @@ impl<R: Rootable + ?Sized> Guardian<R> {
             }
         };
         let fate = Fate::Guardian(Box::new(hand_over), Box::new(move || there.strong_count() > 0));
-        m.record.heap().wills.add(gc.address(), fate);
+        m.record.heap().wills.add(gc.address(), fate, false);
     }
 
     /// The next object that came back.
@@ -306,12 +316,43 @@ impl<R: Rootable + ?Sized> fmt::Debug for Guardian<R> {
 impl<'gc> Mutator<'gc> {
     /// Runs `cleanup` on the heap's drop thread after `gc` died, at the latest when the heap ends or is [closed](super::Heap::close). It cannot reach the object: what it needs it brings along. Weak references to
     /// the object are cleared before.
+    ///
+    /// A [`Root`] in the cleanup keeps what it leads to. If that is the object itself, the object never dies and the cleanup never runs; take a
+    /// [`WeakRoot`](super::WeakRoot), or the values that the cleanup needs. [`GcStats::cleanups_kept`](super::GcStats::cleanups_kept) counts
+    /// cleanups of this kind where they can be told. A [`Heap`](super::Heap) in the cleanup keeps the heap, until the cleanup has run or the heap is
+    /// closed.
+    ///
+    /// # Panics
+    /// Where the cleanup captures a [`Root`] of `gc` and nothing else.
+    ///
+    /// ```should_panic
+    /// use greyspan::gc::{Heap, Root, Rootable};
+    ///
+    /// Heap::new().enter(|m| {
+    ///     let gc = m.alloc(7u64);
+    ///     let root: Root<Rootable![u64]> = Root::new(m, gc);
+    ///     m.on_dead(gc, move || println!("{root:?} is gone"));
+    /// });
+    /// ```
     pub fn on_dead<T: ?Sized>(&self, gc: Gc<'gc, T>, cleanup: impl FnOnce() + Send + 'static) -> Cleanup {
         let heap = self.record.heap();
         heap.check_process();
+        #[cfg(not(loom))]
+        let holds = super::inside::look(&cleanup, &heap.roots, gc.address());
+        #[cfg(not(loom))]
+        assert!(
+            holds != super::inside::Holds::Root,
+            "greyspan::gc: this cleanup holds a Root of the object that it waits for, and would never run"
+        );
+        #[cfg(not(loom))]
+        let is_suspect = holds == super::inside::Holds::Suspect;
+        #[cfg(loom)]
+        let is_suspect = false;
         Cleanup {
             heap: heap.weak(),
-            number: heap.wills.add(gc.address(), Fate::Cleanup(Box::new(cleanup))),
+            number: heap
+                .wills
+                .add(gc.address(), Fate::Cleanup(Box::new(cleanup)), is_suspect),
         }
     }
 

@@ -4,6 +4,8 @@
 //! - H2. When the handle goes, no thread is pinned and no root is left, and none can come: everything is dead. The threads end; the last of them
 //!   drops what is left (on no mutator, F2 of [`finalize`](super::finalize)).
 //! - H3. A `fork` child has no collector: the heaps of its parent refuse to serve it, in words.
+//! - H4. A heap without a handle of the program is *abandoned*: roots keep it, and no thread can enter it. It collects until nothing dies any more,
+//!   since a root that keeps it may lie in a dead object. Then it reports what keeps it, once.
 
 #[cfg(not(loom))]
 use super::alloc::Mutator;
@@ -80,6 +82,9 @@ pub(crate) struct Inner {
     pub(crate) throttle_above: AtomicUsize,
     pub(crate) pacer: Lock<Pacer>,
     pub(crate) control: Control,
+    /// Whether the program has a handle.
+    #[cfg(not(loom))]
+    pub(crate) used: super::abandoned::Use,
     /// How often destructors and cleanups entered the closed heap.
     #[cfg(not(loom))]
     pub(crate) visits: crate::sync::tally::AtomicU64,
@@ -123,6 +128,8 @@ impl Inner {
             pacer: Lock::new(pacer),
             control: Control::new(),
             #[cfg(not(loom))]
+            used: super::abandoned::Use::new(),
+            #[cfg(not(loom))]
             visits: crate::sync::tally::AtomicU64::new(0),
             born: Instant::now(),
             traced,
@@ -137,7 +144,8 @@ impl Inner {
 
     /// A handle that keeps the heap, for a root. The models have none.
     pub(crate) fn handle(&self) -> Option<Heap> {
-        self.handle.get().and_then(Weak::upgrade).map(Heap)
+        let keeper = self.handle.get().and_then(Weak::upgrade)?;
+        Some(Heap { user: None, keeper })
     }
 
     /// Whether this is the process that made the heap, and not a child of it.
@@ -258,7 +266,29 @@ impl Drop for Handle {
 /// That is a best effort. They do not run where they take longer, at an abort, a signal or `_exit`, and for heaps that do not end, because a
 /// `static` or a thread keeps a handle or a root. [`close`](Self::close) waits as long as it takes, and says what is left.
 #[derive(Clone)]
-pub struct Heap(Arc<Handle>);
+pub struct Heap {
+    /// The handle of a program; that of a root has none, and enters nothing. Dropped first.
+    #[expect(dead_code, reason = "its drop is what it is for")]
+    user: Option<Arc<User>>,
+    keeper: Arc<Handle>,
+}
+
+/// What the handles of the program share: its drop says that no thread can enter the heap any more.
+struct User(Weak<Inner>);
+
+#[cfg(not(loom))]
+impl Drop for User {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade()
+            && let Some(handle) = inner.handle.get().and_then(Weak::upgrade)
+        {
+            // This one, that of the handle which goes, and those of roots.
+            if inner.is_own_process() && Arc::strong_count(&handle) > 2 {
+                inner.abandon();
+            }
+        }
+    }
+}
 
 // A panic inside `enter` unpins, and leaves the heap as it was between two operations.
 impl UnwindSafe for Heap {}
@@ -268,7 +298,7 @@ impl Heap {
     /// The shared part.
     #[inline]
     pub(crate) fn inner(&self) -> &Inner {
-        match &self.0.inner {
+        match &self.keeper.inner {
             Some(inner) => inner,
             None => unreachable!("the handle has it until it is dropped"),
         }
@@ -276,9 +306,10 @@ impl Heap {
 
     /// A heap around `inner`.
     pub(crate) fn around(inner: Arc<Inner>) -> Self {
-        let handle = Arc::new(Handle { inner: Some(inner) });
-        let heap = Self(handle);
-        let first = heap.inner().handle.set(Arc::downgrade(&heap.0)).is_ok();
+        let user = Some(Arc::new(User(inner.weak())));
+        let keeper = Arc::new(Handle { inner: Some(inner) });
+        let heap = Self { user, keeper };
+        let first = heap.inner().handle.set(Arc::downgrade(&heap.keeper)).is_ok();
         debug_assert!(first);
         heap
     }
@@ -350,6 +381,7 @@ impl Heap {
             goal_bytes: inner.goal.load(Relaxed) as u64,
             mapped_bytes: inner.mapped.load(Relaxed) as u64,
             cleanups: inner.dropper.cleanups.load(Relaxed),
+            cleanups_kept: inner.wills.suspects() as u64,
             drops_panicked: inner.dropper.panicked.load(Relaxed),
             roots: inner.roots.count() as u64,
             mutators: inner.mutators() as u64,

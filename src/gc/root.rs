@@ -20,6 +20,7 @@ use core::cell::UnsafeCell;
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::{NonNull, null_mut};
+use std::collections::BTreeMap;
 
 /// Slots that are made at a time.
 const CHUNK: usize = if cfg!(loom) { 2 } else { 64 };
@@ -46,6 +47,8 @@ impl Linked for RootSlot {
 
 struct Slots {
     chunks: Vec<&'static [RootSlot; CHUNK]>,
+    /// The same chunks by their addresses.
+    by_address: BTreeMap<usize, &'static [RootSlot; CHUNK]>,
     free: Vec<&'static RootSlot>,
 }
 
@@ -62,6 +65,7 @@ impl RootTable {
         Self {
             slots: Lock::new(Slots {
                 chunks: Vec::new(),
+                by_address: BTreeMap::new(),
                 free: Vec::new(),
             }),
             dropped: Inbox::new(),
@@ -82,6 +86,7 @@ impl RootTable {
                 })));
                 slots.free.extend(chunk);
                 slots.chunks.push(chunk);
+                slots.by_address.insert(chunk.as_ptr().addr(), chunk);
             }
             let Some(slot) = slots.free.pop() else {
                 unreachable!("a chunk has slots")
@@ -144,6 +149,7 @@ impl RootTable {
     pub(crate) unsafe fn free(&self) {
         let mut slots = self.slots.lock();
         slots.free.clear();
+        slots.by_address.clear();
         for chunk in core::mem::take(&mut slots.chunks) {
             // SAFETY: leaked in `take`, and used by nobody.
             drop(unsafe { Box::from_raw(core::ptr::from_ref(chunk).cast_mut()) });
@@ -168,9 +174,22 @@ impl<R: ?Sized + for<'gc> OfLifetime<'gc> + 'static> Rootable for R {
     type Of<'gc> = <R as OfLifetime<'gc>>::Of;
 }
 
+impl RootTable {
+    /// Whether `address` is that of a slot that keeps the object at `target`. For an address of any kind.
+    #[cfg(not(loom))]
+    pub(crate) fn is_slot_of(&self, address: usize, target: NonNull<u8>) -> bool {
+        let slots = self.slots.lock();
+        let chunk = slots.by_address.range(..=address).next_back();
+        let slot = chunk.and_then(|(_, chunk)| chunk.iter().find(|&slot| core::ptr::from_ref(slot).addr() == address));
+        // Relaxed: of the caller's object, which stays.
+        slot.is_some_and(|slot| slot.target.load(Relaxed) == target.as_ptr())
+    }
+}
+
 /// Keeps an object of type `R` alive, from anywhere, for as long as it or a clone of it exists. Forgetting one leaks its graph, and nothing else.
 ///
 /// It also keeps the heap: while roots live, so does what they lead to.
+#[repr(C)] // `inside` looks for these two words.
 pub struct Root<R: Rootable + ?Sized> {
     slot: &'static RootSlot,
     /// The object, whatever its type's metadata.

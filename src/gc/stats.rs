@@ -46,6 +46,9 @@ pub struct GcStats {
     pub assists: u64,
     /// Cleanups run.
     pub cleanups: u64,
+    /// Cleanups that wait for the death of an object and seem to hold a [`Root`](super::Root) of that very object, which never dies so. A root
+    /// that lies in the closure itself is seen; one behind a pointer is not.
+    pub cleanups_kept: u64,
     /// Panics in drops and cleanups.
     pub drops_panicked: u64,
     /// Root slots in use.
@@ -73,6 +76,7 @@ impl Default for GcStats {
             cpu_ns: 0,
             assists: 0,
             cleanups: 0,
+            cleanups_kept: 0,
             drops_panicked: 0,
             roots: 0,
             mutators: 0,
@@ -115,7 +119,15 @@ impl fmt::Display for GcStats {
             f,
             "{:>12}  assists, {} cleanups, {} panics in drops",
             self.assists, self.cleanups, self.drops_panicked
-        )
+        )?;
+        if self.cleanups_kept > 0 {
+            writeln!(
+                f,
+                "{:>12}  cleanups hold a root of their own object and never run",
+                self.cleanups_kept
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -137,7 +137,12 @@ impl Inner {
     #[cfg(not(loom))]
     pub(crate) fn serve(self: Arc<Self>) {
         if self.is_wanted() {
+            let before = self.dropper.taken();
             self.cycle();
+            // H4 of `heap`.
+            if self.dropper.taken() == before && self.dropper.is_at_rest() {
+                self.report_if_abandoned();
+            }
         }
         let mut requests = guard(&self.control.requests);
         let again = !requests.end && requests.wanted > requests.begun;
@@ -175,7 +180,7 @@ impl Inner {
     }
 
     /// Whether anything is to be dropped or run when the heap ends.
-    fn has_last_work(&self) -> bool {
+    pub(crate) fn has_last_work(&self) -> bool {
         self.dropper.unfinished() > 0 || !self.wills.is_empty() || self.spaces.all().iter().any(|space| space.dropped)
     }
 
@@ -191,6 +196,11 @@ impl Inner {
             self.dropper.drain();
             if self.control.is_over() && self.dropper.is_idle() {
                 break;
+            }
+            #[cfg(not(loom))]
+            if self.is_abandoned() {
+                // Some roots may have gone with what was dropped.
+                self.ask_for_cycle();
             }
         }
         self.demolish();

@@ -27,6 +27,8 @@ pub(crate) enum Fate {
 struct Entry {
     target: NonNull<u8>,
     fate: Fate,
+    /// The cleanup holds a root of its own object, in all likelihood.
+    is_suspect: bool,
 }
 
 // SAFETY: `target` is an address, followed by the collector only.
@@ -58,6 +60,7 @@ struct Book {
     entries: HashMap<u64, Entry, BuildHasherDefault<Spread>>,
     /// The number of the next will; never used twice.
     next: u64,
+    suspects: usize,
 }
 
 /// All wills of a heap.
@@ -86,18 +89,33 @@ impl Wills {
         book.entries.values().filter(is_cleanup).count()
     }
 
+    /// Wills that hold a root of their own object, in all likelihood.
+    #[cfg(not(loom))]
+    pub(crate) fn suspects(&self) -> usize {
+        self.0.lock().suspects
+    }
+
     /// Adds a will for the object at `target`. Its number.
-    pub(crate) fn add(&self, target: NonNull<u8>, fate: Fate) -> u64 {
+    pub(crate) fn add(&self, target: NonNull<u8>, fate: Fate, is_suspect: bool) -> u64 {
         let mut book = self.0.lock();
         let number = book.next;
         book.next += 1;
-        book.entries.insert(number, Entry { target, fate });
+        book.suspects += usize::from(is_suspect);
+        let entry = Entry {
+            target,
+            fate,
+            is_suspect,
+        };
+        book.entries.insert(number, entry);
         number
     }
 
     /// Removes the will `number`. `false`: it is not there any more.
     pub(crate) fn cancel(&self, number: u64) -> bool {
-        let entry = self.0.lock().entries.remove(&number);
+        let mut book = self.0.lock();
+        let entry = book.entries.remove(&number);
+        book.suspects -= usize::from(entry.as_ref().is_some_and(|entry| entry.is_suspect));
+        drop(book);
         // Drops the closure without the lock (L3).
         entry.is_some()
     }
@@ -111,6 +129,7 @@ impl Wills {
         if entries.len() < entries.capacity() / 4 {
             entries.shrink_to(entries.len() * 2);
         }
+        book.suspects -= taken.iter().filter(|(_, entry)| entry.is_suspect).count();
         drop(book);
         taken.sort_unstable_by_key(|&(number, _)| number);
         taken.into_iter().map(|(_, entry)| entry).collect()
@@ -151,7 +170,7 @@ mod tests {
 
     fn add(wills: &Wills, target: usize) -> u64 {
         let target = NonNull::from(&[0u8; 4096][target % 4096]);
-        wills.add(target, Fate::Cleanup(Box::new(|| ())))
+        wills.add(target, Fate::Cleanup(Box::new(|| ())), false)
     }
 
     #[test]
@@ -174,7 +193,7 @@ mod tests {
         for number in 0..1000u32 {
             let order = order.clone();
             let run = move || order.lock().expect("no panic").push(number);
-            wills.add(NonNull::dangling(), Fate::Cleanup(Box::new(run)));
+            wills.add(NonNull::dangling(), Fate::Cleanup(Box::new(run)), false);
         }
         for cancelled in (0..1000).step_by(3) {
             assert!(wills.cancel(cancelled));

@@ -30,6 +30,8 @@ pub(crate) mod atomic {
 /// Atomics for figures: nothing is ordered by them, so the models need not look at them.
 #[cfg(feature = "gc")]
 pub(crate) mod tally {
+    #[cfg(not(loom))]
+    pub(crate) use core::sync::atomic::AtomicU8;
     pub(crate) use core::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 }
 

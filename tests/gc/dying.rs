@@ -1,6 +1,7 @@
 //! How objects, threads and heaps end.
 
 use crate::{Node, NodeRoot, eventually, quiet};
+use greyspan::events::{EventKind, Reader};
 use greyspan::gc::{Heap, Root, Rootable, Trace};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
@@ -294,4 +295,170 @@ fn cleanups_are_cancelled_in_any_order_and_between_cycles_in_linear_time() {
         watch.is_ok(),
         "cancelling takes a time that grows with the number of cleanups"
     );
+}
+
+#[test]
+fn a_cleanup_that_is_a_root_of_its_own_object_is_refused() {
+    let heap = quiet();
+    let refused = |register: &dyn Fn()| {
+        let text = std::panic::catch_unwind(std::panic::AssertUnwindSafe(register)).expect_err("it never runs");
+        assert!(
+            text.downcast_ref::<&str>()
+                .is_some_and(|text| text.contains("holds a Root"))
+        );
+    };
+    heap.enter(|m| {
+        let node = m.alloc(Node::leaf(1));
+        let root: NodeRoot = Root::new(m, node);
+        let again = Root::clone(&root);
+        refused(&|| {
+            drop(m.on_dead(node, {
+                let root = root.clone();
+                move || drop(root)
+            }))
+        });
+        refused(&|| {
+            drop(m.on_dead(node, {
+                let again = again.clone();
+                move || assert!(again.ptr_eq(&again))
+            }))
+        });
+        let slice = m.alloc_slice(3, |index| index);
+        let fat: Root<Rootable![[usize]]> = Root::new(m, slice);
+        refused(&|| {
+            drop(m.on_dead(slice, {
+                let fat = fat.clone();
+                move || drop(fat)
+            }))
+        });
+        assert_eq!(heap.stats().cleanups_kept, 0);
+        // In company it is counted, and cancelling it lets the object go.
+        let ran = Arc::new(AtomicUsize::new(0));
+        let log = (ran.clone(), [1u64; 9], String::from("text"));
+        let held = m.on_dead(node, move || {
+            let (ran, ..) = &log;
+            ran.fetch_add(usize::from(again.ptr_eq(&root)), SeqCst);
+        });
+        assert_eq!(heap.stats().cleanups_kept, 1);
+        assert!(
+            heap.stats()
+                .to_string()
+                .contains("1  cleanups hold a root of their own object")
+        );
+        assert!(held.cancel());
+        assert_eq!((heap.stats().cleanups_kept, ran.load(SeqCst)), (0, 0));
+    });
+}
+
+#[test]
+fn a_cleanup_may_hold_roots_of_others_weak_roots_and_addresses_of_its_object() {
+    let heap = quiet();
+    let ran = Arc::new(AtomicUsize::new(0));
+    heap.enter(|m| {
+        let (node, other) = (m.alloc(Node::leaf(1)), m.alloc(Node::leaf(2)));
+        let (address, ran) = (node.as_ptr() as usize, &ran);
+        let (kept, weak): (NodeRoot, _) = (
+            Root::new(m, other),
+            greyspan::gc::WeakRoot::<Rootable![Node<'_>]>::new(m, node),
+        );
+        let root: NodeRoot = Root::new(m, node);
+        let count = || {
+            let ran = ran.clone();
+            move || ran.fetch_add(1, SeqCst)
+        };
+        let (one, two, three) = (count(), count(), count());
+        m.on_dead(node, move || {
+            drop(kept);
+            one();
+        });
+        m.on_dead(node, move || {
+            drop(weak);
+            two();
+        });
+        m.on_dead(node, move || {
+            three();
+            assert_ne!(address, 0);
+        });
+        m.on_dead(node, move || assert_ne!(address, 0));
+        drop(root);
+    });
+    assert_eq!(heap.stats().cleanups_kept, 0);
+    heap.collect();
+    eventually("the cleanups", || ran.load(SeqCst) == 3);
+}
+
+/// Drops what it holds, and counts that.
+#[derive(Trace)]
+struct Keeps {
+    #[trace(skip)]
+    root: Option<NodeRoot>,
+    #[trace(skip)]
+    itself: Mutex<Option<KeepsRoot>>,
+    #[trace(skip)]
+    drops: Arc<AtomicUsize>,
+}
+
+type KeepsRoot = Root<Rootable![Keeps]>;
+
+impl Drop for Keeps {
+    fn drop(&mut self) {
+        drop(self.root.take());
+        self.drops.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn a_dead_object_that_holds_a_root_keeps_no_heap_without_handles() {
+    let (drops, cleanups) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let heap = quiet();
+    heap.enter(|m| {
+        let kept = m.alloc(Node::leaf(1));
+        let cleanups = cleanups.clone();
+        m.on_dead(kept, move || {
+            cleanups.fetch_add(1, SeqCst);
+        });
+        let (root, itself) = (Some(Root::new(m, kept)), Mutex::new(None));
+        m.alloc(Keeps {
+            root,
+            itself,
+            drops: drops.clone(),
+        });
+    });
+    // No cycle has run, and none would: no thread can enter the heap any more.
+    drop(heap);
+    eventually("the drop", || drops.load(SeqCst) == 1);
+    eventually("the cleanup of what it held", || cleanups.load(SeqCst) == 1);
+}
+
+#[test]
+fn a_heap_that_only_its_own_objects_keep_is_told_of() {
+    let drops = Arc::new(AtomicUsize::new(0));
+    let reader = std::cell::RefCell::new(Reader::new());
+    let told = || {
+        let mut found = false;
+        reader.borrow_mut().read(&mut |event| {
+            found |= matches!(event.kind, EventKind::GcHeapKept { roots: 1, cleanups: 1, live } if live > 0);
+        });
+        found
+    };
+    let heap = quiet();
+    let root: KeepsRoot = heap.enter(|m| {
+        let keeps = m.alloc(Keeps {
+            root: None,
+            itself: Mutex::new(None),
+            drops: drops.clone(),
+        });
+        m.on_dead(keeps, || ());
+        Root::new(m, keeps)
+    });
+    let again = heap.enter(|m| {
+        let keeps = root.get(m);
+        *keeps.itself.lock().unwrap() = Some(root.clone());
+        greyspan::gc::WeakRoot::<Rootable![Keeps]>::new(m, keeps)
+    });
+    drop((root, again));
+    heap.collect();
+    assert!(!told() && drops.load(SeqCst) == 0);
+    drop(heap);
+    eventually("the event", told);
 }

@@ -2,7 +2,7 @@
 const events = (() => {
   const WORDS = {
     purge: "Purge", soft_limit: "Soft limit", hard_limit: "Hard limit", arena_reserved: "Arena", arena_grew: "Growth",
-    huge_pages_stopped: "Huge pages", gc_cycle: "Cycle",
+    huge_pages_stopped: "Huge pages", gc_cycle: "Cycle", gc_heap_kept: "Heap kept",
   };
   const MOST = 60;
   let next = 0, missed = 0, lines = [];
