@@ -94,7 +94,7 @@ impl Record {
     /// Stores `new` in `slot` if it holds `current`; else returns what it holds.
     #[inline]
     pub(crate) fn exchange(&self, slot: &Slot, current: *mut u8, new: *mut u8) -> Result<*mut u8, *mut u8> {
-        if !self.is_calm() && !broken("exchange_unshaded") {
+        if !self.is_calm() {
             self.shade_for_exchange(current, new);
         }
         // AcqRel: as in `swap`.
@@ -105,10 +105,10 @@ impl Record {
     #[cold]
     fn shade_for_exchange(&self, current: *mut u8, new: *mut u8) {
         self.respond();
-        if self.phase() == Phase::Pre {
+        if self.phase() == Phase::Pre && !broken("exchange_new_unshaded") {
             self.shade(new);
         }
-        if self.phase() != Phase::Idle {
+        if self.phase() != Phase::Idle && !broken("exchange_old_unshaded") {
             self.shade(current);
         }
     }
@@ -174,7 +174,7 @@ impl Record {
             }
             match state {
                 State::Closed => return false,
-                State::Terminating if !broken("shade_in_silence") => {
+                State::Terminating if !broken("upgrade_in_silence") => {
                     protocol.reopen();
                 }
                 _ => {

@@ -251,6 +251,7 @@ impl Inner {
                 self.crew.count_hungry(true);
                 backoff = Backoff::new();
             }
+            at("helped");
             backoff.wait();
         }
         self.crew.count_hungry(false);
@@ -263,14 +264,20 @@ impl Inner {
             .fetch_add(core::mem::take(&mut tracer.marked), Relaxed);
         if !tracer.cells.is_empty() || !tracer.tables.is_empty() {
             let mut found = self.found.lock();
-            found.0.append(&mut tracer.cells);
-            found.1.append(&mut tracer.tables);
+            if !broken("found_cells_lost") {
+                found.0.append(&mut tracer.cells);
+            }
+            if !broken("found_tables_lost") {
+                found.1.append(&mut tracer.tables);
+            }
         }
     }
 
     /// One round of the ephemerons' fixpoint. Whether it marked anything.
     fn mark_values(&self, tracer: &mut Tracer) -> bool {
-        self.join_cells(tracer);
+        if !broken("found_joined_late") {
+            self.join_cells(tracer);
+        }
         tracer.mark_values()
     }
 
@@ -337,7 +344,7 @@ impl Inner {
             }
             loop {
                 while tracer.step() {}
-                if !tracer.mark_values() {
+                if !tracer.mark_values() || broken("revive_one_round") {
                     break;
                 }
             }

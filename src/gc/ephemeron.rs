@@ -101,9 +101,7 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
 
     /// A value leaves the table (E2).
     fn shade(m: &Mutator<'gc>, old: Address) {
-        if !broken("map_remove_unshaded") {
-            m.record.revives(old.0);
-        }
+        m.record.revives(old.0);
     }
 
     /// The value of `key`.
@@ -119,13 +117,19 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
     pub fn insert(&self, m: &Mutator<'gc>, key: Gc<'gc, K>, value: Gc<'gc, V>) -> Option<Gc<'gc, V>> {
         m.poll();
         m.record.heap().check_process();
-        if m.record.phase() == Phase::Pre && !broken("map_insert_unshaded") {
-            m.record.shade(key.address().as_ptr());
-            m.record.shade(value.address().as_ptr());
+        if m.record.phase() == Phase::Pre {
+            if !broken("map_key_unshaded") {
+                m.record.shade(key.address().as_ptr());
+            }
+            if !broken("map_value_unshaded") {
+                m.record.shade(value.address().as_ptr());
+            }
         }
         let mut table = self.table.0.lock();
         let key = Address(key.address());
-        if let Some(&old) = table.get(&key) {
+        if let Some(&old) = table.get(&key)
+            && !broken("map_replace_unshaded")
+        {
             Self::shade(m, old);
         }
         table.insert(key, Address(value.address())).map(Self::value)
@@ -137,7 +141,10 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
         m.record.heap().check_process();
         let mut table = self.table.0.lock();
         let key = Address(key.address());
-        Self::shade(m, *table.get(&key)?);
+        let old = *table.get(&key)?;
+        if !broken("map_remove_unshaded") {
+            Self::shade(m, old);
+        }
         table.remove(&key).map(Self::value)
     }
 

@@ -397,6 +397,33 @@ fn an_exchange_shades_what_it_may_remove() {
 }
 
 #[test]
+fn an_exchange_in_pre_shades_what_it_adds() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let (two, n) = stage.pinned();
+        let a = node(m, Some(node(m, None)));
+        stage.root(a);
+        stage.h1();
+        one.respond();
+        let o = a.next.get();
+        // The other has not acknowledged: no barrier.
+        a.next.set(n, None);
+        two.leave();
+        stage.h2();
+        two.enter();
+        let b = node(n, None);
+        stage.root(b);
+        two.leave();
+        // Into a black object, from a thread that is in PRE still.
+        assert!(b.next.compare_exchange(m, None, o).is_ok());
+        one.leave();
+        stage.scan_roots();
+        stage.finish(&[]);
+    });
+}
+
+#[test]
 fn after_the_end_of_marking_nothing_is_marked() {
     play(|| {
         let mut stage = Stage::new();

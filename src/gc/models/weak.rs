@@ -2,9 +2,10 @@
 
 use super::super::fault::when;
 use super::super::lock::GcLock;
-use super::super::weak::GcWeak;
+use super::super::weak::{GcWeak, WeakCell};
 use super::super::{Rootable, Trace, WeakMap};
 use super::*;
+use crate::sync::tally::Ordering::Relaxed;
 
 /// Where a map or a weak reference leads to: its table, its cell.
 fn behind<'gc>(handle: &impl Trace<'gc>) -> NonNull<u8> {
@@ -181,7 +182,7 @@ fn tables_are_looked_at_again_when_nobody_marks_any_more() {
         when("looked", move || {
             one.leave();
             // An assist scans it, marks the key, and leaves nothing.
-            script.assist_above.store(0, crate::sync::tally::Ordering::Relaxed);
+            script.assist_above.store(0, Relaxed);
             script.assist(two);
             two.leave();
         });
@@ -237,6 +238,151 @@ fn what_is_inserted_in_pre_into_a_table_of_mark_is_shaded() {
         if stage.close() {
             stage.check_marked(&[key, value]);
         }
+    });
+}
+
+#[test]
+fn a_value_that_an_insertion_replaces_is_shaded() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let (key, value) = (node(m, None), node(m, None));
+        let map = WeakMap::new(m);
+        map.insert(m, key, value);
+        stage.root(key);
+        let table = behind(&map);
+        stage.heap.roots.take(table, None);
+        one.leave();
+        stage.h1();
+        stage.h2();
+        one.enter();
+        let replaced = map.insert(m, key, node(m, None)).expect("inserted above");
+        stage.tracer.mark(table);
+        stage.tracer.mark(key.address());
+        stage.finish_only();
+        assert!(is_marked(replaced.address()), "what is in hand would be freed");
+    });
+}
+
+/// A thread other than the collector's scans a weak cell and a table, whose target and key are dead: `scan` is how it comes to them.
+fn found_by(scan: impl Fn(&Stage, &'static Record)) {
+    let mut stage = Stage::new();
+    let (one, m) = stage.pinned();
+    let weak = GcWeak::new(m, node(m, None));
+    let map = WeakMap::new(m);
+    map.insert(m, node(m, None), node(m, None));
+    let (cell, table) = (behind(&weak), behind(&map));
+    one.leave();
+    stage.h1();
+    stage.h2();
+    one.enter();
+    // Grey, and handed over as a full buffer is.
+    one.shade(cell.as_ptr());
+    one.shade(table.as_ptr());
+    one.flush();
+    stage.heap.crew.open();
+    scan(&stage, one);
+    assert!(stage.heap.protocol.queue.is_empty(), "it scanned both");
+    stage.begin_wave();
+    one.respond();
+    assert!(stage.heap.crew.shut() && stage.close());
+    let tracer = core::mem::replace(&mut stage.tracer, Tracer::new(1));
+    stage.heap.settle_wills(tracer, 1);
+    // SAFETY: a cell, which is marked.
+    let target = unsafe { cell.cast::<WeakCell>().as_ref() }.target.load(Relaxed);
+    assert!(target.is_null(), "a weak reference to what is dead is not cleared");
+    assert!(map.is_empty(), "the entry of a dead key stays");
+}
+
+#[test]
+fn what_an_assist_finds_of_cells_and_tables_comes_to_the_collector() {
+    play(|| {
+        found_by(|stage, record| {
+            stage.heap.assist_above.store(0, Relaxed);
+            stage.heap.assist(record);
+        });
+    });
+}
+
+#[test]
+fn what_a_helper_finds_of_cells_and_tables_comes_to_the_collector() {
+    play(|| {
+        found_by(|stage, _| {
+            let (heap, word) = (Arc::clone(&stage.heap), stage.word);
+            // It helps until the marking is over.
+            when("helped", move || heap.protocol.request(Word::idle(1)));
+            stage.heap.help(1);
+            stage.heap.protocol.request(word);
+        });
+    });
+}
+
+#[derive(Trace)]
+struct Maps<'gc> {
+    map: WeakMap<'gc, Leaf, Node<'gc>>,
+}
+
+#[derive(Trace)]
+struct First<'gc> {
+    maps: GcCell<'gc, Maps<'gc>>,
+}
+
+#[test]
+fn the_values_of_a_table_that_an_assist_found_are_marked() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let (key, value, map) = (m.alloc(Leaf(1)), node(m, None), WeakMap::new(m));
+        map.insert(m, key, value);
+        let maps = m.alloc(Maps { map });
+        let first = m.alloc(First {
+            maps: GcCell::new(Some(maps)),
+        });
+        stage.heap.roots.take(key.address(), None);
+        stage.heap.roots.take(first.address(), None);
+        let (two, _) = stage.pinned();
+        one.leave();
+        two.leave();
+        stage.h1();
+        stage.h2();
+        one.enter();
+        two.enter();
+        // What leads to the table is grey in a buffer when the collector looks at its tables.
+        first.maps.set(m, None);
+        let heap = Arc::clone(&stage.heap);
+        let script = Arc::clone(&heap);
+        when("looked", move || {
+            one.leave();
+            script.assist_above.store(0, Relaxed);
+            script.assist(two);
+            two.leave();
+        });
+        heap.mark(&mut stage.tracer, 1, &mut Default::default());
+        assert!(is_marked(behind(&map)), "the assist came to it");
+        assert!(is_marked(value.address()), "the value of a live key is not marked");
+    });
+}
+
+#[test]
+fn what_comes_back_brings_the_values_of_its_tables_and_theirs() {
+    play(|| {
+        let stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let (key, next) = (node(m, None), node(m, None));
+        // The value of the first leads to the key of the second.
+        let (value, last) = (node(m, Some(next)), node(m, None));
+        let map = WeakMap::new(m);
+        map.insert(m, key, value);
+        map.insert(m, next, last);
+        stage.heap.roots.take(behind(&map), None);
+        let guardian = super::super::Guardian::<Rootable![Node<'_>]>::new();
+        guardian.watch(m, key);
+        one.leave();
+        stage.heap.run_cycle();
+        for object in [key, value, next, last] {
+            assert!(is_there(object.address()), "what leads to it was brought back");
+        }
+        assert!(guardian.next().is_some());
     });
 }
 
