@@ -24,6 +24,9 @@ use core::ptr::NonNull;
 /// A thread inside [`Heap::enter`](super::Heap::enter): what allocates and changes edges.
 ///
 /// It stays in its thread, and its brand `'gc` is that of one `enter`.
+///
+/// # Variance
+/// Invariant in `'gc`: two mutators of different `enter`s have different types.
 #[repr(transparent)]
 pub struct Mutator<'gc> {
     pub(crate) record: Record,

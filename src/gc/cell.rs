@@ -2,7 +2,7 @@
 
 use super::alloc::Mutator;
 use super::barrier::Slot;
-use super::handle::{Gc, Thin};
+use super::handle::{Gc, Invariant, Thin};
 use super::trace::{Trace, Visitor};
 use crate::sync::atomic::Ordering::Acquire;
 use core::fmt;
@@ -14,15 +14,15 @@ use core::ptr::{NonNull, null_mut};
 ///
 /// Threads may read and write the same cell at the same time: each sees some value that was stored, and the object behind it as it was made.
 /// For sized types, slices and `str`; a `Gc` of a trait object has two words, and stands in a [`GcLock`](super::GcLock).
+///
+/// # Variance
+/// Invariant in `'gc` and in `T`, as every place is that can be written.
 #[repr(transparent)]
 pub struct GcCell<'gc, T: ?Sized> {
     slot: Slot,
     /// Invariant, and `Send` and `Sync` where `Gc` is.
     kind: PhantomData<(Gc<'gc, T>, Invariant<T>)>,
 }
-
-/// A marker: what holds a `T` that can be changed is neither more general nor more special for it.
-type Invariant<T> = fn(*mut T) -> *mut T;
 
 fn address<T: ?Sized>(gc: Option<Gc<'_, T>>) -> *mut u8 {
     gc.map_or(null_mut(), |gc| gc.address().as_ptr())

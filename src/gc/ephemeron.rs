@@ -12,7 +12,7 @@
 use super::alloc::Mutator;
 use super::desc::Kind;
 use super::fault::broken;
-use super::handle::Gc;
+use super::handle::{Gc, Invariant};
 use super::phase::Phase;
 use super::trace::{Trace, Visitor};
 use crate::sync::lock::Lock;
@@ -71,10 +71,13 @@ impl Table {
 ///     assert_eq!((names.len(), names.get(m, m.alloc(17)).is_none()), (1, true));
 /// });
 /// ```
+///
+/// # Variance
+/// Invariant in `'gc`, in `K` and in `V`, as every place is that can be written.
 pub struct WeakMap<'gc, K, V> {
     table: Gc<'gc, Table>,
     #[expect(clippy::type_complexity, reason = "markers of what the handle stands for")]
-    kind: PhantomData<(Gc<'gc, K>, Gc<'gc, V>, fn(K, V) -> (K, V))>,
+    kind: PhantomData<(Gc<'gc, K>, Gc<'gc, V>, Invariant<(K, V)>)>,
 }
 
 impl<K, V> Clone for WeakMap<'_, K, V> {

@@ -12,7 +12,8 @@ use super::alloc::Mutator;
 use super::desc::Object;
 use super::handle::Gc;
 use super::heap::Inner;
-use super::root::{Root, Rootable, rebrand};
+use super::root::Root;
+use super::rootable::{Rootable, rebrand};
 use super::span::{Index, Span};
 use super::wills::Fate;
 use crate::sync::blocking::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -257,6 +258,9 @@ unsafe impl<R: Rootable + ?Sized> Send for Carried<R> {}
 struct Ready<R: Rootable + ?Sized>(Mutex<VecDeque<Root<R>>>);
 
 /// Objects that come back: what it watches and nobody else can reach any more is revived and waits here. Scheme's guardians.
+///
+/// # Variance
+/// Invariant in `R`, as the [`Root`]s are that it gives.
 pub struct Guardian<R: Rootable + ?Sized> {
     ready: Arc<Ready<R>>,
 }

@@ -15,9 +15,16 @@ use core::ptr::NonNull;
 /// Marks what belongs to one `enter`; invariant.
 pub(crate) type Brand<'gc> = PhantomData<fn(&'gc ()) -> &'gc ()>;
 
+/// In a `PhantomData`: the handle is neither more general nor more special in `T`.
+pub(crate) type Invariant<T> = fn(*mut T) -> *mut T;
+
 /// A reference to an object that the collector manages. One word for sized types; copying it is free, and so is following it.
 ///
 /// As a field of a traced type it is an edge that is fixed when the object is allocated; use [`GcCell`](super::GcCell) for one that changes.
+///
+/// # Variance
+/// Invariant in `'gc`: a reference of one `enter` is none of a longer, a shorter or another one. Covariant in `T`, like `&T`: it
+/// gives shared access to an object that does not change its type, and the collector asks the object, not the reference, for it.
 #[repr(transparent)]
 pub struct Gc<'gc, T: ?Sized> {
     pointer: NonNull<T>,

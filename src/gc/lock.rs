@@ -22,6 +22,9 @@ use core::ops::{Deref, DerefMut};
 ///
 /// Hold a guard for writing only for a short time: its thread acknowledges nothing meanwhile. A guard that is leaked keeps the value locked for
 /// ever.
+///
+/// # Variance
+/// Invariant in `T`, and so in the `'gc` of the edges in it. The guard for reading is covariant in `T`, the one for writing invariant.
 pub struct GcLock<T> {
     value: RwLock<T>,
     /// The cycle whose tracing has seen all edges; guarded by the lock.

@@ -28,7 +28,7 @@
 //! threads stand still: the collector asks each for three short acknowledgements a cycle, and works beside them.
 //!
 //! The files, in the order of reading: `desc` and `trace` (what is known of a type), `handle`, `span` and `space` (where objects lie), `phase`
-//! (the handshake machine), `mutator`, `barrier`, `cache`, `alloc`, `cell`, `lock`, `root`, `weak`, `ephemeron`, `wills`, `inside`, `finalize` (what the program
+//! (the handshake machine), `mutator`, `barrier`, `cache`, `alloc`, `cell`, `lock`, `rootable`, `root`, `weak`, `ephemeron`, `wills`, `inside`, `finalize` (what the program
 //! uses), `workbuf`, `mark`, `crew`, `cycle` (the collector), `pacer`, `stats`, `heap`, `abandoned`, `close`, `registry`, `thread`, `service`, `trace_line`,
 //! `verify`.
 
@@ -60,6 +60,7 @@ mod process;
 #[cfg(not(loom))]
 mod registry;
 mod root;
+mod rootable;
 #[cfg(not(loom))]
 mod service;
 mod space;
@@ -90,7 +91,8 @@ pub use handle::{Gc, Thin};
 pub use heap::Builder;
 pub use heap::Heap;
 pub use lock::{GcLock, GcReadGuard, GcWriteGuard};
-pub use root::{OfLifetime, Root, Rootable};
+pub use root::Root;
+pub use rootable::{OfLifetime, Rootable};
 pub use stats::{GcStats, STALL_BUCKETS};
 pub use trace::{Trace, Visitor};
 pub use verify::VerifyError;

@@ -10,6 +10,7 @@ use super::fault::broken;
 use super::handle::Gc;
 use super::heap::{Heap, Inner};
 use super::phase::Phase;
+use super::rootable::{Rootable, rebrand};
 use crate::sync::atomic::{
     AtomicPtr, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -157,23 +158,6 @@ impl RootTable {
     }
 }
 
-/// A type with a lifetime to be filled in; see [`Rootable`].
-pub trait OfLifetime<'gc> {
-    /// The type with that lifetime.
-    type Of: ?Sized;
-}
-
-/// What a [`Root`] can keep: a type with the lifetime of the edges left open. Written with the macro of the same name:
-/// `Root<Rootable![Node<'_>]>`.
-pub trait Rootable: 'static {
-    /// The type under one brand.
-    type Of<'gc>: ?Sized;
-}
-
-impl<R: ?Sized + for<'gc> OfLifetime<'gc> + 'static> Rootable for R {
-    type Of<'gc> = <R as OfLifetime<'gc>>::Of;
-}
-
 impl RootTable {
     /// Whether `address` is that of a slot that keeps the object at `target`. For an address of any kind.
     #[cfg(not(loom))]
@@ -189,10 +173,13 @@ impl RootTable {
 /// Keeps an object of type `R` alive, from anywhere, for as long as it or a clone of it exists. Forgetting one leaks its graph, and nothing else.
 ///
 /// It also keeps the heap: while roots live, so does what they lead to.
+///
+/// # Variance
+/// Invariant in `R`. It has no lifetime of its own: it is `'static`.
 #[repr(C)] // `inside` looks for these two words.
 pub struct Root<R: Rootable + ?Sized> {
     slot: &'static RootSlot,
-    /// The object, whatever its type's metadata.
+    /// The object, whatever its type's metadata. The projection makes the handle invariant in `R` (O1 of `rootable`).
     pointer: NonNull<R::Of<'static>>,
 }
 
@@ -204,13 +191,6 @@ unsafe impl<R: Rootable + ?Sized> Sync for Root<R> {}
 // What it leads to is reached by shared reference, inside `enter`.
 impl<R: Rootable + ?Sized> UnwindSafe for Root<R> {}
 impl<R: Rootable + ?Sized> RefUnwindSafe for Root<R> {}
-
-/// The same pointer under another brand.
-pub(crate) fn rebrand<'from, 'to, R: Rootable + ?Sized>(pointer: NonNull<R::Of<'from>>) -> NonNull<R::Of<'to>> {
-    let place = (&raw const pointer).cast::<NonNull<R::Of<'to>>>();
-    // SAFETY: the two types differ in a lifetime, so their pointers are of one size and form.
-    unsafe { place.read() }
-}
 
 impl<R: Rootable + ?Sized> Root<R> {
     /// Keeps `gc` alive.

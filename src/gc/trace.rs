@@ -14,7 +14,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
 
-/// Sees the edges of values.
+/// Sees the edges of values. Invariant in `'gc`.
 pub struct Visitor<'gc> {
     edges: Vec<NonNull<u8>>,
     /// The cycle that marks, for the stamps of locks; 0 where nothing is marked.

@@ -8,8 +8,9 @@
 use super::alloc::Mutator;
 use super::barrier::Slot;
 use super::desc::Kind;
-use super::handle::Gc;
-use super::root::{Root, Rootable, rebrand};
+use super::handle::{Gc, Invariant};
+use super::root::Root;
+use super::rootable::{OfLifetime, Rootable, rebrand};
 use super::trace::{Trace, Visitor};
 use crate::sync::atomic::Ordering::{Acquire, Release};
 use core::cell::UnsafeCell;
@@ -79,6 +80,9 @@ impl WeakCell {
 }
 
 /// A weak reference in the heap: does not keep its target alive. As a field of a traced type it is an edge to its cell only.
+///
+/// # Variance
+/// Invariant in `'gc`; covariant in `T`, as [`Gc`] is, whose like it gives.
 pub struct GcWeak<'gc, T: ?Sized> {
     cell: Gc<'gc, WeakCell>,
     kind: PhantomData<Gc<'gc, T>>,
@@ -140,12 +144,16 @@ unsafe impl<'gc, T: ?Sized + Send + Sync> Trace<'gc> for GcWeak<'gc, T> {
 }
 
 /// A weak reference from outside of `enter`.
+///
+/// # Variance
+/// Invariant in `R`, as [`Root`] is. It has no lifetime of its own: it is `'static`.
 pub struct WeakRoot<R: Rootable + ?Sized> {
     cell: Root<Cell>,
-    kind: PhantomData<fn() -> R>,
+    /// `upgrade` reads the object as `R` says (O1 of `rootable`).
+    kind: PhantomData<Invariant<R>>,
 }
 
-type Cell = dyn for<'gc> super::root::OfLifetime<'gc, Of = WeakCell>;
+type Cell = dyn for<'gc> OfLifetime<'gc, Of = WeakCell>;
 
 impl<R: Rootable + ?Sized> WeakRoot<R> {
     /// A weak reference to `gc`.

@@ -1,5 +1,7 @@
 //! What must not compile does not, and says why.
 
+use greyspan::gc::{Gc, GcWeak, Heap};
+
 /// The compiler whose words the `.stderr` files hold; others word them differently.
 const WORDS_OF: &str = "1.95.";
 
@@ -15,4 +17,20 @@ fn unsound_programs_do_not_compile() {
         return;
     }
     trybuild::TestCases::new().compile_fail("tests/gc/ui/*.rs");
+}
+
+/// References that give shared access only are as general in their contents as `&T` is; their docs say so.
+#[test]
+fn references_are_covariant_in_their_contents() {
+    fn gc<'gc, 'a>(of: Gc<'gc, &'static str>) -> Gc<'gc, &'a str> {
+        of
+    }
+    fn weak<'gc, 'a>(of: GcWeak<'gc, &'static str>) -> GcWeak<'gc, &'a str> {
+        of
+    }
+    Heap::new().enter(|m| {
+        let text = m.alloc("text");
+        assert_eq!(*gc(text), "text");
+        assert_eq!(weak(GcWeak::new(m, text)).upgrade(m).as_deref(), Some(&"text"));
+    });
 }
