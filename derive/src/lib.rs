@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod lifetime;
 mod rootable;
 mod trace;
 

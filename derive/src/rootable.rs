@@ -1,7 +1,8 @@
 //! `Rootable![Node<'_>]`: a type that stands for `Node<'gc>` with every `'gc`.
 
-use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use crate::lifetime::fresh_around_macros;
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
 use syn::visit_mut::{VisitMut, visit_type_reference_mut};
 use syn::{Lifetime, Type, TypeReference};
 
@@ -22,7 +23,7 @@ impl VisitMut for Name {
 }
 
 pub(crate) fn expand(mut of: Type) -> TokenStream {
-    let name = Lifetime::new("'__gc", Span::call_site());
+    let name = fresh_around_macros("__gc_of_root", &of.to_token_stream());
     Name(name.clone()).visit_type_mut(&mut of);
     quote!(dyn for<#name> ::greyspan::gc::OfLifetime<#name, Of = #of>)
 }

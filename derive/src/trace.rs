@@ -1,7 +1,8 @@
 //! `#[derive(Trace)]`.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use crate::lifetime::fresh;
+use proc_macro2::TokenStream;
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Field, Fields, GenericParam, Lifetime, Result, parse_quote};
 
@@ -13,7 +14,7 @@ fn brand(input: &DeriveInput) -> Result<(Lifetime, bool)> {
     }
     let mut lifetimes = lifetimes();
     match (lifetimes.next(), lifetimes.next()) {
-        (None, _) => Ok((Lifetime::new("'__gc", Span::call_site()), true)),
+        (None, _) => Ok((fresh("__gc_of_trace".into(), &input.to_token_stream()), true)),
         (Some(only), None) => Ok((only.clone(), false)),
         (Some(_), Some(second)) => Err(Error::new(
             second.span(),

@@ -12,6 +12,7 @@ mod bad_input;
 mod closing;
 mod dying;
 mod large;
+mod macros;
 mod shadow;
 mod threads;
 mod ui;
