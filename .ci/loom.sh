@@ -43,6 +43,7 @@ models=(
     "races::the_world_is_held_although_a_thread_is_about_to_pin: wait_pinned"
     "races::behind_a_shut_door_nobody_works: shut_without_fence pin_without_fence looks_before_the_pin"
     "races::a_slot_is_free_only_after_its_object_was_dropped: buried_relaxed"
+    "races::a_slot_counts_once_while_its_object_is_dropped: buried_uncounted"
     "scripts::new_objects_are_white_until_the_threads_own_h2: black_from_h1"
     "scripts::stores_in_pre_shade_what_they_add: no_insertion_barrier"
     "scripts::one_handshake_is_not_enough: one_handshake"

@@ -8,9 +8,9 @@
 //! - Z3. Any number of threads may close at once. Each does its own rounds; the cycle of one counts
 //!   for the other, and nothing that a round decides by depends on who ran it.
 
+use super::behind::dropping;
 use super::cycle::Backoff;
 use super::desc::Kind;
-use super::finalize::dropping;
 use super::heap::{Heap, Inner};
 use super::mark::kind_of;
 use super::registry::is_pinned;
@@ -200,7 +200,7 @@ impl Inner {
     /// Waits for the drop thread; where the system gave none, does its work.
     fn rest(&self, deadline: Option<Instant>) -> Option<u64> {
         if !self.dropper.is_started() {
-            self.dropper.drain();
+            self.dropper.drain(&self.live);
         }
         self.dropper.rest(deadline)
     }

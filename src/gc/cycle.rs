@@ -383,7 +383,7 @@ impl Inner {
         let dropped = span.space.dropped;
         let swept = span.sweep(cycle, dropped);
         let slot = span.slot_bytes();
-        self.live.fetch_sub(swept.uncounted as usize * slot, Relaxed);
+        self.change_live(swept.change * slot as i64);
         self.counters
             .marked_bytes
             .fetch_add(u64::from(swept.live) * slot as u64, Relaxed);

@@ -7,8 +7,10 @@
 //! - F1. The slot of a dead object with drop glue is not free before the glue has run.
 //! - F2. Nothing of the program's runs on a mutator or on the collector's thread because an object died.
 //! - F3. A panic in a drop or a cleanup is counted, and the next one runs.
+//! - F4. What waits in the queue is part of the heap's live bytes until it is done, and a thread that enters waits for it.
 
 use super::alloc::Mutator;
+use super::behind::{Behind, DROPPING};
 use super::desc::Object;
 use super::handle::Gc;
 use super::heap::Inner;
@@ -17,8 +19,7 @@ use super::rootable::{Rootable, rebrand};
 use super::span::{Index, Span};
 use super::wills::Fate;
 use crate::sync::blocking::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use crate::sync::tally::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use core::cell::Cell;
+use crate::sync::tally::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use core::fmt;
 use core::ptr::NonNull;
 use std::collections::VecDeque;
@@ -37,14 +38,14 @@ pub(crate) enum Work {
     Run(Box<dyn FnOnce() + Send>),
 }
 
-thread_local! {
-    /// The number of the heap whose drops and cleanups the thread runs at this moment; 0: none.
-    static DROPPING: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The number of the heap whose destructor or cleanup calls this; 0: no destructor or cleanup does.
-pub(crate) fn dropping() -> u64 {
-    DROPPING.get()
+impl Work {
+    /// Bytes that it keeps.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Bury(span, _, mask) => mask.count_ones() as usize * span.slot_bytes(),
+            Self::Run(cleanup) => size_of::<Self>() + size_of_val(&**cleanup),
+        }
+    }
 }
 
 /// Waits on `condvar`, until `deadline` at the most. `false`: it has passed.
@@ -82,6 +83,7 @@ pub(crate) struct Dropper {
     /// The line is empty, and nothing of it runs.
     rested: Condvar,
     started: AtomicBool,
+    pub(crate) behind: Behind,
     pub(crate) cleanups: AtomicU64,
     pub(crate) panicked: AtomicU64,
 }
@@ -94,14 +96,21 @@ impl Dropper {
             changed: Condvar::new(),
             rested: Condvar::new(),
             started: AtomicBool::new(false),
+            behind: Behind::new(),
             cleanups: AtomicU64::new(0),
             panicked: AtomicU64::new(0),
         }
     }
 
-    /// Queues work.
-    pub(crate) fn give(&self, work: impl IntoIterator<Item = Work>) {
-        guard(&self.line).work.extend(work);
+    /// Queues work of a heap with so many live bytes (F4): the sweep has left dead objects in them.
+    pub(crate) fn give(&self, work: impl IntoIterator<Item = Work>, live: &AtomicUsize) {
+        let counted = work.into_iter().inspect(|work| {
+            self.behind.add(work.bytes());
+            if let Work::Run(_) = work {
+                live.fetch_add(work.bytes(), Relaxed);
+            }
+        });
+        guard(&self.line).work.extend(counted);
         self.changed.notify_one();
     }
 
@@ -130,14 +139,14 @@ impl Dropper {
         self.changed.notify_one();
     }
 
-    /// Does all that is queued, in order. The program's code runs without the lock.
-    pub(crate) fn drain(&self) {
+    /// Does all that is queued, in order. The program's code runs without the lock. `live`: the heap's live bytes.
+    pub(crate) fn drain(&self, live: &AtomicUsize) {
         let mut line = guard(&self.line);
         while let Some(work) = line.work.pop_front() {
             line.busy += 1;
             line.taken += 1;
             drop(line);
-            self.perform(work);
+            self.perform(work, live);
             line = guard(&self.line);
             line.busy -= 1;
         }
@@ -184,10 +193,11 @@ impl Dropper {
         }
     }
 
-    fn perform(&self, work: Work) {
+    fn perform(&self, work: Work, live: &AtomicUsize) {
+        let bytes = work.bytes();
         match work {
             Work::Bury(span, word, mut mask) => {
-                let all = mask;
+                let (all, slot) = (mask, span.slot_bytes());
                 while mask != 0 {
                     let index = Index(word as u32 * 64 + mask.trailing_zeros());
                     mask &= mask - 1;
@@ -196,14 +206,19 @@ impl Dropper {
                     // SAFETY: it is dead, and dropped once.
                     unsafe { self.bury(object) };
                     span.poison(index);
+                    self.behind.advance();
                 }
-                span.buried(word, all);
+                // The span may be gone from here on.
+                live.fetch_sub(span.buried(word, all) as usize * slot, Relaxed);
             }
             Work::Run(cleanup) => {
                 self.cleanups.fetch_add(1, Relaxed);
                 self.survive(cleanup);
+                self.behind.advance();
+                live.fetch_sub(bytes, Relaxed);
             }
         }
+        self.behind.remove(bytes);
     }
 
     /// Runs an object's drop glue.

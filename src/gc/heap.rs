@@ -49,6 +49,11 @@ fn current_process() -> usize {
 /// How long a thread that enters waits for the collector at the most, where the heap is far beyond its goal.
 const THROTTLE: Duration = Duration::from_micros(400);
 
+/// Live bytes that are far beyond the goal.
+pub(crate) fn far_beyond(goal: usize) -> usize {
+    goal.saturating_add(goal / 8)
+}
+
 /// Everything of one heap.
 pub(crate) struct Inner {
     /// Tells heaps apart; never used twice.
@@ -66,7 +71,7 @@ pub(crate) struct Inner {
     pub(crate) found: Lock<Found>,
     /// Records of threads that ended.
     idle: Lock<Vec<&'static Record>>,
-    /// Bytes of slots that hold objects or are in mutators' caches.
+    /// Bytes of slots that hold objects or are in mutators' caches, and of all that waits for the drop thread.
     pub(crate) live: AtomicUsize,
     /// Bytes ever counted into `live`.
     pub(crate) allocated: AtomicUsize,
@@ -77,6 +82,10 @@ pub(crate) struct Inner {
     /// Live bytes at which a cycle is asked for; the largest number while one runs.
     pub(crate) trigger: AtomicUsize,
     pub(crate) goal: AtomicUsize,
+    /// Bytes to allocate between two cycles while something waits for the drop thread: a cycle does not make that less.
+    least: AtomicUsize,
+    /// `allocated` when the last cycle began.
+    pub(crate) allocated_before: AtomicUsize,
     /// Live bytes from which on mutators assist while a cycle marks, and wait when they enter while one is asked for or runs.
     pub(crate) assist_above: AtomicUsize,
     pub(crate) throttle_above: AtomicUsize,
@@ -104,7 +113,7 @@ unsafe impl Send for Found {}
 impl Inner {
     pub(crate) fn new(number: u64, percent: Option<u32>, limit: Option<usize>, traced: bool) -> Arc<Self> {
         let pacer = Pacer::new(percent, limit);
-        let Plan { trigger, goal } = pacer.plan();
+        let Plan { trigger, goal, least } = pacer.plan();
         Arc::new_cyclic(|me| Self {
             number,
             process: current_process(),
@@ -123,8 +132,10 @@ impl Inner {
             external: AtomicIsize::new(0),
             trigger: AtomicUsize::new(trigger),
             goal: AtomicUsize::new(goal),
+            least: AtomicUsize::new(least),
+            allocated_before: AtomicUsize::new(0),
             assist_above: AtomicUsize::new(usize::MAX),
-            throttle_above: AtomicUsize::new(usize::MAX),
+            throttle_above: AtomicUsize::new(far_beyond(goal)),
             pacer: Lock::new(pacer),
             control: Control::new(),
             #[cfg(not(loom))]
@@ -187,6 +198,12 @@ impl Inner {
         self.consider();
     }
 
+    /// The live bytes change by so many.
+    pub(crate) fn change_live(&self, change: i64) {
+        // In two's complement that is a subtraction, too.
+        self.live.fetch_add(change as usize, Relaxed);
+    }
+
     /// Live bytes, and what they keep elsewhere.
     pub(crate) fn weight(&self) -> usize {
         self.live
@@ -196,24 +213,33 @@ impl Inner {
 
     /// Asks for a cycle if it is time.
     pub(crate) fn consider(&self) {
-        if self.weight() >= self.trigger.load(Relaxed) {
+        if self.weight() >= self.trigger.load(Relaxed) && (self.dropper.behind.bytes() == 0 || self.has_allocated()) {
             self.ask_for_cycle();
         }
+    }
+
+    /// Whether enough was allocated since the last cycle began that another one may find it dead.
+    fn has_allocated(&self) -> bool {
+        let since = self
+            .allocated
+            .load(Relaxed)
+            .wrapping_sub(self.allocated_before.load(Relaxed));
+        since >= self.least.load(Relaxed)
     }
 
     /// Gives work to the drop thread.
     pub(crate) fn bequeath(&self, work: impl IntoIterator<Item = Work>) {
         let mut work = work.into_iter().peekable();
         if work.peek().is_some() {
-            self.dropper.give(work);
+            self.dropper.give(work, &self.live);
             self.start_dropper();
         }
     }
 
     /// Drops all that is left, and gives all pages back. Everything is dead, and both threads are done (H2).
     pub(crate) fn demolish(&self) {
-        self.dropper.give(self.wills.cleanups(|_| true));
-        self.dropper.drain();
+        self.dropper.give(self.wills.cleanups(|_| true), &self.live);
+        self.dropper.drain(&self.live);
         for space in self.spaces.all() {
             for span in space.take_all() {
                 if space.dropped {
@@ -332,6 +358,9 @@ impl Heap {
     /// While `f` runs, nothing that it can reach is freed. A cycle that begins meanwhile ends only after `f` does, so do not block in it, and leave
     /// and enter again now and then in long loops. An `enter` inside `f` is the same pin. A panic in `f` unpins.
     ///
+    /// Before it pins, an outermost `enter` of a heap far beyond its goal waits: under a millisecond for the collector, and up to two seconds for
+    /// drops and cleanups, as long as these end one after the other. Such waits are in [`GcStats::max_stall_ns`].
+    ///
     /// ```
     /// let heap = greyspan::gc::Heap::new();
     /// let sum: u64 = heap.enter(|m| m.alloc_slice(10, |i| i as u64).iter().sum());
@@ -376,8 +405,10 @@ impl Heap {
     pub fn stats(&self) -> GcStats {
         let inner = self.inner();
         inner.check_process();
+        let waiting = inner.dropper.behind.bytes();
         GcStats {
-            live_bytes: inner.live.load(Relaxed) as u64,
+            live_bytes: inner.live.load(Relaxed).saturating_sub(waiting) as u64,
+            waiting_bytes: waiting as u64,
             goal_bytes: inner.goal.load(Relaxed) as u64,
             mapped_bytes: inner.mapped.load(Relaxed) as u64,
             cleanups: inner.dropper.cleanups.load(Relaxed),
@@ -396,7 +427,7 @@ impl Heap {
         self.inner().replan();
     }
 
-    /// Bytes that the heap should stay below; `None`: no limit.
+    /// Bytes that the heap should stay below; `None`: no limit. Dead objects that wait for their drop count, and so do waiting cleanups.
     pub fn set_memory_limit(&self, bytes: Option<usize>) {
         self.inner().check_process();
         self.inner().pacer.lock().set_limit(bytes);
@@ -417,18 +448,27 @@ impl Inner {
         let plan = self.pacer.lock().plan();
         self.goal.store(plan.goal, Relaxed);
         if self.protocol.word() == Word::idle(self.protocol.cycle()) && !self.control.is_running() {
+            self.least.store(plan.least, Relaxed);
+            self.throttle_above.store(far_beyond(plan.goal), Relaxed);
             self.trigger.store(plan.trigger, Relaxed);
             self.consider();
         }
     }
 
-    /// A thread that enters while the heap is far beyond its goal gives the collector a moment. Bounded: somebody who is pinned may wait for
-    /// this thread.
+    /// A thread that enters while the heap is far beyond its goal gives the collector a moment, and waits for the drop thread while that gets
+    /// on. Both are bounded: a pinned thread may wait for this one.
     #[cold]
     pub(crate) fn throttle(&self) {
         let since = Instant::now();
-        while self.live.load(Relaxed) > self.throttle_above.load(Relaxed) && since.elapsed() < THROTTLE {
+        let mut drops = self.dropper.behind.wait();
+        let is_far = || self.live.load(Relaxed) > self.throttle_above.load(Relaxed);
+        // A cycle is asked for or runs.
+        let is_due = || self.trigger.load(Relaxed) == usize::MAX;
+        while is_far() && (drops.is_worth_it() || (is_due() && since.elapsed() < THROTTLE)) {
             std::thread::sleep(THROTTLE / 4);
+        }
+        if !is_far() {
+            drops.succeed();
         }
         self.counters.stall_of(nanos(since.elapsed()));
     }

@@ -28,14 +28,15 @@
 //! threads stand still: the collector asks each for three short acknowledgements a cycle, and works beside them.
 //!
 //! The files, in the order of reading: `desc` and `trace` (what is known of a type), `handle`, `span` and `space` (where objects lie), `phase`
-//! (the handshake machine), `mutator`, `barrier`, `cache`, `alloc`, `cell`, `lock`, `rootable`, `root`, `weak`, `ephemeron`, `wills`, `inside`, `finalize` (what the program
-//! uses), `workbuf`, `mark`, `crew`, `cycle` (the collector), `pacer`, `stats`, `heap`, `abandoned`, `close`, `registry`, `thread`, `service`, `trace_line`,
+//! (the handshake machine), `mutator`, `barrier`, `cache`, `alloc`, `cell`, `lock`, `rootable`, `root`, `weak`, `ephemeron`, `wills`, `inside`, `behind`,
+//! `finalize` (what the program uses), `workbuf`, `mark`, `crew`, `cycle` (the collector), `pacer`, `stats`, `heap`, `abandoned`, `close`, `registry`, `thread`, `service`, `trace_line`,
 //! `verify`.
 
 #[cfg(not(loom))]
 mod abandoned;
 mod alloc;
 mod barrier;
+mod behind;
 mod cache;
 mod cell;
 #[cfg(not(loom))]

@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) trigger: usize,
     /// Live bytes that the heap should not exceed before it ends.
     pub(crate) goal: usize,
+    /// Bytes to allocate before a cycle can be of use.
+    pub(crate) least: usize,
 }
 
 /// Live bytes from which on mutators assist while a cycle runs, and wait a little when they enter.
@@ -79,12 +81,15 @@ impl Pacer {
         }
     }
 
-    /// When mutators help with a cycle that begins at `live` bytes. One that began when it was due may use what the plan left for it, and an eighth
+    /// When mutators help with a cycle that begins at `live` bytes, of which `waiting` are dead and wait for their drop: no cycle makes them fewer,
+    /// so they may not move the bounds. One that began when it was due may use what the plan left for it, and an eighth
     /// beyond the goal. One that was asked for earlier gets a quarter of the room: what is allocated while a cycle runs is alive for it, so with
     /// more each of many cycles in a row would find more alive than the one before.
-    pub(crate) fn leeway(&self, live: usize) -> Leeway {
-        let Plan { trigger, goal } = self.plan();
-        let (assist, throttle) = if live >= trigger {
+    pub(crate) fn leeway(&self, live: usize, waiting: usize) -> Leeway {
+        let Plan { trigger, goal, .. } = self.plan();
+        let is_due = live >= trigger;
+        let live = live.saturating_sub(waiting);
+        let (assist, throttle) = if is_due {
             (
                 live + goal.saturating_sub(live) / 2,
                 goal.max(live).saturating_add(goal / 8),
@@ -105,13 +110,13 @@ impl Pacer {
             let part = |bytes: usize| (bytes as u128 * u128::from(percent) / 100).min(usize::MAX as u128 / 4) as usize;
             self.marked.saturating_add(part(self.marked).max(part(SMALLEST)))
         });
-        let by_limit = self
-            .limit
-            .map(|limit| limit.max(self.marked.saturating_add((self.marked / 16 + SLACK) << self.relief)));
+        let slack = (self.marked / 16 + SLACK) << self.relief;
+        let by_limit = self.limit.map(|limit| limit.max(self.marked.saturating_add(slack)));
         let Some(goal) = by_percent.into_iter().chain(by_limit).min() else {
             return Plan {
                 trigger: usize::MAX,
                 goal: usize::MAX,
+                least: slack,
             };
         };
         let room = goal - self.marked;
@@ -119,7 +124,11 @@ impl Pacer {
         let trigger = goal
             .saturating_sub(runway)
             .clamp(self.marked + room / 10 * 7, self.marked + room / 100 * 95);
-        Plan { trigger, goal }
+        Plan {
+            trigger,
+            goal,
+            least: slack.min(trigger - self.marked),
+        }
     }
 }
 
@@ -175,7 +184,7 @@ mod tests {
             pacer.end_cycle(live + floating, 0, 10);
             // All that the cycle allows is allocated in it, and dies.
             let before = live + floating;
-            let most = pacer.leeway(before).throttle;
+            let most = pacer.leeway(before, 0).throttle;
             floating = most - before;
             assert!(most < live * 2, "{most}");
         }
@@ -185,7 +194,7 @@ mod tests {
     fn a_cycle_that_begins_when_it_is_due_may_use_the_rest_of_the_plan() {
         let mut pacer = Pacer::new(Some(100), None);
         pacer.end_cycle(100 * MIB, 10 * MIB, 10);
-        let due = pacer.leeway(pacer.plan().trigger);
+        let due = pacer.leeway(pacer.plan().trigger, 0);
         assert_eq!(due.throttle, 225 * MIB);
         assert!((190 * MIB..200 * MIB).contains(&due.assist), "{due:?}");
     }
@@ -200,6 +209,14 @@ mod tests {
         (0..10).for_each(|_| pacer.end_cycle(160 * MIB, 0, 20));
         let calm = pacer.plan().goal;
         assert!(calm < tight && tight < 200 * MIB, "{calm} {tight}");
+    }
+
+    #[test]
+    fn bytes_that_wait_for_their_drop_do_not_move_the_bounds() {
+        let pacer = Pacer::new(Some(100), Some(32 * MIB));
+        let with_waiting = pacer.leeway(300 * MIB, 298 * MIB);
+        assert_eq!(with_waiting.throttle, 4 * MIB + MIB / 2);
+        assert!(with_waiting.assist <= 4 * MIB, "{with_waiting:?}");
     }
 
     #[test]

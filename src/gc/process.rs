@@ -38,7 +38,7 @@ impl Drop for Ending {
 
 /// Runs at exit. Takes no lock: other threads go on meanwhile, or were killed in the middle of theirs.
 extern "C-unwind" fn wait_at_exit() {
-    if super::finalize::dropping() != 0 {
+    if super::behind::dropping() != 0 {
         // A destructor or a cleanup called `exit`, and would wait for itself.
         return;
     }

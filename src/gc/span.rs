@@ -11,6 +11,8 @@
 //!   cleared mark sees the new epoch.
 //! - S3. A record lives as long as its run is held, and the address of each object leads to it. It is given back by a sweep, and a sweep
 //!   begins when no mutator can have a dead object's address any more (T3 of [`cycle`](super::cycle)).
+//! - S4. The heap's live bytes include each slot that `counted` includes, once: a thread that changes `counted` changes the live bytes by the
+//!   difference that it saw. Dead objects that wait for their drop count. While a mutator holds the span, all slots count.
 
 use super::desc::{Desc, Header, Object, offset};
 use super::fault::broken;
@@ -27,6 +29,8 @@ use core::ptr::NonNull;
 /// Most objects of one span.
 pub(crate) const OBJECTS: usize = 512;
 const WORDS: usize = OBJECTS / 64;
+/// In `counted`: the span is a mutator's, which may fill every slot that becomes free.
+const ALL: u32 = 1 << 31;
 /// What dead slots are filled with.
 const POISON: u8 = 0xDB;
 
@@ -44,7 +48,7 @@ pub(crate) struct Span {
     pages: usize,
     run: Run,
     epoch: AtomicU64,
-    /// Slots that the heap's live bytes include. Guarded by holding the span.
+    /// Slots that the heap's live bytes include, and [`ALL`] where a mutator holds them all (S4).
     counted: AtomicU32,
     /// Where the span stands in its space's list of all; guarded by the space's lock.
     pub(crate) place: AtomicUsize,
@@ -79,8 +83,8 @@ impl Index {
 pub(crate) struct Swept {
     pub(crate) live: u32,
     pub(crate) dead: u32,
-    /// Slots that live bytes included and no longer do.
-    pub(crate) uncounted: u32,
+    /// Slots by which the live bytes change.
+    pub(crate) change: i64,
     /// Whether the span holds nothing, not even zombies.
     pub(crate) empty: bool,
     /// The dead.
@@ -263,8 +267,8 @@ impl Span {
 
     /// All free slots count as live from here on: their holder will fill them. How many that are. The caller holds the span.
     pub(crate) fn count_all(&self) -> u32 {
-        let before = self.counted.load(Relaxed);
-        self.counted.store(self.objects, Relaxed);
+        // Relaxed: the number orders nothing.
+        let before = self.counted.swap(self.objects | ALL, Relaxed) & !ALL;
         self.objects - before
     }
 
@@ -273,7 +277,7 @@ impl Span {
     /// The caller holds the span alone, and the cycle `epoch` has closed.
     pub(crate) fn sweep(&self, epoch: u64, dropped: bool) -> Swept {
         let mut swept = Swept::default();
-        let mut occupied = false;
+        let mut zombies = 0;
         for word in 0..self.words() {
             let alloc = self.alloc[word].load(Relaxed);
             let marked = self.mark[word].load(Relaxed);
@@ -287,7 +291,7 @@ impl Span {
                 self.zombie[word].fetch_or(dead, Relaxed);
             }
             // Acquire: pairs with the Release in `buried`.
-            occupied |= alloc & marked != 0 || self.zombie[word].load(Acquire) != 0;
+            zombies += self.zombie[word].load(Acquire).count_ones();
         }
         if broken("clear_before_epoch") {
             self.clear_marks();
@@ -295,10 +299,10 @@ impl Span {
         // Release: pairs with the Acquire in `epoch`.
         self.epoch.store(epoch + 1, Release);
         self.clear_marks();
-        let counted = self.counted.load(Relaxed);
-        swept.uncounted = counted - swept.live;
-        self.counted.store(swept.live, Relaxed);
-        swept.empty = !occupied;
+        let counted = swept.live + zombies;
+        let before = self.counted.swap(counted, Relaxed) & !ALL;
+        swept.change = i64::from(counted) - i64::from(before);
+        swept.empty = counted == 0;
         swept
     }
 
@@ -325,11 +329,25 @@ impl Span {
         }
     }
 
-    /// The drop thread is done with the dead objects `mask` of word `word`.
-    pub(crate) fn buried(&self, word: usize, mask: u64) {
+    /// The drop thread is done with the dead objects `mask` of word `word`. How many slots the live bytes no longer include.
+    ///
+    /// The count changes first: a sweep that comes in between finds the objects waiting still, and counts too many until the next one.
+    pub(crate) fn buried(&self, word: usize, mask: u64) -> u32 {
+        let count = mask.count_ones();
+        let fewer = |counted| (counted & ALL == 0).then_some(counted - count);
+        let uncounted = if broken("buried_uncounted") {
+            // What a thread reads may be old when it writes.
+            let counted = self.counted.load(Relaxed);
+            self.counted.store(fewer(counted).unwrap_or(counted), Relaxed);
+            count * u32::from(counted & ALL == 0)
+        } else {
+            let changed = self.counted.fetch_update(Relaxed, Relaxed, fewer);
+            if changed.is_ok() { count } else { 0 }
+        };
         // Release: pairs with the Acquire in `free_in`.
         let order = if broken("buried_relaxed") { Relaxed } else { Release };
         self.zombie[word % WORDS].fetch_and(!mask, order);
+        uncounted
     }
 
     /// The slots with an object in them.

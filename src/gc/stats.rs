@@ -19,6 +19,9 @@ pub struct GcStats {
     pub forced_cycles: u64,
     /// Bytes of slots that hold objects or stand ready in mutators' caches.
     pub live_bytes: u64,
+    /// Bytes of dead objects and cleanups that wait for the drop thread. They count for the goal and for the memory limit, and a thread that
+    /// enters waits for them where they are too many.
+    pub waiting_bytes: u64,
     /// Bytes of the objects that the last cycle found alive.
     pub marked_bytes: u64,
     /// Bytes that the heap may grow to before the next cycle ends.
@@ -63,6 +66,7 @@ impl Default for GcStats {
             cycles: 0,
             forced_cycles: 0,
             live_bytes: 0,
+            waiting_bytes: 0,
             marked_bytes: 0,
             goal_bytes: 0,
             mapped_bytes: 0,
@@ -97,6 +101,7 @@ impl fmt::Display for GcStats {
             "{:>12}  bytes live, of {} mapped; goal {}",
             self.live_bytes, self.mapped_bytes, self.goal_bytes
         )?;
+        writeln!(f, "{:>12}  bytes wait for their drop", self.waiting_bytes)?;
         writeln!(f, "{:>12}  bytes found alive by the last cycle", self.marked_bytes)?;
         writeln!(
             f,

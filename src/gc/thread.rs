@@ -6,7 +6,7 @@
 //! - B3. When the heap's handle goes, its last cycle ends first, then the drop thread; the last one drops what is left.
 
 use super::finalize::{guard, wait_by};
-use super::heap::Inner;
+use super::heap::{Inner, far_beyond};
 use super::pacer::Leeway;
 use super::phase::Word;
 #[cfg(not(loom))]
@@ -80,7 +80,7 @@ impl Inner {
         self.trigger.store(usize::MAX, Relaxed);
         // The collector's thread may have to wait for a processor, which those that allocate have.
         let goal = self.goal.load(Relaxed);
-        self.throttle_above.fetch_min(goal.saturating_add(goal / 8), Relaxed);
+        self.throttle_above.fetch_min(far_beyond(goal), Relaxed);
         let mut requests = guard(&self.control.requests);
         requests.wanted = requests.begun + 1;
         self.enqueue(&mut requests);
@@ -193,7 +193,7 @@ impl Inner {
     fn run_dropper(&self) {
         loop {
             self.dropper.wait(|| self.control.is_over());
-            self.dropper.drain();
+            self.dropper.drain(&self.live);
             if self.control.is_over() && self.dropper.is_idle() {
                 break;
             }
@@ -218,15 +218,15 @@ impl Inner {
         self.trigger.store(usize::MAX, Relaxed);
         let before = self.live.load(Relaxed);
         let allocated = self.allocated.load(Relaxed);
+        self.allocated_before.store(allocated, Relaxed);
         #[cfg(not(loom))]
         let goal = self.goal.load(Relaxed);
-        let Leeway { assist, throttle } = self.pacer.lock().leeway(before);
+        let Leeway { assist, throttle } = self.pacer.lock().leeway(before, self.dropper.behind.bytes());
         self.assist_above.store(assist, Relaxed);
         self.throttle_above.store(throttle, Relaxed);
         let times = self.run_cycle();
         self.count_cycle(&times, forced);
         self.assist_above.store(usize::MAX, Relaxed);
-        self.throttle_above.store(usize::MAX, Relaxed);
         let marked = self.counters.marked_bytes.load(Relaxed) as usize;
         let marked = (marked + self.roots.bytes()).saturating_add_signed(self.external.load(Relaxed));
         let allocated = self.allocated.load(Relaxed).wrapping_sub(allocated);
@@ -315,7 +315,7 @@ fn end_of(inner: Arc<Inner>) {
         inner.dropper.wake();
         return;
     }
-    inner.dropper.drain();
+    inner.dropper.drain(&inner.live);
     if inner.has_last_work() {
         let own = Arc::clone(&inner);
         let thread = std::thread::Builder::new().name("greyspan-drop".into());

@@ -9,6 +9,7 @@ mod graph;
 
 mod api;
 mod bad_input;
+mod bounds;
 mod closing;
 mod dying;
 mod large;

@@ -207,6 +207,37 @@ fn a_slot_is_free_only_after_its_object_was_dropped() {
 }
 
 #[test]
+fn a_slot_counts_once_while_its_object_is_dropped() {
+    loom::model(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let dead = node(m, None);
+        stage.root(node(m, None));
+        one.leave();
+        stage.h1();
+        stage.h2();
+        stage.scan_roots();
+        stage.finish(&[]);
+        stage.h3();
+        let span = Span::find(dead.address()).expect("a span");
+        let index = span.index(dead.address());
+        assert_eq!(span.sweep(1, true).dead, 1);
+        // The live object and the dead one.
+        let counted = 2;
+        let dropper = thread::spawn(move || span.buried(0, 1 << index.0));
+        // A mutator takes the span.
+        let more = span.count_all();
+        let fewer = dropper.join().expect("the drop thread");
+        let free: u32 = (0..span.words()).map(|word| span.free_in(word).count_ones()).sum();
+        assert_eq!(
+            counted + more - fewer,
+            free + 1,
+            "all slots of a span in use count, once"
+        );
+    });
+}
+
+#[test]
 fn a_thread_that_comes_during_a_handshake_takes_part_in_it() {
     loom::model(|| {
         let heap = shared(&new_heap());

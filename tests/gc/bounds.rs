@@ -1,0 +1,119 @@
+//! The bounds of a heap: dead objects that wait for their drop, roots that come and go, memory behind plain fields.
+
+use greyspan::gc::{Heap, Trace};
+use std::hint::black_box;
+use std::sync::{Arc, Mutex};
+
+const MIB: u64 = 1 << 20;
+
+/// Takes much longer to drop than to make.
+#[derive(Trace)]
+struct Slow {
+    bytes: [u8; 1000],
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        for round in 0..2000u32 {
+            black_box(round);
+        }
+        black_box(self.bytes);
+    }
+}
+
+/// The most bytes that the heap held between two rounds.
+fn most_held(heap: &Heap, rounds: u32, round: impl Fn()) -> u64 {
+    let held = |_| {
+        round();
+        let stats = heap.stats();
+        stats.live_bytes + stats.waiting_bytes
+    };
+    (0..rounds).map(held).max().expect("some rounds")
+}
+
+#[test]
+fn dead_objects_that_wait_for_their_drop_count_for_the_limit_and_for_the_goal() {
+    for limit in [None, Some(16 << 20)] {
+        let heap = Heap::builder().gc_percent(limit.map_or(Some(100), |_| None)).build();
+        heap.set_memory_limit(limit);
+        let held = most_held(&heap, 600, || {
+            heap.enter(|m| {
+                for _ in 0..100 {
+                    m.alloc(Slow { bytes: [1; 1000] });
+                }
+            });
+        });
+        assert!(held < 24 * MIB, "{limit:?}: {held} bytes, {}", heap.stats());
+    }
+}
+
+#[test]
+fn cleanups_that_wait_count_too() {
+    let heap = Heap::new();
+    let held = most_held(&heap, 300, || {
+        heap.enter(|m| {
+            for number in 0..100u64 {
+                let load = [number; 128];
+                m.on_dead(m.alloc(number), move || {
+                    for round in 0..2000u32 {
+                        black_box(round);
+                    }
+                    black_box(load);
+                });
+            }
+        });
+        heap.collect();
+    });
+    assert!(held < 8 * MIB, "{held} bytes, {}", heap.stats());
+}
+
+#[test]
+fn a_drop_that_waits_for_a_thread_that_enters_does_not_keep_it_for_ever() {
+    /// Needs the lock that the program holds while it allocates.
+    #[derive(Trace)]
+    struct Locked {
+        bytes: [u64; 512],
+        #[trace(skip)]
+        lock: Arc<Mutex<u64>>,
+    }
+    impl Drop for Locked {
+        fn drop(&mut self) {
+            *self.lock.lock().expect("no panic") += self.bytes[0];
+        }
+    }
+    let heap = Heap::new();
+    let lock = Arc::new(Mutex::new(0));
+    let held = lock.lock().expect("no panic");
+    for _ in 0..200 {
+        heap.enter(|m| {
+            for _ in 0..32 {
+                m.alloc(Locked {
+                    bytes: [1; 512],
+                    lock: lock.clone(),
+                });
+            }
+        });
+    }
+    assert!(heap.stats().waiting_bytes > 4 * MIB, "{}", heap.stats());
+    drop(held);
+    heap.collect();
+    crate::eventually("the drops", || heap.stats().waiting_bytes == 0);
+    assert_eq!(*lock.lock().expect("no panic"), 6400);
+}
+
+#[test]
+fn a_cleanup_may_enter_its_heap_while_others_wait() {
+    let heap = Heap::new();
+    heap.enter(|m| {
+        for number in 0..20_000u64 {
+            let again = heap.clone();
+            let load = [number; 64];
+            m.on_dead(m.alloc(number), move || {
+                black_box(load);
+                again.enter(|m| m.alloc(1u64).as_ptr());
+            });
+        }
+    });
+    heap.collect();
+    crate::eventually("the cleanups", || heap.stats().cleanups == 20_000);
+}
