@@ -80,6 +80,8 @@ models=(
     "races::nobody_is_in_a_shift_behind_a_shut_gate: shut_in_a_shift"
     "races::the_sweep_waits_for_everybody_at_h3: sweep_before_t3"
     "races::a_root_that_a_foreign_thread_drops_stays_for_the_cycle: root_drop_at_once"
+    "scripts::a_root_slot_that_is_used_again_within_a_cycle_keeps_its_old_object_for_the_cycle: reuse_unshaded"
+    "races::a_root_slot_that_is_used_again_beside_a_cycle_loses_nothing: reuse_unshaded"
     "races::an_edge_that_two_mutators_exchange_is_not_lost: exchange_old_unshaded"
 )
 found=$(grep -rhoE 'broken\("[a-z0-9_]+"\)' src/gc | sed 's/.*"\(.*\)".*/\1/' | sort -u)

@@ -43,6 +43,8 @@ check holds "an ephemeron, two cycles" EPH FIX_CANCEL CYCLES=2 NOWEAK NOALLOC NO
 check holds "values read unshaded" EPH TRACER2 FIX_CANCEL V_EPHREAD "${graph[@]}" K0=4 K1=1 P0=1 P1=1
 check holds "a lock" LOCK0 "${graph[@]}" K0=4 K1=3 P0=1 P1=1
 check holds "mutators sweep for a slot, two cycles" MUTSWEEP CYCLES=2 NOWEAK NOROOTS K0=2 K1=1 P0=2 P1=1
+check holds "root slots freed by mutators" REUSE MARKONLY NOWEAK NOALLOC K0=4 K1=2 P0=1 P1=1
+check holds "root slots freed by mutators, two cycles" REUSE CYCLES=2 NOWEAK NOALLOC K0=3 K1=1 P0=2 P1=1
 check holds "a thread that comes" COMEGO CYCLES=2 NOWEAK K0=2 K1=1 P0=2 P1=1
 if [[ ${SPIN_LARGE:-0} = 1 ]]; then
     check holds "an ephemeron, larger" EPH TRACER2 ASSIST FIX_CANCEL "${graph[@]}" K0=4 K1=2 P0=1 P1=1
@@ -90,6 +92,7 @@ check fails V_LOCKNOEND LOCK0 V_LOCKNOEND "${graph[@]}" K0=4 K1=3 P0=1 P1=1
 check fails V_LOCKACK LOCK0 V_LOCKACK "${graph[@]}" K0=4 K1=2 P0=1 P1=1
 check fails V_SWEEPNOWAIT MUTSWEEP V_SWEEPNOWAIT CYCLES=2 NOWEAK NOROOTS K0=2 K1=1 P0=2 P1=1
 check fails V_SWEEPEARLY MUTSWEEP V_SWEEPEARLY NOWEAK NOROOTS K0=2 K1=1 P0=1 P1=1
+check fails V_REUSE REUSE V_REUSE MARKONLY NOWEAK NOALLOC K0=3 K1=0 P0=1 P1=0
 check fails V_PINFIRST COMEGO V_PINFIRST "${graph[@]}" K0=2 K1=2 P0=1 P1=1
 
 printf '%s\n' "${checks[@]}" | xargs -d '\n' -P "$(nproc)" -I CHECK bash -c 'set -eu; CHECK'

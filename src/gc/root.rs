@@ -1,14 +1,17 @@
 //! [`Root`]: the handle that keeps an object, and what it leads to, alive from outside of `enter`.
 //!
-//! - R1. A slot is in use from [`RootTable::take`] until the collector frees it, between two cycles. While it is in use the collector scans it,
-//!   whether handles are left or not: dropping the last handle would else remove an edge without a barrier.
+//! - R1. A slot is in use from [`RootTable::take`] until the collector frees it between two cycles, or a mutator does (R4). While it is in use the
+//!   collector scans it, whether handles are left or not: dropping the last handle would else remove an edge without a barrier.
 //! - R2. The last handle of a slot puts it on the list of those to free, once. It may be dropped by any thread, pinned or not.
 //! - R3. A mutator in PRE shades what it roots: the slot may have been scanned.
+//! - R4. A pinned mutator that finds no free slot frees slots without handles. In PRE and MARK it shades their targets first, as a store that
+//!   removes an edge does, so the running cycle keeps them. An IDLE mutator need not: no other one is in a MARK whose marking is not over.
 
 use super::alloc::Mutator;
 use super::fault::broken;
 use super::handle::Gc;
 use super::heap::{Heap, Inner};
+use super::mutator::Record;
 use super::phase::Phase;
 use super::rootable::{Rootable, rebrand};
 use crate::sync::atomic::{
@@ -16,7 +19,7 @@ use crate::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use crate::sync::lock::Lock;
-use crate::sync::stack::{Inbox, Linked};
+use crate::sync::stack::{Chain, Inbox, Linked};
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
@@ -51,6 +54,8 @@ struct Slots {
     /// The same chunks by their addresses.
     by_address: BTreeMap<usize, &'static [RootSlot; CHUNK]>,
     free: Vec<&'static RootSlot>,
+    /// Without handles, taken off `dropped`.
+    returned: Chain<RootSlot>,
 }
 
 /// All roots of a heap.
@@ -68,6 +73,7 @@ impl RootTable {
                 chunks: Vec::new(),
                 by_address: BTreeMap::new(),
                 free: Vec::new(),
+                returned: Chain::empty(),
             }),
             dropped: Inbox::new(),
             count: crate::sync::tally::AtomicUsize::new(0),
@@ -76,8 +82,30 @@ impl RootTable {
 
     /// A slot for the object at `target`, with one handle. The caller holds the object, and has shaded it if it must (R3).
     pub(crate) fn take(&self, target: NonNull<u8>, heap: Option<Heap>) -> &'static RootSlot {
+        self.take_after(target, heap, |_| ())
+    }
+
+    /// As `take`, for a pinned mutator, which frees slots if it must (R4).
+    fn take_pinned(&self, target: NonNull<u8>, heap: Option<Heap>, record: &Record) -> &'static RootSlot {
+        self.take_after(target, heap, |slots| {
+            while slots.free.len() < CHUNK
+                && let Some(slot) = self.next_returned(slots)
+            {
+                if record.phase() != Phase::Idle && !broken("reuse_unshaded") {
+                    record.shade(slot.target.load(Relaxed));
+                }
+                self.free_slot(slots, slot);
+            }
+        })
+    }
+
+    /// `find` may fill the list of free slots where it is empty.
+    fn take_after(&self, target: NonNull<u8>, heap: Option<Heap>, find: impl FnOnce(&mut Slots)) -> &'static RootSlot {
         let slot = {
             let mut slots = self.slots.lock();
+            if slots.free.is_empty() {
+                find(&mut slots);
+            }
             if slots.free.is_empty() {
                 let chunk: &'static [RootSlot; CHUNK] = Box::leak(Box::new(core::array::from_fn(|_| RootSlot {
                     target: AtomicPtr::new(null_mut()),
@@ -124,13 +152,25 @@ impl RootTable {
 
     /// Frees the slots without handles; between two cycles.
     pub(crate) fn free_dropped(&self) {
-        let dropped: Vec<_> = self.dropped.take_all().collect();
         let mut slots = self.slots.lock();
-        for slot in dropped {
-            slot.target.store(null_mut(), Relaxed);
-            slots.free.push(slot);
-            self.count.fetch_sub(1, Relaxed);
+        while let Some(slot) = self.next_returned(&mut slots) {
+            self.free_slot(&mut slots, slot);
         }
+    }
+
+    /// A slot without handles.
+    fn next_returned(&self, slots: &mut Slots) -> Option<&'static RootSlot> {
+        slots.returned.next().or_else(|| {
+            slots.returned = self.dropped.take_all();
+            slots.returned.next()
+        })
+    }
+
+    fn free_slot(&self, slots: &mut Slots, slot: &'static RootSlot) {
+        // Release: pairs with the Acquire of the scan, for the shading (R4).
+        slot.target.store(null_mut(), Release);
+        slots.free.push(slot);
+        self.count.fetch_sub(1, Relaxed);
     }
 
     /// Slots in use.
@@ -205,7 +245,7 @@ impl<R: Rootable + ?Sized> Root<R> {
         }
         let heap = record.heap();
         Self {
-            slot: heap.roots.take(gc.address(), heap.handle()),
+            slot: heap.roots.take_pinned(gc.address(), heap.handle(), record),
             pointer: rebrand::<R>(gc.pointer()),
         }
     }

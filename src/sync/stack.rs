@@ -96,6 +96,16 @@ impl<T: Linked> Inbox<T> {
 /// Items that were taken, the last pushed first.
 pub(crate) struct Chain<T: Linked>(*mut T);
 
+// SAFETY: the chain owns the items' links (S1), and hands out shared references to the items.
+unsafe impl<T: Linked + Sync> Send for Chain<T> {}
+
+impl<T: Linked> Chain<T> {
+    /// Without an item.
+    pub(crate) const fn empty() -> Self {
+        Self(null_mut())
+    }
+}
+
 impl<T: Linked> Iterator for Chain<T> {
     type Item = &'static T;
     fn next(&mut self) -> Option<&'static T> {

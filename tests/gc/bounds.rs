@@ -1,6 +1,7 @@
 //! The bounds of a heap: dead objects that wait for their drop, roots that come and go, memory behind plain fields.
 
-use greyspan::gc::{Heap, Trace};
+use crate::{Node, NodeRoot, quiet};
+use greyspan::gc::{Heap, Root, Rootable, Trace, WeakRoot};
 use std::hint::black_box;
 use std::sync::{Arc, Mutex};
 
@@ -116,4 +117,60 @@ fn a_cleanup_may_enter_its_heap_while_others_wait() {
     });
     heap.collect();
     crate::eventually("the cleanups", || heap.stats().cleanups == 20_000);
+}
+
+#[test]
+fn roots_that_come_and_go_without_a_cycle_use_their_slots_again() {
+    let heap = quiet();
+    let keep: NodeRoot = heap.enter(|m| Root::new(m, m.alloc(Node::leaf(7))));
+    let rounds = |rounds: u32| {
+        for _ in 0..rounds {
+            heap.enter(|m| drop(NodeRoot::new(m, keep.get(m))));
+        }
+    };
+    rounds(100_000);
+    assert!(heap.stats().roots < 1000, "{} slots", heap.stats().roots);
+    // Weak ones, and some at a time.
+    for _ in 0..1000 {
+        heap.enter(|m| {
+            let weak: Vec<WeakRoot<Rootable![Node<'_>]>> = (0..100).map(|_| WeakRoot::new(m, keep.get(m))).collect();
+            assert!(weak.iter().all(|weak| weak.upgrade(m).is_some()));
+        });
+    }
+    assert!(heap.stats().roots < 1000, "{} slots", heap.stats().roots);
+    assert_eq!(heap.stats().cycles, 0);
+    heap.collect();
+    assert_eq!(heap.enter(|m| keep.get(m).value), 7);
+}
+
+#[test]
+fn roots_that_come_and_go_beside_a_cycle_use_their_slots_again() {
+    let heap = quiet();
+    let keep: NodeRoot = heap.enter(|m| Root::new(m, m.alloc(Node::leaf(7))));
+    let (ready, begun) = std::sync::mpsc::channel();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        // Its pin keeps the cycle from its end.
+        let there = &heap;
+        scope.spawn(move || {
+            there.enter(|_| {
+                ready.send(()).expect("the test waits");
+                ended.recv().expect("the test tells");
+            });
+        });
+        begun.recv().expect("the thread enters");
+        let cycle = scope.spawn(|| heap.collect());
+        for round in 0..100_000u64 {
+            heap.enter(|m| {
+                let root: NodeRoot = Root::new(m, m.alloc(Node::leaf(round)));
+                root.get(m).left.set(m, Some(keep.get(m)));
+            });
+        }
+        let slots = heap.stats().roots;
+        end.send(()).expect("the thread waits");
+        cycle.join().expect("the cycle ends");
+        assert!(slots < 1000, "{slots} slots");
+    });
+    heap.verify().expect("a sound heap");
+    assert_eq!(heap.enter(|m| keep.get(m).value), 7);
 }

@@ -16,7 +16,7 @@
  *  merged into the neighbouring shared access, which is exact; FINE separates the push; with MARKONLY (run stops at Closed)
  *  test/state/fetch_or are one step, also exact there because bits are monotone until Closed.
  *  Alloc: refill (CAS on span owner); alloc bit + init; black: mark bit + publish as a further step.  Colour follows span epoch.
- *  Root::new shades in PRE, then publishes; Root::drop is deferred (slot stays scanned until between cycles).
+ *  Root::new shades in PRE, then publishes; Root::drop is deferred (slot stays scanned until between cycles, or REUSE).
  *  Weak upgrade: load cell; mark bit; state word; span epoch; shade or CAS Terminating->Open + re-test, or None; re-load the cell.
  *  Wave: state=Terminating; toggle word; each mutator flushes then acks (two steps); queue test; CAS Terminating->Closed (separate steps).
  *  H3: span caches given back; an unpinned mutator's cache is taken by the collector and dropped by the mutator at its next pin.
@@ -57,6 +57,8 @@
  *           V_LOCKACK requests are acknowledged while it is held
  *  MUTSWEEP after T3 a mutator in IDLE that wants a slot sweeps a span itself
  *           V_SWEEPNOWAIT the next cycle begins while a mutator sweeps | V_SWEEPEARLY mutators sweep from their own H3 on, before T3
+ *  REUSE    a mutator frees a root slot whose Root was dropped: in IDLE at once, in PRE and MARK after it shaded the target
+ *           V_REUSE it does not shade
  *  COMEGO   mutator 1 is no member at first, and enlists before its first pin.   V_PINFIRST it pins before it enlists
  */
 #ifndef N
@@ -110,6 +112,9 @@ byte gword, mstate;
 byte own[NSPAN]; byte epoch[NSPAN];
 byte wk, wobj; bool wnone;
 bool cdone;
+#ifdef REUSE
+bool rl;
+#endif
 #if defined(TRACER2) || defined(ASSIST)
 byte shifts; bool gate;
 #endif
@@ -446,6 +451,21 @@ do_alloc:
                  :: root[0]!=NIL && root[1]!=NIL -> skip fi; t=0 }
   :: atomic { GO && root[0]!=NIL && !rdead[0] -> ops--; DROP(0) }
   :: atomic { GO && root[1]!=NIL && !rdead[1] -> ops--; DROP(1) }
+#endif
+#ifdef REUSE
+  /* ---- a dropped slot is freed by a mutator, under the table's lock ---- */
+  :: atomic { GO && !rl && PH(w)==0 && rdead[0] -> ops--; rdead[0]=0; root[0]=NIL }
+  :: atomic { GO && !rl && PH(w)==0 && rdead[1] -> ops--; rdead[1]=0; root[1]=NIL }
+  :: atomic { GO && !rl && PH(w)!=0 && rdead[0] -> ops--; rl=1; t=root[0] };
+#ifndef V_REUSE
+     shade(t);
+#endif
+     atomic { rdead[0]=0; root[0]=NIL; rl=0; t=0 }
+  :: atomic { GO && !rl && PH(w)!=0 && rdead[1] -> ops--; rl=1; t=root[1] };
+#ifndef V_REUSE
+     shade(t);
+#endif
+     atomic { rdead[1]=0; root[1]=NIL; rl=0; t=0 }
 #endif
   /* ---- assist ---- */
 #ifdef ASSIST

@@ -326,6 +326,40 @@ fn a_root_that_a_foreign_thread_drops_stays_for_the_cycle() {
 }
 
 #[test]
+fn a_root_slot_that_is_used_again_beside_a_cycle_loses_nothing() {
+    loom::model(|| {
+        let heap = shared(&new_heap());
+        let record = heap.take_record();
+        record.enter();
+        let m = mutator(record);
+        let (a, o) = (node(m, None), node(m, Some(node(m, None))));
+        heap.roots.take(a.address(), None);
+        let slot = heap.roots.take(o.address(), None);
+        record.leave();
+        let worker = thread::spawn(move || {
+            record.enter();
+            let m = mutator(record);
+            // `o` is in this thread's hands from here to its store in `a`.
+            heap.roots.give(slot);
+            core::mem::forget::<super::super::Root<super::super::Rootable![Node<'_>]>>(super::super::Root::new(m, a));
+            a.next.set(m, Some(o));
+            record.leave();
+        });
+        heap.protocol.set_state(State::Open);
+        heap.protocol.request(Word::pre(1));
+        while !heap.protocol.acknowledged(Word::pre(1)) {
+            crate::sync::spin_hint();
+        }
+        let mut tracer = Tracer::new(1);
+        heap.mark(&mut tracer, 1, &mut Default::default());
+        worker.join().expect("the worker");
+        for node in reachable(heap, &[]) {
+            assert!(is_marked(node.address()), "an object that can be reached is not marked");
+        }
+    });
+}
+
+#[test]
 fn an_edge_that_two_mutators_exchange_is_not_lost() {
     loom::model(|| {
         let mut stage = Stage::new();

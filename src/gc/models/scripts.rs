@@ -241,6 +241,29 @@ fn dropping_a_root_keeps_its_slot_for_the_cycle() {
 }
 
 #[test]
+fn a_root_slot_that_is_used_again_within_a_cycle_keeps_its_old_object_for_the_cycle() {
+    play(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let o = node(m, Some(node(m, None)));
+        let slot = stage.root(o);
+        one.leave();
+        stage.h1();
+        stage.h2();
+        one.enter();
+        let b = node(m, Some(o));
+        stage.root(b);
+        stage.heap.roots.give(slot);
+        // No slot is free.
+        core::mem::forget::<Root<Rootable![Node<'_>]>>(Root::new(m, b));
+        assert_eq!(stage.heap.roots.count(), 2, "the slot is used again");
+        one.leave();
+        stage.scan_roots();
+        stage.finish(&[]);
+    });
+}
+
+#[test]
 fn a_root_made_in_pre_shades() {
     play(|| {
         let mut stage = Stage::new();
