@@ -47,6 +47,7 @@ fn is_skipped(field: &Field) -> Result<bool> {
 struct Parts {
     pattern: TokenStream,
     traced: Vec<TokenStream>,
+    measured: Vec<TokenStream>,
     checks: Vec<TokenStream>,
 }
 
@@ -54,6 +55,7 @@ fn parts(fields: &Fields) -> Result<Parts> {
     let mut parts = Parts {
         pattern: TokenStream::new(),
         traced: Vec::new(),
+        measured: Vec::new(),
         checks: Vec::new(),
     };
     let mut bindings = Vec::new();
@@ -72,6 +74,9 @@ fn parts(fields: &Fields) -> Result<Parts> {
             parts
                 .traced
                 .push(quote_spanned!(span=> ::greyspan::gc::Trace::trace(#name, visitor);));
+            parts
+                .measured
+                .push(quote_spanned!(span=> ::greyspan::gc::Trace::measure(#name, meter);));
         }
     }
     parts.pattern = match fields {
@@ -104,10 +109,13 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let arms = variants
         .iter()
         .map(|(path, Parts { pattern, traced, .. })| quote!(#path #pattern => { #(#traced)* }));
-    let body = if variants.is_empty() {
-        quote!(match *self {})
+    let measuring = variants
+        .iter()
+        .map(|(path, Parts { pattern, measured, .. })| quote!(#path #pattern => { #(#measured)* }));
+    let (body, measure) = if variants.is_empty() {
+        (quote!(match *self {}), quote!(match *self {}))
     } else {
-        quote!(match self { #(#arms)* })
+        (quote!(match self { #(#arms)* }), quote!(match self { #(#measuring)* }))
     };
     let checks: Vec<_> = variants.iter().flat_map(|(_, parts)| &parts.checks).collect();
 
@@ -154,6 +162,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                     #(#checks)*
                     let _ = &visitor;
                     #body
+                }
+                #[inline]
+                fn measure(&self, meter: &mut ::greyspan::gc::Meter) {
+                    let _ = &meter;
+                    #measure
                 }
             }
         };

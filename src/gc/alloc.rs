@@ -8,6 +8,7 @@ use super::cell::GcCell;
 use super::desc::{Desc, Described, Header, offset};
 use super::fault::broken;
 use super::handle::{Brand, Gc};
+use super::meter::Meter;
 use super::mutator::Record;
 use super::span::Index;
 use super::trace::Trace;
@@ -172,12 +173,16 @@ impl<'gc> Mutator<'gc> {
                 "managed objects are aligned to 4096 bytes at the most"
             )
         };
+        let owned = Meter::of(&value);
         let Some(slot) = self.record.slot(T::DESC) else {
             return Err((value, GcFull { bytes: size_of::<T>() }));
         };
         let pointer = slot.cast::<T>();
         // SAFETY: a fresh slot of the type's size and alignment.
         unsafe { pointer.write(value) };
+        if core::mem::needs_drop::<T>() {
+            self.record.own(owned);
+        }
         // SAFETY: the object is initialised, and this pinned thread holds it.
         Ok(unsafe { Gc::from_pointer(pointer) })
     }
@@ -214,12 +219,16 @@ impl<'gc> Mutator<'gc> {
         let first = unsafe { header.cast::<u8>().add(const { offset(align_of::<T>()) }) }.cast::<T>();
         for index in 0..len {
             let value = make(index);
+            let owned = Meter::of(&value);
             // SAFETY: the slot has room for `len` values.
             let place = unsafe { first.add(index) };
             // SAFETY: likewise.
             unsafe { place.write(value) };
             // SAFETY: this thread alone has the object.
             unsafe { (*header.as_ptr()).len = index + 1 };
+            if core::mem::needs_drop::<T>() {
+                self.record.own(owned);
+            }
         }
         // SAFETY: all values are initialised, and this pinned thread holds the object.
         Ok(unsafe { Gc::from_pointer(NonNull::slice_from_raw_parts(first, len)) })
@@ -269,7 +278,8 @@ impl<'gc> Mutator<'gc> {
         }
     }
 
-    /// Tells the pacer of memory that the objects keep and the collector cannot see: bytes more, or fewer.
+    /// Tells the pacer of memory that the objects keep and the collector cannot see: bytes more, or fewer. [`Trace::measure`] says what it sees by
+    /// itself.
     pub fn external(&self, bytes: isize) {
         self.record.heap().check_process();
         self.record.heap().external.fetch_add(bytes, Relaxed);

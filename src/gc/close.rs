@@ -200,7 +200,8 @@ impl Inner {
     /// Waits for the drop thread; where the system gave none, does its work.
     fn rest(&self, deadline: Option<Instant>) -> Option<u64> {
         if !self.dropper.is_started() {
-            self.dropper.drain(&self.live);
+            self.dropper.drain(self);
+            self.settle_owned();
         }
         self.dropper.rest(deadline)
     }

@@ -365,6 +365,7 @@ impl Inner {
     /// Step 7.
     fn sweep(&self, cycle: u64) {
         self.counters.marked_bytes.store(0, Relaxed);
+        self.kept.store(0, Relaxed);
         let spaces = self.spaces.all();
         for space in &spaces {
             space.begin_sweep(cycle);
@@ -388,6 +389,9 @@ impl Inner {
             .marked_bytes
             .fetch_add(u64::from(swept.live) * slot as u64, Relaxed);
         self.counters.freed_objects.fetch_add(u64::from(swept.dead), Relaxed);
+        if dropped {
+            self.kept.fetch_add(swept.live as usize * slot, Relaxed);
+        }
         if swept.dead > 0 && dropped {
             let words = swept.corpses.iter().enumerate().filter(|(_, mask)| **mask != 0);
             self.bequeath(words.map(|(word, &mask)| Work::Bury(span, word, mask)));

@@ -3,6 +3,7 @@
 //! A span of one type carries the descriptor, and its objects no header. Slices, strings, large objects, and types beyond the number that get
 //! spans of their own carry it in a [`Header`] in front of the payload.
 
+use super::meter::Meter;
 use super::trace::{Trace, Visitor};
 use core::ptr::NonNull;
 
@@ -29,6 +30,8 @@ pub(crate) struct Desc {
     pub(crate) trace: unsafe fn(NonNull<u8>, usize, &mut Visitor<'_>),
     /// Drops `count` values in a row; `None`: there is nothing to drop.
     pub(crate) drop: Option<unsafe fn(NonNull<u8>, usize)>,
+    /// What `count` values in a row own; of those that are dropped.
+    pub(crate) measure: unsafe fn(NonNull<u8>, usize) -> usize,
     pub(crate) name: fn() -> &'static str,
 }
 
@@ -45,6 +48,7 @@ pub(crate) trait Described<'gc>: Trace<'gc> + Sized {
         } else {
             None
         },
+        measure: measure_values::<Self>,
         name: core::any::type_name::<Self>,
     };
 }
@@ -63,6 +67,14 @@ unsafe fn trace_values<'gc, T: Trace<'gc>>(first: NonNull<u8>, count: usize, vis
     for value in values {
         value.trace(visitor);
     }
+}
+
+/// # Safety
+/// At `first` lie `count` values of `T`, initialised, which no thread changes.
+unsafe fn measure_values<'gc, T: Trace<'gc>>(first: NonNull<u8>, count: usize) -> usize {
+    // SAFETY: as the caller promised.
+    let values = unsafe { core::slice::from_raw_parts(first.cast::<T>().as_ptr(), count) };
+    values.iter().map(Meter::of).fold(0, usize::saturating_add)
 }
 
 /// # Safety

@@ -139,14 +139,14 @@ impl Dropper {
         self.changed.notify_one();
     }
 
-    /// Does all that is queued, in order. The program's code runs without the lock. `live`: the heap's live bytes.
-    pub(crate) fn drain(&self, live: &AtomicUsize) {
+    /// Does all that is queued, in order. The program's code runs without the lock.
+    pub(crate) fn drain(&self, heap: &Inner) {
         let mut line = guard(&self.line);
         while let Some(work) = line.work.pop_front() {
             line.busy += 1;
             line.taken += 1;
             drop(line);
-            self.perform(work, live);
+            self.perform(work, heap);
             line = guard(&self.line);
             line.busy -= 1;
         }
@@ -193,7 +193,7 @@ impl Dropper {
         }
     }
 
-    fn perform(&self, work: Work, live: &AtomicUsize) {
+    fn perform(&self, work: Work, heap: &Inner) {
         let bytes = work.bytes();
         match work {
             Work::Bury(span, word, mut mask) => {
@@ -204,32 +204,36 @@ impl Dropper {
                     // SAFETY: the sweep left the dead object as it was (F1).
                     let object = unsafe { span.object(index) };
                     // SAFETY: it is dead, and dropped once.
-                    unsafe { self.bury(object) };
+                    heap.disown(unsafe { self.bury(object) });
                     span.poison(index);
                     self.behind.advance();
                 }
                 // The span may be gone from here on.
-                live.fetch_sub(span.buried(word, all) as usize * slot, Relaxed);
+                heap.live.fetch_sub(span.buried(word, all) as usize * slot, Relaxed);
             }
             Work::Run(cleanup) => {
                 self.cleanups.fetch_add(1, Relaxed);
                 self.survive(cleanup);
                 self.behind.advance();
-                live.fetch_sub(bytes, Relaxed);
+                heap.live.fetch_sub(bytes, Relaxed);
             }
         }
         self.behind.remove(bytes);
     }
 
-    /// Runs an object's drop glue.
+    /// Runs an object's drop glue. How many bytes the object owned.
     ///
     /// # Safety
     /// The object is dead, and not dropped yet.
-    pub(crate) unsafe fn bury(&self, object: Object) {
+    pub(crate) unsafe fn bury(&self, object: Object) -> usize {
+        let mut owned = 0;
         if let Some(glue) = object.desc.drop {
+            // SAFETY: the object is dead and not dropped yet.
+            self.survive(|| owned = unsafe { (object.desc.measure)(object.first, object.len) });
             // SAFETY: as the caller promised.
             self.survive(|| unsafe { glue(object.first, object.len) });
         }
+        owned
     }
 
     fn survive(&self, act: impl FnOnce()) {

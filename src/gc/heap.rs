@@ -75,6 +75,13 @@ pub(crate) struct Inner {
     pub(crate) live: AtomicUsize,
     /// Bytes ever counted into `live`.
     pub(crate) allocated: AtomicUsize,
+    /// Bytes among `live` of memory that objects own, and bytes ever counted into it.
+    owned: AtomicUsize,
+    owned_ever: AtomicUsize,
+    /// `owned_ever` when the last cycle ended.
+    owned_before: AtomicUsize,
+    /// Bytes of objects with drop glue that the last sweep found alive.
+    pub(crate) kept: AtomicUsize,
     /// Bytes of pages.
     pub(crate) mapped: AtomicUsize,
     /// What the program says its objects keep elsewhere.
@@ -128,6 +135,10 @@ impl Inner {
             idle: Lock::new(Vec::new()),
             live: AtomicUsize::new(0),
             allocated: AtomicUsize::new(0),
+            owned: AtomicUsize::new(0),
+            owned_ever: AtomicUsize::new(0),
+            owned_before: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
             mapped: AtomicUsize::new(0),
             external: AtomicIsize::new(0),
             trigger: AtomicUsize::new(trigger),
@@ -204,6 +215,42 @@ impl Inner {
         self.live.fetch_add(change as usize, Relaxed);
     }
 
+    /// New objects own so many bytes.
+    pub(crate) fn count_owned(&self, bytes: usize) {
+        self.owned.fetch_add(bytes, Relaxed);
+        self.owned_ever.fetch_add(bytes, Relaxed);
+        self.count_live(bytes);
+    }
+
+    /// Objects that are dropped owned so many bytes.
+    pub(crate) fn disown(&self, bytes: usize) {
+        let fewer = |owned: usize| Some(owned.saturating_sub(bytes));
+        if let Ok(before) = self.owned.fetch_update(Relaxed, Relaxed, fewer) {
+            self.live.fetch_sub(before.min(bytes), Relaxed);
+        }
+    }
+
+    /// A cycle ends: how much of what objects own is alive. While dead objects wait, that is a guess: they own as much for their size as those that
+    /// live. Between two cycles the drop thread corrects it.
+    pub(crate) fn guess_owned(&self) -> usize {
+        self.owned_before.store(self.owned_ever.load(Relaxed), Relaxed);
+        let (kept, waiting) = (self.kept.load(Relaxed), self.dropper.behind.bytes());
+        let alive = self.owned.load(Relaxed) as u128 * kept as u128 / (kept + waiting).max(1) as u128;
+        usize::try_from(alive).unwrap_or(usize::MAX)
+    }
+
+    /// The drop thread has nothing to do: what objects own is owned by those that the last cycle found alive, and by newer ones.
+    pub(crate) fn settle_owned(&self) {
+        let newer = self
+            .owned_ever
+            .load(Relaxed)
+            .wrapping_sub(self.owned_before.load(Relaxed));
+        let owned = self.owned.load(Relaxed).saturating_sub(newer);
+        if !self.control.is_running() && self.pacer.lock().set_owned(owned) {
+            self.replan();
+        }
+    }
+
     /// Live bytes, and what they keep elsewhere.
     pub(crate) fn weight(&self) -> usize {
         self.live
@@ -213,9 +260,14 @@ impl Inner {
 
     /// Asks for a cycle if it is time.
     pub(crate) fn consider(&self) {
-        if self.weight() >= self.trigger.load(Relaxed) && (self.dropper.behind.bytes() == 0 || self.has_allocated()) {
+        if self.weight() >= self.trigger.load(Relaxed) && (!self.may_wait() || self.has_allocated()) {
             self.ask_for_cycle();
         }
+    }
+
+    /// Whether live bytes may wait for their drop.
+    fn may_wait(&self) -> bool {
+        self.dropper.behind.bytes() != 0 || self.owned.load(Relaxed) != 0
     }
 
     /// Whether enough was allocated since the last cycle began that another one may find it dead.
@@ -239,7 +291,7 @@ impl Inner {
     /// Drops all that is left, and gives all pages back. Everything is dead, and both threads are done (H2).
     pub(crate) fn demolish(&self) {
         self.dropper.give(self.wills.cleanups(|_| true), &self.live);
-        self.dropper.drain(&self.live);
+        self.dropper.drain(self);
         for space in self.spaces.all() {
             for span in space.take_all() {
                 if space.dropped {
@@ -405,9 +457,10 @@ impl Heap {
     pub fn stats(&self) -> GcStats {
         let inner = self.inner();
         inner.check_process();
-        let waiting = inner.dropper.behind.bytes();
+        let (waiting, owned) = (inner.dropper.behind.bytes(), inner.owned.load(Relaxed));
         GcStats {
-            live_bytes: inner.live.load(Relaxed).saturating_sub(waiting) as u64,
+            live_bytes: inner.live.load(Relaxed).saturating_sub(waiting + owned) as u64,
+            owned_bytes: owned as u64,
             waiting_bytes: waiting as u64,
             goal_bytes: inner.goal.load(Relaxed) as u64,
             mapped_bytes: inner.mapped.load(Relaxed) as u64,

@@ -27,9 +27,10 @@
 //! lives on outside are [`Root`]s. So a thread that is not pinned holds nothing, and no stack is ever scanned. There is no moment at which all
 //! threads stand still: the collector asks each for three short acknowledgements a cycle, and works beside them.
 //!
-//! The files, in the order of reading: `desc` and `trace` (what is known of a type), `handle`, `span` and `space` (where objects lie), `phase`
-//! (the handshake machine), `mutator`, `barrier`, `cache`, `alloc`, `cell`, `lock`, `rootable`, `root`, `weak`, `ephemeron`, `wills`, `inside`, `behind`,
-//! `finalize` (what the program uses), `workbuf`, `mark`, `crew`, `cycle` (the collector), `pacer`, `stats`, `heap`, `abandoned`, `close`, `registry`, `thread`, `service`, `trace_line`,
+//! The files, in the order of reading: `desc`, `trace` and `meter` (what is known of a type), `handle`, `span` and `space` (where objects
+//! lie), `phase` (the handshake machine), `mutator`, `barrier`, `cache`, `alloc`, `cell`, `lock`, `rootable`, `root`, `weak`, `ephemeron`,
+//! `wills`, `inside`, `behind`, `finalize` (what the program uses), `workbuf`, `mark`, `crew`, `cycle` (the collector), `pacer`, `stats`,
+//! `heap`, `abandoned`, `close`, `registry`, `thread`, `service`, `trace_line`,
 //! `verify`.
 
 #[cfg(not(loom))]
@@ -53,6 +54,7 @@ mod heap;
 mod inside;
 mod lock;
 mod mark;
+mod meter;
 mod mutator;
 mod pacer;
 mod phase;
@@ -92,6 +94,7 @@ pub use handle::{Gc, Thin};
 pub use heap::Builder;
 pub use heap::Heap;
 pub use lock::{GcLock, GcReadGuard, GcWriteGuard};
+pub use meter::Meter;
 pub use root::Root;
 pub use rootable::{OfLifetime, Rootable};
 pub use stats::{GcStats, STALL_BUCKETS};

@@ -24,6 +24,9 @@ use core::ptr::NonNull;
 /// The status of a mutator that is not pinned; pinned, it is twice the word plus one.
 const UNPINNED: u64 = 0;
 
+/// Bytes that a mutator's new objects own before it tells the heap.
+const OWNED: usize = 32 << 10;
+
 /// One mutator.
 #[repr(C, align(128))]
 pub(crate) struct Record {
@@ -38,6 +41,8 @@ pub(crate) struct Record {
     pub(super) guards: Cell<u32>,
     /// How many H3 had passed when the cache was filled.
     filled_under: Cell<u64>,
+    /// Bytes that new objects own and the heap does not know of yet. None when the thread is not pinned.
+    owned: Cell<usize>,
     pub(super) grey: UnsafeCell<Vec<Grey>>,
     pub(super) cache: Cache,
     heap: NonNull<Inner>,
@@ -63,6 +68,7 @@ impl Record {
             depth: Cell::new(0),
             guards: Cell::new(0),
             filled_under: Cell::new(0),
+            owned: Cell::new(0),
             grey: UnsafeCell::new(Vec::new()),
             cache: Cache::new(),
             heap,
@@ -192,8 +198,31 @@ impl Record {
         // A guard that was leaked is out of reach from here on, and what it guards with it.
         self.guards.set(0);
         self.flush();
+        // An object dies in a cycle whose H2 comes after this, so the heap knows what it owns by then.
+        if self.owned.get() != 0 {
+            self.tell_owned();
+        }
         // Release: pairs with the Acquire in `follows`, for all that was done.
         self.status.store(UNPINNED, Release);
+    }
+
+    /// A new object owns so many bytes.
+    #[inline]
+    pub(super) fn own(&self, bytes: usize) {
+        let owned = self.owned.get().saturating_add(bytes);
+        self.owned.set(owned);
+        if owned >= OWNED {
+            self.tell_owned();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_owned(&self) {
+        let owned = self.owned.take();
+        if self.heap().is_own_process() {
+            self.heap().count_owned(owned);
+        }
     }
 
     /// Hands over the grey objects.

@@ -38,7 +38,9 @@ pub(crate) struct Leeway {
 pub(crate) struct Pacer {
     percent: Option<u32>,
     limit: Option<usize>,
+    /// Found alive by the last cycle, with what that owns.
     marked: usize,
+    owned: usize,
     /// Bytes allocated from the beginning to the end of each of the last cycles.
     during: [usize; HISTORY],
     cycle: usize,
@@ -52,6 +54,7 @@ impl Pacer {
             percent,
             limit,
             marked: 0,
+            owned: 0,
             during: [0; HISTORY],
             cycle: 0,
             relief: 0,
@@ -66,10 +69,18 @@ impl Pacer {
         self.limit = limit;
     }
 
-    /// A cycle ended: `marked` bytes are alive, roots and external bytes included, and `during` bytes were allocated while it ran. It took processor
+    /// What is alive owns so many bytes. Whether that is news.
+    pub(crate) fn set_owned(&mut self, owned: usize) -> bool {
+        let before = core::mem::replace(&mut self.owned, owned);
+        self.marked = (self.marked - before).saturating_add(owned);
+        before != owned
+    }
+
+    /// A cycle ended: `marked` bytes are alive, roots and external bytes included, they own `owned` bytes more, and `during` bytes were allocated while it ran. It took processor
     /// time that is `share` per cent of the time since the one before ended.
-    pub(crate) fn end_cycle(&mut self, marked: usize, during: usize, share: u32) {
-        self.marked = marked;
+    pub(crate) fn end_cycle(&mut self, marked: usize, owned: usize, during: usize, share: u32) {
+        self.marked = marked.saturating_add(owned);
+        self.owned = owned;
         self.relief = match share {
             51.. => (self.relief + 1).min(MOST_RELIEF),
             0..25 => self.relief.saturating_sub(1),
@@ -142,7 +153,7 @@ mod tests {
     fn the_goal_is_the_percentage_above_what_is_alive_and_at_least_four_mebibytes() {
         let mut pacer = Pacer::new(Some(100), None);
         assert_eq!(pacer.plan().goal, 4 * MIB);
-        pacer.end_cycle(100 * MIB, 0, 10);
+        pacer.end_cycle(100 * MIB, 0, 0, 10);
         assert_eq!(pacer.plan().goal, 200 * MIB);
         pacer.set_percent(Some(50));
         assert_eq!(pacer.plan().goal, 150 * MIB);
@@ -151,13 +162,13 @@ mod tests {
     #[test]
     fn a_cycle_begins_earlier_where_much_is_allocated_while_it_runs() {
         let mut pacer = Pacer::new(Some(100), None);
-        pacer.end_cycle(100 * MIB, MIB, 10);
+        pacer.end_cycle(100 * MIB, 0, MIB, 10);
         let late = pacer.plan().trigger;
-        pacer.end_cycle(100 * MIB, 25 * MIB, 10);
+        pacer.end_cycle(100 * MIB, 0, 25 * MIB, 10);
         let early = pacer.plan().trigger;
         assert!((190 * MIB..=195 * MIB).contains(&late), "{late}");
         assert!((174 * MIB..=176 * MIB).contains(&early), "{early}");
-        pacer.end_cycle(100 * MIB, 500 * MIB, 10);
+        pacer.end_cycle(100 * MIB, 0, 500 * MIB, 10);
         assert!(pacer.plan().trigger >= 169 * MIB, "never before 70 percent of the way");
     }
 
@@ -168,7 +179,7 @@ mod tests {
         pacer.set_limit(Some(64 * MIB));
         let plan = pacer.plan();
         assert!(plan.goal == 64 * MIB && plan.trigger < plan.goal, "{plan:?}");
-        pacer.end_cycle(80 * MIB, 0, 10);
+        pacer.end_cycle(80 * MIB, 0, 0, 10);
         assert_eq!(
             pacer.plan().goal,
             85 * MIB + SLACK,
@@ -181,7 +192,7 @@ mod tests {
         let mut pacer = Pacer::new(Some(100), None);
         let (live, mut floating) = (100 * MIB, 0);
         for _ in 0..100 {
-            pacer.end_cycle(live + floating, 0, 10);
+            pacer.end_cycle(live + floating, 0, 0, 10);
             // All that the cycle allows is allocated in it, and dies.
             let before = live + floating;
             let most = pacer.leeway(before, 0).throttle;
@@ -193,7 +204,7 @@ mod tests {
     #[test]
     fn a_cycle_that_begins_when_it_is_due_may_use_the_rest_of_the_plan() {
         let mut pacer = Pacer::new(Some(100), None);
-        pacer.end_cycle(100 * MIB, 10 * MIB, 10);
+        pacer.end_cycle(100 * MIB, 0, 10 * MIB, 10);
         let due = pacer.leeway(pacer.plan().trigger, 0);
         assert_eq!(due.throttle, 225 * MIB);
         assert!((190 * MIB..200 * MIB).contains(&due.assist), "{due:?}");
@@ -202,11 +213,11 @@ mod tests {
     #[test]
     fn a_limit_that_cannot_be_kept_does_not_take_all_the_time() {
         let mut pacer = Pacer::new(Some(100), Some(64 * MIB));
-        pacer.end_cycle(160 * MIB, 0, 90);
+        pacer.end_cycle(160 * MIB, 0, 0, 90);
         let tight = pacer.plan().goal;
-        (0..10).for_each(|_| pacer.end_cycle(160 * MIB, 0, 90));
+        (0..10).for_each(|_| pacer.end_cycle(160 * MIB, 0, 0, 90));
         assert_eq!(pacer.plan().goal, 320 * MIB, "as without a limit");
-        (0..10).for_each(|_| pacer.end_cycle(160 * MIB, 0, 20));
+        (0..10).for_each(|_| pacer.end_cycle(160 * MIB, 0, 0, 20));
         let calm = pacer.plan().goal;
         assert!(calm < tight && tight < 200 * MIB, "{calm} {tight}");
     }
@@ -222,7 +233,7 @@ mod tests {
     #[test]
     fn the_smaller_of_percentage_and_limit_holds() {
         let mut pacer = Pacer::new(Some(100), Some(120 * MIB));
-        pacer.end_cycle(100 * MIB, 0, 10);
+        pacer.end_cycle(100 * MIB, 0, 0, 10);
         assert_eq!(pacer.plan().goal, 120 * MIB);
     }
 }

@@ -22,6 +22,9 @@ pub struct GcStats {
     /// Bytes of dead objects and cleanups that wait for the drop thread. They count for the goal and for the memory limit, and a thread that
     /// enters waits for them where they are too many.
     pub waiting_bytes: u64,
+    /// Bytes of memory that objects own, as [`Trace::measure`](super::Trace::measure) says, those that wait for their drop included. They count
+    /// for the goal and for the memory limit.
+    pub owned_bytes: u64,
     /// Bytes of the objects that the last cycle found alive.
     pub marked_bytes: u64,
     /// Bytes that the heap may grow to before the next cycle ends.
@@ -67,6 +70,7 @@ impl Default for GcStats {
             forced_cycles: 0,
             live_bytes: 0,
             waiting_bytes: 0,
+            owned_bytes: 0,
             marked_bytes: 0,
             goal_bytes: 0,
             mapped_bytes: 0,
@@ -102,6 +106,7 @@ impl fmt::Display for GcStats {
             self.live_bytes, self.mapped_bytes, self.goal_bytes
         )?;
         writeln!(f, "{:>12}  bytes wait for their drop", self.waiting_bytes)?;
+        writeln!(f, "{:>12}  bytes owned by objects", self.owned_bytes)?;
         writeln!(f, "{:>12}  bytes found alive by the last cycle", self.marked_bytes)?;
         writeln!(
             f,

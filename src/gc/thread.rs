@@ -193,7 +193,8 @@ impl Inner {
     fn run_dropper(&self) {
         loop {
             self.dropper.wait(|| self.control.is_over());
-            self.dropper.drain(&self.live);
+            self.dropper.drain(self);
+            self.settle_owned();
             if self.control.is_over() && self.dropper.is_idle() {
                 break;
             }
@@ -231,8 +232,12 @@ impl Inner {
         let marked = (marked + self.roots.bytes()).saturating_add_signed(self.external.load(Relaxed));
         let allocated = self.allocated.load(Relaxed).wrapping_sub(allocated);
         let share = self.control.share(times.cpu());
-        self.pacer.lock().end_cycle(marked, allocated, share);
+        let owned = self.guess_owned();
+        self.pacer.lock().end_cycle(marked, owned, allocated, share);
         self.control.running.store(false, Relaxed);
+        if self.dropper.behind.bytes() == 0 {
+            self.settle_owned();
+        }
         self.replan();
         #[cfg(not(loom))]
         self.note_cycle(&times, forced);
@@ -315,7 +320,7 @@ fn end_of(inner: Arc<Inner>) {
         inner.dropper.wake();
         return;
     }
-    inner.dropper.drain(&inner.live);
+    inner.dropper.drain(&inner);
     if inner.has_last_work() {
         let own = Arc::clone(&inner);
         let thread = std::thread::Builder::new().name("greyspan-drop".into());

@@ -9,6 +9,7 @@
 
 use super::desc::Kind;
 use super::handle::{Brand, Gc};
+use super::meter::Meter;
 use crate::sync::blocking::Arc;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -87,6 +88,17 @@ pub unsafe trait Trace<'gc>: Send + Sync {
 
     /// Shows the visitor every edge.
     fn trace(&self, visitor: &mut Visitor<'gc>);
+
+    /// Tells the meter of memory of the global allocator that the value owns beside its own size, so that the object counts for it: at
+    /// [`alloc`](super::Mutator::alloc), and on the drop thread before the value is dropped. It must not follow edges, which may lead nowhere then.
+    ///
+    /// The derive measures every field that it traces, and the containers and strings of the standard library measure themselves. What is shared
+    /// or can change later measures nothing: behind `Arc`, in a `Mutex`, `RwLock`, `OnceLock` or [`GcLock`](super::GcLock), in a field
+    /// under `#[trace(skip)]`. Tell of large memory there by [`external`](super::Mutator::external).
+    #[inline]
+    fn measure(&self, meter: &mut Meter) {
+        let _ = meter;
+    }
 }
 
 /// Types that hold no edge.
@@ -104,14 +116,37 @@ macro_rules! leaf {
 
 leaf! {
     [] bool; [] char; [] u8; [] u16; [] u32; [] u64; [] u128; [] usize; [] i8; [] i16; [] i32; [] i64; [] i128; [] isize; [] f32; [] f64;
-    [] (); [] str; [] String; [] core::time::Duration; [] std::time::Instant; [] std::time::SystemTime; [] std::thread::ThreadId;
-    [] std::path::PathBuf; [] std::path::Path; [] std::ffi::OsString; [] std::ffi::OsStr; [] std::ffi::CString; [] core::ffi::CStr;
+    [] (); [] str; [] core::time::Duration; [] std::time::Instant; [] std::time::SystemTime; [] std::thread::ThreadId;
+    [] std::path::Path; [] std::ffi::OsStr; [] core::ffi::CStr;
     [] core::net::IpAddr; [] core::net::SocketAddr; [] core::cmp::Ordering; [] core::any::TypeId; [] core::alloc::Layout;
     [] core::num::NonZeroU8; [] core::num::NonZeroU16; [] core::num::NonZeroU32; [] core::num::NonZeroU64; [] core::num::NonZeroUsize;
     [] core::num::NonZeroI32; [] core::num::NonZeroI64; [] std::fs::File; [] std::io::Error;
     [T: ?Sized + Send + Sync + 'static] PhantomData<T>;
     [T: ?Sized + Sync + 'static] &'static T;
     [T: ?Sized + Send + Sync + 'static] Arc<T>;
+}
+
+/// Strings that own their memory, and how much that is.
+macro_rules! text {
+    ($($type:ty, $self:ident => $bytes:expr;)*) => {$(
+        // SAFETY: text holds no edge.
+        unsafe impl<'gc> Trace<'gc> for $type {
+            const NEEDS_TRACE: bool = false;
+            #[inline(always)]
+            fn trace(&self, _: &mut Visitor<'gc>) {}
+            #[inline]
+            fn measure(&$self, meter: &mut Meter) {
+                meter.add($bytes);
+            }
+        }
+    )*};
+}
+
+text! {
+    String, self => self.capacity();
+    std::path::PathBuf, self => self.capacity();
+    std::ffi::OsString, self => self.capacity();
+    std::ffi::CString, self => self.as_bytes_with_nul().len();
 }
 
 /// Cells and locks of the standard library, where they hold no edge: their names stand behind the one door to atomics.
@@ -137,9 +172,24 @@ mod leaves {
     }
 }
 
-/// Containers that hold values of the same traceable type, or of two.
+/// Bytes of a hash table with room for `capacity` entries of `entry` bytes: a power of two, filled to seven eighths, with a byte each.
+fn table(capacity: usize, entry: usize) -> usize {
+    match capacity {
+        0 => 0,
+        _ => (capacity.saturating_mul(8) / 7)
+            .next_power_of_two()
+            .saturating_mul(entry + 1),
+    }
+}
+
+/// Bytes of a B-tree of `len` entries of `entry` bytes: nodes with room for eleven, filled to two thirds or more.
+fn tree(len: usize, entry: usize) -> usize {
+    len.saturating_mul(entry + entry / 2 + 4)
+}
+
+/// Containers that hold values of the same traceable type, or of two; what they show, and what they own.
 macro_rules! container {
-    ($([$($generics:tt)*] $type:ty, ($($item:ident),*), $self:ident, $visitor:ident => $trace:expr;)*) => {$(
+    ($([$($generics:tt)*] $type:ty, ($($item:ident),*), $self:ident, $visitor:ident => $trace:expr, $meter:ident => $measure:expr;)*) => {$(
         // SAFETY: every value inside is traced; the container has no interior mutability, and its `Drop` only drops them.
         unsafe impl<'gc, $($generics)*> Trace<'gc> for $type {
             const NEEDS_TRACE: bool = false $(|| $item::NEEDS_TRACE)*;
@@ -149,40 +199,82 @@ macro_rules! container {
                     $trace
                 }
             }
+            #[inline]
+            fn measure(&$self, $meter: &mut Meter) {
+                $measure
+            }
         }
     )*};
 }
 
 container! {
-    [T: Trace<'gc>] Option<T>, (T), self, visitor => if let Some(value) = self { value.trace(visitor) };
+    [T: Trace<'gc>] Option<T>, (T), self, visitor => if let Some(value) = self { value.trace(visitor) },
+        meter => if let Some(value) = self { value.measure(meter) };
     [T: Trace<'gc>, E: Trace<'gc>] Result<T, E>, (T, E), self, visitor => match self {
         Ok(value) => value.trace(visitor),
         Err(error) => error.trace(visitor),
+    }, meter => match self {
+        Ok(value) => value.measure(meter),
+        Err(error) => error.measure(meter),
     };
-    [T: Trace<'gc> + ?Sized] Box<T>, (T), self, visitor => (**self).trace(visitor);
-    [T: Trace<'gc>] [T], (T), self, visitor => self.iter().for_each(|value| value.trace(visitor));
-    [T: Trace<'gc>, const N: usize] [T; N], (T), self, visitor => self.iter().for_each(|value| value.trace(visitor));
-    [T: Trace<'gc>] Vec<T>, (T), self, visitor => self.iter().for_each(|value| value.trace(visitor));
-    [T: Trace<'gc>] VecDeque<T>, (T), self, visitor => self.iter().for_each(|value| value.trace(visitor));
-    [T: Trace<'gc>] LinkedList<T>, (T), self, visitor => self.iter().for_each(|value| value.trace(visitor));
-    [T: Trace<'gc>] BinaryHeap<T>, (T), self, visitor => self.iter().for_each(|value| value.trace(visitor));
-    [T: Trace<'gc>] BTreeSet<T>, (T), self, visitor => self.iter().for_each(|value| value.trace(visitor));
+    [T: Trace<'gc> + ?Sized] Box<T>, (T), self, visitor => (**self).trace(visitor), meter => {
+        meter.add(size_of_val(&**self));
+        meter.add_each(1, [&**self]);
+    };
+    [T: Trace<'gc>] [T], (T), self, visitor => self.iter().for_each(|value| value.trace(visitor)),
+        meter => meter.add_each(self.len(), self);
+    [T: Trace<'gc>, const N: usize] [T; N], (T), self, visitor => self.iter().for_each(|value| value.trace(visitor)),
+        meter => meter.add_each(N, self);
+    [T: Trace<'gc>] Vec<T>, (T), self, visitor => self.iter().for_each(|value| value.trace(visitor)), meter => {
+        meter.add(self.capacity().saturating_mul(size_of::<T>()));
+        meter.add_each(self.len(), self);
+    };
+    [T: Trace<'gc>] VecDeque<T>, (T), self, visitor => self.iter().for_each(|value| value.trace(visitor)), meter => {
+        meter.add(self.capacity().saturating_mul(size_of::<T>()));
+        meter.add_each(self.len(), self);
+    };
+    [T: Trace<'gc>] LinkedList<T>, (T), self, visitor => self.iter().for_each(|value| value.trace(visitor)), meter => {
+        meter.add(self.len().saturating_mul(size_of::<(T, usize, usize)>()));
+        meter.add_each(self.len(), self);
+    };
+    [T: Trace<'gc>] BinaryHeap<T>, (T), self, visitor => self.iter().for_each(|value| value.trace(visitor)), meter => {
+        meter.add(self.capacity().saturating_mul(size_of::<T>()));
+        meter.add_each(self.len(), self);
+    };
+    [T: Trace<'gc>] BTreeSet<T>, (T), self, visitor => self.iter().for_each(|value| value.trace(visitor)), meter => {
+        meter.add(tree(self.len(), size_of::<T>()));
+        meter.add_each(self.len(), self);
+    };
     [T: Trace<'gc>, S: Send + Sync + 'static] HashSet<T, S>, (T), self, visitor => {
         self.iter().for_each(|value| value.trace(visitor))
+    }, meter => {
+        meter.add(table(self.capacity(), size_of::<T>()));
+        meter.add_each(self.len(), self);
     };
     [K: Trace<'gc>, V: Trace<'gc>] BTreeMap<K, V>, (K, V), self, visitor => for (key, value) in self {
         key.trace(visitor);
         value.trace(visitor);
+    }, meter => {
+        meter.add(tree(self.len(), size_of::<(K, V)>()));
+        meter.add_each(self.len(), self.keys());
+        meter.add_each(self.len(), self.values());
     };
     [K: Trace<'gc>, V: Trace<'gc>, S: Send + Sync + 'static] HashMap<K, V, S>, (K, V), self, visitor => for (key, value) in self {
         key.trace(visitor);
         value.trace(visitor);
+    }, meter => {
+        meter.add(table(self.capacity(), size_of::<(K, V)>()));
+        meter.add_each(self.len(), self.keys());
+        meter.add_each(self.len(), self.values());
     };
-    [T: Trace<'gc>] core::num::Wrapping<T>, (T), self, visitor => self.0.trace(visitor);
-    [T: Trace<'gc>] core::cmp::Reverse<T>, (T), self, visitor => self.0.trace(visitor);
+    [T: Trace<'gc>] core::num::Wrapping<T>, (T), self, visitor => self.0.trace(visitor), meter => self.0.measure(meter);
+    [T: Trace<'gc>] core::cmp::Reverse<T>, (T), self, visitor => self.0.trace(visitor), meter => self.0.measure(meter);
     [T: Trace<'gc>] core::ops::Range<T>, (T), self, visitor => {
         self.start.trace(visitor);
         self.end.trace(visitor);
+    }, meter => {
+        self.start.measure(meter);
+        self.end.measure(meter);
     };
 }
 
@@ -197,6 +289,12 @@ macro_rules! tuples {
             fn trace(&self, visitor: &mut Visitor<'gc>) {
                 let ($($name,)+) = self;
                 $($name.trace(visitor);)+
+            }
+            #[inline]
+            #[allow(non_snake_case, reason = "the names are the parts' types")]
+            fn measure(&self, meter: &mut Meter) {
+                let ($($name,)+) = self;
+                $($name.measure(meter);)+
             }
         }
     )*};

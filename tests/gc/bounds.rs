@@ -2,6 +2,7 @@
 
 use crate::{Node, NodeRoot, quiet};
 use greyspan::gc::{Heap, Root, Rootable, Trace, WeakRoot};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hint::black_box;
 use std::sync::{Arc, Mutex};
 
@@ -27,7 +28,7 @@ fn most_held(heap: &Heap, rounds: u32, round: impl Fn()) -> u64 {
     let held = |_| {
         round();
         let stats = heap.stats();
-        stats.live_bytes + stats.waiting_bytes
+        stats.live_bytes + stats.waiting_bytes + stats.owned_bytes
     };
     (0..rounds).map(held).max().expect("some rounds")
 }
@@ -173,4 +174,100 @@ fn roots_that_come_and_go_beside_a_cycle_use_their_slots_again() {
     });
     heap.verify().expect("a sound heap");
     assert_eq!(heap.enter(|m| keep.get(m).value), 7);
+}
+
+/// Owns memory in every way that the collector sees.
+#[derive(Trace)]
+enum Owner {
+    Named { name: String, load: Vec<u8> },
+    Boxed(Box<[u64]>, Box<[u8; 50_000]>),
+    Queue(VecDeque<Vec<u8>>),
+    Hashed(HashMap<u64, Vec<u8>>),
+    Sorted(BTreeMap<u64, (String, [Vec<u8>; 2])>),
+    Nested(Option<Box<Owner>>),
+}
+
+impl Owner {
+    /// Some 100 KiB, by kind.
+    fn new(kind: u64) -> Self {
+        let load = || vec![1u8; 50_000];
+        match kind % 6 {
+            0 => Self::Named {
+                name: "x".repeat(50_000),
+                load: load(),
+            },
+            1 => Self::Boxed(vec![1; 50_000 / 8].into_boxed_slice(), Box::new([1; 50_000])),
+            2 => Self::Queue([load(), load()].into()),
+            3 => Self::Hashed((0..100).map(|key| (key, vec![1; 1000])).collect()),
+            4 => Self::Sorted(
+                (0..2)
+                    .map(|key| (key, ("y".repeat(25_000), [vec![1; 25_000], Vec::new()])))
+                    .collect(),
+            ),
+            _ => Self::Nested(Some(Box::new(Self::new(kind / 6)))),
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        match self {
+            Self::Named { name, load } => name.len() == load.len(),
+            Self::Boxed(words, bytes) => words.len() * 8 == bytes.len(),
+            Self::Queue(parts) => parts.len() == 2,
+            Self::Hashed(map) => map.len() == 100,
+            Self::Sorted(map) => map.len() == 2,
+            Self::Nested(next) => next.as_ref().is_some_and(|next| next.is_whole()),
+        }
+    }
+}
+
+#[test]
+fn memory_that_plain_fields_own_brings_cycles_and_counts_for_the_limit() {
+    for limit in [None, Some(32 << 20)] {
+        let new = || {
+            let heap = Heap::builder().gc_percent(limit.map_or(Some(100), |_| None)).build();
+            heap.set_memory_limit(limit);
+            heap
+        };
+        let (large, kinds, slices) = (new(), new(), new());
+        let held = [
+            most_held(&large, 300, || {
+                large.enter(|m| {
+                    m.alloc(vec![1u8; 1 << 20]);
+                });
+            }),
+            most_held(&kinds, 200, || {
+                kinds.enter(|m| (0..12).for_each(|kind| assert!(m.alloc(Owner::new(kind)).is_whole())));
+            }),
+            most_held(&slices, 200, || {
+                slices.enter(|m| {
+                    m.alloc_slice(10, |_| (1u8, "z".repeat(100_000)));
+                });
+            }),
+        ];
+        for (heap, held) in [large, kinds, slices].iter().zip(held) {
+            assert!(held < 64 * MIB, "{limit:?}: {held} bytes, {}", heap.stats());
+            heap.collect();
+            crate::eventually("the drops", || heap.stats().waiting_bytes == 0);
+            assert_eq!(heap.stats().owned_bytes, 0, "what was added is taken away");
+        }
+    }
+}
+
+#[test]
+fn memory_that_live_objects_own_counts_as_alive() {
+    let heap = Heap::new();
+    let kept: Vec<Root<Rootable![Vec<u8>]>> = (0..64)
+        .map(|_| heap.enter(|m| Root::new(m, m.alloc(vec![1; 1 << 20]))))
+        .collect();
+    heap.collect();
+    crate::eventually("the goal", || heap.stats().goal_bytes > 120 * MIB);
+    let before = heap.stats().cycles;
+    // 256 MiB of garbage, a quarter of that for each cycle.
+    for _ in 0..1024 {
+        heap.enter(|m| m.alloc(vec![1u8; 256 << 10]).len());
+    }
+    let cycles = heap.stats().cycles - before;
+    assert!((2..20).contains(&cycles), "{cycles} cycles, {}", heap.stats());
+    assert!(heap.enter(|m| kept.iter().all(|kept| kept.get(m).len() == 1 << 20)));
+    assert!(heap.stats().owned_bytes >= 64 * MIB);
 }

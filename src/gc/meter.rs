@@ -1,0 +1,120 @@
+//! [`Meter`]: how much memory of the global allocator a value owns, so that objects count for what dies with them.
+//!
+//! - N1. A value that does not change measures the same when it is allocated and before it is dropped. The heap adds the one and takes
+//!   the other away.
+//! - N2. A measurement is bounded: of a container it looks at the first values and takes them for all, and it does not go deeper than
+//!   [`DEPTH`]. So `alloc` of a large value stays cheap, and a long chain of boxes costs no stack.
+
+use super::trace::Trace;
+
+/// Values of one container that are looked at.
+const SAMPLE: usize = 256;
+/// Values of all containers that are looked at.
+const MOST: usize = 4096;
+/// Containers in containers.
+const DEPTH: usize = 32;
+
+/// Adds up the memory that values own, by [`Trace::measure`].
+#[derive(Debug)]
+pub struct Meter {
+    bytes: usize,
+    left: usize,
+    depth: usize,
+}
+
+impl Meter {
+    /// The bytes that `value` owns, beside its own size.
+    #[inline]
+    pub(crate) fn of<'gc, T: Trace<'gc>>(value: &T) -> usize {
+        if !core::mem::needs_drop::<T>() {
+            return 0;
+        }
+        let mut meter = Self {
+            bytes: 0,
+            left: MOST,
+            depth: 0,
+        };
+        value.measure(&mut meter);
+        meter.bytes
+    }
+
+    /// Adds memory of so many bytes.
+    #[inline]
+    pub fn add(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Adds what the values of a container own: `len` values, which `values` gives in the same order each time. Many values are not all looked
+    /// at.
+    pub fn add_each<'a, 'gc, T: Trace<'gc> + ?Sized + 'a>(
+        &mut self,
+        len: usize,
+        values: impl IntoIterator<Item = &'a T>,
+    ) {
+        if !core::mem::needs_drop::<T>() || self.depth == DEPTH {
+            return;
+        }
+        self.depth += 1;
+        let before = core::mem::take(&mut self.bytes);
+        let mut seen = 0;
+        for value in values.into_iter().take(SAMPLE.min(self.left)) {
+            value.measure(self);
+            seen += 1;
+        }
+        self.left = self.left.saturating_sub(seen);
+        self.depth -= 1;
+        if seen > 0 && seen < len {
+            let all = self.bytes as u128 * len as u128 / seen as u128;
+            self.bytes = usize::try_from(all).unwrap_or(usize::MAX);
+        }
+        self.add(before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{BTreeMap, HashMap, VecDeque};
+
+    #[test]
+    fn containers_are_measured_with_what_they_hold() {
+        assert_eq!(Meter::of(&7u64), 0);
+        assert_eq!(Meter::of(&vec![1u8; 1000]), 1000);
+        assert_eq!(Meter::of(&String::with_capacity(77)), 77);
+        assert_eq!(Meter::of(&Some(Box::new([0u32; 10]))), 40);
+        assert_eq!(Meter::of(&vec![0u16; 8].into_boxed_slice()), 16);
+        assert_eq!(Meter::of(&Box::<str>::from("four")), 4);
+        assert_eq!(Meter::of(&(vec![0u8; 10], 5u32, Some(String::from("abc")))), 13);
+        let nested: Vec<Vec<u8>> = (0..10).map(|_| vec![0; 100]).collect();
+        assert_eq!(Meter::of(&nested), 10 * size_of::<Vec<u8>>() + 1000);
+        let many: VecDeque<Vec<u8>> = (0..100_000).map(|_| vec![0; 50]).collect();
+        assert!(Meter::of(&many) >= 100_000 * (size_of::<Vec<u8>>() + 50));
+        let map: HashMap<u64, Vec<u8>> = (0..100).map(|key| (key, vec![0; 1000])).collect();
+        assert!((100_000..130_000).contains(&Meter::of(&map)), "{}", Meter::of(&map));
+        let map: BTreeMap<u64, String> = (0..100).map(|key| (key, "x".repeat(1000))).collect();
+        assert!((100_000..130_000).contains(&Meter::of(&map)), "{}", Meter::of(&map));
+    }
+
+    #[test]
+    fn a_measurement_is_bounded() {
+        struct Chain(Option<Box<Self>>);
+        // SAFETY: it has no edge.
+        unsafe impl<'gc> Trace<'gc> for Chain {
+            const NEEDS_TRACE: bool = false;
+            fn trace(&self, _: &mut super::super::Visitor<'gc>) {}
+            fn measure(&self, meter: &mut Meter) {
+                self.0.measure(meter);
+            }
+        }
+        impl Drop for Chain {
+            fn drop(&mut self) {
+                let mut next = self.0.take();
+                while let Some(mut link) = next {
+                    next = link.0.take();
+                }
+            }
+        }
+        let chain = (0..1_000_000).fold(Chain(None), |next, _| Chain(Some(Box::new(next))));
+        assert!((1..100_000).contains(&Meter::of(&chain)), "{}", Meter::of(&chain));
+    }
+}
