@@ -353,7 +353,7 @@ impl Inner {
             for cell in core::mem::take(&mut tracer.cells) {
                 // SAFETY: a marked cell.
                 unsafe { cell.as_ref() }.clear_if(|target| {
-                    is_dead(target, cycle) || (revived.contains(&target) && !broken("revive_first"))
+                    is_dead(target, cycle) || (revived.contains(&target) && !broken("returned_cells_kept"))
                 });
             }
             for (_, hand_over) in watched {

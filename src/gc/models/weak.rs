@@ -318,6 +318,28 @@ fn what_a_helper_finds_of_cells_and_tables_comes_to_the_collector() {
 }
 
 #[derive(Trace)]
+struct Selfish<'gc> {
+    weak: GcWeak<'gc, Selfish<'gc>>,
+}
+
+#[test]
+fn a_weak_reference_that_comes_back_with_its_target_is_dead() {
+    play(|| {
+        let stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let watched = m.alloc_cyclic(|weak| Selfish { weak });
+        let guardian = super::super::Guardian::<Rootable![Selfish<'_>]>::new();
+        guardian.watch(m, watched);
+        one.leave();
+        stage.heap.run_cycle();
+        one.enter();
+        assert!(is_there(watched.address()), "brought back");
+        assert!(watched.weak.upgrade(m).is_none(), "Some for what was dead");
+        assert!(guardian.next().is_some());
+    });
+}
+
+#[derive(Trace)]
 struct Maps<'gc> {
     map: WeakMap<'gc, Leaf, Node<'gc>>,
 }
