@@ -565,7 +565,8 @@ unsafe impl PageSource for Sim {
         bytes / (3 + base.addr().get() / (8 << 10) % 5)
     }
 
-    /// Notes the advice and does nothing with it, so that what a test sees does not depend on the machine.
+    /// Notes the advice and does nothing with it, so that what a test sees does not depend on the
+    /// machine.
     fn advise_huge(&self, base: NonNull<u8>, bytes: usize, huge: bool) -> bool {
         let all = [State::Reserved, State::Prepared, State::Ready];
         let mut books = self.books();

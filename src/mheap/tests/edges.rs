@@ -1,5 +1,6 @@
-//! What one line of the page heap could lose without any other test's notice: limits at every size and by every way, the page map after a
-//! run was given back, the end of huge pages, and whose turn comes after a refusal.
+//! What one line of the page heap could lose without any other test's notice: limits at every size
+//! and by every way, the page map after a run was given back, the end of huge pages, and whose turn
+//! comes after a refusal.
 
 use super::*;
 
@@ -128,7 +129,8 @@ fn pages_whose_release_is_always_refused_keep_no_others_from_going_back() {
         let huge = |span: &MSpan| span.base().addr() / HUGE;
         let refused = huge(spans[refused * 4]);
         sim.fail_release_in(refused * HUGE..(refused + 1) * HUGE);
-        // Of each huge page two parts become free that do not touch; of those that are refused first, so theirs is the first turn.
+        // Of each huge page two parts become free that do not touch; of those that are refused
+        // first, so theirs is the first turn.
         let (mut go, mut stay) = (Vec::new(), Vec::new());
         for span in spans {
             if span.base().addr().is_multiple_of(MIB) {
