@@ -104,8 +104,8 @@ pub use api::profile;
 pub use api::raw;
 #[cfg(not(loom))]
 pub use api::{
-    hard_limit, heap_map, memory_limit, purge, set_hard_limit, set_memory_limit, stats, thread_idle, usable_size,
-    version,
+    enter_sandbox, hard_limit, heap_map, memory_limit, purge, set_hard_limit, set_memory_limit, stats, thread_idle,
+    usable_size, version,
 };
 #[cfg(not(loom))]
 pub use heap_map::HeapMap;

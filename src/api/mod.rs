@@ -85,6 +85,21 @@ pub fn hard_limit() -> Option<usize> {
     hard
 }
 
+/// Says that the program is about to confine itself by a seccomp filter. From here on the heap has no background thread, and makes no
+/// system calls but `mmap`, `munmap`, `mprotect`, `mremap`, `madvise` and, where threads meet, `futex`. Free memory goes back within the
+/// program's own calls.
+///
+/// The heap asks the kernel for a filter before it starts a thread, by `/proc`, so a filter that the process was started under needs
+/// no call. The collector (feature `gc`) has threads of its own, which this does not end.
+///
+/// ```
+/// greyspan::enter_sandbox();
+/// // libc::prctl(libc::PR_SET_SECCOMP, ...)
+/// ```
+pub fn enter_sandbox() {
+    HEAP.confine(false, true);
+}
+
 /// Bytes that may be used behind `ptr`, at least `layout.size()`. `ptr` was allocated here with `layout` and is not freed; for any other
 /// pointer the answer means nothing.
 pub fn usable_size(ptr: NonNull<u8>, layout: Layout) -> usize {

@@ -4,7 +4,7 @@
 //! wrong free ends the process. `free` keeps `errno`.
 
 use crate::heap::HEAP;
-use crate::heap::nested::alone_unless_nested;
+use crate::heap::nested::{alone_unless_nested, is_nested};
 use crate::heap::thread::current;
 use crate::heap::untyped::ALIGN;
 use crate::mcache::count_small;
@@ -164,6 +164,21 @@ pub fn purge() -> usize {
 /// The calling thread will be idle.
 pub fn thread_idle() {
     alone_unless_nested(|cache| HEAP.thread_idle(cache));
+}
+
+/// The program is about to confine itself by a seccomp filter; `strictly`: to reading, writing and ending.
+pub fn enter_sandbox(strictly: bool) {
+    // What the heap does once, it does now.
+    let block = malloc(1);
+    // SAFETY: handed out just now.
+    unsafe { free(block) };
+    // A nested call may have interrupted the start of the thread: it does not wait for that.
+    HEAP.confine(strictly, !is_nested(current()));
+}
+
+/// The `errno` of the calling thread.
+pub fn set_errno(error: i32) {
+    os::errno::set(error);
 }
 
 /// The soft limit, in bytes; `None` removes it.

@@ -12,7 +12,11 @@
 use super::{HEAP, Heap};
 use crate::mheap::IDLE_BYTES;
 use crate::os;
-use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::atomic::{
+    AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use crate::sync::spin_hint;
 use crate::sync::watch::{ASLEEP, AWAKE, Watch};
 use core::ffi::c_void;
 use core::ptr::null_mut;
@@ -27,6 +31,7 @@ const PATIENCE: u32 = 3;
 const SLACK: u64 = 10;
 /// Milliseconds until the system is asked again for a thread that it refused.
 const AGAIN: u64 = 1000;
+const NOBODY: usize = usize::MAX;
 
 /// What the thread is doing.
 pub(super) struct Background {
@@ -35,17 +40,19 @@ pub(super) struct Background {
     ask_at: AtomicU64,
     /// When a thread of the program looks next, where there is no other, likewise.
     look_at: AtomicU64,
+    /// The thread's number once it runs; `NOBODY` where the system refused it.
+    thread: AtomicUsize,
 }
 
 impl Background {
     crate::sync::const_unless_loom! {
         /// Not started.
         pub(super) fn new() -> Self {
-            Self { watch: Watch::new(), ask_at: AtomicU64::new(0), look_at: AtomicU64::new(0) }
+            Self { watch: Watch::new(), ask_at: AtomicU64::new(0), look_at: AtomicU64::new(0), thread: AtomicUsize::new(0) }
         }
     }
 
-    /// There shall be none.
+    /// There shall be none. Called before there is one.
     pub(super) fn turn_off(&self) {
         self.watch.turn_off();
     }
@@ -53,6 +60,12 @@ impl Background {
     /// After `fork`, in the child (B2).
     pub(super) fn forget(&self) {
         self.watch.forget();
+        if self.thread.load(Relaxed) != 0 {
+            self.thread.store(0, Relaxed);
+        }
+        if self.ask_at.load(Relaxed) != 0 {
+            self.ask_at.store(0, Relaxed);
+        }
     }
 }
 
@@ -113,18 +126,64 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn start_background(&self) {
-        let Background { watch, ask_at, .. } = &self.background;
+        let Background {
+            watch, ask_at, thread, ..
+        } = &self.background;
         if !core::ptr::eq(self, &raw const HEAP) || !self.is_used() {
             return;
         }
         let now = os::coarse_millis();
         // Relaxed: two threads that ask at once cost one call more.
-        if now < ask_at.load(Relaxed) || !watch.claim() {
+        if now < ask_at.load(Relaxed) {
             return;
         }
-        if !os::thread::spawn(run) {
+        // A filter may forbid what a thread needs, at the price of the process.
+        let started = match os::sandbox::ask() {
+            Some(true) => {
+                watch.turn_off();
+                return;
+            }
+            Some(false) if !watch.claim() => return,
+            Some(false) => {
+                thread.store(0, Relaxed);
+                os::thread::spawn(run)
+            }
+            None => return ask_at.store(now + AGAIN, Relaxed),
+        };
+        if !started {
             ask_at.store(now + AGAIN, Relaxed);
+            // Release: pairs with the Acquire in `end_background`.
+            thread.store(NOBODY, Release);
             watch.leave(|| false);
+        }
+    }
+
+    /// The program is about to confine itself by a seccomp filter; `strictly`: it may not ask for memory then. From here on there is no
+    /// background thread, and the heap makes no other system calls than those that any allocator makes. `waits`: for the end of the thread.
+    pub(crate) fn confine(&self, strictly: bool, waits: bool) {
+        os::sandbox::enter(strictly);
+        self.end_background(waits);
+    }
+
+    /// Ends the background thread for good; `waits`: until the kernel has seen its end.
+    fn end_background(&self, waits: bool) {
+        let Background { watch, thread, .. } = &self.background;
+        if !watch.turn_off() {
+            return;
+        }
+        os::futex::wake_one(watch.word());
+        if !waits {
+            return;
+        }
+        // Acquire: pairs with the Releases where the number is set.
+        let mut number = thread.load(Acquire);
+        while number == 0 {
+            spin_hint();
+            number = thread.load(Acquire);
+        }
+        if number != NOBODY {
+            // SAFETY: one thread turns the watch off; the background thread, which finds that, does not detach itself.
+            unsafe { os::thread::join(number) };
         }
     }
 
@@ -163,11 +222,19 @@ impl Heap {
 
 extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
     os::thread::name_self(c"greyspan");
-    let watch = &HEAP.background.watch;
-    while !watch.is_off() {
+    let Background { watch, thread, .. } = &HEAP.background;
+    loop {
+        // Release: pairs with the Acquire in `end_background`.
+        thread.store(os::thread::own_number(), Release);
+        if watch.is_off() {
+            break;
+        }
         HEAP.attend_while_idle();
         if !HEAP.is_used() {
+            // A number that is set is that of a thread to wait for.
+            thread.store(0, Relaxed);
             if watch.leave(|| HEAP.is_used()) {
+                os::thread::detach_self();
                 break;
             }
         } else if watch.lie_down(|| HEAP.has_work()) {

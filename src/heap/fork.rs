@@ -58,6 +58,8 @@ impl Heap {
             Ok(_) => {
                 let options = super::options::apply(self);
                 super::thread::create_exit_key();
+                #[cfg(feature = "preload")]
+                crate::mspan::draw_early();
                 // Release: pairs with the Acquires above. Registering comes after: it may allocate, through a cache by then.
                 state.store(DONE, Release);
                 register_hooks();

@@ -25,7 +25,7 @@ use core::ptr::null_mut;
 static BUSY: Sentinel = Sentinel::new();
 
 /// Whether this is what a nested call finds in the slot.
-pub(super) fn is_nested(cache: &MCache) -> bool {
+pub(crate) fn is_nested(cache: &MCache) -> bool {
     core::ptr::eq(cache, BUSY.cache())
 }
 

@@ -102,6 +102,12 @@ fn secret() -> usize {
     }
 }
 
+/// Draws the secret now, at the start of the process: a filter may forbid it later.
+#[cfg(feature = "preload")]
+pub(crate) fn draw_early() {
+    secret();
+}
+
 #[cfg(feature = "preload")]
 static SECRET: crate::sync::atomic::AtomicUsize = crate::sync::atomic::AtomicUsize::new(0);
 

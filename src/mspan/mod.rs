@@ -21,6 +21,8 @@ mod word_tests;
 
 pub(crate) use free_list::{Block, Cut};
 pub(crate) use mark::CHECKED;
+#[cfg(feature = "preload")]
+pub(crate) use mark::draw_early;
 pub(crate) use word::{BlockRef, OWNER_MAX, OwnerId, Sent, Settled, Taken, Word};
 
 use crate::base::addr::Addr;

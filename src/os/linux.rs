@@ -83,13 +83,16 @@ fn address_space_end() -> Option<usize> {
 }
 
 fn unmap(base: *mut u8, bytes: usize) {
-    if bytes > 0 {
+    if bytes > 0 && !super::sandbox::is_strict() {
         // SAFETY: callers pass whole pages of a mapping that is theirs, with nothing in use.
         unsafe { libc::munmap(base.cast(), bytes) };
     }
 }
 
 fn map(at: *mut c_void, bytes: usize, protection: i32, flags: i32) -> Option<NonNull<u8>> {
+    if super::sandbox::is_strict() {
+        return None;
+    }
     let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a new anonymous mapping; with MAP_FIXED, over a range that callers own.
     let base = unsafe { libc::mmap(at, bytes, protection, flags, -1, 0) };
@@ -154,6 +157,9 @@ unsafe impl PageSource for Linux {
     }
 
     unsafe fn prepare(&self, base: NonNull<u8>, bytes: usize) -> bool {
+        if super::sandbox::is_strict() {
+            return false;
+        }
         let _errno = KeepErrno::new();
         let base = base.as_ptr().cast();
         // SAFETY: the caller's range.
@@ -172,6 +178,9 @@ unsafe impl PageSource for Linux {
     }
 
     unsafe fn release(&self, base: NonNull<u8>, bytes: usize) -> bool {
+        if super::sandbox::is_strict() {
+            return false;
+        }
         let _errno = KeepErrno::new();
         // SAFETY: the caller's range, with nothing in it that is needed.
         unsafe { libc::madvise(base.as_ptr().cast(), bytes, libc::MADV_DONTNEED) == 0 }
@@ -181,7 +190,7 @@ unsafe impl PageSource for Linux {
     /// mappings, it says in the first, when nothing has changed. One move onto `to` could be refused after `to` was unmapped, and
     /// another thread's mapping could land in the hole.
     unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, bytes: usize) -> bool {
-        if self.no_remap.load(Relaxed) {
+        if self.no_remap.load(Relaxed) || super::sandbox::is_strict() {
             return false;
         }
         let errno = KeepErrno::new();
@@ -215,6 +224,9 @@ unsafe impl PageSource for Linux {
     }
 
     fn advise_huge(&self, base: NonNull<u8>, bytes: usize, huge: bool) -> bool {
+        if super::sandbox::is_on() {
+            return false;
+        }
         let _errno = KeepErrno::new();
         let advice = if huge {
             libc::MADV_HUGEPAGE
@@ -233,6 +245,9 @@ unsafe impl PageSource for Linux {
     }
 
     fn resident(&self, base: NonNull<u8>, bytes: usize) -> usize {
+        if super::sandbox::is_on() {
+            return bytes;
+        }
         let _errno = KeepErrno::new();
         let page = self.page_size();
         let mut there = [0u8; 256];

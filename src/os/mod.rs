@@ -33,6 +33,8 @@ pub(crate) mod futex;
 #[cfg(not(loom))]
 mod linux;
 pub(crate) mod report;
+#[cfg(not(loom))]
+pub(crate) mod sandbox;
 #[cfg(all(test, not(loom)))]
 pub(crate) mod sim;
 #[cfg(all(test, not(loom)))]
@@ -162,10 +164,15 @@ pub(crate) fn thread_nanos() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// A count that grows evenly with time, by a unit of the processor's own; cheaper than any clock.
+/// A count that grows evenly with time, by a unit of the processor's own; cheaper than any clock. 0 where the kernel has taken the
+/// counter from the process.
 #[cfg(any(feature = "profiling", feature = "preload"))]
 #[inline]
 pub(crate) fn ticks() -> u64 {
+    #[cfg(not(loom))]
+    if sandbox::is_strict() {
+        return 0;
+    }
     #[cfg(target_arch = "x86_64")]
     // SAFETY: every processor with 64 bits has the counter.
     let ticks = unsafe { core::arch::x86_64::_rdtsc() };
@@ -174,8 +181,12 @@ pub(crate) fn ticks() -> u64 {
     ticks
 }
 
-/// Nanoseconds of the monotonic clock.
+/// Nanoseconds of the monotonic clock; 0 where the kernel has taken the processor's counter from the process.
 fn nanos() -> u64 {
+    #[cfg(not(loom))]
+    if sandbox::is_strict() {
+        return 0;
+    }
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a valid place for the answer. The clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
@@ -190,8 +201,12 @@ pub(crate) fn coarse_millis() -> u64 {
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
 }
 
-/// Nanoseconds since 1970.
+/// Nanoseconds since 1970; 0 where the kernel has taken the processor's counter from the process.
 pub(crate) fn unix_nanos() -> u64 {
+    #[cfg(not(loom))]
+    if sandbox::is_strict() {
+        return 0;
+    }
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a valid place for the answer. The clock exists everywhere.
     unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now) };

@@ -1,4 +1,4 @@
-//! A thread of our own, below the standard library's: detached, with a small stack, no signals and no thread-local destructors.
+//! A thread of our own, below the standard library's: with a small stack, no signals and no thread-local destructors.
 
 use super::errno::KeepErrno;
 use core::ffi::{c_int, c_void};
@@ -20,7 +20,8 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// Starts a thread that runs `body`, which does not return. `false`: the system refuses.
+/// Starts a thread that runs `body`. `false`: the system refuses. When it ends, another thread waits for it by [`join`], or it calls
+/// [`detach_self`] before.
 ///
 /// May allocate by the process's `malloc`; so no lock is held and no structure is half changed when this is called.
 pub(crate) fn spawn(body: Body) -> bool {
@@ -32,8 +33,6 @@ pub(crate) fn spawn(body: Body) -> bool {
     }
     // SAFETY: initialised above.
     unsafe { libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), STACK) };
-    // SAFETY: likewise.
-    unsafe { libc::pthread_attr_setdetachstate(attributes.as_mut_ptr(), libc::PTHREAD_CREATE_DETACHED) };
     // The thread inherits the mask: the program's signals are for the program's threads.
     let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
     // SAFETY: a valid place for a set.
@@ -49,6 +48,30 @@ pub(crate) fn spawn(body: Body) -> bool {
     // SAFETY: initialised above.
     unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
     started
+}
+
+/// The number of the calling thread, which is not 0.
+pub(crate) fn own_number() -> usize {
+    // SAFETY: always callable.
+    unsafe { libc::pthread_self() as usize }
+}
+
+/// No thread waits for the calling one, which [`spawn`] has made.
+pub(crate) fn detach_self() {
+    // SAFETY: always callable.
+    let own = unsafe { libc::pthread_self() };
+    // SAFETY: the thread is not detached yet.
+    unsafe { libc::pthread_detach(own) };
+}
+
+/// Waits until the thread with this number has ended, for the kernel too.
+///
+/// # Safety
+/// [`spawn`] has made it, it is not detached, and no other thread waits for it.
+pub(crate) unsafe fn join(number: usize) {
+    let _errno = KeepErrno::new();
+    // SAFETY: as the caller promised; a thread's result may be left where it is.
+    unsafe { libc::pthread_join(number as libc::pthread_t, null_mut()) };
 }
 
 /// Names the calling thread, for those who look at the process; at most 15 bytes.

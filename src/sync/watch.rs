@@ -76,17 +76,17 @@ impl Watch {
     }
 
     /// The watcher, or the thread that claimed the word in vain, is about to end. `work` takes the lock and looks. `false`: there is work,
-    /// and the caller is the watcher again.
+    /// and the caller is the watcher again; or the watch was turned off.
     pub(crate) fn leave(&self, work: impl Fn() -> bool) -> bool {
         let blind = cfg!(greyspan_broken = "watch_leaves_blindly");
         if blind && work() {
             return false;
         }
-        // Release: pairs with the Acquire in `claim`. OFF stays.
-        let _ = self
+        // Release: pairs with the Acquire in `claim`.
+        let left = self
             .0
             .fetch_update(Release, Relaxed, |state| (state != OFF).then_some(NONE));
-        blind || !(work() && self.claim())
+        left.is_ok() && (blind || !(work() && self.claim()))
     }
 
     /// The watcher is about to sleep without a limit. `work` takes the lock and looks. `false`: there is work, or the watcher was called.
@@ -125,10 +125,10 @@ impl Watch {
             .is_ok()
     }
 
-    /// There shall be no watcher.
+    /// There shall be no watcher. Returns whether there is one, which ends when it runs next; the caller wakes it.
     #[cfg(not(loom))]
-    pub(crate) fn turn_off(&self) {
-        self.0.store(OFF, Relaxed);
+    pub(crate) fn turn_off(&self) -> bool {
+        matches!(self.0.swap(OFF, Relaxed), AWAKE | ASLEEP | CALLED)
     }
 
     /// After `fork`, in the child: the watcher is the parent's. Nothing is written where nothing changes.

@@ -19,6 +19,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         started,
     ),
     Scenario::new(ASLEEP, asleep),
+    Scenario::new("idle::in_a_sandbox_memory_goes_back_without_a_thread", confined),
 ];
 
 const MIB: usize = 1 << 20;
@@ -124,6 +125,24 @@ fn asleep() -> Next {
             }
         }
     }
+    DONE
+}
+
+fn confined() -> Next {
+    let before = memory().resident;
+    peak();
+    assert_eq!(tasks(), 2);
+    greyspan::enter_sandbox();
+    // The kernel takes a thread that is over off its list a moment later; the harness ends a process that keeps it.
+    while tasks() > 1 {
+        thread::yield_now();
+    }
+    while memory().resident > before + 24 * MIB {
+        free_all(make_mixed(2_000, 6));
+        thread::sleep(Duration::from_millis(20));
+    }
+    peak();
+    assert_eq!(tasks(), 1);
     DONE
 }
 

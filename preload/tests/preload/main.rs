@@ -9,6 +9,7 @@ mod forks;
 mod harness;
 mod idle;
 mod profile;
+mod sandbox;
 mod semantics;
 mod survival;
 mod wrong;

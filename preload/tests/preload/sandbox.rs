@@ -1,0 +1,24 @@
+//! Programs under seccomp filters, which kill a process for a system call that they do not allow; the cases are in `tests/c/sandbox.c`.
+
+use crate::harness::case;
+
+macro_rules! cases {
+    ($($name:ident: $case:literal)*) => {$(
+        #[test]
+        fn $name() {
+            let end = case("sandbox.c", &[$case]);
+            end.assert_well();
+            assert_eq!((end.out.as_str(), end.err.as_str()), ("well\n", ""));
+        }
+    )*};
+}
+
+cases! {
+    a_program_confines_itself_by_prctl: "by_prctl"
+    a_program_with_a_large_heap_confines_all_its_threads: "by_syscall"
+    the_library_does_not_see_the_filter_come: "unseen"
+    a_program_is_started_under_a_filter: "inherited"
+    a_child_confines_itself: "forked"
+    in_strict_mode_there_is_no_more_memory: "strict"
+    prctl_and_syscall_are_those_of_the_c_library: "functions"
+}
