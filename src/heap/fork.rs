@@ -63,6 +63,10 @@ impl Heap {
                 // Release: pairs with the Acquires above. Registering comes after: it may allocate, through a cache by then.
                 state.store(DONE, Release);
                 register_hooks();
+                // Before a thread of the heap's own runs. The key is made already: no thread can close this object before its call returns.
+                if !os::pin::pin() {
+                    self.background.turn_off();
+                }
                 if options.show_stats && !os::exit::register(super::stats::show_stats) {
                     os::report::warn(format_args!("no table at exit: the system has no room for the handler"));
                 }

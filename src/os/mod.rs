@@ -32,6 +32,8 @@ pub(crate) mod fork;
 pub(crate) mod futex;
 #[cfg(not(loom))]
 mod linux;
+#[cfg(not(loom))]
+pub(crate) mod pin;
 pub(crate) mod report;
 #[cfg(not(loom))]
 pub(crate) mod sandbox;

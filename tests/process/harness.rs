@@ -90,6 +90,8 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         #[cfg(feature = "gc")]
         crate::gc::SCENARIOS,
         crate::oom::SCENARIOS,
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        crate::plugin::SCENARIOS,
         crate::idle::SCENARIOS,
         crate::see::SCENARIOS,
         crate::stats::SCENARIOS,

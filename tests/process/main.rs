@@ -21,6 +21,8 @@ mod gc;
 mod harness;
 mod idle;
 mod oom;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod plugin;
 mod probe;
 mod see;
 mod stats;

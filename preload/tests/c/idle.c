@@ -25,7 +25,7 @@ static int threads(void) {
     return atoi(strstr(text, "Threads:") + 8);
 }
 
-enum { COUNT = 100000, SIZE = 2000, LARGE = 64 };
+enum { COUNT = 50000, SIZE = 2000, LARGE = 48 };
 static char *blocks[COUNT], *large[LARGE];
 static void fill(void) {
     for (int i = 0; i < COUNT; i++) memset(blocks[i] = MALLOC(SIZE), 1, SIZE);
@@ -39,7 +39,7 @@ static void empty(void) {
 /* There is no allocation between the first free and the last look. The second peak is one that the sleeping thread is woken for. */
 static void only_frees(void) {
     fill();
-    CHECK(resident() > 200 && threads() == 2);
+    CHECK(resident() > 130 && threads() == 2);
     empty();
     wait_until(64);
     int child = fork();
@@ -87,7 +87,7 @@ static void refused_thread(void) {
         empty();
     } while (threads() == 1);
     /* What the program's own thread keeps of the blocks that it took and freed in turn stays. */
-    wait_until(128);
+    wait_until(110);
 }
 
 static const struct entry table[] = {
