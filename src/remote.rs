@@ -119,6 +119,8 @@ pub(crate) struct Shared {
     pub(crate) large_bytes: AtomicU64,
     /// Bytes of the runs that the cache keeps, by their classes.
     pub(crate) run_bytes: AtomicUsize,
+    /// What the program has freed of other threads' spans and the cache has not sent yet: other threads read its counts alone.
+    pub(crate) outbox: Outbox,
     /// What the program did through the cache.
     #[cfg(feature = "stats")]
     pub(crate) exact: Exact,
@@ -133,6 +135,7 @@ impl Shared {
                 tallies: crate::sync::array_of!(Tally::new(); COUNT + 1),
                 large_bytes: AtomicU64::new(0),
                 run_bytes: AtomicUsize::new(0),
+                outbox: Outbox::new(),
                 #[cfg(feature = "stats")]
                 exact: Exact::new(),
             }

@@ -90,7 +90,11 @@ impl Heap {
             }
             stats.mallocs += shared.tallies.last().map_or(0, |large| large.mallocs.load(Relaxed));
             stats.total_alloc += shared.large_bytes.load(Relaxed);
-            stats.allocated = stats.allocated.saturating_sub(shared.run_bytes.load(Relaxed) as u64);
+            // What a thread keeps, or has yet to send home, the program has freed.
+            let (objects, bytes) = shared.outbox.gathered();
+            let bytes = bytes + shared.run_bytes.load(Relaxed) as u64;
+            stats.heap_objects = stats.heap_objects.saturating_sub(objects);
+            stats.allocated = stats.allocated.saturating_sub(bytes);
         }
         for row in &stats.by_size {
             stats.mallocs += row.mallocs;

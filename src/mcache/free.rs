@@ -98,7 +98,7 @@ impl MCache {
     /// As for `free_slow`.
     unsafe fn free_remote(&self, tiers: &Tiers, span: &'static MSpan, block: *mut Block) {
         // SAFETY: as the caller promised.
-        if let Some(chain) = unsafe { self.outbox.begin(span, block) } {
+        if let Some(chain) = unsafe { self.shared.outbox.begin(span, block) } {
             self.send(tiers, chain);
         }
     }
@@ -114,7 +114,7 @@ impl MCache {
 
     /// Sends everything gathered.
     pub(super) fn flush_outbox(&self, tiers: &Tiers) {
-        for chain in self.outbox.drain() {
+        for chain in self.shared.outbox.drain() {
             self.send(tiers, chain);
         }
     }

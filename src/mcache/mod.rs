@@ -50,7 +50,7 @@ use crate::mspan::{Block, CHECKED, MSpan, SpanList};
 use crate::os::Os;
 #[cfg(any(feature = "profiling", feature = "preload"))]
 use crate::profiler::Sampler;
-use crate::remote::{Directory, Mailbox, Outbox, Shared, Tally};
+use crate::remote::{Directory, Mailbox, Shared, Tally};
 use crate::size_class::{COUNT, SizeClass};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use core::cell::Cell;
@@ -209,7 +209,6 @@ pub(crate) struct MCache {
     full: [SpanList; COUNT],
     /// New spans that the thread took of each class since that was last idle, as far as it matters ([`length`]).
     taken: [Cell<u8>; COUNT],
-    outbox: Outbox,
     store: Store,
     runs: Runs,
     purges_seen: Cell<usize>,
@@ -248,7 +247,6 @@ impl MCache {
                 partial: [const { SpanList::new() }; COUNT],
                 full: [const { SpanList::new() }; COUNT],
                 taken: [const { Cell::new(0) }; COUNT],
-                outbox: Outbox::new(),
                 store: Store::new(),
                 runs: Runs::new(),
                 purges_seen: Cell::new(0),
@@ -390,7 +388,7 @@ impl MCache {
     #[inline(always)]
     pub(crate) unsafe fn gather(&self, block: *mut Block) -> bool {
         // SAFETY: as the caller promised.
-        unsafe { self.outbox.add_leaf(block) }
+        unsafe { self.shared.outbox.add_leaf(block) }
     }
 
     /// Gives a block back to its span, past the bins.
@@ -418,7 +416,7 @@ impl MCache {
         }
         // A cache that is not ready gathers nothing. A span that has become this thread's meanwhile gets its blocks when the chain is sent.
         // SAFETY: as the caller promised.
-        if unsafe { self.outbox.add(span, block) } {
+        if unsafe { self.shared.outbox.add(span, block) } {
             return Freed::Fast;
         }
         if !self.is_ready() {

@@ -1,14 +1,19 @@
 //! The outgoing side: the chains of other threads' blocks that a thread gathers before it sends them home.
 //!
-//! Owned by the thread's cache, reached by its thread alone. A thread that only frees what another made comes here with each block; so what
-//! it needs to know of the span is noted beside the chain, and the record, which the span's owner writes to, is not looked at.
+//! Owned by the thread's cache, reached by its thread alone, but for the counts (O3). A thread that
+//! only frees what another made comes here with each block; so what it needs to know of the span is
+//! noted beside the chain, and the record, which the span's owner writes to, is not looked at.
 //!
 //! - O1. The blocks of a chain count as live in their span until they are sent; so the span stays what it is.
 //! - O2. A slot that has no chain has length 0 and matches no block.
+//! - O3. Threads that gather statistics read how many blocks there are, and of what size: blocks
+//!   that the program has freed shall not count as held. Nothing is ordered by these three, so they
+//!   are relaxed throughout.
 
 use super::{Delivery, Directory, deliver};
 use crate::base::geometry::OUTGOING_BYTES;
 use crate::mspan::{Block, Cut, MSpan, OwnerId, Sent, Taken};
+use crate::sync::tally::{AtomicU32, Ordering::Relaxed};
 use core::cell::Cell;
 use core::ptr::null_mut;
 
@@ -69,10 +74,12 @@ struct Gathering {
     /// The chain's first trunk; null while there is no chain.
     first: Cell<*mut Block>,
     /// Leaves of the first trunk, which are not noted in it yet, and how many it may get.
-    leaves: Cell<u32>,
+    leaves: AtomicU32,
     most: Cell<u32>,
     /// Blocks of the chain but for those leaves.
-    count: Cell<u32>,
+    count: AtomicU32,
+    /// Bytes of each block.
+    size: AtomicU32,
     last: Cell<*mut Block>,
     span: Cell<Option<&'static MSpan>>,
 }
@@ -96,9 +103,10 @@ impl Outbox {
                     cut: Cell::new(Cut::NONE),
                     bytes: Cell::new(0),
                     first: Cell::new(null_mut()),
-                    leaves: Cell::new(0),
+                    leaves: AtomicU32::new(0),
                     most: Cell::new(0),
-                    count: Cell::new(0),
+                    count: AtomicU32::new(0),
+                    size: AtomicU32::new(0),
                     last: Cell::new(null_mut()),
                     span: Cell::new(None),
                 }
@@ -126,14 +134,14 @@ impl Outbox {
     #[inline(always)]
     pub(crate) unsafe fn add_leaf(&self, block: *mut Block) -> bool {
         let slot = self.slot(self.current.get());
-        let (cut, leaves) = (slot.cut.get(), slot.leaves.get());
+        let (cut, leaves) = (slot.cut.get(), slot.leaves.load(Relaxed));
         let offset = cut.offset(block);
         if offset >= slot.bytes.get() || leaves >= slot.most.get() {
             return false;
         }
         // SAFETY: the chain is this thread's, and its first trunk has room for one more leaf.
         unsafe { Block::set_leaf(slot.first.get(), leaves as usize, offset) };
-        slot.leaves.set(leaves + 1);
+        slot.leaves.store(leaves + 1, Relaxed);
         true
     }
 
@@ -152,7 +160,7 @@ impl Outbox {
         if unsafe { self.add_leaf(block) } {
             return true;
         }
-        let count = slot.count.get() + slot.leaves.get();
+        let count = slot.gathered();
         let limit = gather_limit(span);
         if count >= limit {
             return false;
@@ -161,7 +169,7 @@ impl Outbox {
         let first = slot.first.replace(block);
         // SAFETY: the block is the caller's to give.
         unsafe { Block::push_trunk(first, block, slot.cut.get()) };
-        slot.count.set(count + 1);
+        slot.count.store(count + 1, Relaxed);
         slot.most.set(slot.cut.get().leaves().min(limit - count - 1));
         true
     }
@@ -182,10 +190,23 @@ impl Outbox {
         slot.bytes.set(span.bytes());
         slot.first.set(block);
         slot.last.set(block);
-        slot.count.set(1);
+        slot.size.store(span.size() as u32, Relaxed);
+        slot.count.store(1, Relaxed);
         slot.most.set(cut.leaves().min(gather_limit(span) - 1));
         self.current.set(number);
         before
+    }
+
+    /// How many blocks are gathered, and their bytes, as of a moment ago; for any thread.
+    #[cfg(not(feature = "stats"))]
+    pub(crate) fn gathered(&self) -> (u64, u64) {
+        let mut sum = (0, 0);
+        for slot in &self.slots {
+            let objects = u64::from(slot.gathered());
+            sum.0 += objects;
+            sum.1 += objects * u64::from(slot.size.load(Relaxed));
+        }
+        sum
     }
 
     /// Takes out all chains, to be sent.
@@ -195,20 +216,24 @@ impl Outbox {
 }
 
 impl Gathering {
+    /// Blocks of the chain.
+    fn gathered(&self) -> u32 {
+        self.count.load(Relaxed) + self.leaves.load(Relaxed)
+    }
+
     /// Notes in the first trunk how many leaves it has.
     fn close_trunk(&self) {
+        let leaves = self.leaves.load(Relaxed) as usize;
+        self.leaves.store(0, Relaxed);
         // SAFETY: the trunk is this thread's, and has so many.
-        unsafe {
-            self.cut
-                .get()
-                .set_count(self.first.get(), self.leaves.replace(0) as usize)
-        };
+        unsafe { self.cut.get().set_count(self.first.get(), leaves) };
     }
 
     fn take(&self) -> Option<Outgoing> {
         let span = self.span.take()?;
-        let count = self.count.get() + self.leaves.get();
+        let count = self.gathered();
         self.close_trunk();
+        self.count.store(0, Relaxed);
         self.bytes.set(0);
         Some(Outgoing {
             span,

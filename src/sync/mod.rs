@@ -28,11 +28,12 @@ pub(crate) mod atomic {
 }
 
 /// Atomics for figures: nothing is ordered by them, so the models need not look at them.
-#[cfg(feature = "gc")]
 pub(crate) mod tally {
-    #[cfg(not(loom))]
+    #[cfg(all(feature = "gc", not(loom)))]
     pub(crate) use core::sync::atomic::AtomicU8;
-    pub(crate) use core::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
+    #[cfg(feature = "gc")]
+    pub(crate) use core::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize};
+    pub(crate) use core::sync::atomic::{AtomicU32, Ordering};
 }
 
 /// The standard library's shared ownership and blocking locks, for the collector and for what writes profiles, which stand above the heap

@@ -324,6 +324,31 @@ static void info(void) {
     CHECK(mallopt(M_MMAP_THRESHOLD, 1 << 20) == 1 && mallopt(12345, 1) == 0);
 }
 
+static void *passes_on(void *unused) {
+    FREE(MALLOC(32));
+    return MALLOC(32);
+}
+
+/* Each thread leaves a block behind, which this one frees: less than a byte a thread counts as in use then, and what they had goes back. */
+static void threads_come_and_go(void) {
+    enum { THREADS = 8000 };
+    pthread_t thread;
+    void *block;
+    struct mallinfo2 before = { 0 };
+    for (int i = 0; i < THREADS; i++) {
+        if (i == 10) before = mallinfo2();
+        CHECK(pthread_create(&thread, NULL, passes_on, NULL) == 0);
+        CHECK(pthread_join(thread, &block) == 0);
+        FREE(block);
+    }
+    struct mallinfo2 after = mallinfo2();
+    if (after.uordblks > before.uordblks + THREADS) FAIL("%zu bytes in use, then %zu", before.uordblks, after.uordblks);
+    malloc_trim(0);
+    after = mallinfo2();
+    if (after.arena > before.arena + (64 << 10)) FAIL("%zu bytes of memory, then %zu", before.arena, after.arena);
+    CHECK(after.uordblks <= before.uordblks);
+}
+
 /* Writes the XML to standard output; the caller looks at it. */
 static void info_xml(void) {
     void *small[100], *large = MALLOC(1 << 20);
@@ -464,6 +489,7 @@ static const struct entry table[] = {
     { "sized_frees_take_the_sizes_that_were_asked_for", sized_frees },
     { "malloc_trim_tells_whether_memory_went_back", trim },
     { "mallinfo_counts_what_is_in_use", info },
+    { "mallinfo_counts_nothing_of_threads_that_have_ended", threads_come_and_go },
     { "malloc_info_writes_xml_and_malloc_stats_a_table", info_xml },
 };
 

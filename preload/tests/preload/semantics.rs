@@ -40,6 +40,7 @@ cases! {
     sized_frees_take_the_sizes_that_were_asked_for: "sized_frees_take_the_sizes_that_were_asked_for"
     malloc_trim_tells_whether_memory_went_back: "malloc_trim_tells_whether_memory_went_back"
     mallinfo_counts_what_is_in_use: "mallinfo_counts_what_is_in_use"
+    mallinfo_counts_nothing_of_threads_that_have_ended: "mallinfo_counts_nothing_of_threads_that_have_ended"
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! What one line of the heap could lose without any other test's notice: how long a large block is said to be, that runs which no
-//! allocation reaches do not stay, and that a request that cannot be served costs nothing.
+//! What one line of the heap could lose without any other test's notice: how long a large block is
+//! said to be, what counts as held, that runs which no allocation reaches do not stay, and that a
+//! request that cannot be served costs nothing.
 
 use super::world::World;
 use crate::base::geometry::RUN_MAX;
@@ -33,7 +34,33 @@ fn a_block_is_usable_up_to_where_the_next_one_begins_at_most() {
     }
 }
 
-/// A world whose first thread keeps runs, which count as idle at the second look after no allocation has reached them.
+#[test]
+fn what_a_thread_has_freed_and_not_sent_home_yet_does_not_count_as_held() {
+    let mut world = World::new();
+    for size in [32, 200, 1000] {
+        let count = 512 * KIB / size;
+        (0..count).for_each(|_| world.make(0, size, 8, false));
+        let full = world.heap.stats();
+        assert!(full.allocated as usize >= 512 * KIB - size && full.heap_objects as usize >= count);
+        (0..count).for_each(|_| world.free(1, 0));
+        let empty = world.heap.stats();
+        // A bin of the first thread, and a few blocks of each chain of the other.
+        assert!(empty.allocated as usize <= 40 * KIB, "{} bytes", empty.allocated);
+        assert!(
+            empty.heap_objects as usize <= 40 * KIB / size,
+            "{} objects",
+            empty.heap_objects
+        );
+        world.purge(0);
+        world.purge(1);
+        world.purge(0);
+        assert_eq!((world.heap.stats().allocated, world.heap.stats().heap_objects), (0, 0));
+    }
+    world.end();
+}
+
+/// A world whose first thread keeps runs, which count as idle at the second look after no
+/// allocation has reached them.
 fn with_runs() -> World {
     let mut world = World::new();
     refill(&mut world);
@@ -47,7 +74,8 @@ fn with_runs() -> World {
     world
 }
 
-/// Many refills of a bin of the first thread, for which the heap need not grow after the first time: the other thread frees what it makes.
+/// Many refills of a bin of the first thread, for which the heap need not grow after the first
+/// time: the other thread frees what it makes.
 fn refill(world: &mut World) {
     for _ in 0..40 {
         (0..400).for_each(|_| world.make(0, 1000, 8, false));
