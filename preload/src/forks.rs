@@ -5,7 +5,6 @@
 //! is not locked while those of a library run, which may wait for other threads that allocate.
 
 use core::ffi::{c_int, c_void};
-use core::mem::transmute;
 use heap::raw;
 
 /// A handler, or null.
@@ -26,11 +25,15 @@ pub unsafe extern "C-unwind" fn __register_atfork(
     raw::register_fork_hooks();
     // SAFETY: the name is a C string.
     let next = unsafe { libc::dlsym(libc::RTLD_NEXT, c"__register_atfork".as_ptr()) };
-    if next.is_null() {
-        return libc::ENOMEM;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "there is no other way from an address to a function"
+    )]
+    // SAFETY: null, or glibc's function, which has this type.
+    let register = unsafe { core::mem::transmute::<*mut c_void, Option<Register>>(next) };
+    match register {
+        // SAFETY: as the caller promised.
+        Some(register) => unsafe { register(prepare, parent, child, object) },
+        None => libc::ENOMEM,
     }
-    // SAFETY: glibc's function, which has this type.
-    let register: Register = unsafe { transmute(next) };
-    // SAFETY: as the caller promised.
-    unsafe { register(prepare, parent, child, object) }
 }
