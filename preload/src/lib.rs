@@ -1,7 +1,8 @@
 //! libgreyspan.so: the names of C's `malloc` family for the greyspan heap, for `LD_PRELOAD` and for linking.
 //!
 //! Owns nothing: a function here is one call of `greyspan::raw`, which says what it does. Semantics are those of POSIX.1-2024 and of glibc.
-//! `cxx` has C++'s operators, `report` what tells about the heap, `sandbox` what tells the heap of a filter. No function unwinds but `operator new`; their ABI allows it all the same,
+//! `cxx` has C++'s operators, `second` the names that glibc has beside C's, `report` what tells about the heap, `sandbox` what tells the
+//! heap of a filter. No function unwinds but `operator new`; their ABI allows it all the same,
 //! because code that aborts where something unwinds would bring the standard library's reports with it.
 
 pub mod cxx;
@@ -10,6 +11,7 @@ pub mod forks;
 pub mod report;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub mod sandbox;
+pub mod second;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod unwind;
 

@@ -101,7 +101,7 @@ pub fn page_aligned(size: usize, whole: bool) -> *mut u8 {
     }
 }
 
-/// The error number of `posix_memalign`, or the block; `errno` stays as it was.
+/// The error number of `posix_memalign`, or the block. As in glibc `errno` is set where there is no memory, and else stays as it was.
 ///
 /// # Errors
 /// `EINVAL` where the alignment is no power of two times the size of a pointer; `ENOMEM` where there is no memory.
@@ -110,7 +110,11 @@ pub fn posix_memalign(align: usize, size: usize) -> Result<*mut u8, i32> {
         return Err(libc::EINVAL);
     }
     let block = errno::kept(|| HEAP.memalign(current(), align, size));
-    if block.is_null() { Err(libc::ENOMEM) } else { Ok(block) }
+    if block.is_null() {
+        errno::set(libc::ENOMEM);
+        return Err(libc::ENOMEM);
+    }
+    Ok(block)
 }
 
 /// Writes the statistics as JSON to `buffer`, as much as fits, ending with a zero byte if the buffer is not empty. Returns the bytes that

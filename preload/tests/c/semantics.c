@@ -167,13 +167,44 @@ static void posix_memalign_huge(void) {
         void *p = (void *)0x1234;
         errno = 55;
         CHECK(posix_memalign(&p, 64, hide_size(n)) == ENOMEM);
-        CHECK(p == (void *)0x1234 && errno == 55);
+        /* POSIX says nothing of errno; glibc sets it. */
+        CHECK(p == (void *)0x1234 && errno == ENOMEM);
     }
+    errno = 55;
     void *p = (void *)0x1234;
     CHECK(posix_memalign(&p, hide_size((size_t)1 << 62), 100) == ENOMEM && p == (void *)0x1234);
     CHECK(posix_memalign(&p, hide_size((size_t)1 << 63), 1) == ENOMEM && p == (void *)0x1234);
-    CHECK(posix_memalign(&p, 4096, 0) == 0 && p != NULL && (uintptr_t)p % 4096 == 0);
+    errno = 55;
+    CHECK(posix_memalign(&p, 4096, 0) == 0 && p != NULL && (uintptr_t)p % 4096 == 0 && errno == 55);
     FREE(p);
+}
+
+void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
+void *__libc_valloc(size_t), *__libc_pvalloc(size_t);
+void __libc_free(void *);
+static void second_names(void) {
+    for (size_t n = 1; n < 5000000; n = n * 3 + 5) {
+        char *blocks[] = {
+            hide(__libc_malloc(n)), hide(__libc_calloc(n, 1)), hide(__libc_realloc(NULL, n)), hide(__libc_memalign(64, n)),
+            hide(__libc_valloc(n)), hide(__libc_pvalloc(n)), MALLOC(n),
+        };
+        enum { COUNT = sizeof blocks / sizeof *blocks };
+        for (int i = 0; i < COUNT; i++) {
+            CHECK(blocks[i] != NULL && malloc_usable_size(blocks[i]) >= n);
+            memset(blocks[i], i + 1, n);
+        }
+        CHECK((uintptr_t)blocks[3] % 64 == 0 && (uintptr_t)blocks[4] % 4096 == 0 && (uintptr_t)blocks[5] % 4096 == 0);
+        for (int i = 0; i < COUNT; i++) {
+            CHECK(blocks[i][0] == i + 1 && blocks[i][n - 1] == i + 1);
+            if (i % 3 == 0) blocks[i] = hide(__libc_realloc(blocks[i], 2 * n));
+            else blocks[i] = REALLOC(blocks[i], 2 * n);
+            CHECK(blocks[i][0] == i + 1 && blocks[i][n - 1] == i + 1);
+            if (i % 2 == 0) FREE(blocks[i]);
+            else __libc_free(hide(blocks[i]));
+        }
+    }
+    errno = 0;
+    CHECK(hide(__libc_memalign(64, hide_size(SIZE_MAX / 2))) == NULL && errno == ENOMEM);
 }
 
 static void aligned(void) {
@@ -464,6 +495,7 @@ static void realloc_moves_once(void) {
 }
 
 static const struct entry table[] = {
+    { "blocks_of_glibcs_second_names_are_blocks_of_this_heap", second_names },
     { "realloc_of_what_outgrows_the_small_sizes_moves_it_once", realloc_moves_once },
     { "malloc_and_calloc_of_zero_bytes_give_unique_blocks", zero_bytes },
     { "sizes_beyond_ptrdiff_max_give_enomem", too_large },

@@ -2,6 +2,7 @@
 //! cases are in `tests/c/semantics.c`. Numbers are those of the catalogue of bad input.
 
 use crate::harness::{case, library, run};
+use std::collections::BTreeSet;
 use std::process::Command;
 
 macro_rules! cases {
@@ -18,6 +19,7 @@ cases! {
     c44_malloc_and_calloc_of_zero_bytes_give_unique_blocks: "malloc_and_calloc_of_zero_bytes_give_unique_blocks"
     c35_sizes_beyond_ptrdiff_max_give_enomem: "sizes_beyond_ptrdiff_max_give_enomem"
     c36_c38_overflowing_products_give_enomem_and_keep_the_block: "overflowing_products_give_enomem_and_keep_the_block"
+    blocks_of_glibcs_second_names_are_blocks_of_this_heap: "blocks_of_glibcs_second_names_are_blocks_of_this_heap"
     realloc_of_null_is_malloc: "realloc_of_null_is_malloc"
     c45_realloc_to_zero_bytes_frees_and_gives_null: "realloc_to_zero_bytes_frees_and_gives_null"
     c37_realloc_that_fails_keeps_the_block: "realloc_that_fails_keeps_the_block"
@@ -81,7 +83,8 @@ fn malloc_info_writes_xml_and_malloc_stats_a_table() {
 fn the_library_exports_its_promised_names_and_no_others() {
     let promised = "malloc free calloc realloc reallocarray memalign aligned_alloc posix_memalign valloc pvalloc malloc_usable_size \
         malloc_trim mallinfo mallinfo2 mallopt malloc_stats malloc_info cfree free_sized free_aligned_sized greyspan_stats_json \
-        greyspan_purge greyspan_thread_idle greyspan_set_memory_limit greyspan_heap_profile greyspan_profile_start greyspan_profile_stop greyspan_version __register_atfork";
+        greyspan_purge greyspan_thread_idle greyspan_set_memory_limit greyspan_heap_profile greyspan_profile_start greyspan_profile_stop greyspan_version __register_atfork \
+        __libc_malloc __libc_calloc __libc_realloc __libc_reallocarray __libc_free __libc_memalign __libc_valloc __libc_pvalloc __posix_memalign";
     let operators = "_Znwm _Znam _ZnwmRKSt9nothrow_t _ZnamRKSt9nothrow_t _ZnwmSt11align_val_t _ZnamSt11align_val_t \
         _ZnwmSt11align_val_tRKSt9nothrow_t _ZnamSt11align_val_tRKSt9nothrow_t _ZdlPv _ZdaPv _ZdlPvm _ZdaPvm _ZdlPvRKSt9nothrow_t \
         _ZdaPvRKSt9nothrow_t _ZdlPvSt11align_val_t _ZdaPvSt11align_val_t _ZdlPvmSt11align_val_t _ZdaPvmSt11align_val_t \
@@ -98,6 +101,46 @@ fn the_library_exports_its_promised_names_and_no_others() {
     wanted.sort_unstable();
     found.sort_unstable();
     assert_eq!(found, wanted);
+}
+
+/// A block of a second name that is not here would be glibc's own, and come to this heap's `free`.
+#[test]
+fn every_second_name_that_glibc_exports_is_here() {
+    let names = |file: &str| {
+        let mut nm = Command::new("nm");
+        nm.args(["-D", "--defined-only", "--format=posix"]).arg(file);
+        let listed = run(nm);
+        listed.assert_well();
+        let bare = |line: &str| line.split([' ', '@']).next().unwrap_or("").to_owned();
+        listed.out.lines().map(bare).collect::<BTreeSet<_>>()
+    };
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("this process's mappings");
+    let Some(libc) = maps.split_whitespace().find(|path| path.ends_with("/libc.so.6")) else {
+        eprintln!("skipped: there is no libc.so.6");
+        return;
+    };
+    let ours = names(&library().display().to_string());
+    let family = [
+        "malloc",
+        "calloc",
+        "realloc",
+        "reallocarray",
+        "free",
+        "cfree",
+        "memalign",
+        "aligned_alloc",
+        "posix_memalign",
+        "valloc",
+        "pvalloc",
+    ];
+    let mut seconds = names(libc);
+    seconds.retain(|name| {
+        family
+            .iter()
+            .any(|first| name.trim_start_matches("__libc").trim_start_matches('_') == *first)
+    });
+    assert!(seconds.len() > family.len(), "{seconds:?}");
+    assert_eq!(seconds.difference(&ours).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
 #[test]
