@@ -13,6 +13,7 @@ need xz xz-utils
 need openssl openssl
 need node nodejs
 need lua5.4 lua5.4
+need php php-cli
 need redis-server redis-server
 need redis-benchmark redis-tools
 need setpriv util-linux

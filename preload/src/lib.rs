@@ -8,6 +8,8 @@
 pub mod cxx;
 #[cfg(target_env = "gnu")]
 pub mod forks;
+#[cfg(all(target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub mod loader;
 pub mod report;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub mod sandbox;

@@ -54,6 +54,9 @@ part_perl() { perl "$scripts/words.pl" "$project"/src/*.rs "$project"/src/*/*.rs
 
 part_lua() { lua5.4 "$scripts/trees.lua"; }
 
+# Its extensions are loaded with RTLD_DEEPBIND.
+part_php() { php "$scripts/rows.php"; }
+
 part_node() { node "$scripts/buffers.js"; }
 
 # The object files are the same to the byte.
@@ -147,7 +150,7 @@ fi
 library=$(realpath "$1")
 shift
 programs=("$@")
-[[ $# -gt 0 ]] || programs=(bash python3 git sqlite3 perl lua node gcc gxx rustc redis postgres openssl tar)
+[[ $# -gt 0 ]] || programs=(bash python3 git sqlite3 perl lua php node gcc gxx rustc redis postgres openssl tar)
 work=$(mktemp -d)
 chmod 755 "$work"
 trap 'rm -rf "$work"' EXIT

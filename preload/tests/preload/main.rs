@@ -5,6 +5,7 @@
 mod catalogue;
 #[path = "../../../tests/profile/decode.rs"]
 mod decode;
+mod deepbind;
 mod forks;
 mod harness;
 mod idle;
