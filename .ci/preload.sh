@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# libgreyspan.so: its symbols, its size, what malloc and free cost, semantics, wrong frees and survival, calls of the system that fail, and
+# libgreyspan.so: its symbols, its size, what malloc and free cost, semantics, wrong frees and survival, calls of the system that fail, its installation, and
 # real programs whose output must be the same with it and without. Five minutes, two of them Python's own tests; and half a minute of
 # installing programs.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -37,4 +37,5 @@ cargo test --lib --features preload
 cargo test --release --package greyspan-preload
 preload/tests/count.sh "$library"
 preload/tests/inject.sh "$library" 23
+preload/tests/install.sh "$library"
 preload/tests/programs.sh "$library"
