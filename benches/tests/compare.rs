@@ -282,6 +282,44 @@ fn any_command_runs_under_each_library() {
     assert!(stdout.contains("FAILED: bad under system"), "{stdout}");
 }
 
+/// With programs that stand in for Cargo: one that notes what it is asked for and fails, and one that is not there.
+#[test]
+fn greyspan_is_built_for_exec_or_its_absence_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = scratch("exec-build");
+    let (cargo, noted) = (path(&folder, "cargo"), path(&folder, "noted"));
+    let script = format!("#!/bin/sh\necho \"$@\" >> {noted}\necho 'error: no luck today' >&2\nexit 1\n");
+    fs::write(&cargo, script).expect("a script");
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).expect("a program");
+    for (cargo, why) in [
+        (cargo.as_str(), "no luck today"),
+        ("/no/such/cargo", "could not be started"),
+    ] {
+        let words = [
+            "exec",
+            "quick",
+            "--alloc",
+            "greyspan,system",
+            "--repeat",
+            "1",
+            "--",
+            "true",
+        ];
+        let output = compare(&words).env("CARGO", cargo).output().expect("the program");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        assert!(stderr.contains("building libgreyspan.so"), "{stderr}");
+        assert!(
+            stdout.contains("greyspan") && stdout.contains(why) && stdout.contains("system"),
+            "{stdout}{stderr}"
+        );
+    }
+    let noted = fs::read_to_string(noted).expect("what Cargo was asked for");
+    assert!(noted.contains("build") && noted.contains("greyspan-preload"), "{noted}");
+    assert_eq!(noted.lines().count(), 1);
+}
+
 #[test]
 fn the_list_names_allocators_and_benches() {
     let (code, stdout, _) = finished(&["list"]);

@@ -45,17 +45,17 @@ const FOLDERS: &[&str] = &[
     "/usr/lib",
 ];
 
+/// The file name of Greyspan's library.
+pub const LIBRARY: &str = "libgreyspan.so";
+
 /// An allocator with its library; the system's has none.
 pub type Preload = (String, Option<PathBuf>);
 
-/// The system's allocator, Greyspan's library in `target`, and the rivals' that are installed.
+/// Greyspan with the library that Cargo builds into `target`, built or not; the system's allocator, and the rivals' libraries that are installed.
 #[must_use]
 pub fn find(target: &Path) -> Vec<Preload> {
-    let mut found = vec![(SYSTEM.to_owned(), None)];
-    let own = target.join("release/libgreyspan.so");
-    if own.is_file() {
-        found.insert(0, ("greyspan".to_owned(), Some(own)));
-    }
+    let own = target.join("release").join(LIBRARY);
+    let mut found = vec![("greyspan".to_owned(), Some(own)), (SYSTEM.to_owned(), None)];
     for (name, files) in LIBRARIES {
         let paths = files
             .iter()
@@ -67,8 +67,8 @@ pub fn find(target: &Path) -> Vec<Preload> {
 }
 
 /// What to do about a library that [`find`] does not find, for messages.
-pub const HOW_TO_GET: &str = "greyspan: cargo build --release -p greyspan-preload; Debian has libmimalloc2.0, libjemalloc2 \
-                              and libtcmalloc-minimal4; others by --so NAME=PATH";
+pub const HOW_TO_GET: &str = "greyspan is built; Debian has libmimalloc2.0, libjemalloc2 and libtcmalloc-minimal4; others by \
+                              --so NAME=PATH";
 
 /// What `NAME=PATH` names.
 ///

@@ -131,26 +131,38 @@ impl Build {
     /// What Cargo wrote, if it failed.
     pub fn program(&self, allocator: Allocator, kind: &str) -> Result<PathBuf, String> {
         let name = allocator.program(kind);
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args([
-            "build",
-            "--quiet",
-            "--release",
-            "--package",
-            "greyspan-bench",
-            "--bin",
-            &name,
-        ]);
+        let mut cargo = self.cargo("greyspan-bench");
+        cargo.args(["--bin", &name]);
         cargo.args(["--features", allocator.feature.unwrap_or("")]);
-        cargo
-            .arg("--manifest-path")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-        cargo.arg("--target-dir").arg(&self.target);
         cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "false");
         if allocator.name == "snmalloc" {
             let flags = std::env::var("CXXFLAGS").unwrap_or_default();
             cargo.env("CXXFLAGS", format!("{flags} -DNDEBUG").trim());
         }
+        self.made(cargo, &name)
+    }
+
+    /// Builds `libgreyspan.so` and gives its path.
+    ///
+    /// # Errors
+    /// What Cargo wrote, if it failed.
+    pub fn library(&self) -> Result<PathBuf, String> {
+        self.made(self.cargo("greyspan-preload"), exec::LIBRARY)
+    }
+
+    /// Cargo, about to build a package of this workspace.
+    fn cargo(&self, package: &str) -> Command {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--quiet", "--release", "--package", package]);
+        cargo
+            .arg("--manifest-path")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        cargo.arg("--target-dir").arg(&self.target);
+        cargo
+    }
+
+    /// Runs `cargo`, which makes the file `name`.
+    fn made(&self, mut cargo: Command, name: &str) -> Result<PathBuf, String> {
         cargo.envs(self.environment.iter().copied()).stdin(Stdio::null());
         let output = cargo
             .output()
@@ -176,18 +188,24 @@ impl Build {
                     built.push((allocator, path));
                 }
                 Err(output) => {
-                    eprintln!("FAILED, skipped");
-                    let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
-                    for line in &lines[lines.len().saturating_sub(15)..] {
-                        eprintln!("  {line}");
-                    }
-                    let error = lines.iter().find(|line| line.starts_with("error")).or(lines.last());
-                    failed.push((allocator, format!("not built: {}", error.unwrap_or(&""))));
+                    failed.push((allocator, not_built(&output)));
                 }
             }
         }
         (built, failed)
     }
+}
+
+/// Says on standard error that a build failed, with the end of what Cargo wrote, and gives the line that tells why.
+#[must_use]
+pub fn not_built(output: &str) -> String {
+    eprintln!("FAILED, skipped");
+    let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
+    for line in &lines[lines.len().saturating_sub(15)..] {
+        eprintln!("  {line}");
+    }
+    let error = lines.iter().find(|line| line.starts_with("error")).or(lines.last());
+    format!("not built: {}", error.unwrap_or(&""))
 }
 
 /// The target folder that this program itself was built into, or Cargo's default.

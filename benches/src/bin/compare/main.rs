@@ -9,7 +9,9 @@ use greyspan_bench::runner::arguments::Arguments;
 use greyspan_bench::runner::machine::{self, Machine};
 use greyspan_bench::runner::plan::{self, Row};
 use greyspan_bench::runner::results::{Cell, Results, Sample, Settings, VERSION};
-use greyspan_bench::runner::{ALLOCATORS, Allocator, Build, Programs, child, exec, html, rounds, target_folder, text};
+use greyspan_bench::runner::{
+    ALLOCATORS, Allocator, Build, Programs, child, exec, html, not_built, rounds, target_folder, text,
+};
 use greyspan_bench::workload::{WORKLOADS, Workload};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -40,7 +42,7 @@ run     runs every chosen bench under every chosen allocator and prints the tabl
           --scale    multiplies the work of each run
           --timeout  the most that one run may take (default 120 s)
           --cells    takes the cell programs from FOLDER and builds none
-exec    runs a command under each allocator's shared library (greyspan's if it is built, and those that are
+exec    runs a command under each allocator's shared library (greyspan's, which it builds, and those that are
         installed); NAME names it in the table
           --so       another library, under this name
           --timeout  the most that one run may take (default 600 s)
@@ -248,6 +250,18 @@ fn exec(mut arguments: Arguments, command: &[OsString]) -> Result<u8, String> {
     outputs.check()?;
 
     let (mut skipped, mut versions) = (BTreeMap::new(), BTreeMap::new());
+    // As `run` builds its programs: what is measured is the code as it stands.
+    let own = target_folder().join("release").join(exec::LIBRARY);
+    if found.iter().any(|(_, library)| library.as_ref() == Some(&own)) {
+        eprint!("building {} ... ", exec::LIBRARY);
+        match Build::release(&target_folder()).library() {
+            Ok(_) => eprintln!("done"),
+            Err(output) => {
+                found.retain(|(_, library)| library.as_ref() != Some(&own));
+                skipped.insert("greyspan".to_owned(), not_built(&output));
+            }
+        }
+    }
     found.retain(|(alloc, library)| match exec::check(library.as_deref()) {
         Ok(()) => true,
         Err(why) => skipped.insert(alloc.clone(), why).is_some_and(|_| false),
