@@ -17,7 +17,9 @@ pub(crate) struct Options {
     pub(crate) hard_limit: Option<usize>,
     pub(crate) verbose: bool,
     pub(crate) huge: Huge,
+    /// Whether the heap may have a thread, and whether the user has asked for one.
     pub(crate) background: bool,
+    pub(crate) background_wanted: bool,
     pub(crate) show_stats: bool,
     /// By how many percent a managed heap may grow before it collects; `None`: off.
     pub(crate) gc_percent: Option<u32>,
@@ -45,6 +47,7 @@ impl Options {
         verbose: false,
         huge: Huge::Auto,
         background: true,
+        background_wanted: false,
         show_stats: false,
         gc_percent: Some(100),
         trace_gc: false,
@@ -94,7 +97,7 @@ static TABLE: &[Row] = &[
     },
     Row {
         key: "BACKGROUND",
-        form: Form::Switch(|options, on| options.background = on),
+        form: Form::Switch(|options, on| (options.background, options.background_wanted) = (on, on)),
         help: "a thread gives memory back",
     },
     Row {

@@ -13,7 +13,7 @@ use super::{HEAP, Heap};
 use crate::mheap::IDLE_BYTES;
 use crate::os;
 use crate::sync::atomic::{
-    AtomicU64, AtomicUsize,
+    AtomicBool, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 use crate::sync::spin_hint;
@@ -42,19 +42,26 @@ pub(super) struct Background {
     look_at: AtomicU64,
     /// The thread's number once it runs; `NOBODY` where the system refused it.
     thread: AtomicUsize,
+    /// The user wants the thread under a filter too, if the process was started under it.
+    wanted: AtomicBool,
 }
 
 impl Background {
     crate::sync::const_unless_loom! {
         /// Not started.
         pub(super) fn new() -> Self {
-            Self { watch: Watch::new(), ask_at: AtomicU64::new(0), look_at: AtomicU64::new(0), thread: AtomicUsize::new(0) }
+            Self { watch: Watch::new(), ask_at: AtomicU64::new(0), look_at: AtomicU64::new(0), thread: AtomicUsize::new(0), wanted: AtomicBool::new(false) }
         }
     }
 
     /// There shall be none. Called before there is one.
     pub(super) fn turn_off(&self) {
         self.watch.turn_off();
+    }
+
+    /// There shall be one, unless the program confines itself.
+    pub(super) fn insist(&self) {
+        self.wanted.store(true, Relaxed);
     }
 
     /// After `fork`, in the child (B2).
@@ -127,7 +134,11 @@ impl Heap {
     #[inline(never)]
     fn start_background(&self) {
         let Background {
-            watch, ask_at, thread, ..
+            watch,
+            ask_at,
+            thread,
+            wanted,
+            ..
         } = &self.background;
         if !core::ptr::eq(self, &raw const HEAP) || !self.is_used() {
             return;
@@ -139,12 +150,12 @@ impl Heap {
         }
         // A filter may forbid what a thread needs, at the price of the process.
         let started = match os::sandbox::ask() {
-            Some(true) => {
+            Some(true) if !wanted.load(Relaxed) || os::sandbox::is_announced() => {
                 watch.turn_off();
                 return;
             }
-            Some(false) if !watch.claim() => return,
-            Some(false) => {
+            Some(_) if !watch.claim() => return,
+            Some(_) => {
                 thread.store(0, Relaxed);
                 os::thread::spawn(run)
             }

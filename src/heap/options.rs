@@ -12,6 +12,9 @@ pub(super) fn apply(heap: &Heap) -> Options {
     mheap.set_hard_limit(options.hard_limit);
     mheap.set_huge(options.huge);
     // Without a delay free pages go back at once, or never.
+    if options.background_wanted {
+        heap.background.insist();
+    }
     if !options.background || options.purge_delay_ms <= 0 {
         heap.background.turn_off();
     }

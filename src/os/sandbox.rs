@@ -11,10 +11,12 @@ use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 const UNKNOWN: u32 = 0;
 /// There was no filter when the kernel was asked.
 const FREE: u32 = 1;
-/// There is a filter, or there will be one at any time.
-const CONFINED: u32 = 2;
+/// There was a filter when the kernel was asked, which the process may have been started under, as in a container.
+const FILTERED: u32 = 2;
+/// The program has said that it confines itself.
+const CONFINED: u32 = 3;
 /// Reading, writing and ending are all that is left.
-const STRICT: u32 = 3;
+const STRICT: u32 = 4;
 
 // Relaxed, everywhere: the word guards no memory, and only grows once it is known.
 static STATE: AtomicU32 = AtomicU32::new(UNKNOWN);
@@ -29,6 +31,11 @@ pub(crate) fn is_strict() -> bool {
     STATE.load(Relaxed) == STRICT
 }
 
+/// Whether the program has confined itself, or is about to. Does not ask the kernel.
+pub(crate) fn is_announced() -> bool {
+    STATE.load(Relaxed) >= CONFINED
+}
+
 /// Whether the heap makes no other system calls than those that any allocator makes. Asks the kernel once.
 pub(crate) fn is_on() -> bool {
     match STATE.load(Relaxed) {
@@ -40,11 +47,11 @@ pub(crate) fn is_on() -> bool {
 
 /// As [`is_on`], by what the kernel says of the calling thread now. `None`: it does not tell.
 pub(crate) fn ask() -> Option<bool> {
-    if STATE.load(Relaxed) >= CONFINED {
+    if STATE.load(Relaxed) >= FILTERED {
         return Some(true);
     }
     let mode = mode()?;
-    STATE.fetch_max(if mode == b'0' { FREE } else { CONFINED }, Relaxed);
+    STATE.fetch_max(if mode == b'0' { FREE } else { FILTERED }, Relaxed);
     Some(mode != b'0')
 }
 

@@ -101,6 +101,7 @@ unsafe impl<T: Linked + Sync> Send for Chain<T> {}
 
 impl<T: Linked> Chain<T> {
     /// Without an item.
+    #[cfg(feature = "gc")]
     pub(crate) const fn empty() -> Self {
         Self(null_mut())
     }
