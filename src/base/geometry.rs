@@ -1,7 +1,7 @@
 //! The constants that fix the shape of the heap, tied to each other by compile-time asserts.
 //!
 //! ```text
-//! region   one window of addresses, mapped as needed   four times the memory of the machine
+//! region   one window of addresses, mapped as needed   512 GiB, and 4 TiB for each further one
 //!   huge page   the unit of trackers and of growth   2 MiB = 256 pages
 //!     page      the unit of spans and of the page map  8 KiB
 //!       object  the unit of the program              8 B to 32 KiB in classes, above that whole pages
@@ -49,7 +49,10 @@ pub(crate) const GROW_MAX_HUGE: usize = 32;
 pub(crate) const GROW_ASKED_HUGE: usize = 4;
 /// Bytes in spans of small objects from which on these grow by huge pages. What of them is not used yet is then small beside what is.
 pub(crate) const HUGE_AFTER: usize = 32 << 20;
-/// Bytes of addresses that a region's window has at the most. The system may choose a smaller one.
+/// Bytes of addresses of the first region's window at the most, and of any other's. The system may choose fewer. The first is not larger
+/// because the page map has unused entries for the tables too: a byte for each million of the window.
+#[cfg(greyspan_heap)]
+pub(crate) const WINDOW_FIRST: usize = 1 << 39;
 #[cfg(greyspan_heap)]
 pub(crate) const WINDOW_BYTES: usize = 1 << 42;
 /// Windows that are tried before address space is reserved instead.

@@ -156,7 +156,7 @@ impl Run {
     }
 }
 
-/// A range of addresses in which the heap grows. The first is usually the only one: it has a terabyte to grow in.
+/// A range of addresses in which the heap grows. The first is usually the only one: it has 512 GiB to grow in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Arena {

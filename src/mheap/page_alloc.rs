@@ -16,7 +16,7 @@ use super::region::Region;
 use super::search::{self, Want};
 use super::tracker::{ByAge, ByLongest, Tracker};
 use crate::base::bitmap::Bits;
-use crate::base::geometry::{HUGE_SHIFT, PAGE, PAGES_PER_HUGE, WINDOW_BYTES};
+use crate::base::geometry::{HUGE_SHIFT, PAGE, PAGES_PER_HUGE, WINDOW_FIRST};
 use crate::base::list::List;
 use crate::options::Huge;
 use crate::os::{Claim, Os};
@@ -112,7 +112,7 @@ impl PageAlloc {
                 counts: Counts { ready: 0, clean: 0, dirty: 0, low_dirty: 0, small: 0 },
                 huge: Huge::Auto,
                 pace: Pace::new(),
-                window: WINDOW_BYTES,
+                window: WINDOW_FIRST,
             }
         }
     }

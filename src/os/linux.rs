@@ -7,9 +7,6 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut};
 
-/// Bytes of a window on a small machine.
-const WINDOW_MIN: usize = 64 << 30;
-
 /// Linux.
 pub(crate) struct Linux {
     /// Read once; 0 before.
@@ -18,8 +15,6 @@ pub(crate) struct Linux {
     no_remap: AtomicBool,
     /// Where the next window lies, before it is folded into the range of windows; 0 before the first.
     next_window: AtomicUsize,
-    /// Bytes of a window, by the machine's memory; 0 before the first.
-    window_bytes: AtomicUsize,
 }
 
 impl Linux {
@@ -29,20 +24,6 @@ impl Linux {
             page_size: AtomicUsize::new(0),
             no_remap: AtomicBool::new(false),
             next_window: AtomicUsize::new(0),
-            window_bytes: AtomicUsize::new(0),
-        }
-    }
-
-    /// Bytes of a window: four times the machine's memory, since programs ask for more than they touch. The tables at its front take more
-    /// room in a larger one. The kernel is asked once, as in `draw`.
-    fn window_bytes(&self) -> usize {
-        match self.window_bytes.load(Relaxed) {
-            0 => {
-                let bytes = machine_memory().saturating_mul(4).max(WINDOW_MIN);
-                self.window_bytes.store(bytes, Relaxed);
-                bytes
-            }
-            bytes => bytes,
         }
     }
 
@@ -58,21 +39,6 @@ impl Linux {
         let mixed = (next ^ next >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
         mixed ^ mixed >> 32
     }
-}
-
-/// Bytes of memory that the machine has; 0 where the kernel does not tell.
-fn machine_memory() -> usize {
-    let _errno = KeepErrno::new();
-    let mut info = core::mem::MaybeUninit::<libc::sysinfo>::uninit();
-    // SAFETY: `info` is a valid place for the answer.
-    if unsafe { libc::sysinfo(info.as_mut_ptr()) } != 0 {
-        return 0;
-    }
-    // SAFETY: the kernel wrote it.
-    let info = unsafe { info.assume_init() };
-    usize::try_from(info.totalram)
-        .unwrap_or(0)
-        .saturating_mul(info.mem_unit as usize)
 }
 
 /// One past the largest address of the program, rounded up to a power of two: the kernel lays the first stack right below it.
@@ -134,13 +100,16 @@ unsafe impl PageSource for Linux {
     fn window(&self, least: usize, most: usize, align: usize) -> Option<(NonNull<u8>, usize)> {
         let end = address_space_end()?;
         let (low, high) = (align_up(end / 8, align), end / 16 * 5);
-        let bytes = most.min(self.window_bytes()).min((high - low) / 4).max(least) & !(align - 1);
+        let bytes = most.min((high - low) / 4).max(least) & !(align - 1);
         let places = high.checked_sub(low)?.checked_sub(bytes)?.checked_div(align)?;
         let base = low + self.draw().checked_rem(places)? * align;
         Some((NonNull::new(place(base))?, bytes))
     }
 
     unsafe fn claim(&self, base: NonNull<u8>, bytes: usize) -> Claim {
+        if super::sandbox::is_strict() {
+            return Claim::Refused;
+        }
         let errno = KeepErrno::new();
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         match map(base.as_ptr().cast(), bytes, protection, libc::MAP_FIXED_NOREPLACE) {
