@@ -17,6 +17,8 @@ use crate::sync::atomic::Ordering::Relaxed;
 
 /// Free pages below this many bytes are not worth a system call unless the program asks.
 pub(crate) const IDLE_BYTES: usize = 256 << 10;
+/// Refusals after which a round ends: the system may refuse everything.
+const REFUSALS_MAX: usize = 16;
 /// Milliseconds between two looks at the least.
 const PERIOD: u64 = 10;
 /// Milliseconds between two events of one limit at the least: a program that stays at its limit shall not fill the ring.
@@ -262,7 +264,7 @@ impl MHeap {
 
     /// Gives back free pages, up to about `most` bytes, those that have been free for longest first. Returns the bytes given back.
     fn scavenge(&self, most: usize, cause: PurgeCause) -> usize {
-        let mut given = 0;
+        let (mut given, mut refusals) = (0, 0);
         // Only whole pages of the system's can go.
         let unit = (self.os.page_size() / PAGE).max(1);
         while given < most {
@@ -278,8 +280,13 @@ impl MHeap {
             let mut inner = self.inner.lock();
             inner.pages.give(run.base, run.pages, released);
             if !released {
+                // A refusal may be for these pages alone.
                 inner.pages.postpone(run.base);
-                break;
+                refusals += 1;
+                if refusals == REFUSALS_MAX {
+                    break;
+                }
+                continue;
             }
             given += bytes;
             let counts = &mut inner.pages.counts;

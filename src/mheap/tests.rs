@@ -184,6 +184,26 @@ fn what_nobody_missed_for_a_delay_goes_back_and_no_more() {
     end(sim, &heap);
 }
 
+/// As pages that the program has locked are, by a kernel that releases no such pages.
+#[test]
+fn pages_that_the_system_does_not_take_back_keep_no_others_from_going_back() {
+    let (sim, heap) = heap();
+    let spans = [(); 8].map(|()| large(&heap, 2 * MIB, PAGES_PER_HUGE));
+    spans.into_iter().for_each(|span| heap.give(span));
+    sim.fail_at(sim.calls() + 1);
+    let given = heap.purge();
+    // The refused ones have their turn at the end of the same round.
+    assert_eq!((given, sim.refusals()), (16 * MIB, 1));
+    let spans = [(); 8].map(|()| large(&heap, 2 * MIB, PAGES_PER_HUGE));
+    spans.into_iter().for_each(|span| heap.give(span));
+    sim.fail_kind(crate::os::sim::Kind::Release);
+    let before = sim.refusals();
+    assert_eq!(heap.purge(), 0);
+    assert!(sim.refusals() - before <= 16, "a round ends");
+    sim.heal();
+    end(sim, &heap);
+}
+
 #[test]
 fn the_hard_limit_refuses_and_lets_go() {
     let (sim, heap) = heap();

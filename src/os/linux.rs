@@ -7,6 +7,9 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut};
 
+/// `MADV_DONTNEED_LOCKED`, which `libc` does not name.
+const DONTNEED_LOCKED: i32 = 24;
+
 /// Linux.
 pub(crate) struct Linux {
     /// Read once; 0 before.
@@ -150,9 +153,15 @@ unsafe impl PageSource for Linux {
         if super::sandbox::is_strict() {
             return false;
         }
-        let _errno = KeepErrno::new();
+        let errno = KeepErrno::new();
+        let base = base.as_ptr().cast();
         // SAFETY: the caller's range, with nothing in it that is needed.
-        unsafe { libc::madvise(base.as_ptr().cast(), bytes, libc::MADV_DONTNEED) == 0 }
+        if unsafe { libc::madvise(base, bytes, libc::MADV_DONTNEED) } == 0 {
+            return true;
+        }
+        // Pages that the program has locked, by `mlockall` for one, go only if that is asked for; since Linux 5.18.
+        // SAFETY: likewise.
+        errno.now() == libc::EINVAL && unsafe { libc::madvise(base, bytes, DONTNEED_LOCKED) } == 0
     }
 
     /// In two moves: to a place that the kernel picks, then onto `to`. What the kernel can object to, such as a range of several

@@ -90,7 +90,33 @@ static void refused_thread(void) {
     wait_until(110);
 }
 
+/* The pages of a program that locks its memory go back as well. */
+static void locked(void) {
+    struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+    setrlimit(RLIMIT_MEMLOCK, &all);
+    FREE(MALLOC(100));
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
+        fprintf(stderr, "skipped: this user may lock no memory\n");
+        return;
+    }
+    void *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (madvise(p, 1 << 20, 24) != 0) {
+        fprintf(stderr, "skipped: the kernel is older than 5.18\n");
+        return;
+    }
+    fill();
+    long full = resident();
+    empty();
+    /* The heap has grown in advance, and locked memory is there at once. */
+    wait_until(full - 100);
+    fill();
+    empty();
+    malloc_trim(0);
+    if (resident() > full - 100) FAIL("%ld MiB of %ld", resident(), full);
+}
+
 static const struct entry table[] = {
+    { "locked", locked },
     { "only_frees", only_frees },
     { "refused_thread", refused_thread },
 };

@@ -24,3 +24,14 @@ cases! {
     a_program_that_only_frees_and_sleeps_gives_its_memory_back: "only_frees"
     a_thread_that_the_system_refused_is_asked_for_again: "refused_thread"
 }
+
+/// Only root can lock so much memory, or a user who was allowed to.
+#[test]
+fn locked_pages_go_back() {
+    let end = case("locked");
+    end.assert_well();
+    if !end.err.is_empty() {
+        assert!(end.err.starts_with("skipped"), "{}", end.err);
+        eprint!("{}", end.err);
+    }
+}

@@ -68,6 +68,30 @@ fn a_reservation_is_aligned_and_released_pages_read_zero() {
 }
 
 #[test]
+fn pages_that_the_program_has_locked_are_released_too() {
+    let (linux, base) = prepared(4 * MIB);
+    fill(base, MIB, 7);
+    // SAFETY: the range is the test's.
+    if unsafe { libc::mlock(base.as_ptr().cast(), MIB / 4) } != 0 {
+        eprintln!("skipped: this user may lock no memory");
+        return;
+    }
+    // SAFETY: likewise.
+    let refused = unsafe { libc::madvise(base.as_ptr().cast(), MIB, libc::MADV_DONTNEED) } != 0;
+    assert!(refused, "the kernel releases locked pages, and this shows nothing");
+    crate::os::errno::set(42);
+    // SAFETY: likewise.
+    if unsafe { linux.release(base, MIB) } {
+        assert!(holds(base, MIB, 0));
+    } else {
+        eprintln!("skipped: the kernel is older than 5.18");
+    }
+    assert_eq!(crate::os::errno::get(), 42);
+    // SAFETY: nothing in it is used any more.
+    unsafe { linux.free(base, 4 * MIB) };
+}
+
+#[test]
 fn a_move_by_page_table_takes_the_contents_and_leaves_zero() {
     let (linux, base) = prepared(8 * MIB);
     let to = at(base, 4 * MIB);
