@@ -30,16 +30,16 @@ fn find(known: &AtomicPtr<c_void>, name: &core::ffi::CStr, absent: *mut c_void) 
     known.load(Acquire)
 }
 
-extern "C" fn find_dlopen() -> *mut c_void {
+extern "C-unwind" fn find_dlopen() -> *mut c_void {
     find(&DLOPEN, c"dlopen", absent as *mut c_void)
 }
 
-extern "C" fn find_dlmopen() -> *mut c_void {
+extern "C-unwind" fn find_dlmopen() -> *mut c_void {
     find(&DLMOPEN, c"dlmopen", absent as *mut c_void)
 }
 
 /// What a C library without the function does. Its arguments are not looked at.
-extern "C" fn absent() -> *mut c_void {
+extern "C-unwind" fn absent() -> *mut c_void {
     null_mut()
 }
 

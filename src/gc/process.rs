@@ -58,8 +58,8 @@ pub(crate) fn current() -> usize {
 /// A heap's number; the first one sees to it that forks are counted and that the exit waits.
 pub(crate) fn next_number() -> u64 {
     static HOOK: OnceLock<bool> = OnceLock::new();
-    extern "C" fn nothing() {}
-    extern "C" fn forked() {
+    extern "C-unwind" fn nothing() {}
+    extern "C-unwind" fn forked() {
         FORKS.fetch_add(1, Relaxed);
         // Their drop threads are the parent's.
         ENDING.store(0, Relaxed);

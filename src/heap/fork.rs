@@ -227,6 +227,12 @@ fn hold_signals() {
     }
 }
 
+/// For the thread that has the turn.
+fn held_signals() -> Option<os::fork::Signals> {
+    // SAFETY: as in `take_signals`.
+    unsafe { *HELD.0.get() }
+}
+
 /// For the thread that had the turn alone, before it gives it back. The caller lets them through after that.
 fn take_signals() -> Option<os::fork::Signals> {
     // SAFETY: this thread has the turn; a handler interrupts it only where the cell is empty.
@@ -296,11 +302,11 @@ pub(crate) fn register_hooks() {
     }
 }
 
-extern "C" fn before_fork() {
+extern "C-unwind" fn before_fork() {
     HEAP.before_fork(own());
 }
 
-extern "C" fn after_fork_in_parent() {
+extern "C-unwind" fn after_fork_in_parent() {
     let left = FORKER.leave(os::fork::me());
     if matches!(left, Left::Last | Left::Closing) {
         // SAFETY: the thread has the turn, since it left no stranger.
@@ -318,14 +324,19 @@ extern "C" fn after_fork_in_parent() {
     }
 }
 
-extern "C" fn after_fork_in_child() {
+extern "C-unwind" fn after_fork_in_child() {
     let (left, own) = (FORKER.leave(os::fork::me()), own());
     // SAFETY: the system calls this in the child's only thread.
     unsafe { HEAP.after_fork_in_child(left == Left::Inner) };
     if own.is_some() {
         files::reset();
     }
-    let signals = if left == Left::Last { take_signals() } else { None };
+    let signals = match left {
+        Left::Last => take_signals(),
+        // The fork around this one goes on in the child, and lets them through once more; the child may end or call `exec` before.
+        Left::Inner => held_signals(),
+        Left::Closing | Left::Stranger => None,
+    };
     if matches!(left, Left::Last | Left::Stranger) {
         FORKER.finish();
     }

@@ -2,25 +2,23 @@
 
 #[cfg(not(loom))]
 use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::ffi::c_int;
 #[cfg(not(loom))]
 use core::mem::MaybeUninit;
 #[cfg(not(loom))]
 use core::ptr::null_mut;
 
-/// Runs `prepare` before each fork, `parent` and `child` after it. `false`: the system has no room for the hooks.
-pub(crate) fn register(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> bool {
-    // SAFETY: the functions live as long as the process.
-    unsafe {
-        libc::pthread_atfork(
-            Some(as_unsafe(prepare)),
-            Some(as_unsafe(parent)),
-            Some(as_unsafe(child)),
-        ) == 0
-    }
+/// What runs around a fork. It does not unwind, as a [`Destructor`](super::tls::Destructor).
+pub(crate) type Hook = extern "C-unwind" fn();
+
+unsafe extern "C" {
+    fn pthread_atfork(prepare: Hook, parent: Hook, child: Hook) -> c_int;
 }
 
-fn as_unsafe(hook: extern "C" fn()) -> unsafe extern "C" fn() {
-    hook
+/// Runs `prepare` before each fork, `parent` and `child` after it. `false`: the system has no room for the hooks.
+pub(crate) fn register(prepare: Hook, parent: Hook, child: Hook) -> bool {
+    // SAFETY: the functions live as long as the process.
+    unsafe { pthread_atfork(prepare, parent, child) == 0 }
 }
 
 /// The calling thread: a number that no other thread has while this one lives, and that it keeps in a child. Never 0.
@@ -55,6 +53,7 @@ pub(crate) fn note_thread() {
 /// it in a `fork` of a signal handler that comes in between: for ever. A program without threads of its own has not to fear that, and a thread
 /// of ours shall not change it. Where there was none, no call of the system is made.
 #[cfg(not(loom))]
+#[derive(Clone, Copy)]
 pub(crate) struct Signals(MaybeUninit<libc::sigset_t>);
 
 #[cfg(not(loom))]

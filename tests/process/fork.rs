@@ -15,6 +15,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("fork::a_thread_may_fork_while_others_fork_and_allocate", from_threads),
     Scenario::new("fork::a_child_may_fork_again", twice),
     Scenario::new("fork::fork_handlers_of_others_may_allocate", handlers),
+    Scenario::new(
+        "fork::handlers_that_run_between_the_heaps_own_allocate_fork_and_free",
+        inner_handlers,
+    ),
     Scenario::new("fork::a_threaded_process_runs_programs", programs),
     Scenario::new("fork::what_a_child_frees_of_other_threads_serves_it_again", orphans),
 ];
@@ -169,6 +173,53 @@ fn handlers() -> Next {
             });
         }
     });
+    assert_eq!(HANDLED.load(Ordering::Relaxed), 80);
+    free_all(blocks);
+    DONE
+}
+
+/// Whether the handlers do something that are registered before the heap's own can be, and so run between those.
+static INNER: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn inner_handler() {
+    if INNER.load(Ordering::Relaxed) {
+        handler();
+    }
+}
+
+/// The outermost fork's handler forks itself. The child starts no thread: that would wait for the locks of the fork under way.
+extern "C" fn inner_handler_that_forks() {
+    inner_handler();
+    if INNER.swap(false, Ordering::Relaxed) {
+        in_child(|| live(&[], 1));
+        INNER.store(true, Ordering::Relaxed);
+    }
+}
+
+#[used]
+#[unsafe(link_section = ".preinit_array")]
+static REGISTER: extern "C" fn() = {
+    extern "C" fn register() {
+        let handler: unsafe extern "C" fn() = inner_handler;
+        // SAFETY: the handlers are functions of this executable, which is never unloaded.
+        unsafe { libc::pthread_atfork(Some(inner_handler_that_forks), Some(handler), Some(handler)) };
+    }
+    register
+};
+
+fn inner_handlers() -> Next {
+    let blocks = estate();
+    amid_churn(|| {
+        for round in 0..40 {
+            INNER.store(true, Ordering::Relaxed);
+            in_child(|| {
+                INNER.store(false, Ordering::Relaxed);
+                assert_eq!(HANDLED.load(Ordering::Relaxed) as u64, 2 * round + 2);
+                live(&blocks, round);
+            });
+        }
+    });
+    INNER.store(false, Ordering::Relaxed);
     assert_eq!(HANDLED.load(Ordering::Relaxed), 80);
     free_all(blocks);
     DONE

@@ -83,7 +83,7 @@ fn malloc_info_writes_xml_and_malloc_stats_a_table() {
 fn the_library_exports_its_promised_names_and_no_others() {
     let promised = "malloc free calloc realloc reallocarray memalign aligned_alloc posix_memalign valloc pvalloc malloc_usable_size \
         malloc_trim mallinfo mallinfo2 mallopt malloc_stats malloc_info cfree free_sized free_aligned_sized greyspan_stats_json \
-        greyspan_purge greyspan_thread_idle greyspan_set_memory_limit greyspan_heap_profile greyspan_profile_start greyspan_profile_stop greyspan_version __register_atfork dlopen dlmopen \
+        greyspan_purge greyspan_thread_idle greyspan_set_memory_limit greyspan_heap_profile greyspan_profile_start greyspan_profile_stop greyspan_version __register_atfork dlopen dlmopen prctl syscall \
         __libc_malloc __libc_calloc __libc_realloc __libc_reallocarray __libc_free __libc_memalign __libc_valloc __libc_pvalloc __posix_memalign";
     let operators = "_Znwm _Znam _ZnwmRKSt9nothrow_t _ZnamRKSt9nothrow_t _ZnwmSt11align_val_t _ZnamSt11align_val_t \
         _ZnwmSt11align_val_tRKSt9nothrow_t _ZnamSt11align_val_tRKSt9nothrow_t _ZdlPv _ZdaPv _ZdlPvm _ZdaPvm _ZdlPvRKSt9nothrow_t \
