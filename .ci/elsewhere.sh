@@ -16,7 +16,7 @@ for features in "" gc profiling stats preload passthrough gc,profiling,stats,pas
 done
 unsupported test --features gc,profiling --lib --test forwards --test another --test wrapped --test all --test gc -- --skip ui::
 
-for system in x86_64-pc-windows-gnu x86_64-apple-darwin i686-unknown-linux-gnu aarch64-unknown-linux-gnu; do
+for system in x86_64-pc-windows-gnu x86_64-apple-darwin i686-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-unknown-linux-musl; do
     if ! rustup target add "$system"; then
         echo "$system: no standard library to be had, not checked"
         continue

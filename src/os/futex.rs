@@ -12,7 +12,7 @@ pub(crate) fn wait(word: &AtomicU32, value: u32) {
 #[cfg(not(loom))]
 pub(crate) fn wait_for(word: &AtomicU32, value: u32, millis: u64) {
     let limit = libc::timespec {
-        tv_sec: (millis / 1000).min(1 << 30) as libc::time_t,
+        tv_sec: (millis / 1000).min(1 << 30) as _,
         tv_nsec: (millis % 1000 * 1_000_000) as libc::c_long,
     };
     wait_until(word, value, &raw const limit);
