@@ -128,15 +128,14 @@ impl Heap {
                 return run;
             }
         }
-        let class = SizeClass::serving(size, align);
-        if class.is_none() && !is_servable(size, align) {
-            return null_mut();
-        }
-        let block = heap.or_after_trim(cache, || match class {
-            Some(class) => heap.alloc_small_slow(cache, class).cast(),
-            // SAFETY: the two come from a layout.
-            None => heap.alloc_large_slow(cache, unsafe { Layout::from_size_align_unchecked(size, align) }),
-        });
+        let block = match SizeClass::serving(size, align) {
+            Some(class) => heap.or_after_trim(cache, || heap.alloc_small_slow(cache, class).cast()),
+            None if is_servable(size, align) => heap.or_after_trim(cache, || {
+                // SAFETY: the two come from a layout.
+                heap.alloc_large_slow(cache, unsafe { Layout::from_size_align_unchecked(size, align) })
+            }),
+            None => return null_mut(),
+        };
         heap.count_alloc(cache, block, size, align);
         let block = heap.counted(cache, size, align, block);
         heap.after_alloc();
