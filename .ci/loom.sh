@@ -4,7 +4,7 @@
 #   LOOM_MAX_PREEMPTIONS   how many times a model may switch threads where none waits (default 2)
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # Every `greyspan_broken` of the sources stands here: a variant that no model rejects shows a model that sees nothing.
-variants=(abandon_relaxed depot_blind_retry depot_freed_last depot_load_relaxed depot_store_relaxed event_looked_at_once event_relaxed event_unfenced free_counted_relaxed inbox_push_relaxed lent_given_back listed_after_release retire_ignores_token send_relaxed strip_renewed_relaxed take_relaxed watch_leaves_blindly watch_looks_first)
+variants=(abandon_relaxed claim_unreleased depot_blind_retry depot_freed_last depot_load_relaxed depot_store_relaxed drop_token_relaxed event_looked_at_once event_relaxed event_unfenced free_counted_relaxed inbox_push_relaxed lent_given_back listed_after_release opening_counted_first reopening_unseen retire_ignores_token send_relaxed strip_renewed_relaxed take_relaxed watch_leaves_blindly watch_looks_first)
 
 # A folder of its own: other flags would build everything anew. Without LTO: a model needs speed, not the last of it.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16

@@ -236,6 +236,35 @@ fn models_a_listed_span_goes_to_one_of_a_freeing_and_an_allocating_thread() {
     });
 }
 
+#[test]
+fn models_a_mailbox_that_opens_again_for_another_thread_leaves_no_list_without_its_token() {
+    loom::model(|| {
+        let world = World::new();
+        let senders = [2, 3].map(|me| thread::spawn(move || world.free_remote(me, me as usize - 2)));
+        world.leave(1);
+        // Another thread gets the cache, and the span if that is listed.
+        world.caches[0].mailbox.reopen();
+        if let Some((_, taken)) = world.central.take(1) {
+            world.receive(1, Taken { listed: false, ..taken });
+        }
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        let word = &world.span.word;
+        assert!(
+            word.owner() != 1 || word.is_told(),
+            "a list waits, and no thread is on its way to tell the owner"
+        );
+        world.collect(1);
+        if word.owner() == 1 {
+            assert!(word.retire(1), "no token is out once all mail was read");
+            assert_eq!(world.span.live(), 0);
+        } else {
+            world.assert_ended();
+        }
+    });
+}
+
 struct Letter {
     link: crate::sync::atomic::AtomicPtr<Letter>,
     text: UnsafeCell<u32>,

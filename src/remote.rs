@@ -14,6 +14,11 @@
 //!   list; so a token that meets a closed mailbox whose owner still has the span can be dropped.
 //! - R3. Mailboxes are never freed; a thread that meets a stale owner number finds a mailbox of somebody else's, posts there, and that
 //!   owner passes the span on.
+//! - R4. The owner's number is another thread's as soon as the mailbox opens again, and that thread
+//!   may claim the very span while the token is out. So the openings are counted: a thread that
+//!   drops a token at a closed mailbox, and finds afterwards that this has opened since it looked,
+//!   takes the token again where blocks wait for it. An owned span whose list is not empty thus has
+//!   its token out, but for that moment.
 
 #[cfg(feature = "stats")]
 mod exact;
@@ -37,13 +42,15 @@ use core::ptr::null_mut;
 pub(crate) struct Mailbox {
     id: AtomicU32,
     spans: Inbox<MSpan>,
+    /// How often it was opened again (R4).
+    openings: AtomicUsize,
 }
 
 impl Mailbox {
     crate::sync::const_unless_loom! {
         /// An open mailbox without a number.
         pub(crate) fn new() -> Self {
-            Self { id: AtomicU32::new(0), spans: Inbox::new() }
+            Self { id: AtomicU32::new(0), spans: Inbox::new(), openings: AtomicUsize::new(0) }
         }
     }
 
@@ -75,9 +82,22 @@ impl Mailbox {
         self.spans.close()
     }
 
-    /// Accepts post again.
+    /// Accepts post again, for another thread, which owns no span yet.
     pub(crate) fn reopen(&self) {
+        if cfg!(greyspan_broken = "opening_counted_first") {
+            self.openings.store(self.openings.load(Relaxed) + 1, Release);
+            return self.spans.reopen();
+        }
         self.spans.reopen();
+        // Release: a thread that sees the new count, by the Acquire in `openings`, does not see the
+        // mailbox closed as it was before.
+        self.openings.store(self.openings.load(Relaxed) + 1, Release);
+    }
+
+    /// How often it was opened again.
+    fn openings(&self) -> usize {
+        // Acquire: pairs with the Release in `reopen`.
+        self.openings.load(Acquire)
     }
 }
 
@@ -119,7 +139,8 @@ pub(crate) struct Shared {
     pub(crate) large_bytes: AtomicU64,
     /// Bytes of the runs that the cache keeps, by their classes.
     pub(crate) run_bytes: AtomicUsize,
-    /// What the program has freed of other threads' spans and the cache has not sent yet: other threads read its counts alone.
+    /// What the program has freed of other threads' spans and the cache has not sent yet: other
+    /// threads read its counts alone.
     pub(crate) outbox: Outbox,
     /// What the program did through the cache.
     #[cfg(feature = "stats")]
@@ -230,12 +251,22 @@ pub(crate) fn deliver(directory: &Directory, me: OwnerId, span: &'static MSpan) 
         match span.word.settle(me) {
             Settled::Mine(taken) => return Delivery::Mine(taken),
             Settled::Other(owner) => {
-                let posted = directory.get(owner).is_some_and(|owner| owner.mailbox.spans.push(span));
-                // R2: a closed mailbox whose owner still has the span.
-                if posted || span.word.drop_token(owner) {
+                let mailbox = directory.get(owner).map(|owner| &owner.mailbox);
+                let opened = mailbox.map(Mailbox::openings);
+                if mailbox.is_some_and(|mailbox| mailbox.spans.push(span)) {
+                    return Delivery::Done;
+                }
+                // R2: a closed mailbox whose owner still has the span. R4: unless it is another one
+                // by now.
+                if span.word.drop_token(owner) && (is_as(mailbox, opened) || !span.word.take_token()) {
                     return Delivery::Done;
                 }
             }
         }
     }
+}
+
+/// Whether the mailbox was not opened since there were `opened` openings.
+fn is_as(mailbox: Option<&Mailbox>, opened: Option<usize>) -> bool {
+    cfg!(greyspan_broken = "reopening_unseen") || mailbox.map(Mailbox::openings) == opened
 }

@@ -23,6 +23,8 @@
 //!   owner's mailbox, or by claiming it once nobody owns it. Q is cleared by the thread that consumes the token.
 //! - W4. A span is retired (its pages given back) only with an empty list, no live object and Q clear; so whoever holds a token
 //!   holds a span that still exists. No live object means that no `send` can come.
+//! - W5. An owned span whose list is not empty has Q set, unless its owner is about to give it up,
+//!   and so to look at the list (R2 and R4 of `remote`).
 
 use crate::sync::atomic::{
     AtomicU64,
@@ -130,6 +132,13 @@ impl Word {
         waits
     }
 
+    /// Whether the list is empty or the token is out (W5), for models.
+    #[cfg(loom)]
+    pub(crate) fn is_told(&self) -> bool {
+        let word = self.0.load(Relaxed);
+        word & COUNT == 0 || word & QUEUED != 0
+    }
+
     /// How many blocks wait on the remote list.
     pub(crate) fn remote_count(&self) -> u32 {
         taken(self.0.load(Relaxed)).count
@@ -193,8 +202,9 @@ impl Word {
             if owner != me && owner != 0 {
                 return Settled::Other(owner);
             }
-            // Acquire: pairs with the Release in `send`, for the links, and in `abandon`, for the owner fields.
-            match self.0.compare_exchange_weak(word, owned_by(me), Acquire, Relaxed) {
+            // Acquire: pairs with the Release in `send`, for the links, and in `abandon`, for the
+            // owner fields. Release: as in `claim`.
+            match self.0.compare_exchange_weak(word, owned_by(me), CLAIM, Relaxed) {
                 Ok(_) => return Settled::Mine(taken(word)),
                 Err(now) => word = now,
             }
@@ -206,7 +216,23 @@ impl Word {
     pub(crate) fn drop_token(&self, expected: OwnerId) -> bool {
         let mut word = self.0.load(Relaxed);
         while owner(word) == expected {
-            match self.0.compare_exchange_weak(word, word & !QUEUED, Relaxed, Relaxed) {
+            // Acquire: pairs with the Release in `claim`, `settle` and `send`.
+            match self.0.compare_exchange_weak(word, word & !QUEUED, DROP, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+
+    /// Sets Q again for a thread that has dropped the token, if the span is owned and has a list,
+    /// and no thread is on its way to tell the owner. `true`: the caller holds the token. The
+    /// record may be another span's by now; then what holds for any span holds for that one (W5).
+    pub(crate) fn take_token(&self) -> bool {
+        let mut word = self.0.load(Relaxed);
+        while owner(word) != 0 && word & COUNT != 0 && word & QUEUED == 0 {
+            // Relaxed: the token guards no memory; its holder acquires what it needs in `settle`.
+            match self.0.compare_exchange_weak(word, word | QUEUED, Relaxed, Relaxed) {
                 Ok(_) => return true,
                 Err(now) => word = now,
             }
@@ -234,10 +260,11 @@ impl Word {
     pub(crate) fn claim(&self, me: OwnerId) -> Option<Taken> {
         let mut word = self.0.load(Relaxed);
         while owner(word) == 0 {
-            // Acquire: pairs with the Release in `abandon` and in `send`.
+            // Acquire: pairs with the Release in `abandon` and in `send`. Release: that this
+            // thread's mailbox has opened, for the Acquire in `drop_token`.
             match self
                 .0
-                .compare_exchange_weak(word, owned_by(me) | (word & QUEUED), Acquire, Relaxed)
+                .compare_exchange_weak(word, owned_by(me) | (word & QUEUED), CLAIM, Relaxed)
             {
                 Ok(_) => return Some(taken(word)),
                 Err(now) => word = now,
@@ -280,4 +307,14 @@ const ABANDON: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "abando
     Relaxed
 } else {
     Release
+};
+const CLAIM: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "claim_unreleased") {
+    Acquire
+} else {
+    AcqRel
+};
+const DROP: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "drop_token_relaxed") {
+    Relaxed
+} else {
+    Acquire
 };

@@ -48,3 +48,17 @@ fn the_token_is_consumed_by_the_owner_or_where_there_is_none() {
     assert!(word.leave_to_token(1));
     assert!(matches!(word.settle(2), Settled::Mine(taken) if taken.count == 0) && word.owner() == 2);
 }
+
+#[test]
+fn the_token_is_taken_again_only_where_a_list_waits_and_no_thread_has_it() {
+    let word = sent();
+    assert!(!word.take_token(), "a thread has it");
+    assert!(word.drop_token(1) && word.take_token());
+    assert!(is_out(&word) && word.remote_count() == 2);
+    word.take();
+    assert!(word.drop_token(1) && !word.take_token(), "no list waits");
+    assert!(
+        word.abandon(1, false) && !word.take_token(),
+        "there is no owner to tell"
+    );
+}
