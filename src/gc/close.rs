@@ -256,7 +256,8 @@ impl Inner {
             objects,
             roots: if objects == 0 { 0 } else { roots },
             cleanups: self.wills.count_cleanups() as u64,
-            pinned: self.protocol.pinned() as u64,
+            // One that pins at this moment is about to be refused.
+            pinned: 0,
             unfinished: self.dropper.unfinished() as u64,
         }
     }
