@@ -27,6 +27,7 @@ impl Inner {
         self.used.0.store(ABANDONED, Relaxed);
         // Else no root can lie in an object or a cleanup.
         if self.has_last_work() {
+            self.begin_end();
             self.ask_for_cycle();
         }
     }
@@ -45,6 +46,7 @@ impl Inner {
         {
             return;
         }
+        self.end_is_over();
         let (roots, live) = (self.roots.count() as u64, self.counters.marked_bytes.load(Relaxed));
         let cleanups = self.wills.len() as u64;
         crate::events::note(crate::events::EventKind::GcHeapKept { live, roots, cleanups });

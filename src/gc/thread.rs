@@ -29,7 +29,7 @@ struct Requests {
     known: bool,
     /// The handle is gone.
     end: bool,
-    /// From the end on, where something is left to drop: the exit of the process waits for it.
+    /// From the end on, or since the heap was abandoned, where something is left to drop: the exit of the process waits for it.
     #[cfg(not(loom))]
     ending: Option<super::process::Ending>,
 }
@@ -184,7 +184,15 @@ impl Inner {
         self.dropper.unfinished() > 0 || !self.wills.is_empty() || self.spaces.all().iter().any(|space| space.dropped)
     }
 
-    /// All is dropped and run.
+    /// The exit of the process waits for what is left to drop and run, from here on.
+    #[cfg(not(loom))]
+    pub(crate) fn begin_end(&self) {
+        guard(&self.control.requests)
+            .ending
+            .get_or_insert_with(super::process::Ending::begin);
+    }
+
+    /// All is dropped and run, or will never be.
     pub(crate) fn end_is_over(&self) {
         #[cfg(not(loom))]
         drop(guard(&self.control.requests).ending.take());
@@ -299,13 +307,11 @@ pub(crate) fn end(inner: Arc<Inner>) {
     }
     let queued = {
         #[cfg(not(loom))]
-        let ending = inner.has_last_work().then(super::process::Ending::begin);
+        if inner.has_last_work() {
+            inner.begin_end();
+        }
         let mut requests = guard(&inner.control.requests);
         requests.end = true;
-        #[cfg(not(loom))]
-        {
-            requests.ending = ending;
-        }
         requests.queued
     };
     // Else the service comes to the end when its cycle is over.

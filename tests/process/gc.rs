@@ -34,6 +34,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         last_act_of_storage,
     )
     .marked(LAST_ACTS),
+    Scenario::new(
+        "gc::a_heap_that_only_roots_in_dead_objects_keep_ends_before_the_process",
+        last_act_of_the_abandoned,
+    )
+    .marked(&["destructor", "destructor"]),
     Scenario::new("gc::an_exit_does_not_wait_for_ever", endless_drop),
     Scenario::new("gc::a_cleanup_may_exit", exit_in_cleanup).marked(&["exits"]),
     Scenario::new("gc::traces_what_panics", trace_panics),
@@ -265,6 +270,26 @@ fn last_act_of_storage() -> Next {
         static KEPT: std::cell::RefCell<Option<Heap>> = const { std::cell::RefCell::new(None) };
     }
     KEPT.set(Some(heap_with_last_acts()));
+    DONE
+}
+
+type SaysRoot = Root<Rootable![Says]>;
+
+/// The first is dead; what it roots dies with it.
+fn last_act_of_the_abandoned() -> Next {
+    #[derive(Trace)]
+    struct Holds(
+        #[trace(skip)]
+        #[expect(dead_code, reason = "it is there to be dropped")]
+        SaysRoot,
+        Says,
+    );
+    let heap = Heap::new();
+    heap.enter(|m| {
+        let root = Root::new(m, m.alloc(Says));
+        m.alloc(Holds(root, Says)).as_ptr()
+    });
+    drop(heap);
     DONE
 }
 
