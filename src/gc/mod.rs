@@ -30,7 +30,7 @@
 //! The files, in the order of reading: `desc`, `trace` and `meter` (what is known of a type), `handle`, `span` and `space` (where objects
 //! lie), `phase` (the handshake machine), `mutator`, `barrier`, `cache`, `alloc`, `cell`, `lock`, `rootable`, `root`, `weak`, `ephemeron`,
 //! `wills`, `inside`, `behind`, `finalize` (what the program uses), `workbuf`, `mark`, `crew`, `cycle` (the collector), `pacer`, `stats`,
-//! `heap`, `abandoned`, `close`, `registry`, `thread`, `service`, `trace_line`,
+//! `heap`, `builder`, `abandoned`, `close`, `registry`, `thread`, `service`, `trace_line`,
 //! `verify`.
 
 #[cfg(not(loom))]
@@ -38,6 +38,8 @@ mod abandoned;
 mod alloc;
 mod barrier;
 mod behind;
+#[cfg(not(loom))]
+mod builder;
 mod cache;
 mod cell;
 #[cfg(not(loom))]
@@ -82,6 +84,8 @@ mod workbuf;
 mod models;
 
 pub use alloc::{GcFull, Mutator};
+#[cfg(not(loom))]
+pub use builder::Builder;
 pub use cell::GcCell;
 #[cfg(not(loom))]
 pub use close::{CloseError, Leftovers};
@@ -90,8 +94,6 @@ pub use desc::Kind;
 pub use ephemeron::WeakMap;
 pub use finalize::{Cleanup, Guardian};
 pub use handle::{Gc, Thin};
-#[cfg(not(loom))]
-pub use heap::Builder;
 pub use heap::Heap;
 pub use lock::{GcLock, GcReadGuard, GcWriteGuard};
 pub use meter::Meter;
