@@ -76,8 +76,8 @@ impl Pacer {
         before != owned
     }
 
-    /// A cycle ended: `marked` bytes are alive, roots and external bytes included, they own `owned` bytes more, and `during` bytes were allocated while it ran. It took processor
-    /// time that is `share` per cent of the time since the one before ended.
+    /// A cycle ended: `marked` bytes are alive, roots and external bytes included, and they own `owned` bytes more. While it ran, `during` bytes
+    /// were allocated. It took processor time that is `share` per cent of the time since the one before ended.
     pub(crate) fn end_cycle(&mut self, marked: usize, owned: usize, during: usize, share: u32) {
         self.marked = marked.saturating_add(owned);
         self.owned = owned;

@@ -246,6 +246,11 @@ fn memory_that_plain_fields_own_brings_cycles_and_counts_for_the_limit() {
         ];
         for (heap, held) in [large, kinds, slices].iter().zip(held) {
             assert!(held < 64 * MIB, "{limit:?}: {held} bytes, {}", heap.stats());
+            assert!(
+                heap.stats().cycles >= 4,
+                "{limit:?}: 200 MiB and more, {}",
+                heap.stats()
+            );
             heap.collect();
             crate::eventually("the drops", || heap.stats().waiting_bytes == 0);
             assert_eq!(heap.stats().owned_bytes, 0, "what was added is taken away");
@@ -256,7 +261,8 @@ fn memory_that_plain_fields_own_brings_cycles_and_counts_for_the_limit() {
 #[test]
 fn memory_that_live_objects_own_counts_as_alive() {
     let heap = Heap::new();
-    let kept: Vec<Root<Rootable![Vec<u8>]>> = (0..64)
+    type Bytes = Root<Rootable![Vec<u8>]>;
+    let kept: Vec<Bytes> = (0..64)
         .map(|_| heap.enter(|m| Root::new(m, m.alloc(vec![1; 1 << 20]))))
         .collect();
     heap.collect();

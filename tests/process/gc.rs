@@ -41,6 +41,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     .marked(&["destructor", "destructor"]),
     Scenario::new("gc::an_exit_does_not_wait_for_ever", endless_drop),
     Scenario::new("gc::a_cleanup_may_exit", exit_in_cleanup).marked(&["exits"]),
+    Scenario::new("gc::dead_objects_with_memory_behind_plain_fields_are_few", boxes),
     Scenario::new("gc::traces_what_panics", trace_panics),
     Scenario::new(
         "gc::a_panic_in_trace_ends_the_process_and_names_the_type",
@@ -321,6 +322,18 @@ fn exit_in_cleanup() -> Next {
     loop {
         thread::park();
     }
+}
+
+/// The process's memory is what the allocator says, whatever the collector believes.
+fn boxes() -> Next {
+    let heap = Heap::new();
+    let mut most = 0;
+    for _ in 0..1000 {
+        heap.enter(|m| m.alloc(vec![1u8; 1 << 20]).len());
+        most = most.max(greyspan::stats().heap_inuse);
+    }
+    assert!(most < 64 << 20, "{most} bytes, {}", heap.stats());
+    DONE
 }
 
 struct Panics;
