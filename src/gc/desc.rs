@@ -74,7 +74,7 @@ unsafe fn trace_values<'gc, T: Trace<'gc>>(first: NonNull<u8>, count: usize, vis
 unsafe fn measure_values<'gc, T: Trace<'gc>>(first: NonNull<u8>, count: usize) -> usize {
     // SAFETY: as the caller promised.
     let values = unsafe { core::slice::from_raw_parts(first.cast::<T>().as_ptr(), count) };
-    values.iter().map(Meter::of).fold(0, usize::saturating_add)
+    values.iter().map(Meter::of_dead).fold(0, usize::saturating_add)
 }
 
 /// # Safety

@@ -9,6 +9,7 @@
 use super::alloc::Mutator;
 use super::fault::broken;
 use super::mark::Tracing;
+use super::meter::{Meter, Share};
 use super::phase::Phase;
 use super::stats::Stint;
 use super::trace::{Trace, Visitor};
@@ -29,6 +30,7 @@ pub struct GcLock<T> {
     value: RwLock<T>,
     /// The cycle whose tracing has seen all edges; guarded by the lock.
     stamp: AtomicU64,
+    share: Share,
 }
 
 impl<T> GcLock<T> {
@@ -37,6 +39,7 @@ impl<T> GcLock<T> {
         Self {
             value: RwLock::new(value),
             stamp: AtomicU64::new(0),
+            share: Share::new(),
         }
     }
 
@@ -52,7 +55,8 @@ impl<T> GcLock<T> {
     {
         m.poll();
         let value = self.value.write().unwrap_or_else(PoisonError::into_inner);
-        let guard = GcWriteGuard { value, m };
+        let share = &self.share;
+        let guard = GcWriteGuard { value, m, share };
         let record = &m.record;
         record.guards.set(record.guards.get() + 1);
         let cycle = record.current().cycle();
@@ -97,6 +101,14 @@ unsafe impl<'gc, T: Trace<'gc>> Trace<'gc> for GcLock<T> {
             self.stamp.store(visitor.cycle(), Relaxed);
         }
     }
+
+    fn measure(&self, meter: &mut Meter) {
+        meter.add_share(&self.share, |meter| match self.value.try_read() {
+            Ok(value) => value.measure(meter),
+            Err(TryLockError::Poisoned(value)) => value.into_inner().measure(meter),
+            Err(TryLockError::WouldBlock) => {}
+        });
+    }
 }
 
 /// Reads the value of a [`GcLock`].
@@ -113,6 +125,7 @@ impl<T> Deref for GcReadGuard<'_, T> {
 pub struct GcWriteGuard<'a, 'gc, T: Trace<'gc>> {
     value: RwLockWriteGuard<'a, T>,
     m: &'a Mutator<'gc>,
+    share: &'a Share,
 }
 
 impl<'gc, T: Trace<'gc>> GcWriteGuard<'_, 'gc, T> {
@@ -146,6 +159,11 @@ impl<'gc, T: Trace<'gc>> Drop for GcWriteGuard<'_, 'gc, T> {
     fn drop(&mut self) {
         if self.m.record.phase() == Phase::Pre && !broken("lock_release_unshaded") {
             self.shade_all();
+        }
+        if core::mem::needs_drop::<T>()
+            && let Some((before, now)) = self.share.change(&*self.value)
+        {
+            self.m.record.own_instead(before, now);
         }
         let guards = &self.m.record.guards;
         guards.set(guards.get() - 1);

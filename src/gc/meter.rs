@@ -4,8 +4,11 @@
 //!   the other away.
 //! - N2. A measurement is bounded: of a container it looks at the first values and takes them for all, and it does not go deeper than
 //!   [`DEPTH`]. So `alloc` of a large value stays cheap, and a long chain of boxes costs no stack.
+//! - N3. The value behind a `GcLock` changes. Its lock keeps its [`Share`] of what the heap counts for the object: the first measurement sets it,
+//!   each writer changes it and tells the heap of the difference, and the last one reads it. Shares are never extrapolated.
 
 use super::trace::Trace;
+use crate::sync::tally::{AtomicUsize, Ordering::Relaxed};
 
 /// Values of one container that are looked at.
 const SAMPLE: usize = 256;
@@ -14,28 +17,101 @@ const MOST: usize = 4096;
 /// Containers in containers.
 const DEPTH: usize = 32;
 
+/// What the heap counts for the value of one lock (N3).
+pub(crate) struct Share(AtomicUsize);
+
+/// Nothing: the lock is in no object, or in one of the values that were not looked at.
+const NOT_COUNTED: usize = usize::MAX;
+
+impl Share {
+    pub(crate) fn new() -> Self {
+        Self(AtomicUsize::new(NOT_COUNTED))
+    }
+
+    /// A writer has changed the value, which it holds still. Bytes before and now, where they differ.
+    #[inline]
+    pub(crate) fn change<'gc, T: Trace<'gc>>(&self, value: &T) -> Option<(usize, usize)> {
+        let before = self.0.load(Relaxed);
+        if before == NOT_COUNTED {
+            return None;
+        }
+        let now = Meter::measured(value, Purpose::Look);
+        self.0.store(now, Relaxed);
+        (now != before).then_some((before, now))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Purpose {
+    /// An object is made.
+    New,
+    /// A dead one is about to be dropped.
+    Dead,
+    /// How much a value behind a lock owns now.
+    Look,
+}
+
 /// Adds up the memory that values own, by [`Trace::measure`].
 #[derive(Debug)]
 pub struct Meter {
     bytes: usize,
+    /// Those of locks.
+    shares: usize,
+    purpose: Purpose,
     left: usize,
     depth: usize,
 }
 
 impl Meter {
-    /// The bytes that `value` owns, beside its own size.
+    /// The bytes that `value` owns beside its own size, as it becomes an object.
     #[inline]
     pub(crate) fn of<'gc, T: Trace<'gc>>(value: &T) -> usize {
+        Self::measured(value, Purpose::New)
+    }
+
+    /// The same before it is dropped.
+    pub(crate) fn of_dead<'gc, T: Trace<'gc>>(value: &T) -> usize {
+        Self::measured(value, Purpose::Dead)
+    }
+
+    #[inline]
+    fn measured<'gc, T: Trace<'gc>>(value: &T, purpose: Purpose) -> usize {
         if !core::mem::needs_drop::<T>() {
             return 0;
         }
         let mut meter = Self {
             bytes: 0,
-            left: MOST,
+            shares: 0,
+            purpose,
+            // A writer looks at little, since it may write often.
+            left: if purpose == Purpose::Look { SAMPLE / 8 } else { MOST },
             depth: 0,
         };
         value.measure(&mut meter);
-        meter.bytes
+        meter.bytes.saturating_add(meter.shares)
+    }
+
+    /// Adds what a value behind a lock owns (N3): `look` measures it.
+    pub(crate) fn add_share(&mut self, share: &Share, look: impl FnOnce(&mut Self)) {
+        if self.purpose == Purpose::Look {
+            // In another lock, which has the share of both.
+            return look(self);
+        }
+        if self.purpose == Purpose::New {
+            let mut inner = Self {
+                bytes: 0,
+                shares: 0,
+                purpose: Purpose::Look,
+                left: SAMPLE / 8,
+                depth: self.depth,
+            };
+            look(&mut inner);
+            share.0.store(inner.bytes.min(NOT_COUNTED - 1), Relaxed);
+        }
+        let counted = share.0.load(Relaxed);
+        if counted != NOT_COUNTED {
+            self.shares = self.shares.saturating_add(counted);
+        }
     }
 
     /// Adds memory of so many bytes.

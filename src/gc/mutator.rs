@@ -216,6 +216,18 @@ impl Record {
         }
     }
 
+    /// An object owns `now` bytes instead of `before`.
+    pub(super) fn own_instead(&self, before: usize, now: usize) {
+        if now >= before {
+            self.own(now - before);
+        } else {
+            self.tell_owned();
+            if self.heap().is_own_process() {
+                self.heap().disown(before - now);
+            }
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn tell_owned(&self) {

@@ -1,7 +1,7 @@
 //! The bounds of a heap: dead objects that wait for their drop, roots that come and go, memory behind plain fields.
 
 use crate::{Node, NodeRoot, quiet};
-use greyspan::gc::{Heap, Root, Rootable, Trace, WeakRoot};
+use greyspan::gc::{GcLock, Heap, Root, Rootable, Trace, WeakRoot};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hint::black_box;
 use std::sync::{Arc, Mutex};
@@ -276,4 +276,39 @@ fn memory_that_live_objects_own_counts_as_alive() {
     assert!((2..20).contains(&cycles), "{cycles} cycles, {}", heap.stats());
     assert!(heap.enter(|m| kept.iter().all(|kept| kept.get(m).len() == 1 << 20)));
     assert!(heap.stats().owned_bytes >= 64 * MIB);
+}
+
+#[test]
+fn memory_that_grows_behind_a_lock_brings_cycles() {
+    let heap = Heap::new();
+    let held = most_held(&heap, 300, || {
+        heap.enter(|m| {
+            let text = m.alloc(GcLock::new(Vec::new()));
+            text.write(m).push(String::from("short"));
+            text.write(m).push("x".repeat(1 << 19));
+            text.write(m)[0].reserve_exact(1 << 19);
+        });
+    });
+    assert!(held < 64 * MIB, "{held} bytes, {}", heap.stats());
+    assert!(heap.stats().cycles >= 4, "300 MiB, {}", heap.stats());
+    // Many locks in one object, some within others, that grow and shrink.
+    type Locks = Vec<GcLock<(Vec<u8>, GcLock<Vec<u8>>)>>;
+    let deep: Root<Rootable![Locks]> = heap.enter(|m| {
+        let new = |_| GcLock::new((vec![0; 10], GcLock::new(Vec::new())));
+        Root::new(m, m.alloc((0..600).map(new).collect()))
+    });
+    for size in [100_000, 0, 10_000, 500] {
+        heap.enter(|m| {
+            for lock in deep.get(m).as_ref() {
+                let mut value = lock.write(m);
+                *value.1.write(m) = vec![0; size];
+                value.0 = vec![0; size / 2];
+            }
+        });
+    }
+    drop(deep);
+    heap.collect();
+    heap.collect();
+    crate::eventually("the drops", || heap.stats().waiting_bytes == 0);
+    assert_eq!(heap.stats().owned_bytes, 0, "what was added is taken away");
 }
