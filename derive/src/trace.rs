@@ -43,9 +43,10 @@ fn is_skipped(field: &Field) -> Result<bool> {
     Ok(skipped)
 }
 
-/// A pattern that binds the traced fields, their names, and the checks of the skipped ones.
+/// A pattern that binds the traced fields and one that binds all, what is done with them, and the checks of the skipped ones.
 struct Parts {
     pattern: TokenStream,
+    whole: TokenStream,
     traced: Vec<TokenStream>,
     measured: Vec<TokenStream>,
     checks: Vec<TokenStream>,
@@ -54,22 +55,29 @@ struct Parts {
 fn parts(fields: &Fields) -> Result<Parts> {
     let mut parts = Parts {
         pattern: TokenStream::new(),
+        whole: TokenStream::new(),
         traced: Vec::new(),
         measured: Vec::new(),
         checks: Vec::new(),
     };
-    let mut bindings = Vec::new();
+    let (mut bindings, mut all) = (Vec::new(), Vec::new());
     for (index, field) in fields.iter().enumerate() {
         let name = format_ident!("field_{index}");
         let (span, of) = (field.ty.span(), &field.ty);
         let skipped = is_skipped(field)?;
         let bound = if skipped { quote!(_) } else { quote!(#name) };
-        bindings.push(match &field.ident {
+        let bind = |bound| match &field.ident {
             Some(ident) => quote!(#ident: #bound),
             None => bound,
-        });
+        };
+        bindings.push(bind(bound));
+        all.push(bind(quote!(#name)));
         if skipped {
             parts.checks.push(quote_spanned!(span=> holds_no_edge::<#of>();));
+            // Of a type that is `Trace`, or nothing.
+            parts
+                .measured
+                .push(quote_spanned!(span=> (&::greyspan::gc::Skipped(#name)).measure_skipped(meter);));
         } else {
             parts
                 .traced
@@ -79,11 +87,12 @@ fn parts(fields: &Fields) -> Result<Parts> {
                 .push(quote_spanned!(span=> ::greyspan::gc::Trace::measure(#name, meter);));
         }
     }
-    parts.pattern = match fields {
+    let pattern = |bindings: &[TokenStream]| match fields {
         Fields::Named(_) => quote!({ #(#bindings),* }),
         Fields::Unnamed(_) => quote!(( #(#bindings),* )),
         Fields::Unit => TokenStream::new(),
     };
+    (parts.pattern, parts.whole) = (pattern(&bindings), pattern(&all));
     Ok(parts)
 }
 
@@ -111,7 +120,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         .map(|(path, Parts { pattern, traced, .. })| quote!(#path #pattern => { #(#traced)* }));
     let measuring = variants
         .iter()
-        .map(|(path, Parts { pattern, measured, .. })| quote!(#path #pattern => { #(#measured)* }));
+        .map(|(path, Parts { whole, measured, .. })| quote!(#path #whole => { #(#measured)* }));
     let (body, measure) = if variants.is_empty() {
         (quote!(match *self {}), quote!(match *self {}))
     } else {
@@ -165,6 +174,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 }
                 #[inline]
                 fn measure(&self, meter: &mut ::greyspan::gc::Meter) {
+                    #[allow(unused_imports)]
+                    use ::greyspan::gc::{MeasuresNothing as _, MeasuresSkipped as _};
                     let _ = &meter;
                     #measure
                 }

@@ -147,6 +147,34 @@ impl Meter {
     }
 }
 
+/// A field under `#[trace(skip)]`, for the derive: it is measured if its type is `Trace`. The method is looked for on this type first, where
+/// [`MeasuresSkipped`] has it if the type is, and then on the reference, where [`MeasuresNothing`] has it for all.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Skipped<'a, T: ?Sized>(pub &'a T);
+
+#[doc(hidden)]
+pub trait MeasuresSkipped {
+    fn measure_skipped(&self, meter: &mut Meter);
+}
+
+impl<'gc, T: Trace<'gc> + ?Sized> MeasuresSkipped for Skipped<'_, T> {
+    #[inline]
+    fn measure_skipped(&self, meter: &mut Meter) {
+        self.0.measure(meter);
+    }
+}
+
+#[doc(hidden)]
+pub trait MeasuresNothing {
+    fn measure_skipped(&self, meter: &mut Meter);
+}
+
+impl<T: ?Sized> MeasuresNothing for &Skipped<'_, T> {
+    #[inline]
+    fn measure_skipped(&self, _: &mut Meter) {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -97,6 +97,8 @@ pub use handle::{Gc, Thin};
 pub use heap::Heap;
 pub use lock::{GcLock, GcReadGuard, GcWriteGuard};
 pub use meter::Meter;
+#[doc(hidden)]
+pub use meter::{MeasuresNothing, MeasuresSkipped, Skipped};
 pub use root::Root;
 pub use rootable::{OfLifetime, Rootable};
 pub use stats::{GcStats, STALL_BUCKETS};

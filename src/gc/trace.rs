@@ -92,11 +92,12 @@ pub unsafe trait Trace<'gc>: Send + Sync {
     /// Tells the meter of memory of the global allocator that the value owns beside its own size, so that the object counts for it: at
     /// [`alloc`](super::Mutator::alloc), and on the drop thread before the value is dropped. It must not follow edges, which may lead nowhere then.
     ///
-    /// The derive measures every field that it traces, and the containers and strings of the standard library measure themselves; a
-    /// [`GcLock`](super::GcLock) measures its value again after each write. Not measured is memory behind `Arc`, in a `Mutex`, `RwLock` or
-    /// `OnceLock`, and in a field under `#[trace(skip)]`. Tell of large memory there by [`external`](super::Mutator::external).
+    /// The derive measures every field whose type is `Trace`, also under `#[trace(skip)]`. The containers and strings of the standard library
+    /// measure themselves; a [`GcLock`](super::GcLock) measures its value again after each write. Large containers are estimated from their first
+    /// values. Not measured is memory that is shared or changes unseen: behind `Arc`, in a `Mutex`, `RwLock` or `OnceLock`; nor that of
+    /// other types. Tell of large memory there by [`external`](super::Mutator::external).
     ///
-    /// Large containers are estimated from their first values.
+    /// A value that no writer of a `GcLock` changes must measure the same each time.
     #[inline]
     fn measure(&self, meter: &mut Meter) {
         let _ = meter;

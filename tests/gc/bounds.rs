@@ -185,13 +185,17 @@ enum Owner {
     Hashed(HashMap<u64, Vec<u8>>),
     Sorted(BTreeMap<u64, (String, [Vec<u8>; 2])>),
     Nested(Option<Box<Owner>>),
+    Skipped(#[trace(skip)] Vec<u8>, #[trace(skip)] Other, [Vec<u8>; 1]),
 }
+
+/// Is not `Trace`.
+struct Other;
 
 impl Owner {
     /// Some 100 KiB, by kind.
     fn new(kind: u64) -> Self {
         let load = || vec![1u8; 50_000];
-        match kind % 6 {
+        match kind % 7 {
             0 => Self::Named {
                 name: "x".repeat(50_000),
                 load: load(),
@@ -204,7 +208,8 @@ impl Owner {
                     .map(|key| (key, ("y".repeat(25_000), [vec![1; 25_000], Vec::new()])))
                     .collect(),
             ),
-            _ => Self::Nested(Some(Box::new(Self::new(kind / 6)))),
+            5 => Self::Nested(Some(Box::new(Self::new(kind / 7)))),
+            _ => Self::Skipped(load(), Other, [load()]),
         }
     }
 
@@ -216,6 +221,7 @@ impl Owner {
             Self::Hashed(map) => map.len() == 100,
             Self::Sorted(map) => map.len() == 2,
             Self::Nested(next) => next.as_ref().is_some_and(|next| next.is_whole()),
+            Self::Skipped(one, Other, [other]) => one.len() == other.len(),
         }
     }
 }
@@ -236,7 +242,7 @@ fn memory_that_plain_fields_own_brings_cycles_and_counts_for_the_limit() {
                 });
             }),
             most_held(&kinds, 200, || {
-                kinds.enter(|m| (0..12).for_each(|kind| assert!(m.alloc(Owner::new(kind)).is_whole())));
+                kinds.enter(|m| (0..14).for_each(|kind| assert!(m.alloc(Owner::new(kind)).is_whole())));
             }),
             most_held(&slices, 200, || {
                 slices.enter(|m| {
@@ -311,4 +317,15 @@ fn memory_that_grows_behind_a_lock_brings_cycles() {
     heap.collect();
     crate::eventually("the drops", || heap.stats().waiting_bytes == 0);
     assert_eq!(heap.stats().owned_bytes, 0, "what was added is taken away");
+}
+
+#[test]
+fn each_way_to_own_memory_is_measured() {
+    let heap = quiet();
+    for kind in 0..7 {
+        let before = heap.stats().owned_bytes;
+        heap.enter(|m| assert!(m.alloc(Owner::new(kind)).is_whole()));
+        let owned = heap.stats().owned_bytes - before;
+        assert!((100_000..140_000).contains(&owned), "kind {kind}: {owned} bytes");
+    }
 }

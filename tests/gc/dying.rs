@@ -96,11 +96,7 @@ fn a_slow_drop_holds_up_nobody() {
         }
     }
     #[derive(Trace)]
-    struct Holds(
-        #[trace(skip)]
-        #[expect(dead_code, reason = "it is there to be dropped")]
-        Mutex<Slow>,
-    );
+    struct Holds(#[trace(skip)] Mutex<Slow>);
     let heap = quiet();
     let (go, wait) = mpsc::channel();
     heap.enter(|m| m.alloc(Holds(Mutex::new(Slow(wait)))).as_ptr());
