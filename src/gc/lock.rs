@@ -1,13 +1,19 @@
 //! [`GcLock`]: a value of more than one word, with edges in it, that changes as a whole.
 //!
-//! - K1. A writer in PRE shades all edges when it takes the lock and again before it gives it back; a writer in MARK when it takes the lock, unless
-//!   that was done in MARK, or by a tracer, in this cycle (`stamp`). What it adds in MARK is protected by where the writer has it from.
+//! - K1. What a thread in MARK may have in hand from a lock is shaded before it is removed. In MARK: the first writer of a cycle shades all
+//!   edges when it takes the lock, unless a tracer has seen all of them (`stamp`). In PRE: a writer shades all edges when it takes the
+//!   lock, once (`shown`), and again only after a thread in MARK has read, as only such a thread can have what was added since. What
+//!   writers in PRE have added by the end is found by another scan of the object that the lock lies in, after their unpin and so
+//!   before T2; a lock that lies in no object itself, but in a box, is shaded at the end of each guard instead. What is added in MARK
+//!   is protected by where the writer has it from.
 //! - K2. No request is acknowledged while a guard for writing is held, so a writer's phase is the same at both ends.
 //! - K3. A tracer does not wait. It passes over a lock that a writer holds or waits for: that writer has shaded what was in it or will when it
-//!   has the lock, if it is in PRE it will shade what is in it at the end, and marking cannot end before it has acknowledged a wave.
+//!   has the lock, if it is in PRE the lock is scanned again or shaded at the end, and marking cannot end before it has acknowledged
+//!   a wave.
 
 use super::alloc::Mutator;
 use super::fault::broken;
+use super::held::Held;
 use super::mark::Tracing;
 use super::meter::{Meter, Share};
 use super::phase::Phase;
@@ -17,12 +23,50 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::blocking::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
+
+/// Whether the calling thread may be in MARK. In the models one thread plays all parts.
+#[inline]
+fn may_be_in_mark() -> bool {
+    #[cfg(not(loom))]
+    return super::registry::may_be_in_mark();
+    #[cfg(loom)]
+    true
+}
 
 /// A lock around a value with edges: an enum, a `Vec<Gc<..>>`, a map. Many read or one writes. For large arrays use a slice of
 /// [`GcCell`](super::GcCell)s: while a cycle marks, the first writer shows the collector every edge of the value.
 ///
 /// Hold a guard for writing only for a short time: its thread acknowledges nothing meanwhile. A guard that is leaked keeps the value locked for
 /// ever.
+///
+/// A field of an object is the place for a lock. While a cycle begins, a lock behind a `Box` or a `Vec` shows all its edges at each write.
+///
+/// ```
+/// use greyspan::gc::{Gc, GcLock, Heap, Trace};
+///
+/// #[derive(Trace)]
+/// struct Folder<'gc> {
+///     name: String,
+///     inside: GcLock<Vec<Gc<'gc, Folder<'gc>>>>,
+/// }
+///
+/// let heap = Heap::new();
+/// heap.enter(|m| {
+///     let folder = |name: &str| m.alloc(Folder { name: name.into(), inside: GcLock::default() });
+///     let (home, notes) = (folder("home"), folder("notes"));
+///     home.inside.write(m).push(notes);
+///     // Back to its parent: a cycle of edges is nothing special.
+///     notes.inside.write(m).push(home);
+///     assert_eq!(home.inside.read()[0].name, "notes");
+/// });
+/// ```
+///
+/// # Deadlocks
+/// A thread that holds a guard and asks for one of the same lock waits for itself: `write` after `read` or `write`, and `read` after
+/// `write`. Debug builds panic and say so; release builds hang. A guard that stands in the head of a `match` or an `if let` lives to
+/// the end of it. `read` after `read` works unless a writer waits. [`try_write`](Self::try_write) and [`try_read`](Self::try_read)
+/// never wait.
 ///
 /// # Variance
 /// Invariant in `T`, and so in the `'gc` of the edges in it. The guard for reading is covariant in `T`, the one for writing invariant.
@@ -31,6 +75,8 @@ pub struct GcLock<T> {
     /// The cycle whose tracing has seen all edges; guarded by the lock.
     stamp: AtomicU64,
     share: Share,
+    /// The cycle in whose PRE all edges were shaded that a thread in MARK may have seen; guarded by the lock, or 0 by a reader.
+    shown: AtomicU64,
 }
 
 impl<T> GcLock<T> {
@@ -40,37 +86,110 @@ impl<T> GcLock<T> {
             value: RwLock::new(value),
             stamp: AtomicU64::new(0),
             share: Share::new(),
+            shown: AtomicU64::new(0),
         }
     }
 
     /// Waits for the writer, if there is one, and reads. A lock does not poison: a writer that panics leaves the value as it is.
+    ///
+    /// # Panics
+    /// In debug builds, if the calling thread holds a guard of this lock and would wait for itself.
     pub fn read(&self) -> GcReadGuard<'_, T> {
-        GcReadGuard(self.value.read().unwrap_or_else(PoisonError::into_inner))
+        self.try_read().unwrap_or_else(|| {
+            Held::before_waiting(self, "read");
+            self.reading(self.value.read().unwrap_or_else(PoisonError::into_inner))
+        })
+    }
+
+    /// Reads, or `None` where a writer holds the lock or waits for it.
+    pub fn try_read(&self) -> Option<GcReadGuard<'_, T>> {
+        match self.value.try_read() {
+            Ok(value) => Some(self.reading(value)),
+            Err(TryLockError::Poisoned(value)) => Some(self.reading(value.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn reading<'a>(&self, value: RwLockReadGuard<'a, T>) -> GcReadGuard<'a, T> {
+        // Relaxed: guarded by the lock, as the writers' looks at it are.
+        if self.shown.load(Relaxed) != 0 && may_be_in_mark() && !broken("lock_look_unseen") {
+            self.shown.store(0, Relaxed);
+        }
+        let held = Held::new(self, false);
+        GcReadGuard { value, _held: held }
     }
 
     /// Waits for all others and writes.
+    ///
+    /// # Panics
+    /// In debug builds, if the calling thread holds a guard of this lock and would wait for itself.
     pub fn write<'a, 'gc>(&'a self, m: &'a Mutator<'gc>) -> GcWriteGuard<'a, 'gc, T>
     where
         T: Trace<'gc>,
     {
+        self.try_write(m).unwrap_or_else(|| {
+            Held::before_waiting(self, "write");
+            self.writing(self.value.write().unwrap_or_else(PoisonError::into_inner), m)
+        })
+    }
+
+    /// Writes, or `None` where a thread holds a guard, this one too, or where the collector looks at the value in this moment.
+    pub fn try_write<'a, 'gc>(&'a self, m: &'a Mutator<'gc>) -> Option<GcWriteGuard<'a, 'gc, T>>
+    where
+        T: Trace<'gc>,
+    {
         m.poll();
-        let value = self.value.write().unwrap_or_else(PoisonError::into_inner);
-        let share = &self.share;
-        let guard = GcWriteGuard { value, m, share };
+        match self.value.try_write() {
+            Ok(value) => Some(self.writing(value, m)),
+            Err(TryLockError::Poisoned(value)) => Some(self.writing(value.into_inner(), m)),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn writing<'a, 'gc>(&'a self, value: RwLockWriteGuard<'a, T>, m: &'a Mutator<'gc>) -> GcWriteGuard<'a, 'gc, T>
+    where
+        T: Trace<'gc>,
+    {
         let record = &m.record;
         record.guards.set(record.guards.get() + 1);
-        let cycle = record.current().cycle();
-        match record.phase() {
-            Phase::Pre => guard.shade_all(),
-            Phase::Mark if self.stamp.load(Relaxed) != cycle => {
-                if !broken("lock_without_snapshot") {
-                    guard.shade_all();
-                }
-                self.stamp.store(cycle, Relaxed);
-            }
-            _ => {}
+        let mut guard = GcWriteGuard {
+            value,
+            m,
+            share: &self.share,
+            shades_at_end: false,
+            _held: Held::new(self, true),
+        };
+        if T::NEEDS_TRACE && record.phase() != Phase::Idle {
+            self.show(&mut guard);
         }
         guard
+    }
+
+    /// A writer has the lock while a cycle runs (K1).
+    #[cold]
+    fn show<'gc>(&self, guard: &mut GcWriteGuard<'_, 'gc, T>)
+    where
+        T: Trace<'gc>,
+    {
+        let record = &guard.m.record;
+        let cycle = record.current().cycle();
+        if record.phase() == Phase::Pre {
+            guard.shades_at_end = !record.scan_again(NonNull::from(self).cast());
+            if !broken("lock_keeps_stamp") {
+                self.stamp.store(0, Relaxed);
+            }
+            if self.shown.load(Relaxed) != cycle {
+                if !broken("lock_unshown") {
+                    guard.shade_all();
+                }
+                self.shown.store(cycle, Relaxed);
+            }
+        } else if self.stamp.load(Relaxed) != cycle {
+            if !broken("lock_without_snapshot") {
+                guard.shade_all();
+            }
+            self.stamp.store(cycle, Relaxed);
+        }
     }
 }
 
@@ -97,8 +216,13 @@ unsafe impl<'gc, T: Trace<'gc>> Trace<'gc> for GcLock<T> {
             Err(TryLockError::WouldBlock) => return,
         };
         value.trace(visitor);
-        if visitor.cycle() != 0 {
-            self.stamp.store(visitor.cycle(), Relaxed);
+        let cycle = visitor.cycle();
+        if cycle != 0 {
+            self.stamp.store(cycle, Relaxed);
+            // What is left of an earlier cycle costs each reader a look at its thread.
+            if self.shown.load(Relaxed) != cycle {
+                self.shown.store(0, Relaxed);
+            }
         }
     }
 
@@ -112,12 +236,15 @@ unsafe impl<'gc, T: Trace<'gc>> Trace<'gc> for GcLock<T> {
 }
 
 /// Reads the value of a [`GcLock`].
-pub struct GcReadGuard<'a, T>(RwLockReadGuard<'a, T>);
+pub struct GcReadGuard<'a, T> {
+    value: RwLockReadGuard<'a, T>,
+    _held: Held,
+}
 
 impl<T> Deref for GcReadGuard<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {
-        &self.0
+        &self.value
     }
 }
 
@@ -126,6 +253,9 @@ pub struct GcWriteGuard<'a, 'gc, T: Trace<'gc>> {
     value: RwLockWriteGuard<'a, T>,
     m: &'a Mutator<'gc>,
     share: &'a Share,
+    /// The lock was taken in PRE, and no scan of an object will find what is added.
+    shades_at_end: bool,
+    _held: Held,
 }
 
 impl<'gc, T: Trace<'gc>> GcWriteGuard<'_, 'gc, T> {
@@ -138,7 +268,11 @@ impl<'gc, T: Trace<'gc>> GcWriteGuard<'_, 'gc, T> {
         for &edge in visitor.edges().iter() {
             self.m.record.shade(edge.as_ptr());
         }
-        self.m.record.heap().counters.stall(since);
+        let (record, ns) = (&self.m.record, since.nanos());
+        let counters = &record.heap().counters;
+        counters.stall_of(ns);
+        record.shown_ns.set(record.shown_ns.get() + ns);
+        counters.stalls_of(record.shown_ns.get());
     }
 }
 
@@ -157,7 +291,7 @@ impl<'gc, T: Trace<'gc>> DerefMut for GcWriteGuard<'_, 'gc, T> {
 
 impl<'gc, T: Trace<'gc>> Drop for GcWriteGuard<'_, 'gc, T> {
     fn drop(&mut self) {
-        if self.m.record.phase() == Phase::Pre && !broken("lock_release_unshaded") {
+        if self.shades_at_end && !broken("lock_release_unshaded") {
             self.shade_all();
         }
         if core::mem::needs_drop::<T>()

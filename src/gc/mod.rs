@@ -28,7 +28,7 @@
 //! threads stand still: the collector asks each for three short acknowledgements a cycle, and works beside them.
 //!
 //! The files, in the order of reading: `desc`, `trace` and `meter` (what is known of a type), `handle`, `span` and `space` (where objects
-//! lie), `phase` (the handshake machine), `mutator`, `barrier`, `cache`, `alloc`, `cell`, `lock`, `rootable`, `root`, `weak`, `ephemeron`,
+//! lie), `phase` (the handshake machine), `mutator`, `barrier`, `cache`, `alloc`, `cell`, `held`, `lock`, `rootable`, `root`, `weak`, `ephemeron`,
 //! `wills`, `inside`, `behind`, `finalize` (what the program uses), `workbuf`, `mark`, `crew`, `cycle` (the collector), `pacer`, `stats`,
 //! `heap`, `builder`, `abandoned`, `close`, `registry`, `thread`, `service`, `trace_line`,
 //! `verify`.
@@ -52,6 +52,7 @@ mod fault;
 mod finalize;
 mod handle;
 mod heap;
+mod held;
 #[cfg(not(loom))]
 mod inside;
 mod lock;

@@ -10,6 +10,7 @@ use super::cache::Cache;
 use super::fault::broken;
 use super::heap::Inner;
 use super::phase::{Phase, Protocol, Word};
+use super::span::Span;
 use super::stats::Stint;
 use super::workbuf::Grey;
 use crate::sync::CachePadded;
@@ -20,6 +21,7 @@ use crate::sync::atomic::{
 };
 use core::cell::{Cell, UnsafeCell};
 use core::ptr::NonNull;
+use std::collections::HashSet;
 
 /// The status of a mutator that is not pinned; pinned, it is twice the word plus one.
 const UNPINNED: u64 = 0;
@@ -43,7 +45,11 @@ pub(crate) struct Record {
     filled_under: Cell<u64>,
     /// Bytes that new objects own and the heap does not know of yet. None when the thread is not pinned.
     owned: Cell<usize>,
+    /// Processor time spent on showing the edges of locks, since the last acknowledgement or pin.
+    pub(super) shown_ns: Cell<u64>,
     pub(super) grey: UnsafeCell<Vec<Grey>>,
+    /// Objects with locks that were written in PRE: scanned again when the mutator unpins (K1 of `lock`).
+    again: UnsafeCell<HashSet<NonNull<u8>>>,
     pub(super) cache: Cache,
     heap: NonNull<Inner>,
     /// What the collector reads; on a line of its own.
@@ -69,7 +75,9 @@ impl Record {
             guards: Cell::new(0),
             filled_under: Cell::new(0),
             owned: Cell::new(0),
+            shown_ns: Cell::new(0),
             grey: UnsafeCell::new(Vec::new()),
+            again: UnsafeCell::new(HashSet::new()),
             cache: Cache::new(),
             heap,
             status: CachePadded(AtomicU64::new(UNPINNED)),
@@ -197,6 +205,9 @@ impl Record {
     fn unpin(&self) {
         // A guard that was leaked is out of reach from here on, and what it guards with it.
         self.guards.set(0);
+        if self.phase.get() != Phase::Idle {
+            self.give_again();
+        }
         self.flush();
         // An object dies in a cycle whose H2 comes after this, so the heap knows what it owns by then.
         if self.owned.get() != 0 {
@@ -234,6 +245,35 @@ impl Record {
         let owned = self.owned.take();
         if self.heap().is_own_process() {
             self.heap().count_owned(owned);
+        }
+    }
+
+    /// Remembers that the object that `place` lies in is to be scanned again after this pin, if it is marked by then. `false`: no object
+    /// of this heap lies there.
+    pub(super) fn scan_again(&self, place: NonNull<u8>) -> bool {
+        let Some(span) = Span::find(place) else { return false };
+        let object = span.slot_at(span.index(place));
+        // SAFETY: M1; the reference does not outlive the call.
+        let again = unsafe { &mut *self.again.get() };
+        again.contains(&object) || (self.heap().spaces.has(span.space) && again.insert(object))
+    }
+
+    /// At the end of a pin: makes the objects grey again that are to be scanned again. One that is white now is scanned later, if at all.
+    #[cold]
+    fn give_again(&self) {
+        self.shown_ns.set(0);
+        // SAFETY: M1; the reference does not outlive the statement.
+        let again = core::mem::take(unsafe { &mut *self.again.get() });
+        if broken("lock_not_scanned_again") {
+            return;
+        }
+        for object in again {
+            // SAFETY: the object was reachable in this pin, which has not acknowledged the end of a cycle since.
+            let span = unsafe { Span::of(object) };
+            let index = span.index(object);
+            if span.is_marked(index) {
+                self.push(Grey::new(span, index));
+            }
         }
     }
 
@@ -304,6 +344,7 @@ impl Record {
     }
 
     fn acknowledge(&self, word: Word) {
+        self.shown_ns.set(0);
         self.word.set(word);
         self.phase.set(word.phase());
         self.control.store(u32::from(word.phase() != Phase::Idle), Relaxed);

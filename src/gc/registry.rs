@@ -8,6 +8,7 @@
 
 use super::heap::Inner;
 use super::mutator::Record;
+use super::phase::Phase;
 use crate::sync::blocking::Weak;
 use core::cell::{Cell, RefCell};
 use core::ptr::null;
@@ -42,7 +43,7 @@ thread_local! {
     /// The heap entered last, and the thread's record of it.
     static LAST: Cell<(u64, *const Record)> = const { Cell::new((0, null())) };
     static MINE: Mine = const { Mine(RefCell::new(Vec::new())) };
-    /// How many heaps the thread is pinned in.
+    /// Twice the number of heaps that the thread is pinned in; plus one if a pin began in MARK since that number was zero.
     static PINS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -115,7 +116,7 @@ impl<'a> Lease<'a> {
     #[inline]
     pub(crate) fn pin(&self) -> Pin<'_> {
         if self.record.enter() {
-            PINS.set(PINS.get() + 1);
+            PINS.set((PINS.get() + 2) | usize::from(self.record.phase() == Phase::Mark));
         }
         Pin(self.record)
     }
@@ -138,7 +139,8 @@ impl Drop for Pin<'_> {
     fn drop(&mut self) {
         self.0.leave();
         if !self.0.is_entered() {
-            PINS.set(PINS.get() - 1);
+            let pins = PINS.get() - 2;
+            PINS.set(if pins < 2 { 0 } else { pins });
         }
     }
 }
@@ -146,4 +148,9 @@ impl Drop for Pin<'_> {
 /// Whether the thread is inside `enter` of any heap.
 pub(crate) fn is_pinned() -> bool {
     PINS.get() > 0
+}
+
+/// Whether the thread may be in MARK, in any heap. No phase becomes MARK but by a pin.
+pub(crate) fn may_be_in_mark() -> bool {
+    PINS.get() % 2 == 1
 }

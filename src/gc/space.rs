@@ -256,6 +256,11 @@ impl Spaces {
         }
     }
 
+    /// Whether `space` is one of these.
+    pub(crate) fn has(&self, space: &Space) -> bool {
+        self.list.lock().iter().any(|known| core::ptr::eq(*known, space))
+    }
+
     /// The space of a type; `None`: its objects have headers.
     pub(crate) fn of_type(&self, key: Key, desc: &'static Desc) -> Option<&'static Space> {
         let mut map = self.map.lock();

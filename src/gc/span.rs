@@ -153,9 +153,10 @@ impl Span {
         unsafe { &*tag }
     }
 
-    /// The record of the span at `address`, if there is one: for the verifier, which trusts no edge.
+    /// The record of the span at `address`, if there is one: for the verifier, which trusts no edge, and for places that may lie in
+    /// objects or elsewhere.
     pub(crate) fn find(address: NonNull<u8>) -> Option<&'static Self> {
-        // SAFETY: null or a record, which is held while the world is.
+        // SAFETY: null or a record, which is held while the world is, or while the caller has a reference to what lies there.
         unsafe { SOURCE.tag_of(address).cast::<Self>().as_ref() }
     }
 

@@ -40,7 +40,7 @@ pub struct GcStats {
     /// Objects that all cycles freed.
     pub freed_objects: u64,
     /// The longest time that the collector kept a mutator from its own work at once: processor time of a handshake, an assist, sweeping for a slot,
-    /// showing the edges of a lock; or time asleep at `enter`. What the system's scheduler adds is not in it.
+    /// showing the edges of locks (all of that between two handshakes counts as one); or time asleep at `enter`. What the system's scheduler adds is not in it.
     pub max_stall_ns: u64,
     /// How often it did so, by length; see [`STALL_BUCKETS`].
     pub stall_ns: [u64; STALL_BUCKETS],
@@ -194,6 +194,11 @@ impl Counters {
         if let Some(count) = self.stalls.get(bucket) {
             count.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Counts the end of a stall that came in pieces, each of them counted already: it was so long in all.
+    pub(crate) fn stalls_of(&self, ns: u64) {
+        self.max_stall_ns.fetch_max(ns, Relaxed);
     }
 
     /// What stands here; the rest is the heap's to fill in.

@@ -13,6 +13,7 @@ mod bounds;
 mod closing;
 mod dying;
 mod large;
+mod lock;
 mod macros;
 mod shadow;
 mod threads;

@@ -52,8 +52,11 @@
  *           wave and after. The key has no edges, so it is marked and never grey. With FIX_CANCEL, as the code.
  *           V_EPHREMOVE what is removed or replaced is not shaded | V_EPHONCE the coordinator looks before the wave only
  *           V_EPHREAD a value is read unshaded (this holds: what leads to a key that is in hand is protected, and the value with it)
- *  LOCK0    the field of slot 0 is behind a lock (GcLock) and is written without a barrier; a tracer passes over a lock that is held
- *           V_LOCKNOSNAP no shading when the lock is taken in MARK | V_LOCKNOEND none when it is given back in PRE
+ *  LOCK0    the field of slot 0 is behind a lock (GcLock) and is written without a barrier; a tracer passes over a lock that is held.
+ *           With FIX_CANCEL, as the code.
+ *           In PRE the value is shaded once, and again only after a mutator in MARK has read it; slot 0 is scanned again after the unpin.
+ *           V_LOCKNOSNAP no shading when the lock is taken in MARK | V_LOCKNOPRE none in PRE | V_LOCKNOLOOK reads in MARK do not count
+ *           V_LOCKNOAGAIN no scan after the unpin | V_LOCKKEEPSTAMP a writer in PRE leaves the tracer's stamp
  *           V_LOCKACK requests are acknowledged while it is held
  *  MUTSWEEP after T3 a mutator in IDLE that wants a slot sweeps a span itself
  *           V_SWEEPNOWAIT the next cycle begins while a mutator sweeps | V_SWEEPEARLY mutators sweep from their own H3 on, before T3
@@ -122,7 +125,7 @@ byte shifts; bool gate;
 byte ek, ev; bool tl;
 #endif
 #ifdef LOCK0
-bool lk; byte stamp;
+bool lk; byte stamp, pre;
 #endif
 #ifdef MUTSWEEP
 byte us, swg;
@@ -240,10 +243,18 @@ inline shade(x) {
 #define MAYACK (!hold)
 #endif
 #define READABLE(x) (x!=0 || !lk)
+#define NODEBT (!debt)
+#ifdef V_LOCKNOLOOK
+#define LOOK(x) skip
+#else
+#define LOOK(x) if :: (x==0 && PH(w)>=2) -> pre=0 :: !(x==0 && PH(w)>=2) -> skip fi
+#endif
 #define NOSTORE 0
 #else
 #define TRACE_FIELD(x,y,c) x=f[y]
 #define MAYACK 1
+#define NODEBT 1
+#define LOOK(x) skip
 #define READABLE(x) 1
 #ifdef EPH
 #define NOSTORE 1
@@ -307,7 +318,7 @@ proctype Mut(byte m; byte ops; byte pins) {
   byte w=0, buf=0, cache=NONE, chs=0;
   byte t=0, n=0, o=0, tmp=0; bool wn0=0;
 #ifdef LOCK0
-  bool hold=0;
+  bool hold=0, debt=0;
 #endif
 #if defined(COMEGO) && !defined(V_PINFIRST)
   if :: m==1 -> member=1 :: m!=1 -> skip fi;
@@ -369,9 +380,18 @@ pinned:
   :: atomic { MAYACK && gword!=w && PH(gword)==0 -> assert(buf==0); w=gword; st[m]=w }
 #endif
   /* ---- unpin ---- */
-  :: atomic { MAYACK && buf!=0 -> L0=NIL; L1=NIL; q=q|buf; buf=0 };
+#ifdef LOCK0
+  :: atomic { MAYACK && debt -> debt=0; L0=NIL; L1=NIL;
+#ifndef V_LOCKNOAGAIN
+       if :: (mk & BIT(0)) -> buf=buf|BIT(0) :: !(mk & BIT(0)) -> skip fi
+#endif
+     };
+     atomic { q=q|buf; buf=0 };
      atomic { st[m]=UNP; w=0; goto unpinned }
-  :: atomic { MAYACK && buf==0 -> L0=NIL; L1=NIL; st[m]=UNP; w=0; goto unpinned }
+#endif
+  :: atomic { MAYACK && NODEBT && buf!=0 -> L0=NIL; L1=NIL; q=q|buf; buf=0 };
+     atomic { st[m]=UNP; w=0; goto unpinned }
+  :: atomic { MAYACK && NODEBT && buf==0 -> L0=NIL; L1=NIL; st[m]=UNP; w=0; goto unpinned }
 #ifdef V_DRAIN
   :: atomic { buf!=0 && PH(w)>=2 ->
        if :: (buf&1) -> o=0 :: (buf&2) -> o=1 :: (buf&4) -> o=2 :: (buf&8) -> o=3 fi;
@@ -382,9 +402,9 @@ pinned:
   :: atomic { GO && root[0]!=NIL && !rdead[0] && root[0]!=L0 && root[0]!=L1 -> ops--; t=root[0]; putL(t); t=0 }
   :: atomic { GO && root[1]!=NIL && !rdead[1] && root[1]!=L0 && root[1]!=L1 -> ops--; t=root[1]; putL(t); t=0 }
   :: atomic { GO && L0!=NIL && READABLE(L0) && f[L0]!=NIL && f[L0]!=L0 && f[L0]!=L1 ->
-       ops--; assert(al & BIT(L0)); t=f[L0]; putL(t); t=0 }
+       ops--; assert(al & BIT(L0)); LOOK(L0); t=f[L0]; putL(t); t=0 }
   :: atomic { GO && L1!=NIL && READABLE(L1) && f[L1]!=NIL && f[L1]!=L0 && f[L1]!=L1 ->
-       ops--; assert(al & BIT(L1)); t=f[L1]; putL(t); t=0 }
+       ops--; assert(al & BIT(L1)); LOOK(L1); t=f[L1]; putL(t); t=0 }
   /* ---- store ---- */
 #if defined(V_TORN)
   :: atomic { GO && L0!=NIL -> ops--; pickL(t); pickLN(n); assert(al & BIT(t));
@@ -502,7 +522,19 @@ do_alloc:
 #ifdef LOCK0
   :: atomic { GO && (L0==0 || L1==0) && !lk -> ops--; lk=1; hold=1; t=f[0] };
      if
-     :: PH(w)==1 -> shade(t)
+     :: PH(w)==1 ->
+        if
+        :: pre!=CY(w) ->
+#ifndef V_LOCKNOPRE
+           shade(t);
+#endif
+           pre=CY(w)
+        :: pre==CY(w) -> skip
+        fi;
+        debt=1;
+#ifndef V_LOCKKEEPSTAMP
+        stamp=0
+#endif
      :: PH(w)>=2 && stamp!=CY(w) ->
 #ifndef V_LOCKNOSNAP
         shade(t);
@@ -513,11 +545,7 @@ do_alloc:
      t=0
   :: atomic { GO && hold && f[0]!=NIL -> ops--; t=f[0]; putL(t); t=0 }
   :: atomic { GO && hold -> ops--; pickLN(n); if :: n==0 -> n=NIL :: else -> skip fi; f[0]=n; n=0 }
-  :: atomic { hold -> t=f[0] };
-#ifndef V_LOCKNOEND
-     if :: PH(w)==1 -> shade(t) :: PH(w)!=1 -> skip fi;
-#endif
-     atomic { t=0; lk=0; hold=0 }
+  :: atomic { hold -> lk=0; hold=0 }
 #endif
   /* ---- sweep for a slot ---- */
 #ifdef MUTSWEEP

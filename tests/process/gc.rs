@@ -281,7 +281,6 @@ fn last_act_of_the_abandoned() -> Next {
     #[derive(Trace)]
     struct Holds(
         #[trace(skip)]
-        #[expect(dead_code, reason = "it is there to be dropped")]
         SaysRoot,
         Says,
     );

@@ -73,33 +73,138 @@ fn a_writer_in_mark_shades_what_the_lock_held() {
     });
 }
 
+/// The first mutator, in PRE, puts an object that nothing else leads to into the lock that `items` finds. The lock lies in a black object
+/// that nothing but these two mutators have.
+fn write_in_pre<T: Trace<'static> + 'static>(items: impl Fn(&T) -> &GcLock<Vec<N>>, new: impl FnOnce() -> T) {
+    let mut stage = Stage::new();
+    let (one, m) = stage.pinned();
+    let (two, n) = stage.pinned();
+    let a = node(m, Some(node(m, None)));
+    stage.root(a);
+    stage.h1();
+    one.respond();
+    let o = a.next.get().expect("set above");
+    a.next.set(n, None);
+    two.leave();
+    stage.h2();
+    two.enter();
+    let shelf = n.alloc(new());
+    items(&shelf).write(m).push(o);
+    one.leave();
+    stage.scan_roots();
+    stage.drain();
+    stage.begin_wave();
+    two.respond();
+    if stage.close() {
+        stage.check_marked(&[o]);
+    }
+}
+
 #[test]
-fn a_writer_in_pre_shades_what_the_lock_will_hold() {
+fn an_object_with_a_lock_that_was_written_in_pre_is_scanned_again() {
+    let new = || Shelf {
+        items: GcLock::new(Vec::new()),
+    };
+    play(move || write_in_pre(|shelf: &Shelf<'static>| &shelf.items, new));
+}
+
+#[test]
+fn a_writer_in_pre_shades_what_a_lock_outside_of_an_object_will_hold() {
+    let new = || Box::new(GcLock::new(Vec::new()));
+    play(move || write_in_pre(|boxed: &Box<GcLock<Vec<N>>>| boxed, new));
+}
+
+/// A writer in PRE and a thread in MARK at one lock. The lock holds nothing that a root leads to another way.
+fn stage_of_two() -> (
+    Stage,
+    &'static Record,
+    M,
+    &'static Record,
+    M,
+    Gc<'static, Shelf<'static>>,
+    N,
+) {
+    let mut stage = Stage::new();
+    let (one, m) = stage.pinned();
+    let (two, n) = stage.pinned();
+    let shelf = m.alloc(Shelf {
+        items: GcLock::new(Vec::new()),
+    });
+    stage.heap.roots.take(shelf.address(), None);
+    let a = node(m, Some(node(m, None)));
+    stage.h1();
+    one.respond();
+    let o = a.next.get().expect("set above");
+    a.next.set(n, None);
+    two.leave();
+    stage.h2();
+    two.enter();
+    (stage, one, m, two, n, shelf, o)
+}
+
+#[test]
+fn the_first_writer_in_pre_shades_what_the_lock_held() {
     play(|| {
         let mut stage = Stage::new();
         let (one, m) = stage.pinned();
         let (two, n) = stage.pinned();
-        let a = node(m, Some(node(m, None)));
-        stage.root(a);
+        let shelf = m.alloc(Shelf {
+            items: GcLock::new(vec![node(m, None)]),
+        });
+        stage.heap.roots.take(shelf.address(), None);
         stage.h1();
         one.respond();
-        let o = a.next.get().expect("set above");
-        a.next.set(n, None);
         two.leave();
         stage.h2();
         two.enter();
-        // Black, and reached by nobody but these two.
-        let shelf = n.alloc(Shelf {
-            items: GcLock::new(Vec::new()),
-        });
-        shelf.items.write(m).push(o);
+        let item = shelf.items.read()[0];
+        shelf.items.write(m).pop();
         one.leave();
-        stage.scan_roots();
+        // From here on it is in a black object only.
+        let black = node(n, Some(item));
+        stage.tracer.mark(shelf.address());
         stage.drain();
         stage.begin_wave();
         two.respond();
         if stage.close() {
-            stage.check_marked(&[o]);
+            assert!(is_marked(item.address()), "{:?} holds the dead", black.as_ptr());
+        }
+    });
+}
+
+#[test]
+fn a_writer_in_pre_shades_anew_when_a_thread_in_mark_has_looked() {
+    play(|| {
+        let (mut stage, one, m, two, n, shelf, o) = stage_of_two();
+        shelf.items.write(m).push(o);
+        let item = shelf.items.read()[0];
+        shelf.items.write(m).pop();
+        one.leave();
+        let black = node(n, Some(item));
+        stage.tracer.mark(shelf.address());
+        stage.drain();
+        stage.begin_wave();
+        two.respond();
+        if stage.close() {
+            assert!(is_marked(item.address()), "{:?} holds the dead", black.as_ptr());
+        }
+    });
+}
+
+#[test]
+fn a_writer_in_mark_shades_what_a_writer_in_pre_added_after_the_tracer() {
+    play(|| {
+        let (mut stage, one, m, two, n, shelf, o) = stage_of_two();
+        stage.tracer.mark(shelf.address());
+        stage.drain();
+        shelf.items.write(m).push(o);
+        let item = shelf.items.write(n).pop().expect("pushed above");
+        one.leave();
+        stage.drain();
+        stage.begin_wave();
+        two.respond();
+        if stage.close() {
+            assert!(is_marked(item.address()), "what is in hand would be freed");
         }
     });
 }

@@ -1,0 +1,239 @@
+//! Locks: what a writer costs while a cycle runs, and a thread that would wait for itself.
+
+use super::{Node, eventually, quiet};
+use greyspan::gc::{Gc, GcCell, GcLock, Heap, Root, Rootable, Trace, Visitor};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Barrier};
+
+/// A list that counts how often its edges are shown.
+struct Counted<'gc> {
+    items: Vec<Gc<'gc, u64>>,
+    shown: Arc<AtomicUsize>,
+}
+
+// SAFETY: every edge is visited, and the type has no `Drop`.
+unsafe impl<'gc> Trace<'gc> for Counted<'gc> {
+    fn trace(&self, visitor: &mut Visitor<'gc>) {
+        self.shown.fetch_add(1, Relaxed);
+        self.items.trace(visitor);
+    }
+}
+
+/// An object with a lock in it, and one with a lock behind a box.
+#[derive(Trace)]
+struct Shelf<'gc> {
+    lock: GcLock<Counted<'gc>>,
+}
+
+type ShelfRoot = Root<Rootable![Shelf<'_>]>;
+
+fn shelf<'gc>(shown: &Arc<AtomicUsize>) -> Shelf<'gc> {
+    Shelf {
+        lock: GcLock::new(Counted {
+            items: Vec::new(),
+            shown: Arc::clone(shown),
+        }),
+    }
+}
+
+/// Writes in one `enter`, from before a cycle begins to some thousand writes after it has: it cannot go on meanwhile. How often the value
+/// was shown after the first time.
+fn shown_in_one_enter(heap: &Heap, root: &ShelfRoot, shown: &AtomicUsize) -> usize {
+    const WRITES: usize = 5000;
+    let entered = Barrier::new(2);
+    std::thread::scope(|scope| {
+        let cycle = scope.spawn(|| {
+            entered.wait();
+            heap.collect();
+        });
+        let more = heap.enter(|m| {
+            entered.wait();
+            let shelf = root.get(m);
+            let push = || shelf.lock.write(m).items.push(m.alloc(1));
+            eventually("the beginning of the cycle", || {
+                push();
+                shown.load(Relaxed) > 0
+            });
+            let before = shown.load(Relaxed);
+            (0..WRITES).for_each(|_| push());
+            shown.load(Relaxed) - before
+        });
+        cycle.join().expect("no panic");
+        more
+    })
+}
+
+#[test]
+fn a_writer_shows_the_edges_of_a_lock_once_however_often_it_writes() {
+    let heap = quiet();
+    let shown = Arc::default();
+    let root: ShelfRoot = heap.enter(|m| Root::new(m, m.alloc(shelf(&shown))));
+    let more = shown_in_one_enter(&heap, &root, &shown);
+    // The first may be the writer's or the tracer's; then comes the other's.
+    assert!(more <= 3, "a value shown {more} times in 5000 writes");
+    heap.collect();
+    heap.enter(|m| assert!(root.get(m).lock.read().items.iter().all(|item| **item == 1)));
+    heap.verify().expect("all edges lead to objects");
+}
+
+#[test]
+fn what_is_written_while_a_cycle_begins_stays() {
+    // One thread holds the cycle back by its long pins; others write, read, and move what they find, in short ones.
+    let heap = quiet();
+    let shown = Arc::default();
+    let shelves: Vec<ShelfRoot> = heap.enter(|m| (0..3).map(|_| Root::new(m, m.alloc(shelf(&shown)))).collect());
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for (long, from) in [(true, 0), (false, 1), (false, 2)] {
+            let (heap, shelves, over) = (&heap, &shelves, &over);
+            scope.spawn(move || {
+                for round in 0..if long { 40 } else { 2000 } {
+                    heap.enter(|m| {
+                        for step in 0..if long { 400 } else { 4 } {
+                            let at = |offset: usize| &shelves[(from + step + offset) % 3].get(m).as_ref().lock;
+                            let mut items = at(0).write(m);
+                            items.items.push(m.alloc((round + step) as u64 | 1 << 40));
+                            let moved = if step % 3 == 0 { items.items.pop() } else { None };
+                            let len = items.items.len();
+                            if len > 200 {
+                                items.items.drain(..len / 2);
+                            }
+                            drop(items);
+                            at(1).write(m).items.extend(moved);
+                            let found = at(2).read().items.last().copied();
+                            assert!(found.is_none_or(|found| *found >> 40 == 1));
+                            at(1).write(m).items.extend(found);
+                        }
+                    });
+                }
+                if long {
+                    over.store(true, Relaxed);
+                }
+            });
+        }
+        while !over.load(Relaxed) {
+            heap.collect();
+        }
+    });
+    heap.verify().expect("all edges lead to objects");
+    heap.enter(|m| {
+        for shelf in &shelves {
+            assert!(shelf.get(m).lock.read().items.iter().all(|item| **item >> 40 == 1));
+        }
+    });
+}
+
+#[test]
+fn locks_behind_boxes_lose_nothing() {
+    let heap = quiet();
+    type Boxed = Root<Rootable![Vec<GcLock<Vec<Gc<'_, Node<'_>>>>>]>;
+    let root: Boxed = heap.enter(|m| Root::new(m, m.alloc((0..4).map(|_| GcLock::default()).collect())));
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..100 {
+                heap.enter(|m| {
+                    for step in 0..100 {
+                        let locks = root.get(m).as_ref();
+                        let node = m.alloc(Node::leaf(7));
+                        node.left.set(m, Some(m.alloc(Node::leaf(8))));
+                        locks[step % 4].write(m).push(node);
+                        let moved = locks[(step + 1) % 4].write(m).pop();
+                        let mut others = locks[(step + 2) % 4].write(m);
+                        others.extend(moved);
+                        others.truncate(50);
+                    }
+                });
+            }
+            over.store(true, Relaxed);
+        });
+        while !over.load(Relaxed) {
+            heap.collect();
+        }
+    });
+    heap.verify().expect("all edges lead to objects");
+    heap.enter(|m| {
+        for lock in root.get(m).iter() {
+            assert!(
+                lock.read()
+                    .iter()
+                    .all(|node| node.value == 7 && node.left.get().is_some_and(|left| left.value == 8))
+            );
+        }
+    });
+}
+
+#[test]
+fn try_write_does_not_wait() {
+    Heap::new().enter(|m| {
+        let cell: Gc<'_, GcLock<Vec<Gc<'_, u64>>>> = m.alloc(GcLock::default());
+        let reads = cell.read();
+        assert!(cell.try_write(m).is_none(), "a reader is there");
+        assert!(cell.try_read().is_some());
+        drop(reads);
+        eventually("a look of the collector ends", || cell.try_write(m).is_some());
+        let writes = cell.write(m);
+        assert!(cell.try_write(m).is_none() && cell.try_read().is_none());
+        drop(writes);
+        assert!(cell.read().is_empty());
+    });
+}
+
+/// In release builds such a thread hangs, as the docs say.
+#[cfg(debug_assertions)]
+mod deadlocks {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    fn message(act: impl FnOnce()) -> String {
+        let payload = catch_unwind(AssertUnwindSafe(act)).expect_err("it would wait for itself");
+        payload.downcast_ref::<String>().expect("words").clone()
+    }
+
+    #[test]
+    fn a_thread_that_would_wait_for_itself_says_so() {
+        Heap::new().enter(|m| {
+            let lock = m.alloc(GcLock::new(GcCell::<u64>::null()));
+            let reads = lock.read();
+            let text = message(|| drop(lock.write(m)));
+            assert!(
+                text.contains("deadlock") && text.contains("to write") && text.contains("for reading"),
+                "{text}"
+            );
+            drop(reads);
+            let writes = lock.write(m);
+            let text = message(|| drop(lock.write(m)));
+            assert!(text.contains("to write") && text.contains("for writing"), "{text}");
+            let text = message(|| drop(lock.read()));
+            assert!(text.contains("to read") && text.contains("for writing"), "{text}");
+            drop(writes);
+            // Nothing of that stays.
+            drop(lock.write(m));
+            let other = m.alloc(GcLock::new(GcCell::<u64>::null()));
+            let (one, two) = (lock.write(m), other.write(m));
+            drop(one);
+            drop(lock.read());
+            drop(two);
+        });
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_another_waits() {
+        let heap = Heap::new();
+        let root: Root<Rootable![GcLock<u64>]> = heap.enter(|m| Root::new(m, m.alloc(GcLock::new(0))));
+        let held = Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                heap.enter(|m| {
+                    let lock = root.get(m);
+                    let guard = lock.read();
+                    held.wait();
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                    drop(guard);
+                });
+            });
+            held.wait();
+            heap.enter(|m| *root.get(m).write(m) += 1);
+        });
+    }
+}
