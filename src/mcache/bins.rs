@@ -17,6 +17,8 @@ use core::ptr::null_mut;
 const MOST: usize = 1024;
 const FEW: usize = 128;
 const LEAST: usize = 4;
+/// Bins that run over without a refill of any, after which the program only frees.
+const ONLY_FREES: u32 = 64;
 /// A bin begins with this part of its first array, and with as many slots at the least.
 const BEGIN: usize = 8;
 
@@ -183,6 +185,7 @@ impl MCache {
             self.widen_first(class, usize::MAX);
         } else if !self.grow_bin(tiers, class) {
             // Where the program only frees, whatever is kept would keep spans, here or with their owners.
+            self.note_overflow();
             let keep = if self.is_refilled(class) {
                 self.cap(class) / 2
             } else {
@@ -198,6 +201,15 @@ impl MCache {
         if !unsafe { self.push(class, block) } {
             // SAFETY: as above.
             unsafe { self.free(tiers, block) };
+        }
+    }
+
+    /// Counts a bin that ran over. After many without a refill the program only frees, and the window of refills is long over.
+    fn note_overflow(&self) {
+        let overflows = self.overflows.get() + 1;
+        self.overflows.set(overflows % ONLY_FREES);
+        if overflows == ONLY_FREES {
+            self.refilled.set(0);
         }
     }
 

@@ -215,6 +215,8 @@ pub(crate) struct MCache {
     /// Refills since the last look for idle classes, and the classes that were refilled since.
     refills: Cell<u32>,
     refilled: Cell<u128>,
+    /// Bins that ran over since one was last refilled.
+    overflows: Cell<u32>,
     /// Classes that were refilled since their bins last grew.
     run_empty: Cell<u128>,
     ready: Cell<bool>,
@@ -252,6 +254,7 @@ impl MCache {
                 purges_seen: Cell::new(0),
                 refills: Cell::new(0),
                 refilled: Cell::new(0),
+                overflows: Cell::new(0),
                 run_empty: Cell::new(0),
                 ready: Cell::new(false),
                 shared: Shared::new(),

@@ -197,6 +197,7 @@ impl MCache {
     #[inline]
     fn note_refill(&self, tiers: &Tiers, class: SizeClass) {
         self.refilled.set(self.refilled.get() | 1 << class.index());
+        self.overflows.set(0);
         self.run_empty.set(self.run_empty.get() | 1 << class.index());
         let refills = self.refills.get() + 1;
         self.refills.set(refills);

@@ -42,6 +42,21 @@ fn what_a_thread_keeps_of_one_size_serves_another_before_a_request_is_refused() 
     world.end();
 }
 
+/// Each block that a bin keeps may keep a span.
+#[test]
+fn a_thread_that_only_frees_keeps_few_blocks_of_any_class() {
+    let mut world = World::new();
+    const COUNT: usize = 150_000;
+    (0..COUNT).for_each(|turn| world.make(0, 16 + turn * 31 % 497, 8, false));
+    let full = world.check().inuse;
+    // In no order.
+    (1..=COUNT).rev().for_each(|left| world.free(0, 7_368_787 % left));
+    world.heap.end_rest();
+    let figures = world.check();
+    assert!(full > 30 * MIB && figures.inuse < 4 * MIB, "{figures:?} of {full}");
+    world.end();
+}
+
 /// Batches larger than a bin, again and again, of many sizes and by both threads: bins grow.
 fn grow_bins(world: &mut World) {
     for size in [24, 500, 2000, 5000, 12 * KIB, 30 * KIB, 50 * KIB, 300 * KIB, 2 * MIB] {
