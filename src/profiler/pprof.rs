@@ -44,10 +44,44 @@ struct Writer<'a> {
     profile: Message,
     strings: Strings,
     symbols: &'a Symbols,
-    /// What is mapped, the file's path, and whether all functions in it are known that were asked for.
-    mappings: Vec<(Mapping, String, bool)>,
+    /// What is mapped, the file's path, and what the locations in it have; `None`: there is none.
+    mappings: Vec<(Mapping, String, Option<Known>)>,
     functions: HashMap<(String, String), u64>,
     locations: HashMap<usize, u64>,
+}
+
+/// What all locations in a mapping have.
+#[derive(Clone, Copy)]
+struct Known {
+    functions: bool,
+    files: bool,
+    lines: bool,
+}
+
+impl Known {
+    /// What one location with these functions has.
+    fn of(functions: &[Function]) -> Self {
+        let known = !functions.is_empty();
+        Self {
+            functions: known,
+            files: known && functions.iter().all(|function| !function.file.is_empty()),
+            lines: known && functions.iter().all(|function| function.line != 0),
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            functions: self.functions && other.functions,
+            files: self.files && other.files,
+            lines: self.lines && other.lines,
+        }
+    }
+
+    /// The mapping's flags: functions, files, lines, and what was inlined, which is known with
+    /// files and lines.
+    fn flags(self) -> [bool; 4] {
+        [self.functions, self.files, self.lines, self.files && self.lines]
+    }
 }
 
 pub(super) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
@@ -138,12 +172,12 @@ impl Writer<'_> {
                 path => String::from_utf8_lossy(path).into_owned(),
             };
             // The path is the loader's.
-            self.mappings.push((Mapping { path: &[], ..mapping }, path, true));
+            self.mappings.push((Mapping { path: &[], ..mapping }, path, None));
         });
     }
 
     fn write_mappings(&mut self) {
-        for (index, (mapping, path, named)) in core::mem::take(&mut self.mappings).into_iter().enumerate() {
+        for (index, (mapping, path, known)) in core::mem::take(&mut self.mappings).into_iter().enumerate() {
             let id: String = mapping.build_id().iter().map(|byte| format!("{byte:02x}")).collect();
             let mut message = Message::default();
             message.number(1, index as u64 + 1);
@@ -152,9 +186,11 @@ impl Writer<'_> {
             message.number(4, mapping.offset as u64);
             message.number(5, self.strings.number(&path));
             message.number(6, self.strings.number(&id));
-            // Functions, files, lines and what was inlined are in the profile: pprof need not look for them.
-            for has in 7..=10 {
-                message.number(has, u64::from(named));
+            // pprof looks for functions in mappings without a flag, and numbers those that it finds
+            // behind ours.
+            let flags = known.map_or([false; 4], Known::flags);
+            for (field, flag) in (7..).zip(flags) {
+                message.number(field, u64::from(flag));
             }
             self.profile.message(3, &message);
         }
@@ -175,11 +211,12 @@ impl Writer<'_> {
         message.number(1, number);
         message.number(2, mapping.map_or(0, |index| index as u64 + 1));
         message.number(3, address as u64);
-        let symbols = self.symbols;
-        if let Some((.., named)) = mapping.and_then(|index| self.mappings.get_mut(index)) {
-            *named &= !symbols.functions(frame).is_empty();
+        let functions = self.symbols.functions(frame);
+        if let Some((.., known)) = mapping.and_then(|index| self.mappings.get_mut(index)) {
+            let here = Known::of(functions);
+            *known = Some(known.map_or(here, |all| all.and(here)));
         }
-        for function in symbols.functions(frame) {
+        for function in functions {
             let mut line = Message::default();
             line.number(1, self.function(function));
             line.number(2, u64::from(function.line));

@@ -1,7 +1,9 @@
-//! A reader of pprof's files, written from `profile.proto` and not from our writer: it checks every reference.
+//! A reader of pprof's files, written from `profile.proto` and not from our writer: it checks every
+//! reference, that numbers have no gap, that a mapping has each symbol once, and that a mapping's
+//! flags say what its locations hold.
 
 use flate2::read::GzDecoder;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
 /// A field of a message: its number, and what it holds.
@@ -72,6 +74,28 @@ fn messages(message: &[u8], field: u64) -> Vec<&[u8]> {
         .collect()
 }
 
+/// Checks what the mappings say of their names, and that each symbol of a mapping is one function.
+fn check_names(bytes: &[u8], functions: &HashMap<u64, [String; 2]>) {
+    let mut used = HashSet::new();
+    for mapping in messages(bytes, 3) {
+        let at = |location: &&[u8]| number(location, 2) == number(mapping, 1);
+        let locations: Vec<&[u8]> = messages(bytes, 4).into_iter().filter(at).collect();
+        let lines: Vec<&[u8]> = locations.iter().flat_map(|place| messages(place, 4)).collect();
+        let known = !locations.is_empty() && locations.iter().all(|place| !messages(place, 4).is_empty());
+        let all_have = |has: &dyn Fn(&[u8]) -> bool| known && lines.iter().all(|line| has(line));
+        let files = all_have(&|line| !functions[&number(line, 1)][1].is_empty());
+        let numbers = all_have(&|line| number(line, 2) != 0);
+        let flags = [7, 8, 9, 10].map(|field| number(mapping, field) != 0);
+        let right = [known, files, numbers, files && numbers];
+        assert_eq!(flags, right, "functions, files, lines, inlined");
+        let ids: HashSet<u64> = lines.iter().map(|line| number(line, 1)).collect();
+        let symbols: HashSet<_> = ids.iter().map(|id| &functions[id]).collect();
+        assert_eq!(ids.len(), symbols.len(), "one function for each symbol");
+        used.extend(ids);
+    }
+    assert_eq!(used.len(), functions.len(), "each function is at some location");
+}
+
 /// A stack: functions from the innermost on, and its values by kind.
 pub(crate) struct Sample {
     pub(crate) depth: usize,
@@ -108,10 +132,18 @@ impl Decoded {
             let named = (text(number(mapping, 5)), text(number(mapping, 6)));
             mappings.insert(number(mapping, 1), (start..end, named));
         }
-        let functions: HashMap<u64, String> = messages(&bytes, 5)
+        // pprof numbers what it finds itself from the count of these on.
+        for field in [3, 4, 5] {
+            let mut ids: Vec<u64> = messages(&bytes, field).iter().map(|one| number(one, 1)).collect();
+            ids.sort_unstable();
+            assert!(ids.iter().copied().eq(1..=ids.len() as u64), "field {field}: {ids:?}");
+        }
+        // Name and file.
+        let functions: HashMap<u64, [String; 2]> = messages(&bytes, 5)
             .into_iter()
-            .map(|function| (number(function, 1), text(number(function, 2))))
+            .map(|function| (number(function, 1), [2, 4].map(|field| text(number(function, field)))))
             .collect();
+        check_names(&bytes, &functions);
         let mut locations = HashMap::new();
         for location in messages(&bytes, 4) {
             let address = number(location, 3);
@@ -119,7 +151,7 @@ impl Decoded {
             assert!(mapping == 0 || mappings[&mapping].0.contains(&address), "{address:x}");
             let names: Vec<String> = messages(location, 4)
                 .into_iter()
-                .map(|line| functions[&number(line, 1)].clone())
+                .map(|line| functions[&number(line, 1)][0].clone())
                 .collect();
             let twice = locations.insert(number(location, 1), names).is_some();
             assert!(!twice && number(location, 1) != 0);
