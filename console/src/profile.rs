@@ -23,7 +23,7 @@ fn absent() -> Refusal {
 mod with {
     use super::VIEWS;
     use crate::reply::Refusal;
-    pub(crate) use greyspan::profile::{Profile, stop};
+    pub(crate) use greyspan::profile::{Profile, stop, unsampled};
     use greyspan::profile::{View, is_active, rate, start};
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -131,6 +131,10 @@ mod without {
     pub(crate) fn begin_if_off(_rate: usize) {}
 
     pub(crate) fn stop() {}
+
+    pub(crate) fn unsampled<R>(work: impl FnOnce() -> R) -> R {
+        work()
+    }
 
     pub(crate) fn shown(profile: Profile, _index: usize) -> Profile {
         profile

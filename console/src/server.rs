@@ -68,6 +68,10 @@ impl Server {
 
 /// Serves at `listener`, which does not block.
 pub(crate) fn start(listener: StdListener, options: Builder) -> Result<Console, ServeError> {
+    profile::unsampled(|| set_up(listener, options))
+}
+
+fn set_up(listener: StdListener, options: Builder) -> Result<Console, ServeError> {
     let address = listener.local_addr().map_err(ServeError::Thread)?;
     let runtime = runtime::Builder::new_current_thread()
         .enable_io()
@@ -90,7 +94,8 @@ pub(crate) fn start(listener: StdListener, options: Builder) -> Result<Console, 
         .name("greyspan-console".to_owned())
         .spawn({
             let stop = Arc::clone(&stop);
-            move || run(runtime, listener, state, &stop)
+            // What a console allocates is in no profile, its own least of all.
+            move || profile::unsampled(|| run(runtime, listener, state, &stop))
         })
         .map_err(ServeError::Thread)?;
     if let Some(rate) = rate {
@@ -195,10 +200,12 @@ pub(crate) async fn work<R: Send + 'static>(
     thread::Builder::new()
         .name("greyspan-work".to_owned())
         .spawn(move || {
-            let outcome = job();
-            drop(turn);
-            // Perhaps nobody waits any more.
-            let _ = tell.send(outcome);
+            profile::unsampled(|| {
+                let outcome = job();
+                drop(turn);
+                // Perhaps nobody waits any more.
+                let _ = tell.send(outcome);
+            });
         })
         .map_err(|error| failed(format!("no thread for the job: {error}")))?;
     told.await.unwrap_or_else(|_| Err(failed("the job ended early")))

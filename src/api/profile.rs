@@ -15,14 +15,20 @@
 //! A [`Profile`] is a snapshot. It holds the four figures of Go's heap profiles for each stack: objects and bytes that were allocated since
 //! the first [`start`], and those of them in use. [`diff`] of two of them shows what has changed.
 //!
-//! Calls may come from any thread at any time, but not from a signal handler; only [`Profile`] and what writes it allocate.
+//! Calls may come from any thread at any time, but not from a signal handler; only [`Profile`] and
+//! what writes it allocate. What they allocate is in no profile, nor is what the output allocates
+//! that a profile is written to.
 
+#[cfg(greyspan_heap)]
+use crate::heap::HEAP;
 #[cfg(greyspan_heap)]
 use crate::heap::thread::current;
 use crate::profiler::{self, rate as rate_or_zero};
 use crate::stats::Stats;
 use std::io;
 
+#[doc(hidden)]
+pub use crate::profiler::unsampled;
 pub use crate::profiler::{DEFAULT_RATE, Profile, View, diff};
 
 /// Begins to sample, once in `rate_bytes` of each thread's allocations in the mean; while it runs, changes the rate.
@@ -67,6 +73,43 @@ pub fn is_active() -> bool {
 /// The mean bytes between samples; `None` while nothing is sampled.
 pub fn rate() -> Option<usize> {
     (rate_or_zero() != 0).then(rate_or_zero)
+}
+
+impl Profile {
+    /// Writes the profile in pprof's format, `profile.proto` in gzip: for `go tool pprof`,
+    /// speedscope, Grafana and others.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_pprof(&self, out: &mut impl io::Write) -> io::Result<()> {
+        written(|| profiler::pprof::write(self, out))
+    }
+
+    /// Writes a line for each stack whose figure is positive: the functions, the outermost first,
+    /// separated by `;`, and the figure. Any flame-graph tool reads it.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_folded(&self, out: &mut impl io::Write) -> io::Result<()> {
+        written(|| profiler::folded::write(self, out))
+    }
+
+    /// Writes a flame graph: one SVG, which zooms by a click and searches in any browser, and asks
+    /// for nothing from outside.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_flamegraph(&self, out: &mut impl io::Write) -> io::Result<()> {
+        written(|| profiler::flame::write(self, out))
+    }
+}
+
+/// Writes a profile. What that takes is not sampled, and what the thread's cache keeps of it is
+/// given up: the names of a large program take tens of MiB to be found, in many small objects.
+fn written(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let result = unsampled(write);
+    HEAP.thread_idle(current());
+    result
 }
 
 /// Writes a profile, taken now, as [`Profile::write_pprof`] does.

@@ -21,7 +21,7 @@ pub(crate) extern "C-unwind" fn write_at_exit() {
     // Nobody would catch it behind this.
     let written = catch_unwind(AssertUnwindSafe(|| {
         let mut file = BufWriter::new(File::create(path)?);
-        Profile::take().write_pprof(&mut file)?;
+        super::pprof::write(&Profile::take(), &mut file)?;
         file.flush()
     }));
     match written {

@@ -128,7 +128,7 @@ fn colour(name: &str) -> String {
     format!("hsl({hue},85%,{light}%)")
 }
 
-pub(super) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
     let mut root = Call::default();
     for (path, value) in lines(profile) {
         root.add(&path, value);

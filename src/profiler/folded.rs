@@ -27,7 +27,7 @@ fn path(symbols: &Symbols, frames: &[usize]) -> Vec<String> {
     for &frame in symbols.visible(frames).iter().rev() {
         match symbols.functions(frame) {
             [] => path.push(format!("0x{frame:x}")),
-            functions => path.extend(functions.iter().rev().map(|function| function.name.clone())),
+            functions => path.extend(functions.iter().rev().map(|function| function.name.to_string())),
         }
     }
     if path.is_empty() {
@@ -36,7 +36,7 @@ fn path(symbols: &Symbols, frames: &[usize]) -> Vec<String> {
     path
 }
 
-pub(super) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
     for (path, value) in lines(profile) {
         for (place, name) in path.iter().enumerate() {
             let separator = if place == 0 { "" } else { ";" };

@@ -7,15 +7,17 @@ mod depot;
 #[cfg(all(feature = "profiling", not(feature = "preload")))]
 mod exit;
 #[cfg(feature = "profiling")]
-mod flame;
+pub(crate) mod flame;
 #[cfg(feature = "profiling")]
-mod folded;
+pub(crate) mod folded;
 mod maps;
 mod math;
+#[cfg(feature = "profiling")]
+mod own;
 #[cfg(feature = "preload")]
 mod plain;
 #[cfg(feature = "profiling")]
-mod pprof;
+pub(crate) mod pprof;
 #[cfg(feature = "profiling")]
 mod proto;
 mod sampler;
@@ -25,6 +27,8 @@ mod snapshot;
 mod symbol;
 mod unwind;
 
+#[cfg(feature = "profiling")]
+pub use own::unsampled;
 #[cfg(feature = "profiling")]
 pub use snapshot::{Profile, View, diff};
 

@@ -6,6 +6,7 @@ use super::maps::{self, Mapping};
 use super::proto::Message;
 use super::snapshot::{Profile, View};
 use super::symbol::{Function, Symbols, call_site};
+use crate::sync::blocking::Arc;
 use flate2::write::GzEncoder;
 use flate2::{Compression, Crc};
 use std::collections::HashMap;
@@ -46,14 +47,16 @@ struct Writer<'a> {
     symbols: &'a Symbols,
     /// What is mapped, the file's path, and what the locations in it have; `None`: there is none.
     mappings: Vec<(Mapping, String, Option<Known>)>,
-    functions: HashMap<(String, String), u64>,
+    functions: HashMap<[Arc<str>; 2], u64>,
     locations: HashMap<usize, u64>,
 }
 
-/// What all locations in a mapping have.
+/// What the locations in a mapping have.
 #[derive(Clone, Copy)]
 struct Known {
+    /// All have functions.
     functions: bool,
+    /// Some have files, some have lines: a few functions, such as `_start`, have none anywhere.
     files: bool,
     lines: bool,
 }
@@ -61,30 +64,29 @@ struct Known {
 impl Known {
     /// What one location with these functions has.
     fn of(functions: &[Function]) -> Self {
-        let known = !functions.is_empty();
         Self {
-            functions: known,
-            files: known && functions.iter().all(|function| !function.file.is_empty()),
-            lines: known && functions.iter().all(|function| function.line != 0),
+            functions: !functions.is_empty(),
+            files: functions.iter().any(|function| !function.file.is_empty()),
+            lines: functions.iter().any(|function| function.line != 0),
         }
     }
 
     fn and(self, other: Self) -> Self {
         Self {
             functions: self.functions && other.functions,
-            files: self.files && other.files,
-            lines: self.lines && other.lines,
+            files: self.files || other.files,
+            lines: self.lines || other.lines,
         }
     }
 
     /// The mapping's flags: functions, files, lines, and what was inlined, which is known with
-    /// files and lines.
+    /// lines.
     fn flags(self) -> [bool; 4] {
-        [self.functions, self.files, self.lines, self.files && self.lines]
+        [true, self.files, self.lines, self.lines].map(|known| known && self.functions)
     }
 }
 
-pub(super) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
     let symbols = Symbols::of(profile.stacks.iter().map(|stack| stack.frames.as_slice()));
     let mut writer = Writer {
         profile: Message::default(),
@@ -227,7 +229,7 @@ impl Writer<'_> {
     }
 
     fn function(&mut self, function: &Function) -> u64 {
-        let key = (function.name.clone(), function.file.clone());
+        let key = [&function.name, &function.file].map(Arc::clone);
         if let Some(&number) = self.functions.get(&key) {
             return number;
         }

@@ -86,7 +86,10 @@ impl Sampler {
     /// What to do with a request that was counted below zero: the rate to sample it at, or nothing.
     #[cold]
     pub(crate) fn hit(&self, size: usize) -> Option<usize> {
-        self.of(size).hit_at(rate(), size)
+        let rate = self.of(size).hit_at(rate(), size);
+        #[cfg(feature = "profiling")]
+        let rate = rate.filter(|_| !super::own::is_own());
+        rate
     }
 
     /// A sample of a request of `size` bytes was taken between these two ticks (P3).

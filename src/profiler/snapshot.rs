@@ -3,9 +3,9 @@
 #![forbid(unsafe_code)]
 
 use super::depot::Counted;
+use super::own::unsampled;
 use super::{DEPOT, math, sampler};
 use std::collections::HashMap;
-use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 /// One of the four figures of a [`Profile`], in the order in which pprof files have them.
@@ -81,7 +81,7 @@ impl Stack {
 /// profile::stop();
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Profile {
     pub(super) stacks: Vec<Stack>,
     pub(super) taken: SystemTime,
@@ -91,9 +91,22 @@ pub struct Profile {
     lost: u64,
 }
 
+impl Clone for Profile {
+    fn clone(&self) -> Self {
+        Self {
+            stacks: unsampled(|| self.stacks.clone()),
+            ..*self
+        }
+    }
+}
+
 impl Profile {
     /// The profile as it is now. Stops nobody: other threads' samples of the moment may be in it or not.
     pub fn take() -> Self {
+        unsampled(Self::now)
+    }
+
+    fn now() -> Self {
         let mut sums: HashMap<&'static [usize], [i64; 4]> = HashMap::new();
         for node in DEPOT.all() {
             let Counted { allocated, freed } = node.counted();
@@ -126,6 +139,10 @@ impl Profile {
     /// What has changed since `base`, an earlier profile of this process: figures may be negative.
     #[must_use]
     pub fn diff(&self, base: &Self) -> Self {
+        unsampled(|| self.changed(base))
+    }
+
+    fn changed(&self, base: &Self) -> Self {
         let mut stacks = self.stacks.clone();
         stacks.extend(base.stacks.iter().map(|stack| Stack {
             frames: stack.frames.clone(),
@@ -169,31 +186,6 @@ impl Profile {
     /// Samples that had to be given up, because the tables were full or memory was refused. What they stood for is missing.
     pub fn lost(&self) -> u64 {
         self.lost
-    }
-
-    /// Writes the profile in pprof's format, `profile.proto` in gzip: for `go tool pprof`, speedscope, Grafana and others.
-    ///
-    /// # Errors
-    /// Those of `out`.
-    pub fn write_pprof(&self, out: &mut impl Write) -> io::Result<()> {
-        super::pprof::write(self, out)
-    }
-
-    /// Writes a line for each stack whose figure is positive: the functions, the outermost first, separated by `;`, and the figure. Any
-    /// flame-graph tool reads it.
-    ///
-    /// # Errors
-    /// Those of `out`.
-    pub fn write_folded(&self, out: &mut impl Write) -> io::Result<()> {
-        super::folded::write(self, out)
-    }
-
-    /// Writes a flame graph: one SVG, which zooms by a click and searches in any browser, and asks for nothing from outside.
-    ///
-    /// # Errors
-    /// Those of `out`.
-    pub fn write_flamegraph(&self, out: &mut impl Write) -> io::Result<()> {
-        super::flame::write(self, out)
     }
 }
 

@@ -1,40 +1,41 @@
-//! Names of addresses, found when a profile is written, and remembered: to look one up takes the debug information of its file, tens of MiB in
-//! memory. They are let go at once where it is quick to have them again, and otherwise when a profile needed no new name.
+//! Names of addresses, found when a profile is written, and remembered.
+//!
+//! To look one up takes the debug information of its file, tens of MiB in memory. It is let go as
+//! soon as all names are there that a profile needs. What is remembered is made after that, and
+//! each text once: it is small, and no page that the debug information was in stays for its sake.
 
 #![forbid(unsafe_code)]
 
 use crate::base::addr::code_at;
 use crate::sync::blocking::{Arc, Mutex, TryLockError};
-use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write;
 
 /// One function at an address: where others were inlined into it, there are several.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Function {
-    pub(super) name: String,
-    pub(super) file: String,
+    pub(super) name: Arc<str>,
+    pub(super) file: Arc<str>,
     pub(super) line: u32,
+    /// It only carries requests on, as [`is_carrier`] says.
+    carries: bool,
 }
 
 /// What addresses are called.
 pub(super) struct Symbols(HashMap<usize, Arc<[Function]>>);
 
-/// What was looked up before. Whoever finds it locked does without, so that nobody waits: not the child of a `fork` either.
-static KNOWN: Mutex<Known> = Mutex::new(Known {
-    names: BTreeMap::new(),
-    kept: false,
-});
+/// What was looked up before. A writer that finds it locked does without, so that none waits: not
+/// in the child of a `fork` either.
+static KNOWN: Mutex<Known> = Mutex::new(Known::NONE);
 
 struct Known {
     names: BTreeMap<usize, Arc<[Function]>>,
-    /// Whether `backtrace` has debug information in memory.
-    kept: bool,
+    /// Each name and each file once.
+    texts: BTreeSet<Arc<str>>,
 }
 
-/// As many addresses as are remembered: some MiB.
+/// With more addresses than this the next profile begins anew: some MiB.
 const MOST: usize = 1 << 15;
-/// What is quick. A program without debug information of its own takes half of it.
-const QUICK: Duration = Duration::from_millis(150);
 
 /// The call of a return address: the address itself may be in the line, or the function, behind.
 pub(super) fn call_site(frame: usize) -> usize {
@@ -44,33 +45,20 @@ pub(super) fn call_site(frame: usize) -> usize {
 impl Symbols {
     /// Looks up the frames of all these stacks.
     pub(super) fn of<'a>(stacks: impl Iterator<Item = &'a [usize]>) -> Self {
-        let mut known = match KNOWN.try_lock() {
+        let mut shared = match KNOWN.try_lock() {
             Ok(known) => Some(known),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         };
-        let (mut found, mut looked_up, begin) = (HashMap::new(), false, Instant::now());
-        for &frame in stacks.flatten() {
-            found.entry(frame).or_insert_with(|| {
-                if let Some(functions) = known.as_ref().and_then(|known| known.names.get(&frame)) {
-                    return Arc::clone(functions);
-                }
-                looked_up = true;
-                let functions: Arc<[Function]> = look_up(frame).into();
-                if let Some(known) = known.as_mut().filter(|known| known.names.len() < MOST) {
-                    known.names.insert(frame, Arc::clone(&functions));
-                }
-                functions
-            });
+        let mut alone = Known::NONE;
+        let known = shared.as_deref_mut().unwrap_or(&mut alone);
+        if known.names.len() > MOST {
+            *known = Known::NONE;
         }
-        if let Some(known) = &mut known {
-            let slow = looked_up && begin.elapsed() > QUICK;
-            if !slow && (looked_up || known.kept) {
-                backtrace::clear_symbol_cache();
-            }
-            known.kept = slow;
-        }
-        Self(found)
+        let frames: BTreeSet<usize> = stacks.flatten().copied().collect();
+        known.learn(frames.iter().copied());
+        let named = |frame| Some((frame, Arc::clone(known.names.get(&frame)?)));
+        Self(frames.into_iter().filter_map(named).collect())
     }
 
     /// The functions at a frame, the innermost first; none where nothing is known.
@@ -80,14 +68,8 @@ impl Symbols {
 
     /// The frames of a stack without those at its inner end that are the allocator's own and the standard library's way to it.
     pub(super) fn visible<'a>(&self, frames: &'a [usize]) -> &'a [usize] {
-        let own = frames
-            .iter()
-            .take_while(|&&frame| {
-                self.at(frame)
-                    .last()
-                    .is_some_and(|function| is_allocator(&function.name))
-            })
-            .count();
+        let carries = |frame: &&usize| self.at(**frame).last().is_some_and(|function| function.carries);
+        let own = frames.iter().take_while(carries).count();
         // A stack of nothing else is shown as it is.
         frames.get(own..).filter(|rest| !rest.is_empty()).unwrap_or(frames)
     }
@@ -95,31 +77,140 @@ impl Symbols {
     /// As [`visible`](Self::visible), of the functions that were inlined at one frame.
     pub(super) fn functions(&self, frame: usize) -> &[Function] {
         let all = self.at(frame);
-        let own = all.iter().take_while(|function| is_allocator(&function.name)).count();
+        let own = all.iter().take_while(|function| function.carries).count();
         all.get(own..).filter(|rest| !rest.is_empty()).unwrap_or(all)
     }
 }
 
-fn look_up(frame: usize) -> Vec<Function> {
-    let mut functions = Vec::new();
-    backtrace::resolve(code_at(call_site(frame)), |symbol| {
-        let Some(name) = symbol.name() else { return };
-        functions.push(Function {
-            // Without the hash at the end.
-            name: format!("{name:#}"),
-            file: symbol
-                .filename()
-                .map(|path| path.display().to_string())
-                .unwrap_or_default(),
-            line: symbol.lineno().unwrap_or(0),
-        });
-    });
-    functions
+impl Known {
+    const NONE: Self = Self {
+        names: BTreeMap::new(),
+        texts: BTreeSet::new(),
+    };
+
+    /// Looks up those of these frames that have no name yet.
+    fn learn(&mut self, frames: impl Iterator<Item = usize>) {
+        let unknown: Vec<usize> = frames.filter(|frame| !self.names.contains_key(frame)).collect();
+        if unknown.is_empty() {
+            return;
+        }
+        let mut found = Found::default();
+        let root = {
+            let _forgets = Forgets;
+            let root = root();
+            for &frame in &unknown {
+                found.look_up(frame);
+            }
+            root
+        };
+        let (mut text, mut functions) = (found.text.as_str(), found.functions.iter());
+        let mut next = |length| {
+            let (first, rest) = text.split_at(length);
+            text = rest;
+            self.texts.get(first).map(Arc::clone).unwrap_or_else(|| {
+                let new: Arc<str> = first.into();
+                self.texts.insert(Arc::clone(&new));
+                new
+            })
+        };
+        for (frame, count) in unknown.into_iter().zip(found.counts) {
+            let here = functions.by_ref().take(count);
+            let here = here.map(|&(name, file, line)| {
+                let (name, file) = (next(name), next(file));
+                let carries = is_carrier(&name, &file, root.as_deref());
+                Function {
+                    name,
+                    file,
+                    line,
+                    carries,
+                }
+            });
+            self.names.insert(frame, here.collect());
+        }
+    }
 }
 
-/// Whether a function only carries a request on to the tiers: the allocator's own, and at the inner end of a stack the standard library's
-/// collections, so that the first function shown is the program's that fills one.
-fn is_allocator(name: &str) -> bool {
+/// Lets the debug information go at its end, that of another writer too, which then takes it anew.
+struct Forgets;
+
+impl Drop for Forgets {
+    fn drop(&mut self) {
+        backtrace::clear_symbol_cache();
+    }
+}
+
+/// What was looked up, in few pieces.
+#[derive(Default)]
+struct Found {
+    /// All names and files, one behind the other.
+    text: String,
+    /// Bytes of the name, bytes of the file, and the line.
+    functions: Vec<(usize, usize, u32)>,
+    /// Functions at each frame.
+    counts: Vec<usize>,
+}
+
+/// The folder of this crate's sources, as the debug information has it.
+fn root() -> Option<String> {
+    #[inline(never)]
+    fn here() -> u32 {
+        std::hint::black_box(line!())
+    }
+    let mut found = Found::default();
+    // A frame lies behind its call.
+    found.look_up((here as fn() -> u32 as usize).checked_add(1)?);
+    // The outermost function is the last; its file ends the text.
+    let &(_, file, _) = found.functions.last()?;
+    let file = found.text.get(found.text.len().checked_sub(file)?..)?;
+    file.strip_suffix("profiler/symbol.rs").map(str::to_owned)
+}
+
+impl Found {
+    fn look_up(&mut self, frame: usize) {
+        let before = self.functions.len();
+        // It takes a return address, and looks at the call before it.
+        backtrace::resolve(code_at(frame), |symbol| {
+            let Some(name) = symbol.name() else { return };
+            let start = self.text.len();
+            // Without the hash at the end. Writing to a string cannot fail.
+            let _ = write!(self.text, "{name:#}");
+            let file = self.text.len();
+            if let Some(path) = symbol.filename() {
+                self.text.push_str(&path.to_string_lossy());
+            }
+            let line = symbol.lineno().unwrap_or(0);
+            self.functions.push((file - start, self.text.len() - file, line));
+        });
+        self.counts.push(self.functions.len() - before);
+    }
+}
+
+/// Whether a function only carries a request on to the tiers: the allocator's own, and at the inner
+/// end of a stack the standard library's collections, so that the first function shown is the
+/// program's that fills one. `root` is the folder of the allocator's sources.
+fn is_carrier(name: &str, file: &str, root: Option<&str>) -> bool {
+    // With `line-tables-only`, names have no paths.
+    let bare = name
+        .split('<')
+        .next()
+        .is_some_and(|name| !name.is_empty() && !name.contains("::"));
+    is_carrier_by_path(name) || bare && is_carrier_by_file(file, root)
+}
+
+fn is_carrier_by_file(file: &str, root: Option<&str>) -> bool {
+    const OWN: [&str; 5] = ["heap/", "mcache/", "profiler/mod.rs", "profiler/unwind.rs", "api/"];
+    const LIBRARY: [&str; 3] = ["alloc/", "core/", "std/"];
+    if let Some(own) = root.and_then(|root| file.strip_prefix(root)) {
+        return OWN.iter().any(|module| own.starts_with(module));
+    }
+    let library = file
+        .strip_prefix("/rustc/")
+        .or_else(|| Some(file.split_once("/rustlib/src/rust/")?.1))
+        .and_then(|rest| Some(rest.split_once("library/")?.1));
+    library.is_some_and(|module| LIBRARY.iter().any(|name| module.starts_with(name))) || file.contains("/hashbrown-")
+}
+
+fn is_carrier_by_path(name: &str) -> bool {
     const OWN: [&str; 5] = [
         "greyspan::heap::",
         "greyspan::mcache::",
@@ -154,7 +245,7 @@ mod tests {
             "<alloc::string::String as core::fmt::Write>::write_str",
             "<u32 as core::fmt::Display>::fmt",
         ] {
-            assert!(is_allocator(carries), "{carries}");
+            assert!(is_carrier(carries, "", None), "{carries}");
         }
         for makes in [
             "leak_hunt::Server::open_session",
@@ -163,14 +254,52 @@ mod tests {
             "main",
             "allocate",
         ] {
-            assert!(!is_allocator(makes), "{makes}");
+            assert!(!is_carrier(makes, "", None), "{makes}");
         }
+    }
+
+    #[test]
+    fn a_name_without_a_path_is_told_by_its_file() {
+        let root = Some("/crates/greyspan-1.0.0/src/");
+        for (name, file) in [
+            ("stack", "/crates/greyspan-1.0.0/src/profiler/mod.rs"),
+            ("alloc_slow<true>", "/crates/greyspan-1.0.0/src/heap/mod.rs"),
+            (
+                "{closure#0}<u8, app::Type>",
+                "/rustc/0123abcd/library/core/src/iter/mod.rs",
+            ),
+            (
+                "grow",
+                "/toolchains/stable/lib/rustlib/src/rust/library/alloc/src/vec.rs",
+            ),
+            ("insert<u8, u8>", "/rust/deps/hashbrown-0.16.0/src/map.rs"),
+        ] {
+            assert!(is_carrier(name, file, root), "{name} in {file}");
+            assert!(!is_carrier("app::make", file, root), "a path says it: {file}");
+        }
+        for (name, file) in [
+            ("hoard", "/app/src/heap/mod.rs"),
+            ("main", "/app/src/main.rs"),
+            ("new", "/crates/greyspan-1.0.0/src/gc/heap.rs"),
+            ("spawn", "/app/library/core/src/lib.rs"),
+            ("main", ""),
+        ] {
+            assert!(!is_carrier(name, file, root), "{name} in {file}");
+        }
+        assert!(!is_carrier("stack", "/app/src/profiler/mod.rs", None));
+    }
+
+    #[test]
+    fn the_crates_own_folder_is_found_in_its_debug_information() {
+        let root = root().expect("tests have debug information");
+        assert!(root.ends_with("/src/"), "{root}");
     }
 
     #[test]
     fn a_stack_of_nothing_but_the_allocator_is_shown_as_it_is() {
         let function = Function {
-            name: "alloc::alloc::alloc".to_owned(),
+            name: "alloc::alloc::alloc".into(),
+            carries: true,
             ..Function::default()
         };
         let symbols = Symbols(HashMap::from([(16, Arc::from([function]))]));

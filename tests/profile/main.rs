@@ -7,6 +7,7 @@ mod decode;
 mod exit;
 mod life;
 mod output;
+mod own;
 
 use greyspan::Greyspan;
 use std::panic::catch_unwind;
@@ -46,6 +47,10 @@ const TESTS: &[(&str, fn())] = tests! {
         a_flame_graph_is_a_whole_picture_that_asks_for_nothing_from_outside,
         a_rate_of_zero_is_refused_with_a_reason_and_changes_nothing,
         what_cannot_be_written_is_an_error_of_the_caller;
+    own:
+        the_profiler_is_in_no_profile,
+        writes_profiles_of_new_stacks,
+        what_a_profile_took_to_be_written_is_given_back;
 };
 
 fn main() -> ExitCode {

@@ -1,0 +1,96 @@
+//! What the profiler itself allocates: in no profile, and given back.
+
+use crate::decode::Decoded;
+use greyspan::profile::{self, Profile, View};
+use std::hint::black_box;
+use std::process::Command;
+
+#[inline(never)]
+fn hoard(count: usize) -> Vec<Vec<u8>> {
+    (0..count).map(|n| black_box(vec![n as u8; 1024])).collect()
+}
+
+/// A profile in each of the forms, one after the other.
+fn write_all() -> Vec<u8> {
+    let (mut pprof, mut folded, mut flames) = (Vec::new(), Vec::new(), Vec::new());
+    profile::write_pprof(&mut pprof).unwrap();
+    profile::write_folded(&mut folded).unwrap();
+    profile::write_flamegraph(&mut flames).unwrap();
+    pprof
+}
+
+pub(crate) fn the_profiler_is_in_no_profile() {
+    // Each request is sampled.
+    profile::start(1).unwrap();
+    let kept = hoard(500);
+    let before = Profile::take();
+    let second = Decoded::new(&(write_all(), write_all()).1);
+    let twice = before.clone().diff(&before);
+    let after = Profile::take();
+    profile::stop();
+    assert_eq!(twice.total(View::AllocObjects), 0);
+    for sample in &second.samples {
+        let stranger = sample.functions.iter().find(|name| {
+            ["greyspan::", "backtrace", "addr2line", "gimli", "flate2", "miniz"]
+                .iter()
+                .any(|module| name.trim_start_matches('<').starts_with(module))
+        });
+        assert_eq!(stranger, None, "{:?}", sample.functions);
+    }
+    assert!(second.top("inuse_space")[0].0.contains("hoard"));
+    // Three forms were written twice. All that was allocated since is what `Decoded` and the forms'
+    // own names took.
+    let mut file = Vec::new();
+    after.diff(&before).write_pprof(&mut file).unwrap();
+    let reader = |sample: &&crate::decode::Sample| sample.functions.iter().any(|name| name.contains("Decoded::new"));
+    let made = Decoded::new(&file);
+    assert!(
+        made.samples.iter().all(|sample| reader(&sample)),
+        "{:?}",
+        made.top("alloc_space")
+    );
+    drop(kept);
+}
+
+/// Has stacks of its own for each `N`, whose names no profile before has looked up.
+#[inline(never)]
+fn hoard_anew<const N: usize>(kept: &mut Vec<Vec<u8>>) {
+    kept.push(black_box(vec![N as u8; 4096 + N]));
+    kept.push(black_box(vec![N as u8; 4096 - N]));
+}
+
+/// Prints how many bytes more than at first are in use after each profile that is written.
+pub(crate) fn writes_profiles_of_new_stacks() {
+    let in_use = || {
+        let stats = greyspan::stats();
+        stats.heap_inuse.max(stats.allocated)
+    };
+    profile::start(1).unwrap();
+    let (mut kept, before) = (Vec::with_capacity(64), in_use());
+    for more in [
+        hoard_anew::<1>,
+        hoard_anew::<2>,
+        hoard_anew::<3>,
+        hoard_anew::<4>,
+        hoard_anew::<5>,
+        hoard_anew::<6>,
+    ] {
+        more(&mut kept);
+        write_all();
+        println!("more: {}", in_use().saturating_sub(before));
+    }
+    profile::stop();
+}
+
+pub(crate) fn what_a_profile_took_to_be_written_is_given_back() {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "own::writes_profiles_of_new_stacks"]);
+    let out = String::from_utf8(child.output().unwrap().stdout).unwrap();
+    let more: Vec<usize> = out
+        .lines()
+        .filter_map(|line| line.strip_prefix("more: ")?.parse().ok())
+        .collect();
+    assert_eq!(more.len(), 6, "{out}");
+    // Names and free room in spans take some MiB; the debug information takes 40.
+    assert!(more.iter().all(|&bytes| bytes < 16 << 20), "{more:?}");
+}
