@@ -1,13 +1,14 @@
 //! What the profiler itself allocates: in no profile, and given back.
 
-use crate::decode::Decoded;
+use crate::decode::{Decoded, Sample};
 use greyspan::profile::{self, Profile, View};
 use std::hint::black_box;
 use std::process::Command;
 
 #[inline(never)]
-fn hoard(count: usize) -> Vec<Vec<u8>> {
-    (0..count).map(|n| black_box(vec![n as u8; 1024])).collect()
+fn hoard(kept: &mut Vec<Box<[u8]>>) {
+    // Another size than other tests have: equal functions may become one.
+    kept.push(black_box(vec![5u8; 700]).into_boxed_slice());
 }
 
 /// A profile in each of the forms, one after the other.
@@ -22,13 +23,17 @@ fn write_all() -> Vec<u8> {
 pub(crate) fn the_profiler_is_in_no_profile() {
     // Each request is sampled.
     profile::start(1).unwrap();
-    let kept = hoard(500);
+    let mut kept = Vec::with_capacity(500);
+    (0..500).for_each(|_| hoard(&mut kept));
     let before = Profile::take();
-    let second = Decoded::new(&(write_all(), write_all()).1);
-    let twice = before.clone().diff(&before);
-    let after = Profile::take();
+    let files = [write_all(), write_all()];
+    let again = before.clone().diff(&before);
+    let made = Profile::take().diff(&before);
     profile::stop();
-    assert_eq!(twice.total(View::AllocObjects), 0);
+    for change in [again, made] {
+        assert_eq!(change.total(View::AllocObjects), 0);
+    }
+    let second = Decoded::new(&files[1]);
     for sample in &second.samples {
         let stranger = sample.functions.iter().find(|name| {
             ["greyspan::", "backtrace", "addr2line", "gimli", "flate2", "miniz"]
@@ -37,18 +42,8 @@ pub(crate) fn the_profiler_is_in_no_profile() {
         });
         assert_eq!(stranger, None, "{:?}", sample.functions);
     }
-    assert!(second.top("inuse_space")[0].0.contains("hoard"));
-    // Three forms were written twice. All that was allocated since is what `Decoded` and the forms'
-    // own names took.
-    let mut file = Vec::new();
-    after.diff(&before).write_pprof(&mut file).unwrap();
-    let reader = |sample: &&crate::decode::Sample| sample.functions.iter().any(|name| name.contains("Decoded::new"));
-    let made = Decoded::new(&file);
-    assert!(
-        made.samples.iter().all(|sample| reader(&sample)),
-        "{:?}",
-        made.top("alloc_space")
-    );
+    let hoard = |sample: &Sample| sample.functions.iter().any(|name| name.contains("hoard"));
+    assert!(second.samples.iter().any(hoard));
     drop(kept);
 }
 
