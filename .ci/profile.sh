@@ -6,7 +6,7 @@ need go golang-go
 need addr2line binutils
 need /usr/bin/python3-config python3-dev
 
-cargo test --features profiling --lib --test profile --test profile_estimates
+cargo test --features profiling --lib --test profile --test profile_elsewhere --test profile_estimates
 cargo test --features profiling --doc
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 cargo test --release --features profiling --test profile --test profile_estimates

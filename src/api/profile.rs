@@ -20,11 +20,15 @@
 //! that a profile is written to.
 
 #[cfg(greyspan_heap)]
+use crate::base::addr::Addr;
+#[cfg(greyspan_heap)]
 use crate::heap::HEAP;
 #[cfg(greyspan_heap)]
 use crate::heap::thread::current;
 use crate::profiler::{self, rate as rate_or_zero};
 use crate::stats::Stats;
+#[cfg(greyspan_heap)]
+use std::hint::black_box;
 use std::io;
 
 #[doc(hidden)]
@@ -34,8 +38,9 @@ pub use crate::profiler::{DEFAULT_RATE, Profile, View, diff};
 /// Begins to sample, once in `rate_bytes` of each thread's allocations in the mean; while it runs, changes the rate.
 ///
 /// # Errors
-/// `InvalidInput` for a rate of 0; `Unsupported` where [`Greyspan`](crate::Greyspan) forwards to the
-/// system's allocator ([`Stats::FORWARDS`]); `OutOfMemory` when the system has no memory for the tables.
+/// `InvalidInput` for a rate of 0; `Unsupported` where there is nothing to sample, because the
+/// program's allocator is another or [`Greyspan`](crate::Greyspan) forwards to the system's
+/// ([`Stats::FORWARDS`]); `OutOfMemory` when the system has no memory for the tables.
 pub fn start(rate_bytes: usize) -> io::Result<()> {
     if rate_bytes == 0 {
         let why = "a heap profile's rate is the mean number of bytes between samples, and 0 is none";
@@ -43,6 +48,12 @@ pub fn start(rate_bytes: usize) -> io::Result<()> {
     }
     if Stats::FORWARDS {
         let why = "Greyspan forwards to the system's allocator here, and samples nothing";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+    }
+    #[cfg(greyspan_heap)]
+    if !serves() {
+        let why = "a heap profile samples what Greyspan allocates, and this program's global allocator is another: \
+                   name Greyspan with #[global_allocator]";
         return Err(io::Error::new(io::ErrorKind::Unsupported, why));
     }
     #[cfg(greyspan_heap)]
@@ -58,6 +69,15 @@ pub fn start(rate_bytes: usize) -> io::Result<()> {
         io::ErrorKind::OutOfMemory,
         "no memory for the tables of the heap profile",
     ))
+}
+
+/// Whether Greyspan serves the program: a box is Greyspan's, or some part of the program has asked
+/// Greyspan itself.
+#[cfg(greyspan_heap)]
+fn serves() -> bool {
+    let mut probe = black_box(Box::new(0u8));
+    let known = HEAP.tiers.mheap.map().span_of(Addr::of(&raw mut *probe));
+    known.is_some() || crate::api::stats().mallocs > 0
 }
 
 /// Ends sampling. What was sampled stays in the profile, and when it is freed that is counted still.
@@ -108,6 +128,7 @@ impl Profile {
 /// given up: the names of a large program take tens of MiB to be found, in many small objects.
 fn written(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let result = unsampled(write);
+    #[cfg(greyspan_heap)]
     HEAP.thread_idle(current());
     result
 }

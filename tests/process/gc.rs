@@ -279,11 +279,7 @@ type SaysRoot = Root<Rootable![Says]>;
 /// The first is dead; what it roots dies with it.
 fn last_act_of_the_abandoned() -> Next {
     #[derive(Trace)]
-    struct Holds(
-        #[trace(skip)]
-        SaysRoot,
-        Says,
-    );
+    struct Holds(#[trace(skip)] SaysRoot, Says);
     let heap = Heap::new();
     heap.enter(|m| {
         let root = Root::new(m, m.alloc(Says));
