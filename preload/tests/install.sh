@@ -53,12 +53,12 @@ installed "$dir/package2/opt/greyspan"
 # Without rights: into a prefix of one's own, and not into others'.
 user=()
 [[ $EUID -ne 0 ]] || user=(setpriv --reuid 65534 --regid 65534 --clear-groups)
-mkdir "$dir/home"
-[[ $EUID -ne 0 ]] || chown 65534:65534 "$dir/home"
-bare "${user[@]}" "$dir/built/preload/install.sh" "$dir/home/.local" || fail "a prefix of one's own"
-installed "$dir/home/.local"
+mkdir "$dir/own"
+[[ $EUID -ne 0 ]] || chown 65534:65534 "$dir/own"
+bare "${user[@]}" "$dir/built/preload/install.sh" "$dir/own/.local" || fail "a prefix of one's own"
+installed "$dir/own/.local"
 says "run as root: ldconfig"
-says "LD_LIBRARY_PATH=$dir/home/.local/lib"
+says "LD_LIBRARY_PATH=$dir/own/.local/lib"
 ! bare "${user[@]}" "$dir/built/preload/install.sh" /usr/local || fail "without rights, and it does not fail"
 says "sudo"
 
