@@ -59,6 +59,7 @@ models=(
     "scripts::a_thread_forgets_the_spans_that_it_had_before_the_last_h3: pin_keeps_cache"
     "weak::a_writer_in_mark_shades_what_the_lock_held: lock_without_snapshot"
     "weak::an_object_with_a_lock_that_was_written_in_pre_is_scanned_again: lock_not_scanned_again"
+    "races::what_a_writer_in_pre_adds_is_found_by_one_of_two_scans: lock_not_scanned_again lock_again_unfenced"
     "weak::a_writer_in_pre_shades_what_a_lock_outside_of_an_object_will_hold: lock_release_unshaded"
     "weak::the_first_writer_in_pre_shades_what_the_lock_held: lock_unshown"
     "weak::a_writer_in_pre_shades_anew_when_a_thread_in_mark_has_looked: lock_look_unseen"

@@ -19,7 +19,11 @@ use super::meter::{Meter, Share};
 use super::phase::Phase;
 use super::stats::Stint;
 use super::trace::{Trace, Visitor};
-use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+    fence,
+};
 use crate::sync::blocking::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
@@ -210,7 +214,13 @@ unsafe impl<'gc, T: Trace<'gc>> Trace<'gc> for GcLock<T> {
     const NEEDS_TRACE: bool = T::NEEDS_TRACE;
 
     fn trace(&self, visitor: &mut Visitor<'gc>) {
-        let value = match self.value.try_read() {
+        let mut value = self.value.try_read();
+        if let Err(TryLockError::WouldBlock) = value {
+            // Pairs with the fence in `Record::give_again`: either the writer finds the object's mark then, or the lock is free now.
+            fence(SeqCst);
+            value = self.value.try_read();
+        }
+        let value = match value {
             Ok(value) => value,
             Err(TryLockError::Poisoned(value)) => value.into_inner(),
             Err(TryLockError::WouldBlock) => return,

@@ -267,6 +267,10 @@ impl Record {
         if broken("lock_not_scanned_again") {
             return;
         }
+        if !broken("lock_again_unfenced") {
+            // Pairs with the fence in `GcLock::trace`, where a tracer passed over a lock that this mutator held.
+            fence(SeqCst);
+        }
         for object in again {
             // SAFETY: the object was reachable in this pin, which has not acknowledged the end of a cycle since.
             let span = unsafe { Span::of(object) };

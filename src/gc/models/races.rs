@@ -436,3 +436,33 @@ fn the_world_is_held_although_a_thread_is_about_to_pin() {
         mutator.join().expect("the mutator");
     });
 }
+
+/// An object with a lock.
+#[derive(Trace)]
+struct Shelf<'gc> {
+    items: super::super::GcLock<Vec<Gc<'gc, Node<'gc>>>>,
+}
+
+#[test]
+fn what_a_writer_in_pre_adds_is_found_by_one_of_two_scans() {
+    loom::model(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let shelf = m.alloc(Shelf {
+            items: super::super::GcLock::new(Vec::new()),
+        });
+        let o = node(m, None);
+        stage.h1();
+        one.respond();
+        let writer = thread::spawn(move || {
+            shelf.items.write(mutator(one)).push(o);
+            one.leave();
+        });
+        // While the writer has the lock it is passed over, but then the mark is there at the writer's unpin.
+        stage.tracer.mark(shelf.address());
+        while stage.tracer.step() {}
+        writer.join().expect("the writer");
+        stage.drain();
+        assert!(is_marked(o.address()), "what was added is in neither scan");
+    });
+}
