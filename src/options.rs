@@ -131,6 +131,12 @@ static TABLE: &[Row] = &[
         form: Form::Profile(|options, rate| options.profile_rate = Some(rate)),
         help: "heap profile at exit",
     },
+    #[cfg(not(any(feature = "profiling", feature = "preload")))]
+    Row {
+        key: "PROFILE",
+        form: Form::Without("profiling"),
+        help: "heap profile at exit",
+    },
 ];
 
 /// The form of an option of the collector's.
@@ -478,6 +484,17 @@ mod tests {
                 "{warnings:?}"
             );
         }
+    }
+
+    #[cfg(not(any(feature = "profiling", feature = "preload")))]
+    #[test]
+    fn a_profile_that_this_build_cannot_write_names_the_feature() {
+        let (options, warnings) = parse(&[("GREYSPAN_PROFILE", "heap.pb.gz")]);
+        assert_eq!(options, Options::DEFAULT);
+        assert!(
+            warnings.len() == 1 && warnings[0].ends_with("its feature profiling"),
+            "{warnings:?}"
+        );
     }
 
     #[cfg(feature = "gc")]
