@@ -28,8 +28,12 @@ pub(crate) const fn align_up(n: usize, align: usize) -> usize {
     n.wrapping_add(align - 1) & !(align - 1)
 }
 
-/// An address at which memory is to be mapped.
+/// An address at which memory is to be mapped. The kernel, which maps it there, knows it.
 #[cfg(all(target_os = "linux", not(loom)))]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing is mapped there yet, so there is no pointer to keep"
+)]
 pub(crate) fn place(address: usize) -> *mut u8 {
     core::ptr::with_exposed_provenance_mut(address)
 }
