@@ -49,7 +49,7 @@ check holds "a thread that comes" COMEGO CYCLES=2 NOWEAK K0=2 K1=1 P0=2 P1=1
 if [[ ${SPIN_LARGE:-0} = 1 ]]; then
     check holds "an ephemeron, larger" EPH TRACER2 ASSIST FIX_CANCEL "${graph[@]}" K0=4 K1=2 P0=1 P1=1
     check holds "a lock and a second tracer" LOCK0 TRACER2 FIX_CANCEL "${graph[@]}" K0=4 K1=3 P0=1 P1=1
-    check holds "a lock, larger" LOCK0 FIX_CANCEL "${graph[@]}" K0=6 K1=3 P0=1 P1=1
+    check holds "a lock, larger" LOCK0 FIX_CANCEL MARKONLY NOWEAK NOROOTS ALLOC1 K0=2 K1=6 P0=1 P1=1
     check holds "mutators sweep for a slot, larger" MUTSWEEP CYCLES=2 NOWEAK NOROOTS K0=3 K1=1 P0=2 P1=1
     check holds "one cycle, all operations, larger" K0=2 K1=2 P0=2 P1=2
     check holds "marking, all operations, larger" MARKONLY NOWEAK K0=4 K1=3 P0=1 P1=1
@@ -91,8 +91,8 @@ check fails V_EPHONCE EPH TRACER2 FIX_CANCEL V_EPHONCE "${graph[@]}" K0=4 K1=0 P
 check fails V_LOCKNOSNAP LOCK0 FIX_CANCEL V_LOCKNOSNAP "${graph[@]}" K0=4 K1=1 P0=1 P1=1
 check fails V_LOCKNOPRE LOCK0 FIX_CANCEL V_LOCKNOPRE "${graph[@]}" K0=4 K1=3 P0=1 P1=1
 check fails V_LOCKNOAGAIN LOCK0 FIX_CANCEL V_LOCKNOAGAIN "${graph[@]}" K0=4 K1=3 P0=1 P1=1
-check fails V_LOCKNOLOOK LOCK0 FIX_CANCEL V_LOCKNOLOOK "${graph[@]}" K0=8 K1=2 P0=1 P1=1
-check fails V_LOCKKEEPSTAMP LOCK0 FIX_CANCEL V_LOCKKEEPSTAMP "${graph[@]}" K0=6 K1=4 P0=1 P1=1
+check fails V_LOCKNOLOOK LOCK0 FIX_CANCEL V_LOCKNOLOOK MARKONLY NOWEAK NOROOTS ALLOC1 K0=2 K1=6 P0=1 P1=1
+check fails V_LOCKKEEPSTAMP LOCK0 FIX_CANCEL V_LOCKKEEPSTAMP MARKONLY NOWEAK NOROOTS ALLOC1 K0=4 K1=4 P0=1 P1=1
 check fails V_LOCKACK LOCK0 FIX_CANCEL V_LOCKACK "${graph[@]}" K0=4 K1=2 P0=1 P1=1
 check fails V_SWEEPNOWAIT MUTSWEEP V_SWEEPNOWAIT CYCLES=2 NOWEAK NOROOTS K0=2 K1=1 P0=2 P1=1
 check fails V_SWEEPEARLY MUTSWEEP V_SWEEPEARLY NOWEAK NOROOTS K0=2 K1=1 P0=1 P1=1
