@@ -1,4 +1,5 @@
-//! A program whose global allocator is another one: the statistics and the heap map say that they are not about it.
+//! A program whose global allocator is another one: the statistics and the heap map say that they
+//! are not about it.
 
 use greyspan::{Greyspan, Stats, heap_map, stats};
 use std::alloc::{GlobalAlloc, Layout};

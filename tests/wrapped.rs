@@ -1,4 +1,5 @@
-//! Greyspan behind another `GlobalAlloc`, which counts: the program allocates from it all the same, and the statistics say so.
+//! Greyspan behind another `GlobalAlloc`, which counts: the program allocates from it all the same,
+//! and the statistics say so.
 
 use greyspan::{Greyspan, Stats, heap_map, stats};
 use std::alloc::{GlobalAlloc, Layout};

@@ -282,7 +282,8 @@ fn any_command_runs_under_each_library() {
     assert!(stdout.contains("FAILED: bad under system"), "{stdout}");
 }
 
-/// With programs that stand in for Cargo: one that notes what it is asked for and fails, and one that is not there.
+/// With programs that stand in for Cargo: one that notes what it is asked for and fails, and one
+/// that is not there.
 #[test]
 fn greyspan_is_built_for_exec_or_its_absence_is_told() {
     use std::os::unix::fs::PermissionsExt;

@@ -1,11 +1,12 @@
 //! Names for the lifetimes that the macros introduce.
 //!
-//! A lifetime may not shadow another (E0496), and names of lifetimes have no hygiene in stable Rust. So each name here is one that no
-//! scope around it or in it has:
+//! A lifetime may not shadow another (E0496), and names of lifetimes have no hygiene in stable
+//! Rust. So each name here is one that no scope around it or in it has:
 //!
 //! - The derive and `Rootable!` use different names, since a type with a derive may hold roots.
-//! - `Rootable!` may stand inside itself, directly or behind other macros, whose expansion it does not see. So where it holds a
-//!   macro, its lifetime is named after its tokens: an expansion cannot hold the tokens that it came from.
+//! - `Rootable!` may stand inside itself, directly or behind other macros, whose expansion it does
+//!   not see. So where it holds a macro, its lifetime is named after its tokens: an expansion
+//!   cannot hold the tokens that it came from.
 //! - A name that stands in the tokens themselves is made longer.
 
 use proc_macro2::{Span, TokenStream, TokenTree};

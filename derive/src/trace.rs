@@ -43,7 +43,8 @@ fn is_skipped(field: &Field) -> Result<bool> {
     Ok(skipped)
 }
 
-/// A pattern that binds the traced fields and one that binds all, what is done with them, and the checks of the skipped ones.
+/// A pattern that binds the traced fields and one that binds all, what is done with them, and the
+/// checks of the skipped ones.
 struct Parts {
     pattern: TokenStream,
     whole: TokenStream,

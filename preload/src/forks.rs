@@ -1,8 +1,9 @@
-//! glibc's `__register_atfork`, by which programs and libraries register what runs around a `fork`: `pthread_atfork` is code of theirs that
-//! calls it.
+//! glibc's `__register_atfork`, by which programs and libraries register what runs around a `fork`:
+//! `pthread_atfork` is code of theirs that calls it.
 //!
-//! Handlers that are registered first run last before a fork and first after it. So the heap's own are registered before any others: then it
-//! is not locked while those of a library run, which may wait for other threads that allocate.
+//! Handlers that are registered first run last before a fork and first after it. So the heap's own
+//! are registered before any others: then it is not locked while those of a library run, which may
+//! wait for other threads that allocate.
 
 use core::ffi::{c_int, c_void};
 use heap::raw;

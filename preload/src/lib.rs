@@ -1,9 +1,10 @@
 //! libgreyspan.so: the names of C's `malloc` family for the greyspan heap, for `LD_PRELOAD` and for linking.
 //!
-//! Owns nothing: a function here is one call of `greyspan::raw`, which says what it does. Semantics are those of POSIX.1-2024 and of glibc.
-//! `cxx` has C++'s operators, `second` the names that glibc has beside C's, `report` what tells about the heap, `sandbox` what tells the
-//! heap of a filter. No function unwinds but `operator new`; their ABI allows it all the same,
-//! because code that aborts where something unwinds would bring the standard library's reports with it.
+//! Owns nothing: a function here is one call of `greyspan::raw`, which says what it does. Semantics
+//! are those of POSIX.1-2024 and of glibc. `cxx` has C++'s operators, `second` the names that glibc
+//! has beside C's, `report` what tells about the heap, `sandbox` what tells the heap of a filter.
+//! No function unwinds but `operator new`; their ABI allows it all the same, because code that
+//! aborts where something unwinds would bring the standard library's reports with it.
 
 pub mod cxx;
 #[cfg(target_env = "gnu")]

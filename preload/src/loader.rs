@@ -1,11 +1,14 @@
 //! `dlopen` and `dlmopen` without `RTLD_DEEPBIND`.
 //!
-//! An object that is loaded with that flag looks for functions in its own libraries first, and so finds the C library's `malloc` and `free`
-//! instead of this library's. Blocks then come to the wrong heap: that is what crashes Debian's `php` under preloaded allocators. So the
-//! flag is taken away; such an object finds functions as any other does, those of the program and its libraries first.
+//! An object that is loaded with that flag looks for functions in its own libraries first, and so
+//! finds the C library's `malloc` and `free` instead of this library's. Blocks then come to the
+//! wrong heap: that is what crashes Debian's `php` under preloaded allocators. So the flag is taken
+//! away; such an object finds functions as any other does, those of the program and its libraries
+//! first.
 //!
-//! The C library finds out by its return address which object calls, whose `RUNPATH` and `$ORIGIN` then count. So the functions here leave
-//! no frame of their own: they change the argument and jump on, which takes a naked function.
+//! The C library finds out by its return address which object calls, whose `RUNPATH` and `$ORIGIN`
+//! then count. So the functions here leave no frame of their own: they change the argument and jump
+//! on, which takes a naked function.
 
 use core::arch::naked_asm;
 use core::ffi::{c_char, c_int, c_long, c_void};
@@ -15,12 +18,13 @@ use core::sync::atomic::{
     Ordering::{Acquire, Release},
 };
 
-/// The C library's `dlopen` and `dlmopen`, once they were looked for. The loads are made by the assembly below: what lies behind the
-/// addresses was there before this library.
+/// The C library's `dlopen` and `dlmopen`, once they were looked for. The loads are made by the
+/// assembly below: what lies behind the addresses was there before this library.
 static DLOPEN: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static DLMOPEN: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
-/// The function behind the one here. The loader looks for it without allocating, and a call of `dlopen` comes while the heap is at rest.
+/// The function behind the one here. The loader looks for it without allocating, and a call of
+/// `dlopen` comes while the heap is at rest.
 fn find(known: &AtomicPtr<c_void>, name: &core::ffi::CStr, absent: *mut c_void) -> *mut c_void {
     // SAFETY: the name is a C string.
     let next = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
@@ -72,8 +76,8 @@ pub unsafe extern "C" fn dlopen(file: *const c_char, mode: c_int) -> *mut c_void
     )
 }
 
-/// `dlmopen` without `RTLD_DEEPBIND` in the program's own namespace, which is 0. Others have a C library of their own, and this library is
-/// not there.
+/// `dlmopen` without `RTLD_DEEPBIND` in the program's own namespace, which is 0. Others have a C
+/// library of their own, and this library is not there.
 ///
 /// # Safety
 /// As the C library's.
@@ -133,8 +137,8 @@ pub unsafe extern "C" fn dlopen(file: *const c_char, mode: c_int) -> *mut c_void
     )
 }
 
-/// `dlmopen` without `RTLD_DEEPBIND` in the program's own namespace, which is 0. Others have a C library of their own, and this library is
-/// not there.
+/// `dlmopen` without `RTLD_DEEPBIND` in the program's own namespace, which is 0. Others have a C
+/// library of their own, and this library is not there.
 ///
 /// # Safety
 /// As the C library's.

@@ -1,8 +1,9 @@
-//! C's `prctl` and `syscall`, which tell the heap when the program is about to confine itself by a seccomp filter. Otherwise they are those
-//! of the C library: one system call each.
+//! C's `prctl` and `syscall`, which tell the heap when the program is about to confine itself by a
+//! seccomp filter. Otherwise they are those of the C library: one system call each.
 //!
-//! Afterwards it is too late to ask: a filter may end a process that asks. An unprivileged program sets `PR_SET_NO_NEW_PRIVS` before it
-//! installs a filter by whatever means, so that is a sign already.
+//! Afterwards it is too late to ask: a filter may end a process that asks. An unprivileged program
+//! sets `PR_SET_NO_NEW_PRIVS` before it installs a filter by whatever means, so that is a sign
+//! already.
 
 use core::arch::naked_asm;
 use core::ffi::{c_int, c_long};
@@ -46,8 +47,9 @@ extern "C" fn heed_call(number: c_long, first: usize, second: usize) {
     heed(number, first, second);
 }
 
-/// C's `syscall`. It has no frame of its own: a child that a call makes, on another stack or on this one, returns as from the C library's.
-/// Callers that pass fewer arguments leave some of these what they were before, and the kernel does not look at them.
+/// C's `syscall`. It has no frame of its own: a child that a call makes, on another stack or on
+/// this one, returns as from the C library's. Callers that pass fewer arguments leave some of these
+/// what they were before, and the kernel does not look at them.
 ///
 /// # Safety
 /// As the call demands.
@@ -99,7 +101,8 @@ pub unsafe extern "C" fn syscall(number: c_long, a: usize, b: usize, c: usize, d
     )
 }
 
-/// C's `syscall`. It has no frame of its own: a child that a call makes, on another stack or on this one, returns as from the C library's.
+/// C's `syscall`. It has no frame of its own: a child that a call makes, on another stack or on
+/// this one, returns as from the C library's.
 ///
 /// # Safety
 /// As the call demands.

@@ -1,6 +1,7 @@
 //! The second names that glibc exports, or has exported, for the functions of C's `malloc` family.
 //!
-//! Programs call them to get round a `malloc` of their own. Their blocks come to `free` all the same, so both must be of one heap.
+//! Programs call them to get round a `malloc` of their own. Their blocks come to `free` all the
+//! same, so both must be of one heap.
 
 use core::ffi::{c_int, c_void};
 

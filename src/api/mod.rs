@@ -60,9 +60,9 @@ pub fn set_memory_limit(bytes: Option<usize>) {
 
 /// Bytes of footprint beyond which allocation returns null; `None` removes the limit.
 ///
-/// The first request that a limit refuses is told on standard error in one line, since a program that
-/// ends of it names no limit. A program that goes on, by `try_reserve` say, reads that line too, once:
-/// an allocator cannot know. Each limit that is set anew is told of once;
+/// The first request that a limit refuses is told on standard error in one line, since a program
+/// that ends of it names no limit. A program that goes on, by `try_reserve` say, reads that line
+/// too, once: an allocator cannot know. Each limit that is set anew is told of once;
 /// [`events`](crate::events) tell of all refusals.
 pub fn set_hard_limit(bytes: Option<usize>) {
     HEAP.set_hard_limit(bytes);
@@ -85,12 +85,14 @@ pub fn hard_limit() -> Option<usize> {
     hard
 }
 
-/// Says that the program is about to confine itself by a seccomp filter. From here on the heap has no background thread, and makes no
-/// system calls but `mmap`, `munmap`, `mprotect`, `mremap`, `madvise` and, where threads meet, `futex`. Free memory goes back within the
-/// program's own calls.
+/// Says that the program is about to confine itself by a seccomp filter. From here on the heap has
+/// no background thread, and makes no system calls but `mmap`, `munmap`, `mprotect`, `mremap`,
+/// `madvise` and, where threads meet, `futex`. Free memory goes back within the program's own
+/// calls.
 ///
-/// The heap asks the kernel for a filter before it starts a thread, by `/proc`, so a filter that the process was started under needs
-/// no call. The collector (feature `gc`) has threads of its own, which this does not end.
+/// The heap asks the kernel for a filter before it starts a thread, by `/proc`, so a filter that
+/// the process was started under needs no call. The collector (feature `gc`) has threads of its
+/// own, which this does not end.
 ///
 /// ```
 /// greyspan::enter_sandbox();

@@ -101,7 +101,8 @@ pub fn page_aligned(size: usize, whole: bool) -> *mut u8 {
     }
 }
 
-/// The error number of `posix_memalign`, or the block. As in glibc `errno` is set where there is no memory, and else stays as it was.
+/// The error number of `posix_memalign`, or the block. As in glibc `errno` is set where there is no
+/// memory, and else stays as it was.
 ///
 /// # Errors
 /// `EINVAL` where the alignment is no power of two times the size of a pointer; `ENOMEM` where there is no memory.
@@ -170,7 +171,8 @@ pub fn thread_idle() {
     alone_unless_nested(|cache| HEAP.thread_idle(cache));
 }
 
-/// The program is about to confine itself by a seccomp filter; `strictly`: to reading, writing and ending.
+/// The program is about to confine itself by a seccomp filter; `strictly`: to reading, writing and
+/// ending.
 pub fn enter_sandbox(strictly: bool) {
     // What the heap does once, it does now.
     let block = malloc(1);
@@ -239,7 +241,8 @@ pub fn write_profile(path: &CStr) -> Result<(), i32> {
     }
 }
 
-/// Makes the heap's fork hooks the first ones, if no others are registered yet: so a library that registers its own calls this before.
+/// Makes the heap's fork hooks the first ones, if no others are registered yet: so a library that
+/// registers its own calls this before.
 pub fn register_fork_hooks() {
     crate::heap::fork::register_hooks();
 }

@@ -49,8 +49,9 @@ pub(crate) const GROW_MAX_HUGE: usize = 32;
 pub(crate) const GROW_ASKED_HUGE: usize = 4;
 /// Bytes in spans of small objects from which on these grow by huge pages. What of them is not used yet is then small beside what is.
 pub(crate) const HUGE_AFTER: usize = 32 << 20;
-/// Bytes of addresses of the first region's window at the most, and of any other's. The system may choose fewer. The first is not larger
-/// because the page map has unused entries for the tables too: a byte for each million of the window.
+/// Bytes of addresses of the first region's window at the most, and of any other's. The system may
+/// choose fewer. The first is not larger because the page map has unused entries for the tables
+/// too: a byte for each million of the window.
 #[cfg(greyspan_heap)]
 pub(crate) const WINDOW_FIRST: usize = 1 << 39;
 #[cfg(greyspan_heap)]
@@ -61,12 +62,14 @@ pub(crate) const WINDOW_TRIES: usize = 8;
 pub(crate) const RESERVE_BYTES: usize = 64 << 20;
 /// Smallest piece by which a region's table grows.
 pub(crate) const TABLE_MIN: usize = 64 << 10;
-/// Largest request in bytes: 8 TiB, as many pages as a span counts with its room to grow, less room for rounding up to huge pages.
+/// Largest request in bytes: 8 TiB, as many pages as a span counts with its room to grow, less room
+/// for rounding up to huge pages.
 pub(crate) const REQUEST_MAX: usize = (u32::MAX as usize / 4) * PAGE - 2 * HUGE;
 /// Largest alignment in bytes: half of the addresses that a program has at the least.
 pub(crate) const ALIGN_MAX: usize = 1 << 46;
 
-/// Whether there can be a block of `size` bytes at a multiple of `align`. What cannot be is refused before any work is done for it.
+/// Whether there can be a block of `size` bytes at a multiple of `align`. What cannot be is refused
+/// before any work is done for it.
 #[inline]
 pub(crate) const fn is_servable(size: usize, align: usize) -> bool {
     size <= REQUEST_MAX && align <= ALIGN_MAX

@@ -81,8 +81,9 @@ pub enum EventKind {
         /// How long it took, from its beginning to the end of the sweep.
         took: Duration,
     },
-    /// A managed heap is kept by roots alone, so that no thread can enter it any more, and its cycles find nothing that dies (feature `gc`). The
-    /// roots may lie in objects of that heap, or in cleanups that wait for the death of these: then it stays for ever.
+    /// A managed heap is kept by roots alone, so that no thread can enter it any more, and its
+    /// cycles find nothing that dies (feature `gc`). The roots may lie in objects of that heap, or
+    /// in cleanups that wait for the death of these: then it stays for ever.
     GcHeapKept {
         /// Bytes of the objects that its last cycle found alive.
         live: u64,

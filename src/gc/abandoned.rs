@@ -1,8 +1,9 @@
 //! Heaps that no thread can enter any more, because the program has no handle of them, and that
 //! roots keep all the same (H4 of [`heap`](super::heap)).
 //!
-//! The roots may be the program's, for a while. Where they lie in objects of the heap, or in cleanups
-//! that wait for those objects, they keep the heap for ever: an event and a line of the trace say so.
+//! The roots may be the program's, for a while. Where they lie in objects of the heap, or in
+//! cleanups that wait for those objects, they keep the heap for ever: an event and a line of the
+//! trace say so.
 
 use super::heap::Inner;
 use crate::os::report;

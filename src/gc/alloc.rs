@@ -278,8 +278,8 @@ impl<'gc> Mutator<'gc> {
         }
     }
 
-    /// Tells the pacer of memory that the objects keep and the collector cannot see: bytes more, or fewer. [`Trace::measure`] says what it sees by
-    /// itself.
+    /// Tells the pacer of memory that the objects keep and the collector cannot see: bytes more, or
+    /// fewer. [`Trace::measure`] says what it sees by itself.
     pub fn external(&self, bytes: isize) {
         self.record.heap().check_process();
         self.record.heap().external.fetch_add(bytes, Relaxed);

@@ -1,7 +1,10 @@
-//! How far the drop thread of a heap is behind, and how long a thread that enters the heap waits for it.
+//! How far the drop thread of a heap is behind, and how long a thread that enters the heap waits
+//! for it.
 //!
-//! - D1. A thread waits only while drops end: after `patience` without one it goes on, and no thread waits until the next drop ends.
-//! - D2. The patience shrinks when it was in vain and grows when it was not. So a drop that needs a lock of the waiting thread costs little.
+//! - D1. A thread waits only while drops end: after `patience` without one it goes on, and no
+//!   thread waits until the next drop ends.
+//! - D2. The patience shrinks when it was in vain and grows when it was not. So a drop that needs a
+//!   lock of the waiting thread costs little.
 //! - D3. No wait is longer than [`LONGEST`], and a destructor or cleanup never waits for others.
 
 use crate::sync::tally::{AtomicU64, AtomicUsize, Ordering::Relaxed};

@@ -36,7 +36,8 @@ impl Builder {
         self
     }
 
-    /// Whether each cycle writes a line to standard error, as `GREYSPAN_TRACE=gc` does for all heaps.
+    /// Whether each cycle writes a line to standard error, as `GREYSPAN_TRACE=gc` does for all
+    /// heaps.
     pub fn trace(mut self, on: bool) -> Self {
         self.traced = on;
         self

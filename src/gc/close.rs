@@ -1,10 +1,10 @@
 //! [`Heap::close`]: the end of a heap while handles of it are left.
 //!
-//! - Z1. The heap is shut first. Then its destructors and cleanups alone enter it, so work comes to an
-//!   end, and no object is made behind the last cycle.
+//! - Z1. The heap is shut first. Then its destructors and cleanups alone enter it, so work comes to
+//!   an end, and no object is made behind the last cycle.
 //! - Z2. A round is: the drop thread rests, no thread is pinned, one cycle, the drop thread rests
-//!   again. If nothing was dropped and nothing run in a round, the objects that are left are reached
-//!   from roots: no later round would find more.
+//!   again. If nothing was dropped and nothing run in a round, the objects that are left are
+//!   reached from roots: no later round would find more.
 //! - Z3. Any number of threads may close at once. Each does its own rounds; the cycle of one counts
 //!   for the other, and nothing that a round decides by depends on who ran it.
 
@@ -76,24 +76,24 @@ impl fmt::Display for CloseError {
 impl std::error::Error for CloseError {}
 
 impl Heap {
-    /// Closes the heap, for all its handles: drops every object that no [`Root`](super::Root) keeps,
-    /// runs their cleanups, and returns when the last of them is over. Then the heap is empty, and
-    /// its memory is given back.
+    /// Closes the heap, for all its handles: drops every object that no [`Root`](super::Root)
+    /// keeps, runs their cleanups, and returns when the last of them is over. Then the heap is
+    /// empty, and its memory is given back.
     ///
-    /// From the call on no thread can enter the heap, and [`enter`](Self::enter) panics. Destructors
-    /// and cleanups of the heap still may, on its drop thread. So stop the threads that use the heap
-    /// first. Threads that are inside `enter` have one second to leave it; for destructors and
-    /// cleanups the call waits as long as they take. Their panics are counted in
+    /// From the call on no thread can enter the heap, and [`enter`](Self::enter) panics.
+    /// Destructors and cleanups of the heap still may, on its drop thread. So stop the threads that
+    /// use the heap first. Threads that are inside `enter` have one second to leave it; for
+    /// destructors and cleanups the call waits as long as they take. Their panics are counted in
     /// [`GcStats`](super::GcStats) and change nothing.
     ///
     /// Clones of the handle may be alive, in a `static` for example, and several threads may close
     /// at once: each returns when all is done. Closing a closed heap does what was left.
     ///
     /// # Errors
-    /// [`CloseError::Left`] says what is left: roots keep objects, or a thread stays inside `enter`.
-    /// The heap stays closed; call again when the cause is gone. Cleanups that make new objects
-    /// with cleanups each time they run are left too, after 100 rounds. The other errors name
-    /// callers that would wait for themselves; those change nothing.
+    /// [`CloseError::Left`] says what is left: roots keep objects, or a thread stays inside
+    /// `enter`. The heap stays closed; call again when the cause is gone. Cleanups that make new
+    /// objects with cleanups each time they run are left too, after 100 rounds. The other errors
+    /// name callers that would wait for themselves; those change nothing.
     ///
     /// ```
     /// use greyspan::gc::{CloseError, Heap, Root, Rootable};
@@ -154,7 +154,8 @@ pub(crate) fn refuse() -> ! {
 }
 
 impl Inner {
-    /// Whether the thread may enter the heap although it was shut: in a destructor or cleanup of it.
+    /// Whether the thread may enter the heap although it was shut: in a destructor or cleanup of
+    /// it.
     #[cold]
     pub(crate) fn admits(&self) -> bool {
         let is_own = dropping() == self.number;
@@ -225,7 +226,8 @@ impl Inner {
         }
     }
 
-    /// Where a round did not come to its end in time: a destructor or cleanup still ran, or the cycle.
+    /// Where a round did not come to its end in time: a destructor or cleanup still ran, or the
+    /// cycle.
     fn unfinished(&self) -> Leftovers {
         Leftovers {
             objects: 0,

@@ -7,7 +7,8 @@
 //! - F1. The slot of a dead object with drop glue is not free before the glue has run.
 //! - F2. Nothing of the program's runs on a mutator or on the collector's thread because an object died.
 //! - F3. A panic in a drop or a cleanup is counted, and the next one runs.
-//! - F4. What waits in the queue is part of the heap's live bytes until it is done, and a thread that enters waits for it.
+//! - F4. What waits in the queue is part of the heap's live bytes until it is done, and a thread
+//!   that enters waits for it.
 
 use super::alloc::Mutator;
 use super::behind::{Behind, DROPPING};
@@ -154,7 +155,8 @@ impl Dropper {
         self.rested.notify_all();
     }
 
-    /// Waits until nothing is queued and nothing runs; how much was ever done. `None`: not before `deadline`.
+    /// Waits until nothing is queued and nothing runs; how much was ever done. `None`: not before
+    /// `deadline`.
     pub(crate) fn rest(&self, deadline: Option<Instant>) -> Option<u64> {
         let mut line = guard(&self.line);
         loop {
@@ -337,13 +339,15 @@ impl<R: Rootable + ?Sized> fmt::Debug for Guardian<R> {
 }
 
 impl<'gc> Mutator<'gc> {
-    /// Runs `cleanup` on the heap's drop thread after `gc` died, at the latest when the heap ends or is [closed](super::Heap::close). It cannot reach the object: what it needs it brings along. Weak references to
-    /// the object are cleared before.
+    /// Runs `cleanup` on the heap's drop thread after `gc` died, at the latest when the heap ends
+    /// or is [closed](super::Heap::close). It cannot reach the object: what it needs it brings
+    /// along. Weak references to the object are cleared before.
     ///
-    /// A [`Root`] in the cleanup keeps what it leads to. If that is the object itself, the object never dies and the cleanup never runs; take a
-    /// [`WeakRoot`](super::WeakRoot), or the values that the cleanup needs. [`GcStats::cleanups_kept`](super::GcStats::cleanups_kept) counts
-    /// cleanups of this kind where they can be told. A [`Heap`](super::Heap) in the cleanup keeps the heap, until the cleanup has run or the heap is
-    /// closed.
+    /// A [`Root`] in the cleanup keeps what it leads to. If that is the object itself, the object
+    /// never dies and the cleanup never runs; take a [`WeakRoot`](super::WeakRoot), or the values
+    /// that the cleanup needs. [`GcStats::cleanups_kept`](super::GcStats::cleanups_kept) counts
+    /// cleanups of this kind where they can be told. A [`Heap`](super::Heap) in the cleanup keeps
+    /// the heap, until the cleanup has run or the heap is closed.
     ///
     /// # Panics
     /// Where the cleanup captures a [`Root`] of `gc` and nothing else.

@@ -23,8 +23,9 @@ pub(crate) type Invariant<T> = fn(*mut T) -> *mut T;
 /// As a field of a traced type it is an edge that is fixed when the object is allocated; use [`GcCell`](super::GcCell) for one that changes.
 ///
 /// # Variance
-/// Invariant in `'gc`: a reference of one `enter` is none of a longer, a shorter or another one. Covariant in `T`, like `&T`: it
-/// gives shared access to an object that does not change its type, and the collector asks the object, not the reference, for it.
+/// Invariant in `'gc`: a reference of one `enter` is none of a longer, a shorter or another one.
+/// Covariant in `T`, like `&T`: it gives shared access to an object that does not change its type,
+/// and the collector asks the object, not the reference, for it.
 #[repr(transparent)]
 pub struct Gc<'gc, T: ?Sized> {
     pointer: NonNull<T>,

@@ -4,8 +4,9 @@
 //! - H2. When the handle goes, no thread is pinned and no root is left, and none can come: everything is dead. The threads end; the last of them
 //!   drops what is left (on no mutator, F2 of [`finalize`](super::finalize)).
 //! - H3. A `fork` child has no collector: the heaps of its parent refuse to serve it, in words.
-//! - H4. A heap without a handle of the program is *abandoned*: roots keep it, and no thread can enter it. It collects until nothing dies any more,
-//!   since a root that keeps it may lie in a dead object. Then it reports what keeps it, once.
+//! - H4. A heap without a handle of the program is *abandoned*: roots keep it, and no thread can
+//!   enter it. It collects until nothing dies any more, since a root that keeps it may lie in a
+//!   dead object. Then it reports what keeps it, once.
 
 #[cfg(not(loom))]
 use super::alloc::Mutator;
@@ -71,7 +72,8 @@ pub(crate) struct Inner {
     pub(crate) found: Lock<Found>,
     /// Records of threads that ended.
     idle: Lock<Vec<&'static Record>>,
-    /// Bytes of slots that hold objects or are in mutators' caches, and of all that waits for the drop thread.
+    /// Bytes of slots that hold objects or are in mutators' caches, and of all that waits for the
+    /// drop thread.
     pub(crate) live: AtomicUsize,
     /// Bytes ever counted into `live`.
     pub(crate) allocated: AtomicUsize,
@@ -89,7 +91,8 @@ pub(crate) struct Inner {
     /// Live bytes at which a cycle is asked for; the largest number while one runs.
     pub(crate) trigger: AtomicUsize,
     pub(crate) goal: AtomicUsize,
-    /// Bytes to allocate between two cycles while something waits for the drop thread: a cycle does not make that less.
+    /// Bytes to allocate between two cycles while something waits for the drop thread: a cycle does
+    /// not make that less.
     least: AtomicUsize,
     /// `allocated` when the last cycle began.
     pub(crate) allocated_before: AtomicUsize,
@@ -230,8 +233,9 @@ impl Inner {
         }
     }
 
-    /// A cycle ends: how much of what objects own is alive. While dead objects wait, that is a guess: they own as much for their size as those that
-    /// live. Between two cycles the drop thread corrects it.
+    /// A cycle ends: how much of what objects own is alive. While dead objects wait, that is a
+    /// guess: they own as much for their size as those that live. Between two cycles the drop
+    /// thread corrects it.
     pub(crate) fn guess_owned(&self) -> usize {
         self.owned_before.store(self.owned_ever.load(Relaxed), Relaxed);
         let (kept, waiting) = (self.kept.load(Relaxed), self.dropper.behind.bytes());
@@ -239,7 +243,8 @@ impl Inner {
         usize::try_from(alive).unwrap_or(usize::MAX)
     }
 
-    /// The drop thread has nothing to do: what objects own is owned by those that the last cycle found alive, and by newer ones.
+    /// The drop thread has nothing to do: what objects own is owned by those that the last cycle
+    /// found alive, and by newer ones.
     pub(crate) fn settle_owned(&self) {
         let newer = self
             .owned_ever
@@ -339,10 +344,12 @@ impl Drop for Handle {
 
 /// A garbage-collected heap. Clones are the same heap; it lives as long as a clone, or a [`Root`](super::Root) into it, does.
 ///
-/// When the last of these goes, the heap ends: a thread of its own runs the destructors of all its objects, and the cleanups. If the process
-/// exits meanwhile, its exit waits for them, up to one second for all heaps together: so those of a heap that ends as the last act of `main` run.
-/// That is a best effort. They do not run where they take longer, at an abort, a signal or `_exit`, and for heaps that do not end, because a
-/// `static` or a thread keeps a handle or a root. [`close`](Self::close) waits as long as it takes, and says what is left.
+/// When the last of these goes, the heap ends: a thread of its own runs the destructors of all its
+/// objects, and the cleanups. If the process exits meanwhile, its exit waits for them, up to one
+/// second for all heaps together: so those of a heap that ends as the last act of `main` run. That
+/// is a best effort. They do not run where they take longer, at an abort, a signal or `_exit`, and
+/// for heaps that do not end, because a `static` or a thread keeps a handle or a root.
+/// [`close`](Self::close) waits as long as it takes, and says what is left.
 #[derive(Clone)]
 pub struct Heap {
     /// The handle of a program; that of a root has none, and enters nothing. Dropped first.
@@ -410,8 +417,9 @@ impl Heap {
     /// While `f` runs, nothing that it can reach is freed. A cycle that begins meanwhile ends only after `f` does, so do not block in it, and leave
     /// and enter again now and then in long loops. An `enter` inside `f` is the same pin. A panic in `f` unpins.
     ///
-    /// Before it pins, an outermost `enter` of a heap far beyond its goal waits: under a millisecond for the collector, and up to two seconds for
-    /// drops and cleanups, as long as these end one after the other. Such waits are in [`GcStats::max_stall_ns`].
+    /// Before it pins, an outermost `enter` of a heap far beyond its goal waits: under a
+    /// millisecond for the collector, and up to two seconds for drops and cleanups, as long as
+    /// these end one after the other. Such waits are in [`GcStats::max_stall_ns`].
     ///
     /// ```
     /// let heap = greyspan::gc::Heap::new();
@@ -420,7 +428,8 @@ impl Heap {
     /// ```
     ///
     /// # Panics
-    /// In a `fork` child, for a heap that its parent made. Once the heap is [closed](Self::close), but for its own destructors and cleanups.
+    /// In a `fork` child, for a heap that its parent made. Once the heap is [closed](Self::close),
+    /// but for its own destructors and cleanups.
     #[inline]
     pub fn enter<R>(&self, f: impl for<'gc> FnOnce(&'gc Mutator<'gc>) -> R) -> R {
         let inner = self.inner();
@@ -480,7 +489,8 @@ impl Heap {
         self.inner().replan();
     }
 
-    /// Bytes that the heap should stay below; `None`: no limit. Dead objects that wait for their drop count, and so do waiting cleanups.
+    /// Bytes that the heap should stay below; `None`: no limit. Dead objects that wait for their
+    /// drop count, and so do waiting cleanups.
     pub fn set_memory_limit(&self, bytes: Option<usize>) {
         self.inner().check_process();
         self.inner().pacer.lock().set_limit(bytes);
@@ -508,8 +518,9 @@ impl Inner {
         }
     }
 
-    /// A thread that enters while the heap is far beyond its goal gives the collector a moment, and waits for the drop thread while that gets
-    /// on. Both are bounded: a pinned thread may wait for this one.
+    /// A thread that enters while the heap is far beyond its goal gives the collector a moment, and
+    /// waits for the drop thread while that gets on. Both are bounded: a pinned thread may wait for
+    /// this one.
     #[cold]
     pub(crate) fn throttle(&self) {
         let since = Instant::now();

@@ -1,8 +1,10 @@
-//! Which guards of [`GcLock`](super::GcLock)s the thread holds: in debug builds, so that a thread that would wait for itself says so
-//! instead. In release builds nothing is kept and nothing is looked for.
+//! Which guards of [`GcLock`](super::GcLock)s the thread holds: in debug builds, so that a thread
+//! that would wait for itself says so instead. In release builds nothing is kept and nothing is
+//! looked for.
 //!
 //! - A guard stays in its thread, so the list is the thread's own.
-//! - A guard that is leaked stays in the list. Its lock stays locked too. The list is asked only about a lock that is held.
+//! - A guard that is leaked stays in the list. Its lock stays locked too. The list is asked only
+//!   about a lock that is held.
 
 #![forbid(unsafe_code)]
 

@@ -52,8 +52,8 @@ pub(crate) fn look<F>(cleanup: &F, roots: &RootTable, target: NonNull<u8>) -> Ho
     Holds::Nothing
 }
 
-/// The machine word at `at`. Not a read as the language has it, because the closure may have padding
-/// there, whose value is undefined; the machine's memory has one.
+/// The machine word at `at`. Not a read as the language has it, because the closure may have
+/// padding there, whose value is undefined; the machine's memory has one.
 ///
 /// # Safety
 /// A word can be read there, and `at` is aligned.

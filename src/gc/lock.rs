@@ -1,15 +1,17 @@
 //! [`GcLock`]: a value of more than one word, with edges in it, that changes as a whole.
 //!
-//! - K1. What a thread in MARK may have in hand from a lock is shaded before it is removed. In MARK: the first writer of a cycle shades all
-//!   edges when it takes the lock, unless a tracer has seen all of them (`stamp`). In PRE: a writer shades all edges when it takes the
-//!   lock, once (`shown`), and again only after a thread in MARK has read, as only such a thread can have what was added since. What
-//!   writers in PRE have added by the end is found by another scan of the object that the lock lies in, after their unpin and so
-//!   before T2; a lock that lies in no object itself, but in a box, is shaded at the end of each guard instead. What is added in MARK
+//! - K1. What a thread in MARK may have in hand from a lock is shaded before it is removed. In
+//!   MARK: the first writer of a cycle shades all edges when it takes the lock, unless a tracer has
+//!   seen all of them (`stamp`). In PRE: a writer shades all edges when it takes the lock, once
+//!   (`shown`), and again only after a thread in MARK has read, as only such a thread can have what
+//!   was added since. What writers in PRE have added by the end is found by another scan of the
+//!   object that the lock lies in, after their unpin and so before T2; a lock that lies in no
+//!   object itself, but in a box, is shaded at the end of each guard instead. What is added in MARK
 //!   is protected by where the writer has it from.
 //! - K2. No request is acknowledged while a guard for writing is held, so a writer's phase is the same at both ends.
-//! - K3. A tracer does not wait. It passes over a lock that a writer holds or waits for: that writer has shaded what was in it or will when it
-//!   has the lock, if it is in PRE the lock is scanned again or shaded at the end, and marking cannot end before it has acknowledged
-//!   a wave.
+//! - K3. A tracer does not wait. It passes over a lock that a writer holds or waits for: that
+//!   writer has shaded what was in it or will when it has the lock, if it is in PRE the lock is
+//!   scanned again or shaded at the end, and marking cannot end before it has acknowledged a wave.
 
 use super::alloc::Mutator;
 use super::fault::broken;
@@ -44,7 +46,8 @@ fn may_be_in_mark() -> bool {
 /// Hold a guard for writing only for a short time: its thread acknowledges nothing meanwhile. A guard that is leaked keeps the value locked for
 /// ever.
 ///
-/// A field of an object is the place for a lock. While a cycle begins, a lock behind a `Box` or a `Vec` shows all its edges at each write.
+/// A field of an object is the place for a lock. While a cycle begins, a lock behind a `Box` or a
+/// `Vec` shows all its edges at each write.
 ///
 /// ```
 /// use greyspan::gc::{Gc, GcLock, Heap, Trace};
@@ -67,19 +70,22 @@ fn may_be_in_mark() -> bool {
 /// ```
 ///
 /// # Deadlocks
-/// A thread that holds a guard and asks for one of the same lock waits for itself: `write` after `read` or `write`, and `read` after
-/// `write`. Debug builds panic and say so; release builds hang. A guard that stands in the head of a `match` or an `if let` lives to
-/// the end of it. `read` after `read` works unless a writer waits. [`try_write`](Self::try_write) and [`try_read`](Self::try_read)
-/// never wait.
+/// A thread that holds a guard and asks for one of the same lock waits for itself: `write` after
+/// `read` or `write`, and `read` after `write`. Debug builds panic and say so; release builds hang.
+/// A guard that stands in the head of a `match` or an `if let` lives to the end of it. `read` after
+/// `read` works unless a writer waits. [`try_write`](Self::try_write) and
+/// [`try_read`](Self::try_read) never wait.
 ///
 /// # Variance
-/// Invariant in `T`, and so in the `'gc` of the edges in it. The guard for reading is covariant in `T`, the one for writing invariant.
+/// Invariant in `T`, and so in the `'gc` of the edges in it. The guard for reading is covariant in
+/// `T`, the one for writing invariant.
 pub struct GcLock<T> {
     value: RwLock<T>,
     /// The cycle whose tracing has seen all edges; guarded by the lock.
     stamp: AtomicU64,
     share: Share,
-    /// The cycle in whose PRE all edges were shaded that a thread in MARK may have seen; guarded by the lock, or 0 by a reader.
+    /// The cycle in whose PRE all edges were shaded that a thread in MARK may have seen; guarded by
+    /// the lock, or 0 by a reader.
     shown: AtomicU64,
 }
 
@@ -137,7 +143,8 @@ impl<T> GcLock<T> {
         })
     }
 
-    /// Writes, or `None` where a thread holds a guard, this one too, or where the collector looks at the value in this moment.
+    /// Writes, or `None` where a thread holds a guard, this one too, or where the collector looks
+    /// at the value in this moment.
     pub fn try_write<'a, 'gc>(&'a self, m: &'a Mutator<'gc>) -> Option<GcWriteGuard<'a, 'gc, T>>
     where
         T: Trace<'gc>,
@@ -216,7 +223,8 @@ unsafe impl<'gc, T: Trace<'gc>> Trace<'gc> for GcLock<T> {
     fn trace(&self, visitor: &mut Visitor<'gc>) {
         let mut value = self.value.try_read();
         if let Err(TryLockError::WouldBlock) = value {
-            // Pairs with the fence in `Record::give_again`: either the writer finds the object's mark then, or the lock is free now.
+            // Pairs with the fence in `Record::give_again`: either the writer finds the object's
+            // mark then, or the lock is free now.
             fence(SeqCst);
             value = self.value.try_read();
         }

@@ -1,11 +1,14 @@
-//! [`Meter`]: how much memory of the global allocator a value owns, so that objects count for what dies with them.
+//! [`Meter`]: how much memory of the global allocator a value owns, so that objects count for what
+//! dies with them.
 //!
-//! - N1. A value that does not change measures the same when it is allocated and before it is dropped. The heap adds the one and takes
-//!   the other away.
-//! - N2. A measurement is bounded: of a container it looks at the first values and takes them for all, and it does not go deeper than
-//!   [`DEPTH`]. So `alloc` of a large value stays cheap, and a long chain of boxes costs no stack.
-//! - N3. The value behind a `GcLock` changes. Its lock keeps its [`Share`] of what the heap counts for the object: the first measurement sets it,
-//!   each writer changes it and tells the heap of the difference, and the last one reads it. Shares are never extrapolated.
+//! - N1. A value that does not change measures the same when it is allocated and before it is
+//!   dropped. The heap adds the one and takes the other away.
+//! - N2. A measurement is bounded: of a container it looks at the first values and takes them for
+//!   all, and it does not go deeper than [`DEPTH`]. So `alloc` of a large value stays cheap, and a
+//!   long chain of boxes costs no stack.
+//! - N3. The value behind a `GcLock` changes. Its lock keeps its [`Share`] of what the heap counts
+//!   for the object: the first measurement sets it, each writer changes it and tells the heap of
+//!   the difference, and the last one reads it. Shares are never extrapolated.
 
 use super::trace::Trace;
 use crate::sync::tally::{AtomicUsize, Ordering::Relaxed};
@@ -28,7 +31,8 @@ impl Share {
         Self(AtomicUsize::new(NOT_COUNTED))
     }
 
-    /// A writer has changed the value, which it holds still. Bytes before and now, where they differ.
+    /// A writer has changed the value, which it holds still. Bytes before and now, where they
+    /// differ.
     #[inline]
     pub(crate) fn change<'gc, T: Trace<'gc>>(&self, value: &T) -> Option<(usize, usize)> {
         let before = self.0.load(Relaxed);
@@ -120,8 +124,8 @@ impl Meter {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// Adds what the values of a container own: `len` values, which `values` gives in the same order each time. Many values are not all looked
-    /// at.
+    /// Adds what the values of a container own: `len` values, which `values` gives in the same
+    /// order each time. Many values are not all looked at.
     pub fn add_each<'a, 'gc, T: Trace<'gc> + ?Sized + 'a>(
         &mut self,
         len: usize,
@@ -147,8 +151,9 @@ impl Meter {
     }
 }
 
-/// A field under `#[trace(skip)]`, for the derive: it is measured if its type is `Trace`. The method is looked for on this type first, where
-/// [`MeasuresSkipped`] has it if the type is, and then on the reference, where [`MeasuresNothing`] has it for all.
+/// A field under `#[trace(skip)]`, for the derive: it is measured if its type is `Trace`. The
+/// method is looked for on this type first, where [`MeasuresSkipped`] has it if the type is, and
+/// then on the reference, where [`MeasuresNothing`] has it for all.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Skipped<'a, T: ?Sized>(pub &'a T);

@@ -27,11 +27,12 @@
 //! lives on outside are [`Root`]s. So a thread that is not pinned holds nothing, and no stack is ever scanned. There is no moment at which all
 //! threads stand still: the collector asks each for three short acknowledgements a cycle, and works beside them.
 //!
-//! The files, in the order of reading: `desc`, `trace` and `meter` (what is known of a type), `handle`, `span` and `space` (where objects
-//! lie), `phase` (the handshake machine), `mutator`, `barrier`, `cache`, `alloc`, `cell`, `held`, `lock`, `rootable`, `root`, `weak`, `ephemeron`,
-//! `wills`, `inside`, `behind`, `finalize` (what the program uses), `workbuf`, `mark`, `crew`, `cycle` (the collector), `pacer`, `stats`,
-//! `heap`, `builder`, `abandoned`, `close`, `registry`, `thread`, `service`, `trace_line`,
-//! `verify`.
+//! The files, in the order of reading: `desc`, `trace` and `meter` (what is known of a type),
+//! `handle`, `span` and `space` (where objects lie), `phase` (the handshake machine), `mutator`,
+//! `barrier`, `cache`, `alloc`, `cell`, `held`, `lock`, `rootable`, `root`, `weak`, `ephemeron`,
+//! `wills`, `inside`, `behind`, `finalize` (what the program uses), `workbuf`, `mark`, `crew`,
+//! `cycle` (the collector), `pacer`, `stats`, `heap`, `builder`, `abandoned`, `close`, `registry`,
+//! `thread`, `service`, `trace_line`, `verify`.
 
 #[cfg(not(loom))]
 mod abandoned;

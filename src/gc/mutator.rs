@@ -43,12 +43,14 @@ pub(crate) struct Record {
     pub(super) guards: Cell<u32>,
     /// How many H3 had passed when the cache was filled.
     filled_under: Cell<u64>,
-    /// Bytes that new objects own and the heap does not know of yet. None when the thread is not pinned.
+    /// Bytes that new objects own and the heap does not know of yet. None when the thread is not
+    /// pinned.
     owned: Cell<usize>,
     /// Processor time spent on showing the edges of locks, since the last acknowledgement or pin.
     pub(super) shown_ns: Cell<u64>,
     pub(super) grey: UnsafeCell<Vec<Grey>>,
-    /// Objects with locks that were written in PRE: scanned again when the mutator unpins (K1 of `lock`).
+    /// Objects with locks that were written in PRE: scanned again when the mutator unpins (K1 of
+    /// `lock`).
     again: UnsafeCell<HashSet<NonNull<u8>>>,
     pub(super) cache: Cache,
     heap: NonNull<Inner>,
@@ -209,7 +211,8 @@ impl Record {
             self.give_again();
         }
         self.flush();
-        // An object dies in a cycle whose H2 comes after this, so the heap knows what it owns by then.
+        // An object dies in a cycle whose H2 comes after this, so the heap knows what it owns by
+        // then.
         if self.owned.get() != 0 {
             self.tell_owned();
         }
@@ -248,8 +251,8 @@ impl Record {
         }
     }
 
-    /// Remembers that the object that `place` lies in is to be scanned again after this pin, if it is marked by then. `false`: no object
-    /// of this heap lies there.
+    /// Remembers that the object that `place` lies in is to be scanned again after this pin, if it
+    /// is marked by then. `false`: no object of this heap lies there.
     pub(super) fn scan_again(&self, place: NonNull<u8>) -> bool {
         let Some(span) = Span::find(place) else { return false };
         let object = span.slot_at(span.index(place));
@@ -258,7 +261,8 @@ impl Record {
         again.contains(&object) || (self.heap().spaces.has(span.space) && again.insert(object))
     }
 
-    /// At the end of a pin: makes the objects grey again that are to be scanned again. One that is white now is scanned later, if at all.
+    /// At the end of a pin: makes the objects grey again that are to be scanned again. One that is
+    /// white now is scanned later, if at all.
     #[cold]
     fn give_again(&self) {
         self.shown_ns.set(0);
@@ -268,11 +272,13 @@ impl Record {
             return;
         }
         if !broken("lock_again_unfenced") {
-            // Pairs with the fence in `GcLock::trace`, where a tracer passed over a lock that this mutator held.
+            // Pairs with the fence in `GcLock::trace`, where a tracer passed over a lock that this
+            // mutator held.
             fence(SeqCst);
         }
         for object in again {
-            // SAFETY: the object was reachable in this pin, which has not acknowledged the end of a cycle since.
+            // SAFETY: the object was reachable in this pin, which has not acknowledged the end of a
+            // cycle since.
             let span = unsafe { Span::of(object) };
             let index = span.index(object);
             if span.is_marked(index) {

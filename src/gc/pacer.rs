@@ -76,8 +76,9 @@ impl Pacer {
         before != owned
     }
 
-    /// A cycle ended: `marked` bytes are alive, roots and external bytes included, and they own `owned` bytes more. While it ran, `during` bytes
-    /// were allocated. It took processor time that is `share` per cent of the time since the one before ended.
+    /// A cycle ended: `marked` bytes are alive, roots and external bytes included, and they own
+    /// `owned` bytes more. While it ran, `during` bytes were allocated. It took processor time that
+    /// is `share` per cent of the time since the one before ended.
     pub(crate) fn end_cycle(&mut self, marked: usize, owned: usize, during: usize, share: u32) {
         self.marked = marked.saturating_add(owned);
         self.owned = owned;
@@ -92,10 +93,12 @@ impl Pacer {
         }
     }
 
-    /// When mutators help with a cycle that begins at `live` bytes, of which `waiting` are dead and wait for their drop: no cycle makes them fewer,
-    /// so they may not move the bounds. One that began when it was due may use what the plan left for it, and an eighth
-    /// beyond the goal. One that was asked for earlier gets a quarter of the room: what is allocated while a cycle runs is alive for it, so with
-    /// more each of many cycles in a row would find more alive than the one before.
+    /// When mutators help with a cycle that begins at `live` bytes, of which `waiting` are dead and
+    /// wait for their drop: no cycle makes them fewer, so they may not move the bounds. One that
+    /// began when it was due may use what the plan left for it, and an eighth beyond the goal. One
+    /// that was asked for earlier gets a quarter of the room: what is allocated while a cycle runs
+    /// is alive for it, so with more each of many cycles in a row would find more alive than the
+    /// one before.
     pub(crate) fn leeway(&self, live: usize, waiting: usize) -> Leeway {
         let Plan { trigger, goal, .. } = self.plan();
         let is_due = live >= trigger;

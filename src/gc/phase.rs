@@ -14,8 +14,9 @@
 //! - P3. A mutator's phase changes only in its own acknowledgement or pin. H1, waves and H3 are acknowledged between two operations;
 //!   H2 and HELD only while nothing is pinned.
 //! - P4. The state leaves OPEN and TERMINATING for CLOSED only by the collector's exchange, and TERMINATING for OPEN by whoever makes new grey work.
-//! - P5. A thread that shuts the heap stores `shut`, then looks at each mutator's status; a mutator publishes its status, then
-//!   looks at `shut`. The fences are those of P1. So either the thread sees the pin, or the mutator sees that the heap is shut.
+//! - P5. A thread that shuts the heap stores `shut`, then looks at each mutator's status; a mutator
+//!   publishes its status, then looks at `shut`. The fences are those of P1. So either the thread
+//!   sees the pin, or the mutator sees that the heap is shut.
 
 use super::fault::broken;
 use super::mutator::Record;

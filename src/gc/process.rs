@@ -36,7 +36,8 @@ impl Drop for Ending {
     }
 }
 
-/// Runs at exit. Takes no lock: other threads go on meanwhile, or were killed in the middle of theirs.
+/// Runs at exit. Takes no lock: other threads go on meanwhile, or were killed in the middle of
+/// theirs.
 extern "C-unwind" fn wait_at_exit() {
     if super::behind::dropping() != 0 {
         // A destructor or a cleanup called `exit`, and would wait for itself.
@@ -69,7 +70,8 @@ pub(crate) fn next_number() -> u64 {
     NEXT.fetch_add(1, Relaxed)
 }
 
-/// The environment's options; the allocator has said already what is wrong with them, where there is one.
+/// The environment's options; the allocator has said already what is wrong with them, where there
+/// is one.
 pub(crate) fn options() -> Options {
     static OPTIONS: OnceLock<Options> = OnceLock::new();
     *OPTIONS.get_or_init(|| {

@@ -43,7 +43,8 @@ thread_local! {
     /// The heap entered last, and the thread's record of it.
     static LAST: Cell<(u64, *const Record)> = const { Cell::new((0, null())) };
     static MINE: Mine = const { Mine(RefCell::new(Vec::new())) };
-    /// Twice the number of heaps that the thread is pinned in; plus one if a pin began in MARK since that number was zero.
+    /// Twice the number of heaps that the thread is pinned in; plus one if a pin began in MARK
+    /// since that number was zero.
     static PINS: Cell<usize> = const { Cell::new(0) };
 }
 

@@ -1,11 +1,13 @@
 //! [`Root`]: the handle that keeps an object, and what it leads to, alive from outside of `enter`.
 //!
-//! - R1. A slot is in use from [`RootTable::take`] until the collector frees it between two cycles, or a mutator does (R4). While it is in use the
-//!   collector scans it, whether handles are left or not: dropping the last handle would else remove an edge without a barrier.
+//! - R1. A slot is in use from [`RootTable::take`] until the collector frees it between two cycles,
+//!   or a mutator does (R4). While it is in use the collector scans it, whether handles are left or
+//!   not: dropping the last handle would else remove an edge without a barrier.
 //! - R2. The last handle of a slot puts it on the list of those to free, once. It may be dropped by any thread, pinned or not.
 //! - R3. A mutator in PRE shades what it roots: the slot may have been scanned.
-//! - R4. A pinned mutator that finds no free slot frees slots without handles. In PRE and MARK it shades their targets first, as a store that
-//!   removes an edge does, so the running cycle keeps them. An IDLE mutator need not: no other one is in a MARK whose marking is not over.
+//! - R4. A pinned mutator that finds no free slot frees slots without handles. In PRE and MARK it
+//!   shades their targets first, as a store that removes an edge does, so the running cycle keeps
+//!   them. An IDLE mutator need not: no other one is in a MARK whose marking is not over.
 
 use super::alloc::Mutator;
 use super::fault::broken;
@@ -199,7 +201,8 @@ impl RootTable {
 }
 
 impl RootTable {
-    /// Whether `address` is that of a slot that keeps the object at `target`. For an address of any kind.
+    /// Whether `address` is that of a slot that keeps the object at `target`. For an address of any
+    /// kind.
     #[cfg(not(loom))]
     pub(crate) fn is_slot_of(&self, address: usize, target: NonNull<u8>) -> bool {
         let slots = self.slots.lock();
@@ -219,7 +222,8 @@ impl RootTable {
 #[repr(C)] // `inside` looks for these two words.
 pub struct Root<R: Rootable + ?Sized> {
     slot: &'static RootSlot,
-    /// The object, whatever its type's metadata. The projection makes the handle invariant in `R` (O1 of `rootable`).
+    /// The object, whatever its type's metadata. The projection makes the handle invariant in `R`
+    /// (O1 of `rootable`).
     pointer: NonNull<R::Of<'static>>,
 }
 

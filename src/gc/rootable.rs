@@ -1,10 +1,13 @@
-//! [`Rootable`]: a type with the lifetime of its edges left open, as a [`Root`](super::Root) names it.
+//! [`Rootable`]: a type with the lifetime of its edges left open, as a [`Root`](super::Root) names
+//! it.
 //!
-//! - O1. A handle that holds a `Rootable` is invariant in it. A subtype can stand for another type, and an object of the one would
-//!   be read as one of the other.
-//! - O2. The traits here are sealed: no type of a program's own can implement them, and say how an object is read. The types that
-//!   [`Rootable!`](macro@super::Rootable) writes are `dyn OfLifetime`, which implements them without an `impl`.
-//! - O3. For two lifetimes, `Of` gives types that differ in lifetimes only: the bounds of a `dyn` name one type.
+//! - O1. A handle that holds a `Rootable` is invariant in it. A subtype can stand for another type,
+//!   and an object of the one would be read as one of the other.
+//! - O2. The traits here are sealed: no type of a program's own can implement them, and say how an
+//!   object is read. The types that [`Rootable!`](macro@super::Rootable) writes are `dyn
+//!   OfLifetime`, which implements them without an `impl`.
+//! - O3. For two lifetimes, `Of` gives types that differ in lifetimes only: the bounds of a `dyn`
+//!   name one type.
 
 use core::ptr::NonNull;
 
@@ -13,15 +16,15 @@ mod sealed {
     pub trait Written {}
 }
 
-/// A type with the lifetime of its edges filled in; see [`Rootable`]. Sealed: no type implements it but what
-/// [`Rootable!`](macro@super::Rootable) writes.
+/// A type with the lifetime of its edges filled in; see [`Rootable`]. Sealed: no type implements it
+/// but what [`Rootable!`](macro@super::Rootable) writes.
 pub trait OfLifetime<'gc>: sealed::Written {
     /// The type with that lifetime.
     type Of: ?Sized;
 }
 
-/// What a [`Root`](super::Root) can keep: a type with the lifetime of the edges left open. Written with the macro of the same name:
-/// `Root<Rootable![Node<'_>]>`.
+/// What a [`Root`](super::Root) can keep: a type with the lifetime of the edges left open. Written
+/// with the macro of the same name: `Root<Rootable![Node<'_>]>`.
 ///
 /// Sealed: a program that could implement it, would say how an object of another type is read.
 ///

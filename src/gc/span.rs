@@ -11,8 +11,9 @@
 //!   cleared mark sees the new epoch.
 //! - S3. A record lives as long as its run is held, and the address of each object leads to it. It is given back by a sweep, and a sweep
 //!   begins when no mutator can have a dead object's address any more (T3 of [`cycle`](super::cycle)).
-//! - S4. The heap's live bytes include each slot that `counted` includes, once: a thread that changes `counted` changes the live bytes by the
-//!   difference that it saw. Dead objects that wait for their drop count. While a mutator holds the span, all slots count.
+//! - S4. The heap's live bytes include each slot that `counted` includes, once: a thread that
+//!   changes `counted` changes the live bytes by the difference that it saw. Dead objects that wait
+//!   for their drop count. While a mutator holds the span, all slots count.
 
 use super::desc::{Desc, Header, Object, offset};
 use super::fault::broken;
@@ -153,10 +154,11 @@ impl Span {
         unsafe { &*tag }
     }
 
-    /// The record of the span at `address`, if there is one: for the verifier, which trusts no edge, and for places that may lie in
-    /// objects or elsewhere.
+    /// The record of the span at `address`, if there is one: for the verifier, which trusts no
+    /// edge, and for places that may lie in objects or elsewhere.
     pub(crate) fn find(address: NonNull<u8>) -> Option<&'static Self> {
-        // SAFETY: null or a record, which is held while the world is, or while the caller has a reference to what lies there.
+        // SAFETY: null or a record, which is held while the world is, or while the caller has a
+        // reference to what lies there.
         unsafe { SOURCE.tag_of(address).cast::<Self>().as_ref() }
     }
 
@@ -330,9 +332,11 @@ impl Span {
         }
     }
 
-    /// The drop thread is done with the dead objects `mask` of word `word`. How many slots the live bytes no longer include.
+    /// The drop thread is done with the dead objects `mask` of word `word`. How many slots the live
+    /// bytes no longer include.
     ///
-    /// The count changes first: a sweep that comes in between finds the objects waiting still, and counts too many until the next one.
+    /// The count changes first: a sweep that comes in between finds the objects waiting still, and
+    /// counts too many until the next one.
     pub(crate) fn buried(&self, word: usize, mask: u64) -> u32 {
         let count = mask.count_ones();
         let fewer = |counted| (counted & ALL == 0).then_some(counted - count);

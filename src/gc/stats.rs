@@ -19,11 +19,11 @@ pub struct GcStats {
     pub forced_cycles: u64,
     /// Bytes of slots that hold objects or stand ready in mutators' caches.
     pub live_bytes: u64,
-    /// Bytes of dead objects and cleanups that wait for the drop thread. They count for the goal and for the memory limit, and a thread that
-    /// enters waits for them where they are too many.
+    /// Bytes of dead objects and cleanups that wait for the drop thread. They count for the goal
+    /// and for the memory limit, and a thread that enters waits for them where they are too many.
     pub waiting_bytes: u64,
-    /// Bytes of memory that objects own, as [`Trace::measure`](super::Trace::measure) says, those that wait for their drop included. They count
-    /// for the goal and for the memory limit.
+    /// Bytes of memory that objects own, as [`Trace::measure`](super::Trace::measure) says, those
+    /// that wait for their drop included. They count for the goal and for the memory limit.
     pub owned_bytes: u64,
     /// Bytes of the objects that the last cycle found alive.
     pub marked_bytes: u64,
@@ -39,8 +39,10 @@ pub struct GcStats {
     pub marked_objects: u64,
     /// Objects that all cycles freed.
     pub freed_objects: u64,
-    /// The longest time that the collector kept a mutator from its own work at once: processor time of a handshake, an assist, sweeping for a slot,
-    /// showing the edges of locks (all of that between two handshakes counts as one); or time asleep at `enter`. What the system's scheduler adds is not in it.
+    /// The longest time that the collector kept a mutator from its own work at once: processor time
+    /// of a handshake, an assist, sweeping for a slot, showing the edges of locks (all of that
+    /// between two handshakes counts as one); or time asleep at `enter`. What the system's
+    /// scheduler adds is not in it.
     pub max_stall_ns: u64,
     /// How often it did so, by length; see [`STALL_BUCKETS`].
     pub stall_ns: [u64; STALL_BUCKETS],
@@ -52,8 +54,9 @@ pub struct GcStats {
     pub assists: u64,
     /// Cleanups run.
     pub cleanups: u64,
-    /// Cleanups that wait for the death of an object and seem to hold a [`Root`](super::Root) of that very object, which never dies so. A root
-    /// that lies in the closure itself is seen; one behind a pointer is not.
+    /// Cleanups that wait for the death of an object and seem to hold a [`Root`](super::Root) of
+    /// that very object, which never dies so. A root that lies in the closure itself is seen; one
+    /// behind a pointer is not.
     pub cleanups_kept: u64,
     /// Panics in drops and cleanups.
     pub drops_panicked: u64,
@@ -196,7 +199,8 @@ impl Counters {
         }
     }
 
-    /// Counts the end of a stall that came in pieces, each of them counted already: it was so long in all.
+    /// Counts the end of a stall that came in pieces, each of them counted already: it was so long
+    /// in all.
     pub(crate) fn stalls_of(&self, ns: u64) {
         self.max_stall_ns.fetch_max(ns, Relaxed);
     }

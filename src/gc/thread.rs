@@ -29,7 +29,8 @@ struct Requests {
     known: bool,
     /// The handle is gone.
     end: bool,
-    /// From the end on, or since the heap was abandoned, where something is left to drop: the exit of the process waits for it.
+    /// From the end on, or since the heap was abandoned, where something is left to drop: the exit
+    /// of the process waits for it.
     #[cfg(not(loom))]
     ending: Option<super::process::Ending>,
 }
@@ -94,7 +95,8 @@ impl Inner {
         }
     }
 
-    /// One cycle that begins after this call, to its end. `false`: it did not end before `deadline`.
+    /// One cycle that begins after this call, to its end. `false`: it did not end before
+    /// `deadline`.
     pub(crate) fn collect(&self, deadline: Option<Instant>) -> bool {
         let mut requests = guard(&self.control.requests);
         let number = requests.begun + 1;

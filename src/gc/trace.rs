@@ -89,13 +89,16 @@ pub unsafe trait Trace<'gc>: Send + Sync {
     /// Shows the visitor every edge.
     fn trace(&self, visitor: &mut Visitor<'gc>);
 
-    /// Tells the meter of memory of the global allocator that the value owns beside its own size, so that the object counts for it: at
-    /// [`alloc`](super::Mutator::alloc), and on the drop thread before the value is dropped. It must not follow edges, which may lead nowhere then.
+    /// Tells the meter of memory of the global allocator that the value owns beside its own size,
+    /// so that the object counts for it: at [`alloc`](super::Mutator::alloc), and on the drop
+    /// thread before the value is dropped. It must not follow edges, which may lead nowhere then.
     ///
-    /// The derive measures every field whose type is `Trace`, also under `#[trace(skip)]`. The containers and strings of the standard library
-    /// measure themselves; a [`GcLock`](super::GcLock) measures its value again after each write. Large containers are estimated from their first
-    /// values. Not measured is memory that is shared or changes unseen: behind `Arc`, in a `Mutex`, `RwLock` or `OnceLock`; nor that of
-    /// other types. Tell of large memory there by [`external`](super::Mutator::external).
+    /// The derive measures every field whose type is `Trace`, also under `#[trace(skip)]`. The
+    /// containers and strings of the standard library measure themselves; a
+    /// [`GcLock`](super::GcLock) measures its value again after each write. Large containers are
+    /// estimated from their first values. Not measured is memory that is shared or changes unseen:
+    /// behind `Arc`, in a `Mutex`, `RwLock` or `OnceLock`; nor that of other types. Tell of large
+    /// memory there by [`external`](super::Mutator::external).
     ///
     /// A value that no writer of a `GcLock` changes must measure the same each time.
     #[inline]
@@ -175,7 +178,8 @@ mod leaves {
     }
 }
 
-/// Bytes of a hash table with room for `capacity` entries of `entry` bytes: a power of two, filled to seven eighths, with a byte each.
+/// Bytes of a hash table with room for `capacity` entries of `entry` bytes: a power of two, filled
+/// to seven eighths, with a byte each.
 fn table(capacity: usize, entry: usize) -> usize {
     match capacity {
         0 => 0,
@@ -185,12 +189,14 @@ fn table(capacity: usize, entry: usize) -> usize {
     }
 }
 
-/// Bytes of a B-tree of `len` entries of `entry` bytes: nodes with room for eleven, filled to two thirds or more.
+/// Bytes of a B-tree of `len` entries of `entry` bytes: nodes with room for eleven, filled to two
+/// thirds or more.
 fn tree(len: usize, entry: usize) -> usize {
     len.saturating_mul(entry + entry / 2 + 4)
 }
 
-/// Containers that hold values of the same traceable type, or of two; what they show, and what they own.
+/// Containers that hold values of the same traceable type, or of two; what they show, and what they
+/// own.
 macro_rules! container {
     ($([$($generics:tt)*] $type:ty, ($($item:ident),*), $self:ident, $visitor:ident => $trace:expr, $meter:ident => $measure:expr;)*) => {$(
         // SAFETY: every value inside is traced; the container has no interior mutability, and its `Drop` only drops them.

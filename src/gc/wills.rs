@@ -20,7 +20,8 @@ pub(crate) type HandOver = Box<dyn FnOnce(&Inner) + Send>;
 /// What happens when the object dies.
 pub(crate) enum Fate {
     Cleanup(Box<dyn FnOnce() + Send>),
-    /// Hands the revived object to its guardian; the second says whether the guardian is still there.
+    /// Hands the revived object to its guardian; the second says whether the guardian is still
+    /// there.
     Guardian(HandOver, Box<dyn Fn() -> bool + Send>),
 }
 

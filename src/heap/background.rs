@@ -1,12 +1,16 @@
 //! The background thread: gives memory back while the program is busy with other things, or with nothing.
 //!
-//! An allocation starts it as soon as the heap has grown; a free never does, since the C library frees while it holds locks that starting a
-//! thread takes. While pages lie idle the thread looks once in each purge delay; else it sleeps, and a free that leaves much idle wakes it.
-//! Where the system refuses a thread, the program's threads look meanwhile, and an allocation tries again later. The thread never allocates
-//! and holds no lock but those of the tiers, briefly. It does not outlive the program: a process ends with its last thread, so this one ends
-//! when no other has a cache, whatever is left to give back. Whether it sleeps or runs, and who wakes it, is `sync::watch`.
+//! An allocation starts it as soon as the heap has grown; a free never does, since the C library
+//! frees while it holds locks that starting a thread takes. While pages lie idle the thread looks
+//! once in each purge delay; else it sleeps, and a free that leaves much idle wakes it. Where the
+//! system refuses a thread, the program's threads look meanwhile, and an allocation tries again
+//! later. The thread never allocates and holds no lock but those of the tiers, briefly. It does not
+//! outlive the program: a process ends with its last thread, so this one ends when no other has a
+//! cache, whatever is left to give back. Whether it sleeps or runs, and who wakes it, is
+//! `sync::watch`.
 //!
-//! - B1. Free pages and the threads that have a cache are counted under a lock before the watch is read; that is what WATCH-1 wants.
+//! - B1. Free pages and the threads that have a cache are counted under a lock before the watch is
+//!   read; that is what WATCH-1 wants.
 //! - B2. A fork child has no such thread: an allocation starts its own.
 
 use super::{HEAP, Heap};
@@ -31,7 +35,7 @@ const PATIENCE: u32 = 3;
 const SLACK: u64 = 10;
 /// Milliseconds until the system is asked again for a thread that it refused.
 const AGAIN: u64 = 1000;
-const NOBODY: usize = usize::MAX;
+const REFUSED: usize = usize::MAX;
 
 /// What the thread is doing.
 pub(super) struct Background {
@@ -40,7 +44,7 @@ pub(super) struct Background {
     ask_at: AtomicU64,
     /// When a thread of the program looks next, where there is no other, likewise.
     look_at: AtomicU64,
-    /// The thread's number once it runs; `NOBODY` where the system refused it.
+    /// The thread's number once it runs; `REFUSED` where the system refused it.
     thread: AtomicUsize,
     /// The user wants the thread under a filter too, if the process was started under it.
     wanted: AtomicBool,
@@ -77,8 +81,8 @@ impl Background {
 }
 
 impl Heap {
-    /// Called where a thread has come out of an allocation's slow path, with nothing half changed: sees to it that there is a thread that
-    /// looks after free pages.
+    /// Called where a thread has come out of an allocation's slow path, with nothing half changed:
+    /// sees to it that there is a thread that looks after free pages.
     #[inline(always)]
     pub(super) fn after_alloc(&self) {
         if self.tiers.mheap.grown_bytes() >= GROWN {
@@ -89,8 +93,8 @@ impl Heap {
         }
     }
 
-    /// Called where a thread has come out of a free's slow path: where many pages are free the background thread is woken to look after
-    /// them, or where there is none the caller does it.
+    /// Called where a thread has come out of a free's slow path: where many pages are free the
+    /// background thread is woken to look after them, or where there is none the caller does it.
     #[inline(always)]
     pub(super) fn after_free(&self) {
         if self.tiers.mheap.idle_bytes() >= MUCH && !self.background.watch.is_awake() {
@@ -98,7 +102,8 @@ impl Heap {
         }
     }
 
-    /// Called by a thread that has given its cache up; the `last` one that had any lets the background thread end.
+    /// Called by a thread that has given its cache up; the `last` one that had any lets the
+    /// background thread end.
     pub(super) fn after_exit(&self, last: bool) {
         if last {
             self.call_background();
@@ -164,13 +169,14 @@ impl Heap {
         if !started {
             ask_at.store(now + AGAIN, Relaxed);
             // Release: pairs with the Acquire in `end_background`.
-            thread.store(NOBODY, Release);
+            thread.store(REFUSED, Release);
             watch.leave(|| false);
         }
     }
 
-    /// The program is about to confine itself by a seccomp filter; `strictly`: it may not ask for memory then. From here on there is no
-    /// background thread, and the heap makes no other system calls than those that any allocator makes. `waits`: for the end of the thread.
+    /// The program is about to confine itself by a seccomp filter; `strictly`: it may not ask for
+    /// memory then. From here on there is no background thread, and the heap makes no other system
+    /// calls than those that any allocator makes. `waits`: for the end of the thread.
     pub(crate) fn confine(&self, strictly: bool, waits: bool) {
         os::sandbox::enter(strictly);
         self.end_background(waits);
@@ -192,8 +198,9 @@ impl Heap {
             spin_hint();
             number = thread.load(Acquire);
         }
-        if number != NOBODY {
-            // SAFETY: one thread turns the watch off; the background thread, which finds that, does not detach itself.
+        if number != REFUSED {
+            // SAFETY: one thread turns the watch off; the background thread, which finds that, does
+            // not detach itself.
             unsafe { os::thread::join(number) };
         }
     }
@@ -209,7 +216,8 @@ impl Heap {
         self.tiers.mheap.attend() > IDLE_BYTES
     }
 
-    /// Looks once in each purge delay until next to nothing is free, or no thread of the program is left.
+    /// Looks once in each purge delay until next to nothing is free, or no thread of the program is
+    /// left.
     fn attend_while_idle(&self) {
         let (watch, mheap) = (&self.background.watch, &self.tiers.mheap);
         mheap.set_attended(true);

@@ -1,13 +1,15 @@
 //! `fork` in a process with many threads: the child finds every lock free and every shared structure at rest.
 //!
-//! Before the fork the forking thread takes all locks, in lock order; afterwards the parent releases them and the child makes them new.
-//! Meanwhile that thread may go on allocating and freeing, from its own cache as ever: handlers of other libraries do, before and after
-//! these hooks. Each lock that such a call needs is lent to it (L1 of `sync::lock`).
+//! Before the fork the forking thread takes all locks, in lock order; afterwards the parent
+//! releases them and the child makes them new. Meanwhile that thread may go on allocating and
+//! freeing, from its own cache as ever: handlers of other libraries do, before and after these
+//! hooks. Each lock that such a call needs is lent to it (L1 of `sync::lock`).
 //!
-//! Where no other thread has a cache, the locks of the size classes are free and stay so (F3), and nothing is to be mended: then neither
-//! process writes to them, nor copies the pages where they lie. The child's one thread goes on with its own cache. The caches of the
-//! threads that are gone stay as they were, with whatever those threads were in the middle of, and are never used again. Their spans come
-//! to have no owner:
+//! Where no other thread has a cache, the locks of the size classes are free and stay so (F3), and
+//! nothing is to be mended: then neither process writes to them, nor copies the pages where they
+//! lie. The child's one thread goes on with its own cache. The caches of the threads that are gone
+//! stay as they were, with whatever those threads were in the middle of, and are never used again.
+//! Their spans come to have no owner:
 //!
 //! - F1. What such a thread wrote to a span without a lock may be half done, so its free list, its carve mark and the remote list are
 //!   given up, and every object counts as live. The first thread that frees into the span claims it, as any that nobody owns, and
@@ -18,14 +20,16 @@
 //!
 //! Signal handlers fork, too:
 //!
-//! - F4. A hook may be interrupted by a handler that forks. Each hook can be done again: it takes locks that are not taken, and gives back
-//!   those that are. `FORKER` counts the forks under way; the last to end gives back the turn.
-//! - F5. The thread may be interrupted in the middle of a slow call, and may hold a lock by that. Its hook waits for each lock a few
-//!   milliseconds, and goes on without those that it does not get. The child's locks are all made free, and its heap is mended when the
-//!   slow call has ended, which goes on in the child.
+//! - F4. A hook may be interrupted by a handler that forks. Each hook can be done again: it takes
+//!   locks that are not taken, and gives back those that are. `FORKER` counts the forks under way;
+//!   the last to end gives back the turn.
+//! - F5. The thread may be interrupted in the middle of a slow call, and may hold a lock by that.
+//!   Its hook waits for each lock a few milliseconds, and goes on without those that it does not
+//!   get. The child's locks are all made free, and its heap is mended when the slow call has ended,
+//!   which goes on in the child.
 //!
-//! Blocks that threads which are gone had in bins, runs and empty spans are lost to the child, and so are pages that one of them had out to
-//! give back.
+//! Blocks that threads which are gone had in bins, runs and empty spans are lost to the child, and
+//! so are pages that one of them had out to give back.
 
 use super::{HEAP, Heap};
 use crate::mcache::MCache;
@@ -63,7 +67,8 @@ impl Heap {
                 // Release: pairs with the Acquires above. Registering comes after: it may allocate, through a cache by then.
                 state.store(DONE, Release);
                 register_hooks();
-                // Before a thread of the heap's own runs. The key is made already: no thread can close this object before its call returns.
+                // Before a thread of the heap's own runs. The key is made already: no thread can
+                // close this object before its call returns.
                 if !os::pin::pin() {
                     self.background.turn_off();
                 }
@@ -87,7 +92,8 @@ impl Heap {
         debug_assert_eq!(state.load(Relaxed), DONE);
     }
 
-    /// Takes the turn and all locks, for a fork by the thread of `own`; `None` where it has interrupted a call of the heap (F5).
+    /// Takes the turn and all locks, for a fork by the thread of `own`; `None` where it has
+    /// interrupted a call of the heap (F5).
     fn before_fork(&self, own: Option<&MCache>) {
         let mut patience = if own.is_some() {
             Patience::endless()
@@ -142,7 +148,8 @@ impl Heap {
         self.background.forget();
     }
 
-    /// What threads that are gone have left is set right, in the child, whose thread has the cache `own`.
+    /// What threads that are gone have left is set right, in the child, whose thread has the cache
+    /// `own`.
     pub(super) fn mend_in_child(&self, own: &'static MCache) {
         self.registry.forget_others(own);
         if self.registry.is_sole() {
@@ -152,8 +159,8 @@ impl Heap {
         self.orphan(|| left.into_iter().flatten().filter(|cache| cache.is_ready()));
     }
 
-    /// Gives up the spans of all caches but those that are `left` (F1, F2). The caller is the only thread, and holds
-    /// no lock but for a fork around the one that made this process.
+    /// Gives up the spans of all caches but those that are `left` (F1, F2). The caller is the only
+    /// thread, and holds no lock but for a fork around the one that made this process.
     pub(super) fn orphan<I: Iterator<Item = &'static MCache>>(&self, left: impl Fn() -> I) {
         for cache in left() {
             // The words of the spans say all that is on it.
@@ -179,7 +186,8 @@ impl Heap {
     }
 }
 
-/// Whether the thread has the turn to fork now. `false`: another thread has it, and the patience is at its end.
+/// Whether the thread has the turn to fork now. `false`: another thread has it, and the patience is
+/// at its end.
 fn take_turn(patience: &mut Patience) -> bool {
     loop {
         let turns = TURNS.load(Relaxed);
@@ -211,7 +219,8 @@ fn end_turn() {
 /// The signals that the outermost fork of the thread with the turn holds back.
 struct Held(UnsafeCell<Option<os::fork::Signals>>);
 
-// SAFETY: only the thread that has the turn reaches the cell, and none of its signal handlers while it holds them back.
+// SAFETY: only the thread that has the turn reaches the cell, and none of its signal handlers while
+// it holds them back.
 unsafe impl Sync for Held {}
 
 static HELD: Held = Held(UnsafeCell::new(None));
@@ -233,14 +242,15 @@ fn held_signals() -> Option<os::fork::Signals> {
     unsafe { *HELD.0.get() }
 }
 
-/// For the thread that had the turn alone, before it gives it back. The caller lets them through after that.
+/// For the thread that had the turn alone, before it gives it back. The caller lets them through
+/// after that.
 fn take_signals() -> Option<os::fork::Signals> {
     // SAFETY: this thread has the turn; a handler interrupts it only where the cell is empty.
     unsafe { (*HELD.0.get()).take() }
 }
 
-/// The lock of the C library's list of open files, which `fork` takes after our locks, and threads that hold it may wait for one that allocates.
-/// A thread may take it again.
+/// The lock of the C library's list of open files, which `fork` takes after our locks, and threads
+/// that hold it may wait for one that allocates. A thread may take it again.
 #[cfg(all(feature = "preload", target_env = "gnu"))]
 mod files {
     use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -293,8 +303,8 @@ fn own() -> Option<&'static MCache> {
     Some(cache)
 }
 
-/// Registers the hooks, once. Those that are registered first run last before a fork and first after it: then no handler of another library runs
-/// while this thread holds the locks.
+/// Registers the hooks, once. Those that are registered first run last before a fork and first
+/// after it: then no handler of another library runs while this thread holds the locks.
 pub(crate) fn register_hooks() {
     static DONE: AtomicBool = AtomicBool::new(false);
     if !DONE.swap(true, Relaxed) {
@@ -333,7 +343,8 @@ extern "C-unwind" fn after_fork_in_child() {
     }
     let signals = match left {
         Left::Last => take_signals(),
-        // The fork around this one goes on in the child, and lets them through once more; the child may end or call `exec` before.
+        // The fork around this one goes on in the child, and lets them through once more; the child
+        // may end or call `exec` before.
         Left::Inner => held_signals(),
         Left::Closing | Left::Stranger => None,
     };

@@ -1,13 +1,17 @@
-//! Calls that come while another call of the same thread is under way: from a signal handler that interrupted it, or from a function of the C
-//! library that it called itself.
+//! Calls that come while another call of the same thread is under way: from a signal handler that
+//! interrupted it, or from a function of the C library that it called itself.
 //!
-//! A slow call runs with the thread's slot set to `BUSY`, a cache that is never ready; so every call that comes meanwhile ends up here, on
-//! its slow path, and neither touches what is half done nor waits for a lock that its own thread holds. Such a call gets its memory from
-//! `spare`, and the blocks that it frees wait until the call under way has ended. Called by `untyped`, `thread`, `fork` and `api::raw`.
+//! A slow call runs with the thread's slot set to `BUSY`, a cache that is never ready; so every
+//! call that comes meanwhile ends up here, on its slow path, and neither touches what is half done
+//! nor waits for a lock that its own thread holds. Such a call gets its memory from `spare`, and
+//! the blocks that it frees wait until the call under way has ended. Called by `untyped`, `thread`,
+//! `fork` and `api::raw`.
 //!
-//! - E1. While the slot holds `BUSY`, one frame of this thread's stack is inside of `alone` or `before_exit`, and has the thread's cache.
-//! - E2. A block that waits is linked by its own first word, so there is room for each. It is marked as free meanwhile: a second free of it
-//!   is found out, and so is a write of the program to it.
+//! - E1. While the slot holds `BUSY`, one frame of this thread's stack is inside of `alone` or
+//!   `before_exit`, and has the thread's cache.
+//! - E2. A block that waits is linked by its own first word, so there is room for each. It is
+//!   marked as free meanwhile: a second free of it is found out, and so is a write of the program
+//!   to it.
 //! - E3. A handler that interrupts the fast path, which is a few instructions, is served by the bins like any other caller. What it may not do
 //!   is to make the very bin run over or empty that was about to change, or to keep a block of it: POSIX lets no handler call `malloc` at all.
 
@@ -57,14 +61,16 @@ pub(super) fn before_exit() {
     set_current(BUSY.cache());
 }
 
-/// Whether something waits for the end of a slow call: freed blocks, or a child that is to be mended.
+/// Whether something waits for the end of a slow call: freed blocks, or a child that is to be
+/// mended.
 static WAITING: AtomicBool = AtomicBool::new(false);
 /// The block that was freed last of those that wait.
 static FREED: AtomicPtr<Block> = AtomicPtr::new(null_mut());
 /// This process is a fork's child and is not mended yet.
 static UNMENDED: AtomicBool = AtomicBool::new(false);
 
-/// In the child of a fork: mends the heap, now or at the end of the call that the fork has interrupted.
+/// In the child of a fork: mends the heap, now or at the end of the call that the fork has
+/// interrupted.
 pub(super) fn mend_in_child() {
     // Relaxed, both: the child has one thread.
     UNMENDED.store(true, Relaxed);
@@ -72,7 +78,8 @@ pub(super) fn mend_in_child() {
     alone_unless_nested(|_| ());
 }
 
-/// `ptr` is freed as soon as the thread, or another, ends its slow call. A pointer that is wrong ends the process now.
+/// `ptr` is freed as soon as the thread, or another, ends its slow call. A pointer that is wrong
+/// ends the process now.
 pub(super) fn free(ptr: *mut u8) {
     if spare::release(ptr) || !HEAP.set_aside(ptr) {
         return;

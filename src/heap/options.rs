@@ -32,7 +32,8 @@ impl Heap {
         self.tiers.mheap.set_hard_limit(bytes);
     }
 
-    /// What [`set_soft_limit`](Self::set_soft_limit) and [`set_hard_limit`](Self::set_hard_limit) have set.
+    /// What [`set_soft_limit`](Self::set_soft_limit) and [`set_hard_limit`](Self::set_hard_limit)
+    /// have set.
     pub(crate) fn limits(&self) -> [Option<usize>; 2] {
         self.tiers.mheap.limits()
     }

@@ -56,12 +56,14 @@ impl Registry {
         }
     }
 
-    /// Both locks, for `fork`, by the thread of `own`; `None` where it has interrupted a call of the heap. Whether no other thread has a
-    /// cache, which stays so until they are released; `is_sole` tells it until then, and in the child.
+    /// Both locks, for `fork`, by the thread of `own`; `None` where it has interrupted a call of
+    /// the heap. Whether no other thread has a cache, which stays so until they are released;
+    /// `is_sole` tells it until then, and in the child.
     pub(super) fn before_fork(&self, own: Option<&MCache>, patience: &mut Patience) -> bool {
         self.late.hold_for_fork(patience);
         self.inner.hold_for_fork(patience);
-        // The lock is lent to this thread. One that has interrupted a call may not have it, and a lock that its own call holds is no use.
+        // The lock is lent to this thread. One that has interrupted a call may not have it, and a
+        // lock that its own call holds is no use.
         let sole = own.is_some_and(|own| self.inner.lock().in_use == usize::from(own.is_ready()));
         if self.is_sole() != sole {
             self.sole.store(sole, Relaxed);
@@ -85,7 +87,8 @@ impl Registry {
         unsafe { self.inner.release_after_fork() };
     }
 
-    /// After `fork`, in the child; the thread keeps the locks for a fork around this one, or they are free.
+    /// After `fork`, in the child; the thread keeps the locks for a fork around this one, or they
+    /// are free.
     ///
     /// # Safety
     /// The caller is the child's only thread, and its parent called `before_fork`.
@@ -96,7 +99,8 @@ impl Registry {
         unsafe { self.inner.reset_in_child(keep) };
     }
 
-    /// In the child of a fork, whose thread has the cache `own`, if that is ready: all other caches are in no thread's use.
+    /// In the child of a fork, whose thread has the cache `own`, if that is ready: all other caches
+    /// are in no thread's use.
     pub(super) fn forget_others(&self, own: &MCache) {
         let mut inner = self.inner.lock();
         if own.is_ready() && inner.in_use != 1 {

@@ -1,11 +1,15 @@
-//! Memory for calls that come while another call of the same thread is under way (`nested`): few, of any size, and not to be refused.
+//! Memory for calls that come while another call of the same thread is under way (`nested`): few,
+//! of any size, and not to be refused.
 //!
-//! Blocks are cut from strips of memory that the system gives, and that go on serving when all their blocks are back. Nothing here takes a
-//! lock, so a call may interrupt another one at any point, and neither a fork nor a thread that is gone leaves anything half done.
+//! Blocks are cut from strips of memory that the system gives, and that go on serving when all
+//! their blocks are back. Nothing here takes a lock, so a call may interrupt another one at any
+//! point, and neither a fork nor a thread that is gone leaves anything half done.
 //!
-//! - A1. Strips form a list that only grows, so a block's address is looked for in it at any time. Their address space is never given back;
-//!   the memory of a strip for large blocks is, when the last of them comes back.
-//! - A2. In front of a block in use lie its size and its strip. The size of a block that came back is 0.
+//! - A1. Strips form a list that only grows, so a block's address is looked for in it at any time.
+//!   Their address space is never given back; the memory of a strip for large blocks is, when the
+//!   last of them comes back.
+//! - A2. In front of a block in use lie its size and its strip. The size of a block that came back
+//!   is 0.
 
 use super::HEAP;
 use crate::base::addr::align_up;
@@ -117,7 +121,8 @@ pub(super) fn malloc(size: usize, align: usize) -> *mut u8 {
     }
 }
 
-/// One strip more, in which a block of `bytes` with its head fits. `false`: the system has no memory for it.
+/// One strip more, in which a block of `bytes` with its head fits. `false`: the system has no
+/// memory for it.
 fn grow(bytes: usize) -> bool {
     if bytes > REQUEST_MAX {
         return false;
@@ -154,7 +159,8 @@ fn grow(bytes: usize) -> bool {
     }
 }
 
-/// The head of the block of this memory at `ptr`, and its size; `None` where no block in use begins.
+/// The head of the block of this memory at `ptr`, and its size; `None` where no block in use
+/// begins.
 fn find(ptr: *mut u8) -> Option<(&'static Head, usize)> {
     let record = records().find(|record| record.has(ptr))?;
     // SAFETY: the strip has so many bytes in front of `ptr`; all of them may be read at any time.
@@ -183,7 +189,8 @@ pub(super) fn release(ptr: *mut u8) -> bool {
         if record.is_large()
             && let Some(memory) = core::ptr::NonNull::new(record.front.wrapping_add(kept()))
         {
-            // SAFETY: whole pages of the strip, of which no piece is out, and which is this call's (T2).
+            // SAFETY: whole pages of the strip, of which no piece is out, and which is this call's
+            // (T2).
             let gone = unsafe { HEAP.tiers.mheap.os().release(memory, record.room - kept()) };
             // Relaxed: `renew` orders it.
             record.dirty.store(!gone, Relaxed);

@@ -312,10 +312,12 @@ impl Heap {
         }
     }
 
-    /// Takes the block at `ptr` from the program, by a call that cannot free it yet: marks it as free. `false`: another allocator's.
+    /// Takes the block at `ptr` from the program, by a call that cannot free it yet: marks it as
+    /// free. `false`: another allocator's.
     pub(super) fn set_aside(&self, ptr: *mut u8) -> bool {
         match self.find("free", ptr) {
-            // SAFETY: an object of the span, of 16 bytes or more (U1), which the program has given up.
+            // SAFETY: an object of the span, of 16 bytes or more (U1), which the program has given
+            // up.
             Some((_, Found::Small(_))) => unsafe { Block::set_mark(ptr.cast()) },
             Some((span, Found::Large)) => {
                 if span.keep() {
@@ -327,7 +329,8 @@ impl Heap {
         true
     }
 
-    /// Ends the process unless a block begins at `ptr` that was set aside: a link that the program has written over leads anywhere.
+    /// Ends the process unless a block begins at `ptr` that was set aside: a link that the program
+    /// has written over leads anywhere.
     pub(super) fn check_set_aside(&self, ptr: *mut u8) {
         let right = match self.tiers.mheap.map().span_of(Addr::of(ptr)) {
             Some(span) if span.state() == State::Small && span.is_object(ptr) => {

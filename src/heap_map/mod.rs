@@ -156,14 +156,15 @@ impl Run {
     }
 }
 
-/// A range of addresses in which the heap grows. The first is usually the only one: it has 512 GiB to grow in.
+/// A range of addresses in which the heap grows. The first is usually the only one: it has 512 GiB
+/// to grow in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Arena {
     /// Where the arena begins: with the page map and the other tables.
     pub address: u64,
-    /// Bytes of address space that the arena takes up now: its pages and its tables. An arena takes no more than it uses, unless the
-    /// system can only reserve a range as a whole.
+    /// Bytes of address space that the arena takes up now: its pages and its tables. An arena takes
+    /// no more than it uses, unless the system can only reserve a range as a whole.
     pub reserved: u64,
     /// Bytes of the tables.
     pub tables: u64,
@@ -246,8 +247,8 @@ pub struct ClassUse {
 pub struct HeapMap {
     /// The arenas, in the order in which they were made.
     pub arenas: Vec<Arena>,
-    /// Whether the program has ever allocated from this heap, as [`Stats::has_served`](crate::Stats::has_served). If not, its
-    /// memory is not on the map.
+    /// Whether the program has ever allocated from this heap, as
+    /// [`Stats::has_served`](crate::Stats::has_served). If not, its memory is not on the map.
     pub has_served: bool,
 }
 

@@ -204,7 +204,8 @@ impl MCache {
         }
     }
 
-    /// Counts a bin that ran over. After many without a refill the program only frees, and the window of refills is long over.
+    /// Counts a bin that ran over. After many without a refill the program only frees, and the
+    /// window of refills is long over.
     fn note_overflow(&self) {
         let overflows = self.overflows.get() + 1;
         self.overflows.set(overflows % ONLY_FREES);

@@ -14,7 +14,8 @@ use crate::os::PageSource;
 use crate::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use core::ptr::NonNull;
 
-/// Bytes asked of the operating system at first, and at a time at the most. Each chunk is twice as large as the last.
+/// Bytes asked of the operating system at first, and at a time at the most. Each chunk is twice as
+/// large as the last.
 const CHUNK_MIN: usize = 128 << 10;
 const CHUNK_MAX: usize = 1 << 20;
 /// Bytes that are asked for ahead at the most.
@@ -90,8 +91,8 @@ impl Bump {
         Some((base, want))
     }
 
-    /// Asks for the next chunk ahead if not even half of `bytes` fits, so that chunks grow with what is asked for. Where the system refuses,
-    /// `take` asks again.
+    /// Asks for the next chunk ahead if not even half of `bytes` fits, so that chunks grow with
+    /// what is asked for. Where the system refuses, `take` asks again.
     pub(crate) fn make_room(&mut self, os: &Os, bytes: usize) {
         let (bytes, room) = (bytes.min(AHEAD_MAX), self.spare.map_or(0, |(_, room)| room));
         if self.left + room < bytes / 2
@@ -182,7 +183,8 @@ impl<L: Linked<Node: Record>> Pool<L> {
         Some(record)
     }
 
-    /// Sees that there is room for `count` records in all, used ones included, so that a heap at its limit has records for all of its pages.
+    /// Sees that there is room for `count` records in all, used ones included, so that a heap at
+    /// its limit has records for all of its pages.
     pub(crate) fn make_room(&mut self, os: &Os, count: usize) {
         let bytes = (count * size_of::<L::Node>()).saturating_sub(self.bump.used());
         self.bump.make_room(os, bytes);

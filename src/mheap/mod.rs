@@ -337,7 +337,8 @@ impl MHeap {
         unsafe { self.inner.release_after_fork() };
     }
 
-    /// After `fork`, in the child; the thread keeps the lock for a fork around this one, or it is free.
+    /// After `fork`, in the child; the thread keeps the lock for a fork around this one, or it is
+    /// free.
     ///
     /// # Safety
     /// The caller is the child's only thread, and its parent called `before_fork`.

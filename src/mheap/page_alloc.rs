@@ -117,7 +117,8 @@ impl PageAlloc {
         }
     }
 
-    /// Sets the bytes of the first region's window, at the most, so that a test needs further regions.
+    /// Sets the bytes of the first region's window, at the most, so that a test needs further
+    /// regions.
     #[cfg(test)]
     pub(super) fn set_window(&mut self, bytes: usize) {
         self.window = bytes;

@@ -1,7 +1,8 @@
 //! The page map: from any address to the span that holds it, or to nothing.
 //!
-//! Each region begins with a flat array of one entry for each of its pages. The main region's two words are all that the fast path
-//! reads. Further regions are searched behind it; they begin when another mapping lies in the way of the main one, or when it is full.
+//! Each region begins with a flat array of one entry for each of its pages. The main region's two
+//! words are all that the fast path reads. Further regions are searched behind it; they begin when
+//! another mapping lies in the way of the main one, or when it is full.
 //!
 //! - I1. Every page of a small span, and the first page of a large one, has the span in its entry; all other entries are null. A pointer
 //!   that the program may free therefore always finds its span, and null, foreign and stale ones find nothing.

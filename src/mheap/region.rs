@@ -1,4 +1,5 @@
-//! A region: a window of addresses with its page map, trackers and heap pages, mapped and made ready from the front on.
+//! A region: a window of addresses with its page map, trackers and heap pages, mapped and made
+//! ready from the front on.
 //!
 //! ```text
 //! base                                        first * 2 MiB        ready * 2 MiB           end * 2 MiB
@@ -6,13 +7,15 @@
 //!    8 B/page   1/huge     1 bit/huge
 //! ```
 //!
-//! The three tables are mapped up to what `ready` needs, so a window of 1 TiB costs what is in use and no more. Where the system has no
-//! windows, a region is reserved as a whole and prepared likewise. Reached under the page heap's lock.
+//! The three tables are mapped up to what `ready` needs, so a window of 1 TiB costs what is in use
+//! and no more. Where the system has no windows, a region is reserved as a whole and prepared
+//! likewise. Reached under the page heap's lock.
 //!
 //! - I1. Huge pages `first..ready` have a tracker; their pages are Ready when a run holds them, else Prepared or Ready.
 //! - I2. The bit of a huge page is set exactly when its tracker is empty (all pages free).
-//! - I3. What lies behind the prepared parts of the tables and of the heap pages is the region's only in a reserved region. In a window
-//!   another mapping may lie there; then the region ends in front of it.
+//! - I3. What lies behind the prepared parts of the tables and of the heap pages is the region's
+//!   only in a reserved region. In a window another mapping may lie there; then the region ends in
+//!   front of it.
 
 use super::tracker::Tracker;
 use crate::base::addr::{Addr, align_up};
@@ -85,7 +88,8 @@ impl Table {
         }
         // What an earlier call prepared and could not make ready is prepared still.
         if want > self.prepared {
-            // Each piece is larger than the last, so that there are few. Where the system has not so much, what is needed may still be had.
+            // Each piece is larger than the last, so that there are few. Where the system has not
+            // so much, what is needed may still be had.
             let piece = align_up(
                 want.max(self.prepared + (self.prepared / 4).max(TABLE_MIN)),
                 os.page_size(),
@@ -115,7 +119,7 @@ impl Table {
     /// Gives back what is prepared.
     fn abandon(&self, os: &Os) {
         if self.prepared > 0 {
-            // SAFETY: the table's own, and nobody uses it any more.
+            // SAFETY: the table's own, and no thread uses it any more.
             unsafe { os.free(self.base, self.prepared) };
         }
     }
@@ -157,7 +161,8 @@ impl Region {
         layout(total, os_page).1 + huge * HUGE
     }
 
-    /// A region over `end` huge pages from `base` on, none of them prepared; `None` where the tables would leave no room.
+    /// A region over `end` huge pages from `base` on, none of them prepared; `None` where the
+    /// tables would leave no room.
     fn at(os: &Os, base: NonNull<u8>, end: usize, ground: Ground) -> Option<Self> {
         let ([map, trackers, free], front) = layout(end, os.page_size());
         let first = front >> HUGE_SHIFT;
@@ -188,8 +193,9 @@ impl Region {
         })
     }
 
-    /// A region in a window of up to `bytes`, with its first `huge` huge pages prepared; `small` where the system shall use huge pages only
-    /// when asked. `Taken`: the system has no windows, or none that is free.
+    /// A region in a window of up to `bytes`, with its first `huge` huge pages prepared; `small`
+    /// where the system shall use huge pages only when asked. `Taken`: the system has no windows,
+    /// or none that is free.
     pub(super) fn in_window(os: &Os, bytes: usize, huge: usize, small: bool) -> Result<Self, Claim> {
         let least = Self::bytes_for(huge, os.page_size());
         for _ in 0..WINDOW_TRIES {
@@ -210,7 +216,8 @@ impl Region {
         Err(Claim::Taken)
     }
 
-    /// A region over a reservation of `bytes` (rounded down to huge pages), with its first `huge` huge pages prepared; `small` as above.
+    /// A region over a reservation of `bytes` (rounded down to huge pages), with its first `huge`
+    /// huge pages prepared; `small` as above.
     pub(super) fn reserve(os: &Os, bytes: usize, huge: usize, small: bool) -> Option<Self> {
         let end = bytes >> HUGE_SHIFT;
         if layout(end, os.page_size()).1 >> HUGE_SHIFT >= end {
@@ -297,7 +304,8 @@ impl Region {
         }
     }
 
-    /// Makes the tables ready for huge pages up to `to`, and these Prepared. What an earlier call prepared is kept.
+    /// Makes the tables ready for huge pages up to `to`, and these Prepared. What an earlier call
+    /// prepared is kept.
     fn prepare(&mut self, os: &Os, to: usize) -> Claim {
         let ground = self.ground;
         for (table, bytes) in [
@@ -322,8 +330,8 @@ impl Region {
         Claim::Done
     }
 
-    /// Makes huge pages up to `to` ready, asks for real ones where `huge` says so, and calls `each` with their trackers. Unless it is
-    /// done, no huge page became ready.
+    /// Makes huge pages up to `to` ready, asks for real ones where `huge` says so, and calls `each`
+    /// with their trackers. Unless it is done, no huge page became ready.
     pub(super) fn grow(
         &mut self,
         os: &Os,

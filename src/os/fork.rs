@@ -21,7 +21,8 @@ pub(crate) fn register(prepare: Hook, parent: Hook, child: Hook) -> bool {
     unsafe { pthread_atfork(prepare, parent, child) == 0 }
 }
 
-/// The calling thread: a number that no other thread has while this one lives, and that it keeps in a child. Never 0.
+/// The calling thread: a number that no other thread has while this one lives, and that it keeps in
+/// a child. Never 0.
 #[cfg(not(loom))]
 pub(crate) fn me() -> u64 {
     // SAFETY: always callable.
@@ -49,9 +50,10 @@ pub(crate) fn note_thread() {
 
 /// The calling thread's signals, held back around a fork.
 ///
-/// In a program with threads, glibc 2.36 and others hold a lock of their own from the last hook before a fork to the first after it, and wait for
-/// it in a `fork` of a signal handler that comes in between: for ever. A program without threads of its own has not to fear that, and a thread
-/// of ours shall not change it. Where there was none, no call of the system is made.
+/// In a program with threads, glibc 2.36 and others hold a lock of their own from the last hook
+/// before a fork to the first after it, and wait for it in a `fork` of a signal handler that comes
+/// in between: for ever. A program without threads of its own has not to fear that, and a thread of
+/// ours shall not change it. Where there was none, no call of the system is made.
 #[cfg(not(loom))]
 #[derive(Clone, Copy)]
 pub(crate) struct Signals(MaybeUninit<libc::sigset_t>);

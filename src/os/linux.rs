@@ -16,7 +16,8 @@ pub(crate) struct Linux {
     page_size: AtomicUsize,
     /// The kernel refused a move by page tables as such (before 5.7, or a filter): not asked again.
     no_remap: AtomicBool,
-    /// Where the next window lies, before it is folded into the range of windows; 0 before the first.
+    /// Where the next window lies, before it is folded into the range of windows; 0 before the
+    /// first.
     next_window: AtomicUsize,
 }
 
@@ -30,13 +31,15 @@ impl Linux {
         }
     }
 
-    /// A random number. The kernel is asked for the first one only, so that a program in a sandbox is not held up by a later one.
+    /// A random number. The kernel is asked for the first one only, so that a program in a sandbox
+    /// is not held up by a later one.
     fn draw(&self) -> usize {
         let last = match self.next_window.load(Relaxed) {
             0 => super::random() | 1,
             last => last,
         };
-        // Weyl's sequence, mixed. Two threads that draw at once may get one number: `claim` tells what is taken.
+        // Weyl's sequence, mixed. Two threads that draw at once may get one number: `claim` tells
+        // what is taken.
         let next = last.wrapping_add(0x9e37_79b9_7f4a_7c15) | 1;
         self.next_window.store(next, Relaxed);
         let mixed = (next ^ next >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
@@ -44,7 +47,8 @@ impl Linux {
     }
 }
 
-/// One past the largest address of the program, rounded up to a power of two: the kernel lays the first stack right below it.
+/// One past the largest address of the program, rounded up to a power of two: the kernel lays the
+/// first stack right below it.
 fn address_space_end() -> Option<usize> {
     // SAFETY: always callable.
     let on_the_stack = unsafe { libc::getauxval(libc::AT_RANDOM) } as usize;
@@ -98,8 +102,9 @@ unsafe impl PageSource for Linux {
         NonNull::new(start)
     }
 
-    /// The window lies in the wide empty middle of the address space: between an eighth of it and five sixteenths. The program, `brk` and
-    /// sanitizers lie outside of that, and libraries and mappings too, whether the kernel lays them from the top down or from a third up.
+    /// The window lies in the wide empty middle of the address space: between an eighth of it and
+    /// five sixteenths. The program, `brk` and sanitizers lie outside of that, and libraries and
+    /// mappings too, whether the kernel lays them from the top down or from a third up.
     fn window(&self, least: usize, most: usize, align: usize) -> Option<(NonNull<u8>, usize)> {
         let end = address_space_end()?;
         let (low, high) = (align_up(end / 8, align), end / 16 * 5);
@@ -159,8 +164,8 @@ unsafe impl PageSource for Linux {
         if unsafe { libc::madvise(base, bytes, libc::MADV_DONTNEED) } == 0 {
             return true;
         }
-        // Pages that the program has locked, by `mlockall` for one, go only if that is asked for; since Linux 5.18.
-        // SAFETY: likewise.
+        // Pages that the program has locked, by `mlockall` for one, go only if that is asked for;
+        // since Linux 5.18. SAFETY: likewise.
         errno.now() == libc::EINVAL && unsafe { libc::madvise(base, bytes, DONTNEED_LOCKED) } == 0
     }
 

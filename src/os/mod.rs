@@ -15,12 +15,13 @@
 //! - *Prepared*: may be made ready at any time; what it holds is gone. Costs no physical memory.
 //! - *Ready*: readable and writable. Reads as zero when it comes from Prepared.
 //!
-//! A *window* is a range of addresses that the caller means to claim piece by piece. Until a piece is claimed it is *None*: the system
-//! may give it to another caller, and limits and core dumps do not see it.
+//! A *window* is a range of addresses that the caller means to claim piece by piece. Until a piece
+//! is claimed it is *None*: the system may give it to another caller, and limits and core dumps do
+//! not see it.
 //!
-//! For all calls: bases and lengths are multiples of [`PageSource::page_size`], lengths are not zero, and ranges lie inside one reservation
-//! or one window.
-//! Every call keeps `errno`; none allocates, panics or takes a lock.
+//! For all calls: bases and lengths are multiples of [`PageSource::page_size`], lengths are not
+//! zero, and ranges lie inside one reservation or one window. Every call keeps `errno`; none
+//! allocates, panics or takes a lock.
 
 pub(crate) mod env;
 pub(crate) mod errno;
@@ -52,7 +53,8 @@ use core::ptr::NonNull;
 pub(crate) enum Claim {
     /// The range is Prepared.
     Done,
-    /// Another mapping lies in the range, or the system has no such call; nothing changed. Another place, or `reserve`, may serve.
+    /// Another mapping lies in the range, or the system has no such call; nothing changed. Another
+    /// place, or `reserve`, may serve.
     Taken,
     /// The system has no more memory or address space to give; nothing changed.
     Refused,
@@ -61,8 +63,8 @@ pub(crate) enum Claim {
 /// A source of pages.
 ///
 /// # Safety
-/// Implementations keep the transitions above: memory that `reserve` or `claim` returned is nobody else's, and Ready memory is readable
-/// and writable.
+/// Implementations keep the transitions above: memory that `reserve` or `claim` returned is nobody
+/// else's, and Ready memory is readable and writable.
 pub(crate) unsafe trait PageSource: Sync {
     /// Bytes of an OS page: a power of two, read at run time.
     fn page_size(&self) -> usize;
@@ -70,9 +72,10 @@ pub(crate) unsafe trait PageSource: Sync {
     /// None to Reserved: `bytes` at a multiple of `align`, a power of two. `None`: refused.
     fn reserve(&self, bytes: usize, align: usize) -> Option<NonNull<u8>>;
 
-    /// Chooses a window at a multiple of `align`, a power of two: a place as random as the system's own that holds at least `least` bytes,
-    /// and up to `most`. Returns it with its bytes. No state changes, so a piece of it may turn out to be taken. `None`: the system has no
-    /// windows, or none so large.
+    /// Chooses a window at a multiple of `align`, a power of two: a place as random as the system's
+    /// own that holds at least `least` bytes, and up to `most`. Returns it with its bytes. No state
+    /// changes, so a piece of it may turn out to be taken. `None`: the system has no windows, or
+    /// none so large.
     fn window(&self, least: usize, most: usize, align: usize) -> Option<(NonNull<u8>, usize)> {
         let _ = (least, most, align);
         None
@@ -166,8 +169,8 @@ pub(crate) fn thread_nanos() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// A count that grows evenly with time, by a unit of the processor's own; cheaper than any clock. 0 where the kernel has taken the
-/// counter from the process.
+/// A count that grows evenly with time, by a unit of the processor's own; cheaper than any clock. 0
+/// where the kernel has taken the counter from the process.
 #[cfg(any(feature = "profiling", feature = "preload"))]
 #[inline]
 pub(crate) fn ticks() -> u64 {
@@ -183,7 +186,8 @@ pub(crate) fn ticks() -> u64 {
     ticks
 }
 
-/// Nanoseconds of the monotonic clock; 0 where the kernel has taken the processor's counter from the process.
+/// Nanoseconds of the monotonic clock; 0 where the kernel has taken the processor's counter from
+/// the process.
 fn nanos() -> u64 {
     #[cfg(not(loom))]
     if sandbox::is_strict() {

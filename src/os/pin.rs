@@ -1,9 +1,11 @@
 //! Keeps the object that holds this code in the process, whatever the program closes.
 //!
-//! A plug-in written in Rust may have the heap as its own allocator. A `dlclose` would take away the code that the background thread runs,
-//! and the code that the C library calls when a thread ends. So the object pins itself, once, when it makes the first of these.
+//! A plug-in written in Rust may have the heap as its own allocator. A `dlclose` would take away
+//! the code that the background thread runs, and the code that the C library calls when a thread
+//! ends. So the object pins itself, once, when it makes the first of these.
 //!
-//! The program itself is never closed, libgreyspan.so is linked so that it stays, musl closes nothing, and a static program has no loader.
+//! The program itself is never closed, libgreyspan.so is linked so that it stays, musl closes
+//! nothing, and a static program has no loader.
 
 #[cfg(all(not(feature = "preload"), target_env = "gnu", not(target_feature = "crt-static")))]
 pub(crate) use loaded::pin;
@@ -19,7 +21,8 @@ mod loaded {
     use core::ffi::{c_char, c_int, c_void};
     use core::ptr::null;
 
-    /// What is looked for, and the name under which the loader knows the object; null for the program itself.
+    /// What is looked for, and the name under which the loader knows the object; null for the
+    /// program itself.
     struct Search {
         address: usize,
         program: usize,
@@ -29,7 +32,8 @@ mod loaded {
 
     /// Pins the object, if it may be closed. `false`: the loader refuses.
     ///
-    /// Takes the loader's lock, and may allocate by the C library; so no lock is held when this is called.
+    /// Takes the loader's lock, and may allocate by the C library; so no lock is held when this is
+    /// called.
     pub(crate) fn pin() -> bool {
         let _errno = KeepErrno::new();
         let mut search = Search {
@@ -45,7 +49,8 @@ mod loaded {
             return search.found;
         }
         let mode = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
-        // SAFETY: the name is that of a loaded object, which this code is in. Nothing is loaded and no code runs.
+        // SAFETY: the name is that of a loaded object, which this code is in. Nothing is loaded and
+        // no code runs.
         let handle = unsafe { libc::dlopen(search.name, mode) };
         !handle.is_null()
     }

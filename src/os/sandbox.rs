@@ -1,8 +1,11 @@
-//! Whether the process runs under a seccomp filter, which may end it for a system call that its author did not think of.
+//! Whether the process runs under a seccomp filter, which may end it for a system call that its
+//! author did not think of.
 //!
-//! Owns one word for the process. The kernel is asked through `/proc`: a process that was started under a filter could open the libraries
-//! that it is linked with, so it can open that file. A filter that the process installs later is announced by [`enter`], before it is
-//! there, since asking may be forbidden afterwards. A process never gets out of a filter, and its children inherit it.
+//! Owns one word for the process. The kernel is asked through `/proc`: a process that was started
+//! under a filter could open the libraries that it is linked with, so it can open that file. A
+//! filter that the process installs later is announced by [`enter`], before it is there, since
+//! asking may be forbidden afterwards. A process never gets out of a filter, and its children
+//! inherit it.
 
 use super::errno::KeepErrno;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -11,7 +14,8 @@ use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 const UNKNOWN: u32 = 0;
 /// There was no filter when the kernel was asked.
 const FREE: u32 = 1;
-/// There was a filter when the kernel was asked, which the process may have been started under, as in a container.
+/// There was a filter when the kernel was asked, which the process may have been started under, as
+/// in a container.
 const FILTERED: u32 = 2;
 /// The program has said that it confines itself.
 const CONFINED: u32 = 3;
@@ -36,7 +40,8 @@ pub(crate) fn is_announced() -> bool {
     STATE.load(Relaxed) >= CONFINED
 }
 
-/// Whether the heap makes no other system calls than those that any allocator makes. Asks the kernel once.
+/// Whether the heap makes no other system calls than those that any allocator makes. Asks the
+/// kernel once.
 pub(crate) fn is_on() -> bool {
     match STATE.load(Relaxed) {
         UNKNOWN => ask().unwrap_or(true),

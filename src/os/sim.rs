@@ -8,8 +8,8 @@
 //! and a refused `release` overwrites the contents. Its pages may be larger than the machine's.
 //!
 //! Invariants:
-//! 1. A range in `runs` is ours and in that state; runs do not overlap. What is in no run is None. A window is kept from others by a
-//!    mapping without access.
+//! 1. A range in `runs` is ours and in that state; runs do not overlap. What is in no run is None.
+//!    A window is kept from others by a mapping without access.
 //! 2. Pages that are Reserved or Prepared have no access; pages that are Ready have all.
 //! 3. A call that breaks the contract is recorded in `violations`, refused, and changes nothing.
 

@@ -1,4 +1,5 @@
-//! A thread of our own, below the standard library's: with a small stack, no signals and no thread-local destructors.
+//! A thread of our own, below the standard library's: with a small stack, no signals and no
+//! thread-local destructors.
 
 use super::errno::KeepErrno;
 use core::ffi::{c_int, c_void};
@@ -20,8 +21,8 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// Starts a thread that runs `body`. `false`: the system refuses. When it ends, another thread waits for it by [`join`], or it calls
-/// [`detach_self`] before.
+/// Starts a thread that runs `body`. `false`: the system refuses. When it ends, another thread
+/// waits for it by [`join`], or it calls [`detach_self`] before.
 ///
 /// May allocate by the process's `malloc`; so no lock is held and no structure is half changed when this is called.
 pub(crate) fn spawn(body: Body) -> bool {

@@ -106,8 +106,9 @@ pub struct Stats {
     pub stall_ns: [u64; STALL_BUCKETS],
     /// One row a size class, smallest first.
     pub by_size: [SizeClassStats; COUNT],
-    /// Whether the program has ever allocated from this heap: as its global allocator, through another one that wraps it, or by hand.
-    /// `false` where its global allocator is another one. What it allocates is in none of these figures then.
+    /// Whether the program has ever allocated from this heap: as its global allocator, through
+    /// another one that wraps it, or by hand. `false` where its global allocator is another one.
+    /// What it allocates is in none of these figures then.
     pub has_served: bool,
 }
 
@@ -120,8 +121,8 @@ impl Stats {
 
     /// Whether [`Greyspan`](crate::Greyspan) forwards to the system's allocator: with the feature
     /// `passthrough`, and on targets where the heap is not supported (off Linux, and on 32-bit
-    /// machines). The figures, limits, heap map and purges then concern the collector's pages at the
-    /// most, and the program's own memory is not in them.
+    /// machines). The figures, limits, heap map and purges then concern the collector's pages at
+    /// the most, and the program's own memory is not in them.
     pub const FORWARDS: bool = cfg!(any(feature = "passthrough", not(greyspan_heap)));
 }
 

@@ -4,7 +4,8 @@
 //! users through [`Stats`], and by the heap at exit for `GREYSPAN_SHOW_STATS`. Takes no lock. [`Stats`] is a copy, so nothing here sees the heap move.
 //!
 //! 1. `Display` allocates nothing: it may run on the way out of a process. The machine forms allocate the string they return.
-//! 2. Every field of [`Stats`] but `by_size`, `stall_ns` and `has_served` is in `ROWS` once, under its own name.
+//! 2. Every field of [`Stats`] but `by_size`, `stall_ns` and `has_served` is in `ROWS` once, under
+//!    its own name.
 
 #![forbid(unsafe_code)]
 

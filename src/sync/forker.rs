@@ -1,14 +1,17 @@
-//! The thread that forks: whether there is one, which, and how many of its forks are under way at once.
+//! The thread that forks: whether there is one, which, and how many of its forks are under way at
+//! once.
 //!
-//! From its first hook to its last that thread holds the heap's locks, and goes on using what they guard ([`Lock`](super::lock::Lock)
-//! lends it to that thread). A signal handler may interrupt a hook and fork itself; so one word tells all, and each step of a hook may be
-//! done again.
+//! From its first hook to its last that thread holds the heap's locks, and goes on using what they
+//! guard ([`Lock`](super::lock::Lock) lends it to that thread). A signal handler may interrupt a
+//! hook and fork itself; so one word tells all, and each step of a hook may be done again.
 //!
-//! - N1. The word is 0, or holds a thread and the number of its forks under way. Only that thread changes it then, and no fork begins in
-//!   another thread.
-//! - N2. A fork that began inside of another one changes the number back before the outer one goes on. So neither sees the other's count.
-//! - N3. While the outermost fork gives the locks back, the word says so: a fork inside of that gives them back once more at its end, since
-//!   the outer one may have passed those that the inner one took again.
+//! - N1. The word is 0, or holds a thread and the number of its forks under way. Only that thread
+//!   changes it then, and no fork begins in another thread.
+//! - N2. A fork that began inside of another one changes the number back before the outer one goes
+//!   on. So neither sees the other's count.
+//! - N3. While the outermost fork gives the locks back, the word says so: a fork inside of that
+//!   gives them back once more at its end, since the outer one may have passed those that the inner
+//!   one took again.
 
 use super::atomic::{
     AtomicU64,
@@ -20,7 +23,8 @@ use super::const_unless_loom;
 const CLOSING: u64 = 1;
 /// One fork under way, of at most 2^15 - 1.
 const FORK: u64 = 2;
-/// Above it lies the thread, by its address, of which the highest 16 bits tell no two threads apart.
+/// Above it lies the thread, by its address, of which the highest 16 bits tell no two threads
+/// apart.
 const THREAD: u32 = 16;
 
 /// The thread that forks.
@@ -93,7 +97,8 @@ impl Forker {
         }
     }
 
-    /// The last fork of this thread has given the locks back; or the caller is the only thread of a child.
+    /// The last fork of this thread has given the locks back; or the caller is the only thread of a
+    /// child.
     pub(crate) fn finish(&self) {
         // Release: pairs with the Acquire in `enter`.
         self.0.store(0, Release);

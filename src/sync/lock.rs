@@ -1,12 +1,14 @@
 //! A lock of four bytes: allocation-free, fair enough, and one that a `fork` child can make new.
 //!
-//! After Drepper, "Futexes Are Tricky" (2011), mutex 2: free, held, held while some thread may sleep. A short spin comes first. The
-//! standard library's locks are ruled out because a child cannot force them open.
+//! After Drepper, "Futexes Are Tricky" (2011), mutex 2: free, held, held while some thread may
+//! sleep. A short spin comes first. The standard library's locks are ruled out because a child
+//! cannot force them open.
 //!
-//! - L1. A thread that forks holds each lock with the bit `FORK`, from before the fork to after it. Calls of its own that come meanwhile, by
-//!   other libraries' fork handlers, are lent the value and leave the lock as it is.
-//! - L2. The bit comes with the lock in one step. So a signal handler that interrupts the thread, and forks, never finds a lock of which its
-//!   own thread does not know yet that it holds it.
+//! - L1. A thread that forks holds each lock with the bit `FORK`, from before the fork to after it.
+//!   Calls of its own that come meanwhile, by other libraries' fork handlers, are lent the value
+//!   and leave the lock as it is.
+//! - L2. The bit comes with the lock in one step. So a signal handler that interrupts the thread,
+//!   and forks, never finds a lock of which its own thread does not know yet that it holds it.
 
 use super::atomic::{
     AtomicU32,
@@ -117,8 +119,9 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Takes the lock without a guard, before a fork of this thread, which has the turn of [`FORKER`]; a lock that it holds so already stays
-    /// as it is. Without the lock once the `patience` is at its end.
+    /// Takes the lock without a guard, before a fork of this thread, which has the turn of
+    /// [`FORKER`]; a lock that it holds so already stays as it is. Without the lock once the
+    /// `patience` is at its end.
     pub(crate) fn hold_for_fork(&self, patience: &mut Patience) {
         let mut held = HELD | FORK;
         loop {
@@ -139,7 +142,8 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Gives back a lock taken by [`hold_for_fork`](Self::hold_for_fork); nothing for one that is not held so.
+    /// Gives back a lock taken by [`hold_for_fork`](Self::hold_for_fork); nothing for one that is
+    /// not held so.
     ///
     /// # Safety
     /// The caller is in the thread that has the turn of [`FORKER`], and uses the value no more.
@@ -149,14 +153,16 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Makes the lock free, whichever thread holds it; or this thread's for a fork around this one, which goes on in the child (`keep`).
+    /// Makes the lock free, whichever thread holds it; or this thread's for a fork around this one,
+    /// which goes on in the child (`keep`).
     ///
     /// # Safety
-    /// This is the only thread of a process just forked. The value is at rest, or the call that changes it goes on in this thread before
-    /// any other call looks at it.
+    /// This is the only thread of a process just forked. The value is at rest, or the call that
+    /// changes it goes on in this thread before any other call looks at it.
     pub(crate) unsafe fn reset_in_child(&self, keep: bool) {
         let state = if keep { HELD | FORK } else { FREE };
-        // What is not written stays on a page that the parent shares. Relaxed: there is no other thread.
+        // What is not written stays on a page that the parent shares. Relaxed: there is no other
+        // thread.
         if self.state.load(Relaxed) != state {
             self.state.store(state, Relaxed);
         }
@@ -180,14 +186,15 @@ impl Patience {
         Self { left: None }
     }
 
-    /// Milliseconds, for a thread that may wait for itself: it has interrupted a call of the heap. Far longer than a thread holds a lock
-    /// that does not wait for that call.
+    /// Milliseconds, for a thread that may wait for itself: it has interrupted a call of the heap.
+    /// Far longer than a thread holds a lock that does not wait for that call.
     #[cfg(not(loom))]
     pub(crate) fn short() -> Self {
         Self { left: Some(30) }
     }
 
-    /// Waits for a change of `word`, unless it does not hold `value`; may return early. `false`: the patience is at its end.
+    /// Waits for a change of `word`, unless it does not hold `value`; may return early. `false`:
+    /// the patience is at its end.
     fn wait(&mut self, word: &AtomicU32, value: u32) -> bool {
         if self.left.is_some() {
             return self.wait_briefly(word, value);

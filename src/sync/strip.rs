@@ -1,11 +1,15 @@
-//! A strip of memory from whose front threads cut pieces, and which begins anew when all of them are back.
+//! A strip of memory from whose front threads cut pieces, and which begins anew when all of them
+//! are back.
 //!
-//! For the few blocks that cannot come from a thread's cache (`heap::nested`). Neither waits for another thread nor for the call that it
-//! interrupted. Knows places only; the memory is the caller's.
+//! For the few blocks that cannot come from a thread's cache (`heap::nested`). Neither waits for
+//! another thread nor for the call that it interrupted. Knows places only; the memory is the
+//! caller's.
 //!
-//! - T1. One word tells how much is cut and how many pieces are out, and each step replaces all of it. A place at or behind what is cut is no
-//!   piece's, so a word that became the same again is as good as one that stayed.
-//! - T2. The thread that brings the last piece back has the whole strip until it renews it. Nothing is cut meanwhile.
+//! - T1. One word tells how much is cut and how many pieces are out, and each step replaces all of
+//!   it. A place at or behind what is cut is no piece's, so a word that became the same again is as
+//!   good as one that stayed.
+//! - T2. The thread that brings the last piece back has the whole strip until it renews it. Nothing
+//!   is cut meanwhile.
 
 use super::atomic::{
     AtomicU64,
@@ -37,10 +41,11 @@ impl Strip {
         }
     }
 
-    /// Cuts a piece: `fit` gets how many bytes are cut, a multiple of [`UNIT`], and says how many shall be; `None` where the piece does not
-    /// fit. Gives what `fit` got.
+    /// Cuts a piece: `fit` gets how many bytes are cut, a multiple of [`UNIT`], and says how many
+    /// shall be; `None` where the piece does not fit. Gives what `fit` got.
     pub(crate) fn cut(&self, fit: impl Fn(usize) -> Option<usize>) -> Option<usize> {
-        // Acquire: pairs with the Release in `renew`, for what those who had the pieces before did to them.
+        // Acquire: pairs with the Release in `renew`, for what those who had the pieces before did
+        // to them.
         let mut word = self.0.load(Acquire);
         loop {
             let (cut, count) = (word >> COUNT_BITS, word & RENEWED);
@@ -58,13 +63,15 @@ impl Strip {
         }
     }
 
-    /// Brings a piece back. `true`: it was the last, and the caller has the strip until it calls [`renew`](Self::renew).
+    /// Brings a piece back. `true`: it was the last, and the caller has the strip until it calls
+    /// [`renew`](Self::renew).
     pub(crate) fn bring_back(&self) -> bool {
         let mut word = self.0.load(Acquire);
         loop {
             let last = word & RENEWED == 1;
             let next = if last { RENEWED } else { word - 1 };
-            // Release: what this thread did to the piece, for the thread that brings the last one back. Acquire: the same of the others'.
+            // Release: what this thread did to the piece, for the thread that brings the last one
+            // back. Acquire: the same of the others'.
             match self
                 .0
                 .compare_exchange(word, next, super::atomic::Ordering::AcqRel, Acquire)

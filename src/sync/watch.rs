@@ -1,4 +1,5 @@
-//! The word of one thread that looks after something, sleeps while there is nothing to do, and is called when there is.
+//! The word of one thread that looks after something, sleeps while there is nothing to do, and is
+//! called when there is.
 //!
 //! ```text
 //!          claim             lie_down
@@ -7,11 +8,14 @@
 //!     └──── leave ───┘ └──── CALLED ◄──────┴── call (also from AWAKE)
 //! ```
 //!
-//! Owned by the background thread of the heap. The word carries no data: what there is to do lies under a lock.
+//! Owned by the background thread of the heap. The word carries no data: what there is to do lies
+//! under a lock.
 //!
-//! - WATCH-1. The watcher lies down first and then takes the lock and looks. A caller changes the matter under the lock and then
-//!   reads the word. So either the look finds the change, or the caller finds ASLEEP.
-//! - WATCH-2. The same holds for `leave`: the watcher looks once more after it, and claims the word again if there is work.
+//! - WATCH-1. The watcher lies down first and then takes the lock and looks. A caller changes the
+//!   matter under the lock and then reads the word. So either the look finds the change, or the
+//!   caller finds ASLEEP.
+//! - WATCH-2. The same holds for `leave`: the watcher looks once more after it, and claims the word
+//!   again if there is work.
 
 use super::atomic::{
     AtomicU32,
@@ -64,19 +68,23 @@ impl Watch {
         self.0.load(Relaxed) == OFF
     }
 
-    /// Whether the watcher sleeps without a limit. Relaxed: the lock orders this against the watcher's last look (WATCH-1).
+    /// Whether the watcher sleeps without a limit. Relaxed: the lock orders this against the
+    /// watcher's last look (WATCH-1).
     pub(crate) fn is_asleep(&self) -> bool {
         self.0.load(Relaxed) == ASLEEP
     }
 
-    /// The calling thread makes the watcher, or is it. `false`: there is one, or there shall be none.
+    /// The calling thread makes the watcher, or is it. `false`: there is one, or there shall be
+    /// none.
     pub(crate) fn claim(&self) -> bool {
-        // Acquire: pairs with the Release in `leave`, so that what the last watcher wrote comes before.
+        // Acquire: pairs with the Release in `leave`, so that what the last watcher wrote comes
+        // before.
         self.0.compare_exchange(NONE, AWAKE, Acquire, Relaxed).is_ok()
     }
 
-    /// The watcher, or the thread that claimed the word in vain, is about to end. `work` takes the lock and looks. `false`: there is work,
-    /// and the caller is the watcher again; or the watch was turned off.
+    /// The watcher, or the thread that claimed the word in vain, is about to end. `work` takes the
+    /// lock and looks. `false`: there is work, and the caller is the watcher again; or the watch
+    /// was turned off.
     pub(crate) fn leave(&self, work: impl Fn() -> bool) -> bool {
         let blind = cfg!(greyspan_broken = "watch_leaves_blindly");
         if blind && work() {
@@ -89,7 +97,8 @@ impl Watch {
         left.is_ok() && (blind || !(work() && self.claim()))
     }
 
-    /// The watcher is about to sleep without a limit. `work` takes the lock and looks. `false`: there is work, or the watcher was called.
+    /// The watcher is about to sleep without a limit. `work` takes the lock and looks. `false`:
+    /// there is work, or the watcher was called.
     pub(crate) fn lie_down(&self, work: impl Fn() -> bool) -> bool {
         let blind = cfg!(greyspan_broken = "watch_looks_first");
         if blind && work() {
@@ -115,7 +124,8 @@ impl Watch {
         woken == Ok(CALLED)
     }
 
-    /// The watcher, if there is one, is to look now. Returns whether its sleep is to be ended by the system.
+    /// The watcher, if there is one, is to look now. Returns whether its sleep is to be ended by
+    /// the system.
     pub(crate) fn call(&self) -> bool {
         // Relaxed: as in `get_up`.
         self.0
@@ -125,13 +135,15 @@ impl Watch {
             .is_ok()
     }
 
-    /// There shall be no watcher. Returns whether there is one, which ends when it runs next; the caller wakes it.
+    /// There shall be no watcher. Returns whether there is one, which ends when it runs next; the
+    /// caller wakes it.
     #[cfg(not(loom))]
     pub(crate) fn turn_off(&self) -> bool {
         matches!(self.0.swap(OFF, Relaxed), AWAKE | ASLEEP | CALLED)
     }
 
-    /// After `fork`, in the child: the watcher is the parent's. Nothing is written where nothing changes.
+    /// After `fork`, in the child: the watcher is the parent's. Nothing is written where nothing
+    /// changes.
     #[cfg(not(loom))]
     pub(crate) fn forget(&self) {
         if !matches!(self.0.load(Relaxed), OFF | NONE) {

@@ -1,4 +1,5 @@
-//! The bounds of a heap: dead objects that wait for their drop, roots that come and go, memory behind plain fields.
+//! The bounds of a heap: dead objects that wait for their drop, roots that come and go, memory
+//! behind plain fields.
 
 use crate::{Node, NodeRoot, quiet};
 use greyspan::gc::{GcLock, Heap, Root, Rootable, Trace, WeakRoot};

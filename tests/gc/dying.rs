@@ -270,7 +270,8 @@ fn cleanups_are_cancelled_in_any_order_and_between_cycles_in_linear_time() {
                 (0..200_000).map(|_| m.on_dead(object, || ())).collect()
             });
             let cancelled = match order {
-                // In the order of their making, in the reverse, and in neither, with cycles that kill the rest between.
+                // In the order of their making, in the reverse, and in neither, with cycles that
+                // kill the rest between.
                 0 => all.iter().filter(|cleanup| cleanup.cancel()).count(),
                 1 => all.iter().rev().filter(|cleanup| cleanup.cancel()).count(),
                 _ => {

@@ -36,8 +36,8 @@ fn shelf<'gc>(shown: &Arc<AtomicUsize>) -> Shelf<'gc> {
     }
 }
 
-/// Writes in one `enter`, from before a cycle begins to some thousand writes after it has: it cannot go on meanwhile. How often the value
-/// was shown after the first time.
+/// Writes in one `enter`, from before a cycle begins to some thousand writes after it has: it
+/// cannot go on meanwhile. How often the value was shown after the first time.
 fn shown_in_one_enter(heap: &Heap, root: &ShelfRoot, shown: &AtomicUsize) -> usize {
     const WRITES: usize = 5000;
     let entered = Barrier::new(2);
@@ -78,7 +78,8 @@ fn a_writer_shows_the_edges_of_a_lock_once_however_often_it_writes() {
 
 #[test]
 fn what_is_written_while_a_cycle_begins_stays() {
-    // One thread holds the cycle back by its long pins; others write, read, and move what they find, in short ones.
+    // One thread holds the cycle back by its long pins; others write, read, and move what they
+    // find, in short ones.
     let heap = quiet();
     let shown = Arc::default();
     let shelves: Vec<ShelfRoot> = heap.enter(|m| (0..3).map(|_| Root::new(m, m.alloc(shelf(&shown)))).collect());

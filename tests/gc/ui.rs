@@ -19,7 +19,8 @@ fn unsound_programs_do_not_compile() {
     trybuild::TestCases::new().compile_fail("tests/gc/ui/*.rs");
 }
 
-/// References that give shared access only are as general in their contents as `&T` is; their docs say so.
+/// References that give shared access only are as general in their contents as `&T` is; their docs
+/// say so.
 #[test]
 fn references_are_covariant_in_their_contents() {
     fn gc<'gc, 'a>(of: Gc<'gc, &'static str>) -> Gc<'gc, &'a str> {

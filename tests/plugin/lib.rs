@@ -1,4 +1,5 @@
-//! A plug-in with the heap as its own allocator, for the test of `dlclose` in `tests/process/plugin.rs`.
+//! A plug-in with the heap as its own allocator, for the test of `dlclose` in
+//! `tests/process/plugin.rs`.
 
 use greyspan::Greyspan;
 

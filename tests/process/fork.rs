@@ -178,7 +178,8 @@ fn handlers() -> Next {
     DONE
 }
 
-/// Whether the handlers do something that are registered before the heap's own can be, and so run between those.
+/// Whether the handlers do something that are registered before the heap's own can be, and so run
+/// between those.
 static INNER: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn inner_handler() {
@@ -187,7 +188,8 @@ extern "C" fn inner_handler() {
     }
 }
 
-/// The outermost fork's handler forks itself. The child starts no thread: that would wait for the locks of the fork under way.
+/// The outermost fork's handler forks itself. The child starts no thread: that would wait for the
+/// locks of the fork under way.
 extern "C" fn inner_handler_that_forks() {
     inner_handler();
     if INNER.swap(false, Ordering::Relaxed) {

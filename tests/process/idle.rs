@@ -133,7 +133,8 @@ fn confined() -> Next {
     peak();
     assert_eq!(tasks(), 2);
     greyspan::enter_sandbox();
-    // The kernel takes a thread that is over off its list a moment later; the harness ends a process that keeps it.
+    // The kernel takes a thread that is over off its list a moment later; the harness ends a
+    // process that keeps it.
     while tasks() > 1 {
         thread::yield_now();
     }

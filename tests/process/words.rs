@@ -1,4 +1,5 @@
-//! The lines that the allocator writes to standard error, so that no option and no limit fails in silence.
+//! The lines that the allocator writes to standard error, so that no option and no limit fails in
+//! silence.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::io::Read;
@@ -74,7 +75,8 @@ fn dies() -> Next {
     DONE
 }
 
-/// In a program of its own: goes on where it is refused, as `try_reserve` does, for small and large.
+/// In a program of its own: goes on where it is refused, as `try_reserve` does, for small and
+/// large.
 fn tries() -> Next {
     if greyspan::hard_limit().is_some() {
         for size in [8 << 20, 48, 3 << 10, 1 << 20] {

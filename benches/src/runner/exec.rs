@@ -51,7 +51,8 @@ pub const LIBRARY: &str = "libgreyspan.so";
 /// An allocator with its library; the system's has none.
 pub type Preload = (String, Option<PathBuf>);
 
-/// Greyspan with the library that Cargo builds into `target`, built or not; the system's allocator, and the rivals' libraries that are installed.
+/// Greyspan with the library that Cargo builds into `target`, built or not; the system's allocator,
+/// and the rivals' libraries that are installed.
 #[must_use]
 pub fn find(target: &Path) -> Vec<Preload> {
     let own = target.join("release").join(LIBRARY);

@@ -196,7 +196,8 @@ impl Build {
     }
 }
 
-/// Says on standard error that a build failed, with the end of what Cargo wrote, and gives the line that tells why.
+/// Says on standard error that a build failed, with the end of what Cargo wrote, and gives the line
+/// that tells why.
 #[must_use]
 pub fn not_built(output: &str) -> String {
     eprintln!("FAILED, skipped");

@@ -1,4 +1,5 @@
-//! What goes on around `fork`: handlers of other libraries allocate and free, signal handlers fork; the cases are in `tests/c/forks.c`.
+//! What goes on around `fork`: handlers of other libraries allocate and free, signal handlers fork;
+//! the cases are in `tests/c/forks.c`.
 
 use crate::harness::case;
 

@@ -1,4 +1,5 @@
-//! Memory that goes back, with a thread in the background and without; the cases are in `tests/c/idle.c`.
+//! Memory that goes back, with a thread in the background and without; the cases are in
+//! `tests/c/idle.c`.
 
 use crate::harness::{End, preloaded, program, run};
 

@@ -1,4 +1,5 @@
-//! Programs under seccomp filters, which kill a process for a system call that they do not allow; the cases are in `tests/c/sandbox.c`.
+//! Programs under seccomp filters, which kill a process for a system call that they do not allow;
+//! the cases are in `tests/c/sandbox.c`.
 
 use crate::harness::case;
 

@@ -458,7 +458,8 @@ fn what_a_writer_in_pre_adds_is_found_by_one_of_two_scans() {
             shelf.items.write(mutator(one)).push(o);
             one.leave();
         });
-        // While the writer has the lock it is passed over, but then the mark is there at the writer's unpin.
+        // While the writer has the lock it is passed over, but then the mark is there at the
+        // writer's unpin.
         stage.tracer.mark(shelf.address());
         while stage.tracer.step() {}
         writer.join().expect("the writer");

@@ -73,8 +73,8 @@ fn a_writer_in_mark_shades_what_the_lock_held() {
     });
 }
 
-/// The first mutator, in PRE, puts an object that nothing else leads to into the lock that `items` finds. The lock lies in a black object
-/// that nothing but these two mutators have.
+/// The first mutator, in PRE, puts an object that nothing else leads to into the lock that `items`
+/// finds. The lock lies in a black object that nothing but these two mutators have.
 fn write_in_pre<T: Trace<'static> + 'static>(items: impl Fn(&T) -> &GcLock<Vec<N>>, new: impl FnOnce() -> T) {
     let mut stage = Stage::new();
     let (one, m) = stage.pinned();
@@ -114,7 +114,8 @@ fn a_writer_in_pre_shades_what_a_lock_outside_of_an_object_will_hold() {
     play(move || write_in_pre(|boxed: &Box<GcLock<Vec<N>>>| boxed, new));
 }
 
-/// A writer in PRE and a thread in MARK at one lock. The lock holds nothing that a root leads to another way.
+/// A writer in PRE and a thread in MARK at one lock. The lock holds nothing that a root leads to
+/// another way.
 fn stage_of_two() -> (
     Stage,
     &'static Record,
@@ -369,7 +370,8 @@ fn a_value_that_an_insertion_replaces_is_shaded() {
     });
 }
 
-/// A thread other than the collector's scans a weak cell and a table, whose target and key are dead: `scan` is how it comes to them.
+/// A thread other than the collector's scans a weak cell and a table, whose target and key are
+/// dead: `scan` is how it comes to them.
 fn found_by(scan: impl Fn(&Stage, &'static Record)) {
     let mut stage = Stage::new();
     let (one, m) = stage.pinned();

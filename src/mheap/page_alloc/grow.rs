@@ -66,7 +66,8 @@ impl PageAlloc {
         (self.grow_up_to(os, map, number, need, most, asked) == Claim::Done).then_some(())
     }
 
-    /// Grows region `number` to `most` huge pages, or to `need` if there is no more. If another mapping is in the way, the region ends there.
+    /// Grows region `number` to `most` huge pages, or to `need` if there is no more. If another
+    /// mapping is in the way, the region ends there.
     fn grow_up_to(&mut self, os: &Os, map: &PageMap, number: usize, need: usize, most: usize, asked: bool) -> Claim {
         let mut claim = self.grow_region(os, map, number, most, asked);
         if claim != Claim::Done && most > need {
@@ -135,11 +136,13 @@ impl PageAlloc {
         Some(number)
     }
 
-    /// Reserves region `number`, where the system has no windows. Each is twice as large as the last, so that their number is no limit.
+    /// Reserves region `number`, where the system has no windows. Each is twice as large as the
+    /// last, so that their number is no limit.
     fn reserve_region(os: &Os, number: usize, huge: usize, small: bool) -> Option<Region> {
         let need = Region::bytes_for(huge, os.page_size());
         let mut want = WINDOW_BYTES.min(RESERVE_BYTES << number.min(24));
-        // Leave most of a limited address space to the rest of the program: stacks, libraries, files.
+        // Leave most of a limited address space to the rest of the program: stacks, libraries,
+        // files.
         if let Some(left) = os.address_space_left() {
             want = want.min(left / 4);
         }

@@ -1,4 +1,5 @@
-//! What belongs to one `enter` belongs to no longer and to no shorter one: each handle is invariant in `'gc`.
+//! What belongs to one `enter` belongs to no longer and to no shorter one: each handle is invariant
+//! in `'gc`.
 use greyspan::gc::{Gc, GcCell, GcLock, GcWeak, Mutator, Visitor, WeakMap};
 
 fn gc<'long: 'short, 'short>(of: Gc<'long, u64>) -> Gc<'short, u64> {

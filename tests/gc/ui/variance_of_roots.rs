@@ -1,4 +1,5 @@
-//! What lives outside of `enter` leads to exactly the type that it names: roots and guardians are invariant.
+//! What lives outside of `enter` leads to exactly the type that it names: roots and guardians are
+//! invariant.
 use greyspan::gc::{Guardian, OfLifetime, Root, WeakRoot};
 
 trait Named<'a>: for<'gc> OfLifetime<'gc, Of = u8> {}
