@@ -237,6 +237,7 @@ fn limits_itself() -> Next {
     std::thread::spawn(|| free(make(100, 2)))
         .join()
         .expect("a thread has room");
+    let mapping = memmap2::MmapMut::map_anon(MIB).expect("a mapping has room");
     for size in [MIB, 48] {
         let mut chain = Chain::new(size);
         chain.exhaust();
@@ -248,6 +249,7 @@ fn limits_itself() -> Next {
         drop(chain);
         greyspan::purge();
     }
+    drop(mapping);
     free(make(MIB, 3));
     DONE
 }
