@@ -37,13 +37,13 @@ pub unsafe extern "C-unwind" fn prctl(option: c_int, a: usize, b: usize, c: usiz
 }
 
 /// The result of a call that failed, as C has it.
-extern "C" fn fail(result: isize) -> c_long {
+extern "C-unwind" fn fail(result: isize) -> c_long {
     raw::set_errno(-result as c_int);
     -1
 }
 
 /// As `heed`, for the assembly below.
-extern "C" fn heed_call(number: c_long, first: usize, second: usize) {
+extern "C-unwind" fn heed_call(number: c_long, first: usize, second: usize) {
     heed(number, first, second);
 }
 
@@ -56,7 +56,7 @@ extern "C" fn heed_call(number: c_long, first: usize, second: usize) {
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long {
+pub unsafe extern "C-unwind" fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long {
     naked_asm!(
         "cmp rdi, {prctl}",
         "je 3f",
@@ -109,7 +109,7 @@ pub unsafe extern "C" fn syscall(number: c_long, a: usize, b: usize, c: usize, d
 #[cfg(target_arch = "aarch64")]
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long {
+pub unsafe extern "C-unwind" fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long {
     naked_asm!(
         "cmp x0, #{prctl}",
         "b.eq 3f",
