@@ -55,54 +55,111 @@ pub(crate) fn ask() -> Option<bool> {
     if STATE.load(Relaxed) >= FILTERED {
         return Some(true);
     }
-    let mode = mode()?;
-    STATE.fetch_max(if mode == b'0' { FREE } else { FILTERED }, Relaxed);
-    Some(mode != b'0')
+    let is_confined = Status::read()?.is_confined();
+    STATE.fetch_max(if is_confined { FILTERED } else { FREE }, Relaxed);
+    Some(is_confined)
 }
 
-/// The digit behind `Seccomp:` in the status of the calling thread.
-fn mode() -> Option<u8> {
-    let _errno = KeepErrno::new();
-    // SAFETY: the path is a C string.
-    let file = unsafe { libc::open(c"/proc/thread-self/status".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
-    if file < 0 {
-        return None;
-    }
-    let (mut finder, mut mode) = (Finder(0), None);
-    while mode.is_none() {
-        let mut text = [0u8; 512];
-        // SAFETY: the buffer is as long as stated.
-        let got = unsafe { libc::read(file, text.as_mut_ptr().cast(), text.len()) };
-        let Some(part) = usize::try_from(got).ok().and_then(|got| text.get(..got)) else {
-            break;
-        };
-        if part.is_empty() {
-            break;
-        }
-        mode = part.iter().copied().find(|&byte| finder.is_behind_key(byte));
-    }
-    // SAFETY: opened above.
-    unsafe { libc::close(file) };
-    mode
+/// What the kernel says of a thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Status {
+    threads: usize,
+    no_new_privileges: usize,
+    seccomp: usize,
 }
 
-/// How much of the key the last bytes were.
-struct Finder(usize);
+impl Status {
+    /// Whether there is a filter that may forbid threads. One is known not to if the process has
+    /// several threads under it: a container has such a filter from the start, by a process with
+    /// privileges. A program that installs a filter itself needs `PR_SET_NO_NEW_PRIVS` as a rule;
+    /// its threads may be older than the filter.
+    fn is_confined(self) -> bool {
+        self.seccomp != 0 && (self.threads < 2 || self.no_new_privileges != 0)
+    }
 
-impl Finder {
-    const KEY: &[u8] = b"\nSeccomp:\t";
-
-    /// Whether the key stands right before `byte`, the next one.
-    fn is_behind_key(&mut self, byte: u8) -> bool {
-        if self.0 == Self::KEY.len() {
-            return true;
+    /// That of the calling thread; `None`: the kernel does not tell.
+    fn read() -> Option<Self> {
+        let _errno = KeepErrno::new();
+        // SAFETY: the path is a C string.
+        let file = unsafe { libc::open(c"/proc/thread-self/status".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        if file < 0 {
+            return None;
         }
-        // Only the first byte of the key is a new line.
-        self.0 = match Self::KEY.get(self.0) {
-            Some(&next) if next == byte => self.0 + 1,
-            _ => usize::from(byte == b'\n'),
+        let mut fields = Fields::new();
+        loop {
+            let mut text = [0u8; 512];
+            // SAFETY: the buffer is as long as stated.
+            let got = unsafe { libc::read(file, text.as_mut_ptr().cast(), text.len()) };
+            match usize::try_from(got).ok().and_then(|got| text.get(..got)) {
+                None | Some([]) => break,
+                Some(part) => part.iter().for_each(|&byte| fields.take(byte)),
+            }
+        }
+        // SAFETY: opened above.
+        unsafe { libc::close(file) };
+        fields.status()
+    }
+}
+
+/// The number behind a key in a text that comes byte by byte.
+struct Field {
+    key: &'static [u8],
+    /// How many bytes of the key the last ones were; all of them until the number is over.
+    matched: usize,
+    value: Option<usize>,
+}
+
+impl Field {
+    const fn behind(key: &'static [u8]) -> Self {
+        Self {
+            key,
+            matched: 0,
+            value: None,
+        }
+    }
+
+    fn take(&mut self, byte: u8) {
+        if self.matched == self.key.len() && byte.is_ascii_digit() {
+            let digit = usize::from(byte - b'0');
+            self.value = Some(self.value.unwrap_or(0).saturating_mul(10).saturating_add(digit));
+            return;
+        }
+        // Only the first byte of a key is a new line.
+        self.matched = match self.key.get(self.matched) {
+            Some(&next) if next == byte && self.value.is_none() => self.matched + 1,
+            _ => usize::from(byte == b'\n' && self.value.is_none()),
         };
-        false
+    }
+}
+
+/// Those of the status that count.
+struct Fields {
+    threads: Field,
+    no_new_privileges: Field,
+    seccomp: Field,
+}
+
+impl Fields {
+    const fn new() -> Self {
+        Self {
+            threads: Field::behind(b"\nThreads:\t"),
+            no_new_privileges: Field::behind(b"\nNoNewPrivs:\t"),
+            seccomp: Field::behind(b"\nSeccomp:\t"),
+        }
+    }
+
+    fn take(&mut self, byte: u8) {
+        self.threads.take(byte);
+        self.no_new_privileges.take(byte);
+        self.seccomp.take(byte);
+    }
+
+    fn status(&self) -> Option<Status> {
+        Some(Status {
+            threads: self.threads.value?,
+            no_new_privileges: self.no_new_privileges.value?,
+            seccomp: self.seccomp.value?,
+        })
     }
 }
 
@@ -111,17 +168,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mode_is_found_in_any_parts_of_the_text() {
-        let text = b"Name:\tSeccomp:\t7\nNoNewPrivs:\t1\n\nSeccomp:\t2\nSeccomp_filters:\t1\n";
-        let mut finder = Finder(0);
-        let found = text.iter().copied().find(|&byte| finder.is_behind_key(byte));
-        assert_eq!(found, Some(b'2'));
-        let mut finder = Finder(0);
-        assert!(!b"Seccomp:\t2".iter().any(|&byte| finder.is_behind_key(byte)));
+    fn the_fields_are_found_among_others() {
+        let mut fields = Fields::new();
+        let text =
+            b"Name:\tSeccomp:\t7\nThreads:\t12\nNoNewPrivs:\t1\n\nSeccomp:\t2\nSeccomp_filters:\t1\nThreads:\t3\n";
+        text.iter().for_each(|&byte| fields.take(byte));
+        let found = Status {
+            threads: 12,
+            no_new_privileges: 1,
+            seccomp: 2,
+        };
+        assert_eq!(fields.status(), Some(found));
+        let mut fields = Fields::new();
+        b"Seccomp:\t2\nThreads:\t1\n".iter().for_each(|&byte| fields.take(byte));
+        assert_eq!(fields.status(), None);
     }
 
     #[test]
-    fn the_kernel_tells_the_mode() {
-        assert!(matches!(mode(), Some(b'0'..=b'2')));
+    fn the_kernel_tells() {
+        let status = Status::read().expect("Linux tells");
+        assert!(status.threads >= 1 && status.seccomp <= 2, "{status:?}");
+    }
+
+    #[test]
+    fn a_filter_confines_unless_threads_were_made_under_it() {
+        let status = |threads, no_new_privileges, seccomp| Status {
+            threads,
+            no_new_privileges,
+            seccomp,
+        };
+        assert!(!status(1, 1, 0).is_confined(), "no filter");
+        assert!(status(1, 0, 2).is_confined(), "no thread yet");
+        assert!(!status(2, 0, 2).is_confined(), "as in a container");
+        assert!(status(9, 1, 2).is_confined(), "the filter may be the program's own");
     }
 }
