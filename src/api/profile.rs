@@ -159,10 +159,11 @@ pub fn write_flamegraph(out: &mut impl io::Write) -> io::Result<()> {
 
 /// Makes the calling thread's samples from here on a matter of this number and the rate alone, for tests of the profiler.
 #[doc(hidden)]
-#[cfg(greyspan_heap)]
 pub fn seed(seed: u64) {
-    let cache = current();
-    if cache.is_ready() {
-        cache.sampler().reseed(seed);
+    #[cfg(greyspan_heap)]
+    if current().is_ready() {
+        current().sampler().reseed(seed);
     }
+    #[cfg(not(greyspan_heap))]
+    let _ = seed;
 }

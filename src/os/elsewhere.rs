@@ -24,6 +24,27 @@ pub(crate) mod env {
     }
 }
 
+#[cfg(feature = "gc")]
+pub(crate) mod exit {
+    //! What runs when the process exits.
+
+    /// Runs `handler` at exit. `false`: the system has no room for it, or no such hook.
+    #[cfg(any(unix, windows))]
+    pub(crate) fn register(handler: extern "C-unwind" fn()) -> bool {
+        unsafe extern "C" {
+            fn atexit(handler: extern "C-unwind" fn()) -> core::ffi::c_int;
+        }
+        // SAFETY: the function lives as long as the code that it is a part of.
+        unsafe { atexit(handler) == 0 }
+    }
+
+    /// No hook here.
+    #[cfg(not(any(unix, windows)))]
+    pub(crate) fn register(_: extern "C-unwind" fn()) -> bool {
+        false
+    }
+}
+
 pub(crate) mod futex {
     //! Sleeping on a word. Locks are held for moments, and `wait` may return early: a short sleep
     //! is all it takes, and no
@@ -36,41 +57,63 @@ pub(crate) mod futex {
         std::thread::sleep(Duration::from_micros(50));
     }
 
+    pub(crate) fn wait_for(_: &AtomicU32, _: u32, millis: u64) {
+        std::thread::sleep(Duration::from_millis(millis));
+    }
+
     pub(crate) fn wake_one(_: &AtomicU32) {}
 }
 
-#[cfg(feature = "gc")]
 pub(crate) mod fork {
     //! Hooks around `fork`, on systems that have it.
 
+    /// The number of the calling thread. No lock here is held over a fork, so no thread asks for more.
+    pub(crate) fn me() -> u64 {
+        0
+    }
+
     /// Runs `prepare` before each fork, `parent` and `child` after it. `false`: the system has no
     /// room for the hooks, or no hooks.
-    #[cfg(any(
-        target_vendor = "apple",
-        target_os = "android",
-        target_os = "freebsd",
-        target_os = "linux",
-        target_os = "netbsd",
-        target_os = "openbsd"
+    #[cfg(all(
+        feature = "gc",
+        any(
+            target_vendor = "apple",
+            target_os = "android",
+            target_os = "freebsd",
+            target_os = "linux",
+            target_os = "netbsd",
+            target_os = "openbsd"
+        )
     ))]
-    pub(crate) fn register(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> bool {
+    pub(crate) fn register(
+        prepare: extern "C-unwind" fn(),
+        parent: extern "C-unwind" fn(),
+        child: extern "C-unwind" fn(),
+    ) -> bool {
         unsafe extern "C" {
-            fn pthread_atfork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> i32;
+            fn pthread_atfork(
+                prepare: extern "C-unwind" fn(),
+                parent: extern "C-unwind" fn(),
+                child: extern "C-unwind" fn(),
+            ) -> i32;
         }
         // SAFETY: the functions live as long as the process.
         unsafe { pthread_atfork(prepare, parent, child) == 0 }
     }
 
     /// No hooks here.
-    #[cfg(not(any(
-        target_vendor = "apple",
-        target_os = "android",
-        target_os = "freebsd",
-        target_os = "linux",
-        target_os = "netbsd",
-        target_os = "openbsd"
-    )))]
-    pub(crate) fn register(_: extern "C" fn(), _: extern "C" fn(), _: extern "C" fn()) -> bool {
+    #[cfg(all(
+        feature = "gc",
+        not(any(
+            target_vendor = "apple",
+            target_os = "android",
+            target_os = "freebsd",
+            target_os = "linux",
+            target_os = "netbsd",
+            target_os = "openbsd"
+        ))
+    ))]
+    pub(crate) fn register(_: extern "C-unwind" fn(), _: extern "C-unwind" fn(), _: extern "C-unwind" fn()) -> bool {
         false
     }
 }

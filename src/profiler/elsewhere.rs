@@ -3,16 +3,19 @@
 
 #[allow(dead_code, reason = "nothing is sampled")]
 mod depot;
-mod flame;
-mod folded;
+pub(crate) mod flame;
+pub(crate) mod folded;
 mod maps;
 #[allow(dead_code, reason = "nothing is sampled")]
 mod math;
-mod pprof;
+#[allow(dead_code, reason = "nothing is sampled")]
+mod own;
+pub(crate) mod pprof;
 mod proto;
 mod snapshot;
 mod symbol;
 
+pub use own::unsampled;
 pub use snapshot::{Profile, View, diff};
 
 mod sampler {
