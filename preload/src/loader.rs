@@ -28,7 +28,10 @@ static DLMOPEN: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 fn find(known: &AtomicPtr<c_void>, name: &core::ffi::CStr, absent: *mut c_void) -> *mut c_void {
     // SAFETY: the name is a C string.
     let next = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
-    let next = if next.is_null() { absent } else { next };
+    if next.is_null() {
+        // An object that is loaded later may bring it.
+        return absent;
+    }
     // Release: pairs with the Acquire of Rust's readers; the assembly follows the address alone.
     known.store(next, Release);
     known.load(Acquire)

@@ -3,9 +3,10 @@
 //!
 //! Afterwards it is too late to ask: a filter may end a process that asks. An unprivileged program
 //! sets `PR_SET_NO_NEW_PRIVS` before it installs a filter by whatever means, so that is a sign
-//! already.
+//! already. Programs try these calls to learn what the kernel has, so what they do to the heap
+//! before it is known that they succeed is only what it can do without.
 
-use core::arch::naked_asm;
+use core::arch::{asm, naked_asm};
 use core::ffi::{c_int, c_long};
 use heap::raw;
 
@@ -13,17 +14,73 @@ use heap::raw;
 const SET_MODE_STRICT: usize = 0;
 const SET_MODE_FILTER: usize = 1;
 
-/// Tells the heap of a call that leads to a filter.
-#[inline]
-fn heed(number: c_long, first: usize, second: usize) {
+/// What a call leads to.
+#[derive(PartialEq, Eq)]
+enum Way {
+    Elsewhere,
+    /// A filter, now or soon.
+    Filter,
+    /// This thread can do nothing more but read, write and end.
+    StrictMode,
+}
+
+fn way(number: c_long, first: usize, second: usize) -> Way {
     let prctl = |option: c_int| number == libc::SYS_prctl && first as c_int == option;
-    if prctl(libc::PR_SET_SECCOMP) {
-        raw::enter_sandbox(second == SET_MODE_STRICT + 1);
-    } else if prctl(libc::PR_SET_NO_NEW_PRIVS) || number == libc::SYS_seccomp && first == SET_MODE_FILTER {
-        raw::enter_sandbox(false);
-    } else if number == libc::SYS_seccomp && first == SET_MODE_STRICT {
-        raw::enter_sandbox(true);
+    let seccomp = |operation| number == libc::SYS_seccomp && first == operation;
+    if seccomp(SET_MODE_STRICT) || prctl(libc::PR_SET_SECCOMP) && second == SET_MODE_STRICT + 1 {
+        Way::StrictMode
+    } else if seccomp(SET_MODE_FILTER) || prctl(libc::PR_SET_SECCOMP) || prctl(libc::PR_SET_NO_NEW_PRIVS) {
+        Way::Filter
+    } else {
+        Way::Elsewhere
     }
+}
+
+/// The system call itself, with what the kernel gives.
+///
+/// # Safety
+/// As the call demands.
+#[inline(always)]
+unsafe fn call(number: c_long, arguments: [usize; 6]) -> isize {
+    let [a, b, c, d, e, f] = arguments;
+    let result: isize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as the caller promised; the kernel changes the two registers.
+    unsafe {
+        asm!(
+            "syscall", inlateout("rax") number as isize => result, in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e,
+            in("r9") f, lateout("rcx") _, lateout("r11") _, options(nostack),
+        );
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as the caller promised.
+    unsafe {
+        asm!(
+            "svc 0", in("x8") number, inlateout("x0") a as isize => result, in("x1") b, in("x2") c, in("x3") d, in("x4") e, in("x5") f,
+            options(nostack),
+        );
+    }
+    result
+}
+
+/// `syscall`, of the numbers that may lead to a filter.
+///
+/// # Safety
+/// As the call demands.
+unsafe extern "C-unwind" fn heed(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long {
+    let way = way(number, a, b);
+    if way != Way::Elsewhere {
+        raw::enter_sandbox();
+    }
+    // SAFETY: as the caller promised.
+    let result = unsafe { call(number, [a, b, c, d, e, f]) };
+    if (-4095..0).contains(&result) {
+        return fail(result);
+    }
+    if way == Way::StrictMode {
+        raw::enter_strict_mode();
+    }
+    result as c_long
 }
 
 /// C's `prctl`. Its arguments lie in registers, as those of a function with a fixed number.
@@ -40,11 +97,6 @@ pub unsafe extern "C-unwind" fn prctl(option: c_int, a: usize, b: usize, c: usiz
 extern "C-unwind" fn fail(result: isize) -> c_long {
     raw::set_errno(-result as c_int);
     -1
-}
-
-/// As `heed`, for the assembly below.
-extern "C-unwind" fn heed_call(number: c_long, first: usize, second: usize) {
-    heed(number, first, second);
 }
 
 /// C's `syscall`. It has no frame of its own: a child that a call makes, on another stack or on
@@ -70,7 +122,6 @@ pub unsafe extern "C-unwind" fn syscall(
         "je 3f",
         "cmp rdi, {seccomp}",
         "je 3f",
-        "2:",
         "mov rax, rdi",
         "mov rdi, rsi",
         "mov rsi, rdx",
@@ -83,28 +134,13 @@ pub unsafe extern "C-unwind" fn syscall(
         "jae 4f",
         "ret",
         "3:",
-        "push rdi",
-        "push rsi",
-        "push rdx",
-        "push rcx",
-        "push r8",
-        "push r9",
-        "sub rsp, 8",
-        "call {heed}",
-        "add rsp, 8",
-        "pop r9",
-        "pop r8",
-        "pop rcx",
-        "pop rdx",
-        "pop rsi",
-        "pop rdi",
-        "jmp 2b",
+        "jmp {heed}",
         "4:",
         "mov rdi, rax",
         "jmp {fail}",
         prctl = const libc::SYS_prctl,
         seccomp = const libc::SYS_seccomp,
-        heed = sym heed_call,
+        heed = sym heed,
         fail = sym fail,
     )
 }
@@ -131,7 +167,6 @@ pub unsafe extern "C-unwind" fn syscall(
         "b.eq 3f",
         "cmp x0, #{seccomp}",
         "b.eq 3f",
-        "2:",
         "mov x8, x0",
         "mov x0, x1",
         "mov x1, x2",
@@ -144,23 +179,12 @@ pub unsafe extern "C-unwind" fn syscall(
         "b.cs 4f",
         "ret",
         "3:",
-        "stp x29, x30, [sp, #-80]!",
-        "stp x0, x1, [sp, #16]",
-        "stp x2, x3, [sp, #32]",
-        "stp x4, x5, [sp, #48]",
-        "str x6, [sp, #64]",
-        "bl {heed}",
-        "ldr x6, [sp, #64]",
-        "ldp x4, x5, [sp, #48]",
-        "ldp x2, x3, [sp, #32]",
-        "ldp x0, x1, [sp, #16]",
-        "ldp x29, x30, [sp], #80",
-        "b 2b",
+        "b {heed}",
         "4:",
         "b {fail}",
         prctl = const libc::SYS_prctl,
         seccomp = const libc::SYS_seccomp,
-        heed = sym heed_call,
+        heed = sym heed,
         fail = sym fail,
     )
 }

@@ -99,7 +99,7 @@ pub fn hard_limit() -> Option<usize> {
 /// // libc::prctl(libc::PR_SET_SECCOMP, ...)
 /// ```
 pub fn enter_sandbox() {
-    HEAP.confine(false, true);
+    HEAP.confine(true);
 }
 
 /// Bytes that may be used behind `ptr`, at least `layout.size()`. `ptr` was allocated here with `layout` and is not freed; for any other

@@ -14,6 +14,7 @@ use crate::os::PageSource;
 use crate::os::{self, errno, report};
 use crate::profiler;
 use crate::stats::Stats;
+use crate::sync::forker::FORKER;
 use core::ffi::CStr;
 use core::fmt;
 use core::ptr::null_mut;
@@ -171,15 +172,21 @@ pub fn thread_idle() {
     alone_unless_nested(|cache| HEAP.thread_idle(cache));
 }
 
-/// The program is about to confine itself by a seccomp filter; `strictly`: to reading, writing and
-/// ending.
-pub fn enter_sandbox(strictly: bool) {
+/// The program is about to confine itself by a seccomp filter.
+pub fn enter_sandbox() {
     // What the heap does once, it does now.
     let block = malloc(1);
     // SAFETY: handed out just now.
     unsafe { free(block) };
-    // A nested call may have interrupted the start of the thread: it does not wait for that.
-    HEAP.confine(strictly, !is_nested(current()));
+    // A nested call may have interrupted the start of the thread, and a thread that forks holds what
+    // the other may wait for: they do not wait for its end.
+    let waits = !is_nested(current()) && !FORKER.is(os::fork::me());
+    HEAP.confine(waits);
+}
+
+/// The calling thread can do nothing from here on but read, write and end.
+pub fn enter_strict_mode() {
+    os::sandbox::enter_strict_mode();
 }
 
 /// The `errno` of the calling thread.

@@ -16,12 +16,12 @@
 use super::{HEAP, Heap};
 use crate::mheap::IDLE_BYTES;
 use crate::os;
+use crate::os::sandbox::Answer;
 use crate::sync::atomic::{
-    AtomicBool, AtomicU64, AtomicUsize,
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
-use crate::sync::spin_hint;
-use crate::sync::watch::{ASLEEP, AWAKE, Watch};
+use crate::sync::watch::{ASLEEP, AWAKE, OFF, Watch};
 use core::ffi::c_void;
 use core::ptr::null_mut;
 
@@ -35,7 +35,10 @@ const PATIENCE: u32 = 3;
 const SLACK: u64 = 10;
 /// Milliseconds until the system is asked again for a thread that it refused.
 const AGAIN: u64 = 1000;
+/// The number of a thread that the system refused, where it is waited for.
 const REFUSED: usize = usize::MAX;
+/// Milliseconds that a thread waits for another one that ends the background thread.
+const LOOKS: u32 = 1000;
 
 /// What the thread is doing.
 pub(super) struct Background {
@@ -44,8 +47,13 @@ pub(super) struct Background {
     ask_at: AtomicU64,
     /// When a thread of the program looks next, where there is no other, likewise.
     look_at: AtomicU64,
-    /// The thread's number once it runs; `REFUSED` where the system refused it.
+    /// The thread's number while it runs, else 0; `REFUSED` where one that was wanted no more is not
+    /// to be had.
     thread: AtomicUsize,
+    /// The process that the thread is one of.
+    process: AtomicU32,
+    /// Threads that end it at this moment.
+    ending: AtomicU32,
     /// The user wants the thread under a filter too, if the process was started under it.
     wanted: AtomicBool,
 }
@@ -54,7 +62,7 @@ impl Background {
     crate::sync::const_unless_loom! {
         /// Not started.
         pub(super) fn new() -> Self {
-            Self { watch: Watch::new(), ask_at: AtomicU64::new(0), look_at: AtomicU64::new(0), thread: AtomicUsize::new(0), wanted: AtomicBool::new(false) }
+            Self { watch: Watch::new(), ask_at: AtomicU64::new(0), look_at: AtomicU64::new(0), thread: AtomicUsize::new(0), process: AtomicU32::new(0), ending: AtomicU32::new(0), wanted: AtomicBool::new(false) }
         }
     }
 
@@ -76,6 +84,9 @@ impl Background {
         }
         if self.ask_at.load(Relaxed) != 0 {
             self.ask_at.store(0, Relaxed);
+        }
+        if self.ending.load(Relaxed) != 0 {
+            self.ending.store(0, Relaxed);
         }
     }
 }
@@ -142,65 +153,82 @@ impl Heap {
             watch,
             ask_at,
             thread,
+            process,
             wanted,
             ..
         } = &self.background;
-        if !core::ptr::eq(self, &raw const HEAP) || !self.is_used() {
-            return;
-        }
         let now = os::coarse_millis();
         // Relaxed: two threads that ask at once cost one call more.
-        if now < ask_at.load(Relaxed) {
+        if now < ask_at.load(Relaxed) || !core::ptr::eq(self, &raw const HEAP) || !self.is_used() {
             return;
         }
         // A filter may forbid what a thread needs, at the price of the process.
-        let started = match os::sandbox::ask() {
-            Some(true) if !wanted.load(Relaxed) || os::sandbox::is_announced() => {
-                watch.turn_off();
-                return;
-            }
-            Some(_) if !watch.claim() => return,
-            Some(_) => {
-                thread.store(0, Relaxed);
-                os::thread::spawn(run)
-            }
-            None => return ask_at.store(now + AGAIN, Relaxed),
-        };
-        if !started {
+        match os::sandbox::may_have_thread() {
+            Answer::Yes => {}
+            _ if wanted.load(Relaxed) && !os::sandbox::is_announced() => {}
+            Answer::NotYet => return ask_at.store(now + AGAIN, Relaxed),
+            Answer::No => return watch.rule_out(),
+        }
+        if !watch.claim() {
+            return;
+        }
+        process.store(os::fork::process(), Relaxed);
+        if !os::thread::spawn(run) {
             ask_at.store(now + AGAIN, Relaxed);
-            // Release: pairs with the Acquire in `end_background`.
-            thread.store(REFUSED, Release);
-            watch.leave(|| false);
+            if !watch.leave(|| false) {
+                // The watch was turned off. Release: pairs with the Acquire in `end_background`.
+                thread.store(REFUSED, Release);
+            }
         }
     }
 
-    /// The program is about to confine itself by a seccomp filter; `strictly`: it may not ask for
-    /// memory then. From here on there is no background thread, and the heap makes no other system
-    /// calls than those that any allocator makes. `waits`: for the end of the thread.
-    pub(crate) fn confine(&self, strictly: bool, waits: bool) {
-        os::sandbox::enter(strictly);
+    /// The program is about to confine itself by a seccomp filter. From here on there is no background
+    /// thread, and the heap makes no other system calls than those that any allocator makes.
+    /// `waits`: for the end of the thread.
+    pub(crate) fn confine(&self, waits: bool) {
+        os::sandbox::enter();
         self.end_background(waits);
     }
 
     /// Ends the background thread for good; `waits`: until the kernel has seen its end.
     fn end_background(&self, waits: bool) {
-        let Background { watch, thread, .. } = &self.background;
-        if !watch.turn_off() {
+        let Background {
+            watch, process, ending, ..
+        } = &self.background;
+        // A child that was made without the hooks of `fork` has no such thread, and one of `vfork`
+        // leaves its parent's alone.
+        if !watch.is_none() && !watch.is_off() && process.load(Relaxed) != os::fork::process() {
             return;
         }
-        os::futex::wake_one(watch.word());
-        if !waits {
-            return;
+        ending.fetch_add(1, Relaxed);
+        if watch.turn_off() {
+            os::futex::wake_one(watch.word());
+            if waits {
+                self.join_background();
+            }
         }
+        // Release: pairs with the Acquire below.
+        ending.fetch_sub(1, Release);
+        // Another thread may still wait for the end. Bounded: this one may be in a handler that has
+        // interrupted that wait.
+        let mut looks = 0;
+        while waits && looks < LOOKS && ending.load(Acquire) > 0 {
+            os::futex::wait_for(watch.word(), OFF, 1);
+            looks += 1;
+        }
+    }
+
+    /// Waits for the thread, after the watch was turned off.
+    fn join_background(&self) {
+        let thread = &self.background.thread;
         // Acquire: pairs with the Releases where the number is set.
         let mut number = thread.load(Acquire);
         while number == 0 {
-            spin_hint();
+            os::futex::wait_for(self.background.watch.word(), OFF, 1);
             number = thread.load(Acquire);
         }
         if number != REFUSED {
-            // SAFETY: one thread turns the watch off; the background thread, which finds that, does
-            // not detach itself.
+            // SAFETY: one thread turns the watch off; the background thread, which finds that, does not detach itself.
             unsafe { os::thread::join(number) };
         }
     }
@@ -240,6 +268,8 @@ impl Heap {
 }
 
 extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
+    // What the C library frees in this thread as it ends gives it no cache.
+    super::thread::have_no_cache();
     os::thread::name_self(c"greyspan");
     let Background { watch, thread, .. } = &HEAP.background;
     loop {

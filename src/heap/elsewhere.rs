@@ -59,7 +59,7 @@ impl Heap {
 
     pub(crate) fn thread_idle(&self, _: NoCache) {}
 
-    pub(crate) fn confine(&self, _: bool, _: bool) {}
+    pub(crate) fn confine(&self, _: bool) {}
 
     pub(crate) fn set_soft_limit(&self, bytes: Option<usize>) {
         self.soft_limit.store(bytes.unwrap_or(usize::MAX), Relaxed);

@@ -85,6 +85,11 @@ fn attach(found: &MCache) -> Option<&'static MCache> {
     Some(cache)
 }
 
+/// The calling thread, which has no cache, never gets one: it is the heap's own.
+pub(super) fn have_no_cache() {
+    set_current(TORN.cache());
+}
+
 /// Makes the exit hook run for this thread.
 pub(super) fn arm(cache: &'static MCache) {
     // Acquire: pairs with the Release in `create_exit_key`.
@@ -113,8 +118,9 @@ extern "C-unwind" fn thread_exits(_: *mut c_void) {
         #[cfg(feature = "preload")]
         super::nested::before_exit();
         let last = HEAP.retire_cache(cache);
+        // It takes locks, so calls of signal handlers are nested still.
+        HEAP.after_exit(last);
         #[cfg(feature = "preload")]
         set_current(TORN.cache());
-        HEAP.after_exit(last);
     }
 }

@@ -217,9 +217,9 @@ impl Heap {
                     spare::release(ptr);
                 }
             }
+            heap.after_free();
         };
         kept(|| alone(free));
-        heap.after_free();
         wipe();
     }
 

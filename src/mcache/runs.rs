@@ -377,7 +377,8 @@ fn seen_memory(tiers: &Tiers, class: RunClass, run: *mut Block) -> usize {
     }
     let sample = (class.pages() / 16).max(1) * PAGE;
     let middle = run.cast::<u8>().wrapping_add(class.pages() / 2 * PAGE);
-    let there = core::ptr::NonNull::new(middle).map_or(sample, |middle| os.resident(middle, sample));
+    let seen = core::ptr::NonNull::new(middle).and_then(|middle| os.resident(middle, sample));
+    let there = seen.unwrap_or(sample);
     // Without a division or a bound that the compiler would have to check.
     bytes
         .checked_div(sample)

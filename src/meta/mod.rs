@@ -97,8 +97,11 @@ impl Bump {
         let (bytes, room) = (bytes.min(AHEAD_MAX), self.spare.map_or(0, |(_, room)| room));
         if self.left + room < bytes / 2
             && let Some(chunk) = self.next_chunk(os, bytes)
+            && let Some((base, bytes)) = self.spare.replace(chunk)
         {
-            self.spare = Some(chunk);
+            self.mapped -= bytes;
+            // SAFETY: the chunk is this value's own, and no record lies in it.
+            unsafe { os.free(base, bytes) };
         }
     }
 

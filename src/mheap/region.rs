@@ -384,8 +384,12 @@ impl Region {
         for index in full.take(SAMPLES) {
             // From the middle: what was taken last, and may not be used yet, often begins or ends here.
             let middle = self.address(index).as_ptr().wrapping_add(HUGE / 2 - SAMPLE_BYTES / 2);
+            let Some(found) = NonNull::new(middle).and_then(|middle| os.resident(middle, SAMPLE_BYTES)) else {
+                // Huge pages are asked for only where they are known to pay.
+                return false;
+            };
             asked += SAMPLE_BYTES;
-            there += NonNull::new(middle).map_or(0, |middle| os.resident(middle, SAMPLE_BYTES));
+            there += found;
         }
         if asked == 0 {
             return !self.advised.is_empty();

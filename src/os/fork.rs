@@ -29,6 +29,13 @@ pub(crate) fn me() -> u64 {
     unsafe { libc::pthread_self() as u64 }
 }
 
+/// The number of this process.
+#[cfg(not(loom))]
+pub(crate) fn process() -> u32 {
+    // SAFETY: always callable.
+    (unsafe { libc::getpid() }) as u32
+}
+
 /// The calling thread of the model.
 #[cfg(loom)]
 pub(crate) fn me() -> u64 {

@@ -228,9 +228,9 @@ unsafe impl PageSource for Linux {
         super::nanos().saturating_sub(began)
     }
 
-    fn resident(&self, base: NonNull<u8>, bytes: usize) -> usize {
-        if super::sandbox::is_on() {
-            return bytes;
+    fn resident(&self, base: NonNull<u8>, bytes: usize) -> Option<usize> {
+        if !super::sandbox::allows_looks() {
+            return None;
         }
         let _errno = KeepErrno::new();
         let page = self.page_size();
@@ -240,13 +240,13 @@ unsafe impl PageSource for Linux {
             let now = pages.min(there.len());
             // SAFETY: `there` has a byte for each page asked for; an address that is not mapped is an error and no fault.
             if unsafe { libc::mincore(at.cast(), now * page, there.as_mut_ptr()) } != 0 {
-                return bytes;
+                return None;
             }
             total += there.iter().take(now).filter(|byte| **byte & 1 == 1).count();
             at = at.wrapping_add(now * page);
             pages -= now;
         }
-        total * page
+        Some(total * page)
     }
 
     fn address_space_left(&self) -> Option<usize> {

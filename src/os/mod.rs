@@ -138,10 +138,10 @@ pub(crate) unsafe trait PageSource: Sync {
         0
     }
 
-    /// Bytes of a range, Prepared or Ready, that have physical memory now; all of them where the system does not tell.
-    fn resident(&self, base: NonNull<u8>, bytes: usize) -> usize {
-        let _ = base;
-        bytes
+    /// Bytes of a range, Prepared or Ready, that have physical memory now; `None` where the system does not tell.
+    fn resident(&self, base: NonNull<u8>, bytes: usize) -> Option<usize> {
+        let _ = (base, bytes);
+        None
     }
 
     /// Bytes of address space that the process may still map; `None` for no limit.

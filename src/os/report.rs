@@ -64,8 +64,9 @@ impl Line {
     }
 
     fn write(&self) {
+        // By number, since `write` is a point at which a thread may be cancelled.
         // SAFETY: `len` bytes of the buffer are written.
-        unsafe { libc::write(2, self.text.as_ptr().cast(), self.len) };
+        unsafe { libc::syscall(libc::SYS_write, 2, self.text.as_ptr(), self.len) };
     }
 }
 

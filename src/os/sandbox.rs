@@ -1,38 +1,67 @@
 //! Whether the process runs under a seccomp filter, which may end it for a system call that its
 //! author did not think of.
 //!
-//! Owns one word for the process. The kernel is asked through `/proc`: a process that was started
+//! Owns two words for the process. The kernel is asked through `/proc`: a process that was started
 //! under a filter could open the libraries that it is linked with, so it can open that file. A
 //! filter that the process installs later is announced by [`enter`], before it is there, since
 //! asking may be forbidden afterwards. A process never gets out of a filter, and its children
-//! inherit it.
+//! inherit it. No call here is a point at which a thread may be cancelled.
 
 use super::errno::KeepErrno;
-use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 /// Not asked yet.
 const UNKNOWN: u32 = 0;
 /// There was no filter when the kernel was asked.
 const FREE: u32 = 1;
-/// There was a filter when the kernel was asked, which the process may have been started under, as
-/// in a container.
-const FILTERED: u32 = 2;
+/// There was one, by a process with privileges, as in a container.
+const HOUSED: u32 = 2;
+/// There was one that the program may have made itself, or the kernel does not tell.
+const FILTERED: u32 = 3;
 /// The program has said that it confines itself.
-const CONFINED: u32 = 3;
-/// Reading, writing and ending are all that is left.
-const STRICT: u32 = 4;
+const CONFINED: u32 = 4;
 
-// Relaxed, everywhere: the word guards no memory, and only grows once it is known.
+// Relaxed, everywhere: the words guard no memory, and only grow.
 static STATE: AtomicU32 = AtomicU32::new(UNKNOWN);
+/// The thread that can do nothing but read, write and end; 0 for none, `SEVERAL` for any.
+static STRICT: AtomicUsize = AtomicUsize::new(0);
+const SEVERAL: usize = usize::MAX;
 
-/// The program is about to confine itself; `strictly`: it may not ask for memory any more.
-pub(crate) fn enter(strictly: bool) {
-    STATE.fetch_max(if strictly { STRICT } else { CONFINED }, Relaxed);
+/// Whether the heap may have a thread of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Answer {
+    Yes,
+    /// Perhaps later: the kernel cannot tell now, or the program has no second thread yet that
+    /// would show that threads are allowed.
+    NotYet,
+    No,
 }
 
-/// Whether calls that change the process's memory are forbidden.
+/// The program is about to confine itself.
+pub(crate) fn enter() {
+    STATE.fetch_max(CONFINED, Relaxed);
+}
+
+/// The calling thread is in strict mode now: it may not change the process's memory any more.
+#[cfg(feature = "preload")]
+pub(crate) fn enter_strict_mode() {
+    let own = super::thread::own_number();
+    if STRICT
+        .compare_exchange(0, own, Relaxed, Relaxed)
+        .is_err_and(|other| other != own)
+    {
+        STRICT.store(SEVERAL, Relaxed);
+    }
+}
+
+/// Whether calls that change the process's memory are forbidden to the calling thread.
+#[inline]
 pub(crate) fn is_strict() -> bool {
-    STATE.load(Relaxed) == STRICT
+    match STRICT.load(Relaxed) {
+        0 => false,
+        SEVERAL => true,
+        thread => thread == super::thread::own_number(),
+    }
 }
 
 /// Whether the program has confined itself, or is about to. Does not ask the kernel.
@@ -40,24 +69,30 @@ pub(crate) fn is_announced() -> bool {
     STATE.load(Relaxed) >= CONFINED
 }
 
-/// Whether the heap makes no other system calls than those that any allocator makes. Asks the
-/// kernel once.
-pub(crate) fn is_on() -> bool {
-    match STATE.load(Relaxed) {
-        UNKNOWN => ask().unwrap_or(true),
-        FREE => false,
-        _ => true,
+/// Whether the heap may ask which pages have memory. Asks the kernel about filters once.
+pub(crate) fn allows_looks() -> bool {
+    if STATE.load(Relaxed) == UNKNOWN {
+        may_have_thread();
     }
+    matches!(STATE.load(Relaxed), FREE | HOUSED)
 }
 
-/// As [`is_on`], by what the kernel says of the calling thread now. `None`: it does not tell.
-pub(crate) fn ask() -> Option<bool> {
+/// Whether the heap may have a thread, by what the kernel says of the calling thread now.
+pub(crate) fn may_have_thread() -> Answer {
     if STATE.load(Relaxed) >= FILTERED {
-        return Some(true);
+        return Answer::No;
     }
-    let is_confined = Status::read()?.is_confined();
-    STATE.fetch_max(if is_confined { FILTERED } else { FREE }, Relaxed);
-    Some(is_confined)
+    let (state, answer) = match Status::read() {
+        Ok(status) if status.seccomp == 0 => (FREE, Answer::Yes),
+        // Its threads may be older than the filter.
+        Ok(status) if status.no_new_privileges != 0 => (FILTERED, Answer::No),
+        Ok(status) if status.threads < 2 => (HOUSED, Answer::NotYet),
+        Ok(_) => (HOUSED, Answer::Yes),
+        Err(libc::ENOENT | libc::ENOTDIR | libc::EACCES | libc::EPERM) => (FILTERED, Answer::No),
+        Err(_) => (UNKNOWN, Answer::NotYet),
+    };
+    STATE.fetch_max(state, Relaxed);
+    answer
 }
 
 /// What the kernel says of a thread.
@@ -69,35 +104,28 @@ struct Status {
 }
 
 impl Status {
-    /// Whether there is a filter that may forbid threads. One is known not to if the process has
-    /// several threads under it: a container has such a filter from the start, by a process with
-    /// privileges. A program that installs a filter itself needs `PR_SET_NO_NEW_PRIVS` as a rule;
-    /// its threads may be older than the filter.
-    fn is_confined(self) -> bool {
-        self.seccomp != 0 && (self.threads < 2 || self.no_new_privileges != 0)
-    }
-
-    /// That of the calling thread; `None`: the kernel does not tell.
-    fn read() -> Option<Self> {
-        let _errno = KeepErrno::new();
+    /// That of the calling thread, or the error by which the kernel refuses to tell.
+    fn read() -> Result<Self, i32> {
+        let errno = KeepErrno::new();
+        let (path, mode) = (c"/proc/thread-self/status".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
         // SAFETY: the path is a C string.
-        let file = unsafe { libc::open(c"/proc/thread-self/status".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        let file = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, mode, 0) };
         if file < 0 {
-            return None;
+            return Err(errno.now());
         }
         let mut fields = Fields::new();
         loop {
             let mut text = [0u8; 512];
             // SAFETY: the buffer is as long as stated.
-            let got = unsafe { libc::read(file, text.as_mut_ptr().cast(), text.len()) };
+            let got = unsafe { libc::syscall(libc::SYS_read, file, text.as_mut_ptr(), text.len()) };
             match usize::try_from(got).ok().and_then(|got| text.get(..got)) {
                 None | Some([]) => break,
                 Some(part) => part.iter().for_each(|&byte| fields.take(byte)),
             }
         }
         // SAFETY: opened above.
-        unsafe { libc::close(file) };
-        fields.status()
+        unsafe { libc::syscall(libc::SYS_close, file) };
+        Ok(fields.status())
     }
 }
 
@@ -154,12 +182,13 @@ impl Fields {
         self.seccomp.take(byte);
     }
 
-    fn status(&self) -> Option<Status> {
-        Some(Status {
-            threads: self.threads.value?,
-            no_new_privileges: self.no_new_privileges.value?,
-            seccomp: self.seccomp.value?,
-        })
+    /// A kernel without filters says nothing of them, and one before 4.10 nothing of privileges.
+    fn status(&self) -> Status {
+        Status {
+            threads: self.threads.value.unwrap_or(1),
+            no_new_privileges: self.no_new_privileges.value.unwrap_or(1),
+            seccomp: self.seccomp.value.unwrap_or(0),
+        }
     }
 }
 
@@ -178,28 +207,20 @@ mod tests {
             no_new_privileges: 1,
             seccomp: 2,
         };
-        assert_eq!(fields.status(), Some(found));
+        assert_eq!(fields.status(), found);
         let mut fields = Fields::new();
-        b"Seccomp:\t2\nThreads:\t1\n".iter().for_each(|&byte| fields.take(byte));
-        assert_eq!(fields.status(), None);
+        b"Seccomp:\t2\nThreads:\t4\n".iter().for_each(|&byte| fields.take(byte));
+        let found = Status {
+            threads: 4,
+            no_new_privileges: 1,
+            seccomp: 0,
+        };
+        assert_eq!(fields.status(), found);
     }
 
     #[test]
     fn the_kernel_tells() {
         let status = Status::read().expect("Linux tells");
         assert!(status.threads >= 1 && status.seccomp <= 2, "{status:?}");
-    }
-
-    #[test]
-    fn a_filter_confines_unless_threads_were_made_under_it() {
-        let status = |threads, no_new_privileges, seccomp| Status {
-            threads,
-            no_new_privileges,
-            seccomp,
-        };
-        assert!(!status(1, 1, 0).is_confined(), "no filter");
-        assert!(status(1, 0, 2).is_confined(), "no thread yet");
-        assert!(!status(2, 0, 2).is_confined(), "as in a container");
-        assert!(status(9, 1, 2).is_confined(), "the filter may be the program's own");
     }
 }

@@ -556,13 +556,13 @@ unsafe impl PageSource for Sim {
         self.touch_nanos.load(Ordering::Relaxed)
     }
 
-    fn resident(&self, base: NonNull<u8>, bytes: usize) -> usize {
+    fn resident(&self, base: NonNull<u8>, bytes: usize) -> Option<usize> {
         self.books()
             .check(&"Resident", base, bytes, &[State::Prepared, State::Ready]);
         if self.honest.load(Ordering::Relaxed) {
             return NATIVE.resident(base, bytes);
         }
-        bytes / (3 + base.addr().get() / (8 << 10) % 5)
+        Some(bytes / (3 + base.addr().get() / (8 << 10) % 5))
     }
 
     /// Notes the advice and does nothing with it, so that what a test sees does not depend on the

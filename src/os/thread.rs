@@ -19,7 +19,11 @@ unsafe extern "C" {
         body: Body,
         argument: *mut c_void,
     ) -> c_int;
+    fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
 }
+
+/// The state of a thread that is not cancelled now; so in glibc and in musl.
+const CANCEL_DISABLE: c_int = 1;
 
 /// Starts a thread that runs `body`. `false`: the system refuses. When it ends, another thread
 /// waits for it by [`join`], or it calls [`detach_self`] before.
@@ -71,8 +75,13 @@ pub(crate) fn detach_self() {
 /// [`spawn`] has made it, it is not detached, and no other thread waits for it.
 pub(crate) unsafe fn join(number: usize) {
     let _errno = KeepErrno::new();
+    let mut before = 0;
+    // SAFETY: a valid place. Waiting is a point at which the thread might be cancelled.
+    unsafe { pthread_setcancelstate(CANCEL_DISABLE, &raw mut before) };
     // SAFETY: as the caller promised; a thread's result may be left where it is.
     unsafe { libc::pthread_join(number as libc::pthread_t, null_mut()) };
+    // SAFETY: a valid place, and what the state was.
+    unsafe { pthread_setcancelstate(before, &raw mut before) };
 }
 
 /// Names the calling thread, for those who look at the process; at most 15 bytes.

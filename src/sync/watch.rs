@@ -32,7 +32,7 @@ pub(crate) const ASLEEP: u32 = 2;
 /// The watcher looks as soon as it runs.
 const CALLED: u32 = 3;
 /// There shall be no watcher.
-const OFF: u32 = 4;
+pub(crate) const OFF: u32 = 4;
 
 /// The state of a watcher.
 pub(crate) struct Watch(AtomicU32);
@@ -139,7 +139,15 @@ impl Watch {
     /// caller wakes it.
     #[cfg(not(loom))]
     pub(crate) fn turn_off(&self) -> bool {
-        matches!(self.0.swap(OFF, Relaxed), AWAKE | ASLEEP | CALLED)
+        // Acquire: pairs with the Release in `leave`, as in `claim`.
+        matches!(self.0.swap(OFF, Acquire), AWAKE | ASLEEP | CALLED)
+    }
+
+    /// There shall be no watcher, unless there is one.
+    #[cfg(not(loom))]
+    pub(crate) fn rule_out(&self) {
+        // Relaxed: if another thread has just claimed the word, there is one.
+        let _ = self.0.compare_exchange(NONE, OFF, Relaxed, Relaxed);
     }
 
     /// After `fork`, in the child: the watcher is the parent's. Nothing is written where nothing

@@ -300,6 +300,19 @@ static void signals_fork_during_malloc_under_load(void) {
     end_load();
 }
 
+/* The program's frees look after free pages, where the library has no thread for that. */
+static void signals_fork_while_frees_look(void) {
+    enum { COUNT = 8000 };
+    static char *p[COUNT];
+    handle(signal_forks_and_execs);
+    for (int i = 0; i < 400 && handled < 150; i++) {
+        for (int k = 0; k < COUNT; k++) *(p[k] = MALLOC(4000 + k % 3 * 1000)) = 1;
+        signal_soon(3000);
+        for (int k = 0; k < COUNT; k++) FREE(p[k]);
+    }
+    CHECK(handled > 50);
+}
+
 /* Threads fork at the same time. */
 static void *forks_often(void *p) {
     for (int i = 0; i < 40; i++) fork_once(uses_the_heap);
@@ -322,6 +335,7 @@ static const struct entry table[] = {
     { "signals_fork_during_fork", signals_fork_during_fork },
     { "signals_fork_during_malloc", signals_fork_during_malloc },
     { "signals_fork_during_malloc_under_load", signals_fork_during_malloc_under_load },
+    { "signals_fork_while_frees_look", signals_fork_while_frees_look },
     { "threads_fork_at_once", threads_fork_at_once },
 };
 

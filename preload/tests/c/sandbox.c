@@ -1,6 +1,8 @@
 /* Programs that confine themselves, or are started confined: a filter allows what allocators ask for and kills the process for anything
  * else; a thread and a look at the filter are such things. */
 #include "case.h"
+#include <dirent.h>
+#include <signal.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
@@ -133,6 +135,73 @@ static void strict(void) {
     syscall(SYS_exit, 0);
 }
 
+/* Programs try calls to learn what the kernel has: one that fails is no sign of a sandbox where there is no memory. */
+static void probes(void) {
+    errno = 0;
+    CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 1, NULL) == -1 && errno == EINVAL);
+    large_start();
+    char *p = MALLOC(64 << 20);
+    CHECK(p != NULL);
+    memset(p, 1, 64 << 20);
+    FREE(p);
+    write(1, "well\n", 5);
+}
+
+static int has_thread(void) {
+    int tasks = 0;
+    DIR *folder = opendir("/proc/self/task");
+    CHECK(folder != NULL);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) tasks += entry->d_name[0] != '.';
+    closedir(folder);
+    return tasks > 1;
+}
+static void child_ends_well(pid_t child) {
+    int status;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+}
+/* Children that are made without the hooks of fork have no thread to wait for, and leave that of the parent alone. */
+static void children_without_hooks(void) {
+    large_start();
+    for (int i = 0; i < 200 && !has_thread(); i++) usleep(10000);
+    CHECK(has_thread());
+    pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (child == 0) {
+        CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+        _exit(0);
+    }
+    child_ends_well(child);
+    child = vfork();
+    if (child == 0) {
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        _exit(0);
+    }
+    child_ends_well(child);
+    CHECK(has_thread());
+    write(1, "well\n", 5);
+}
+
+/* Strict mode is one thread's: the others go on. */
+static volatile int is_strict;
+static void *in_strict_mode(void *p) {
+    FREE(MALLOC(100));
+    CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0);
+    is_strict = 1;
+    syscall(SYS_exit, 0);
+    return p;
+}
+static void strict_thread(void) {
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, in_strict_mode, NULL) == 0);
+    while (!is_strict) usleep(1000);
+    for (int i = 0; i < 100; i++) {
+        char *p = MALLOC(10 << 20);
+        CHECK(p != NULL);
+        memset(p, 1, 10 << 20);
+    }
+    write(1, "well\n", 5);
+    _exit(0);
+}
+
 /* What the two functions give is what the C library's give. */
 static void functions(void) {
     char name[16];
@@ -152,6 +221,7 @@ static void functions(void) {
 
 static const struct entry table[] = {
     { "by_prctl", by_prctl }, { "by_syscall", by_syscall }, { "unseen", unseen }, { "inherited", inherited }, { "work", work },
+    { "probes", probes }, { "children_without_hooks", children_without_hooks }, { "strict_thread", strict_thread },
     { "forked", forked }, { "strict", strict }, { "functions", functions },
 };
 

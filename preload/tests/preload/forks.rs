@@ -1,7 +1,7 @@
 //! What goes on around `fork`: handlers of other libraries allocate and free, signal handlers fork;
 //! the cases are in `tests/c/forks.c`.
 
-use crate::harness::case;
+use crate::harness::{case, preloaded, program, run};
 
 macro_rules! cases {
     ($($name:ident: $case:literal)*) => {$(
@@ -12,6 +12,16 @@ macro_rules! cases {
             assert_eq!(end.err, "");
         }
     )*};
+}
+
+#[test]
+fn signal_handlers_fork_while_a_free_looks_after_free_pages() {
+    let mut command = preloaded(program("forks.c", &[]));
+    command.arg("signals_fork_while_frees_look");
+    command.env("GREYSPAN_BACKGROUND", "0").env("GREYSPAN_PURGE_DELAY", "1");
+    let end = run(command);
+    end.assert_well();
+    assert_eq!(end.err, "");
 }
 
 cases! {

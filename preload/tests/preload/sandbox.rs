@@ -20,6 +20,9 @@ cases! {
     the_library_does_not_see_the_filter_come: "unseen"
     a_program_is_started_under_a_filter: "inherited"
     a_child_confines_itself: "forked"
+    a_call_that_is_tried_in_vain_changes_nothing: "probes"
+    children_without_hooks_wait_for_no_thread: "children_without_hooks"
+    strict_mode_is_that_of_one_thread: "strict_thread"
     in_strict_mode_there_is_no_more_memory: "strict"
     prctl_and_syscall_are_those_of_the_c_library: "functions"
 }
