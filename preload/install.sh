@@ -39,7 +39,7 @@ strip=()
 lib=$destdir$prefix/lib
 put() {
     # A new file in the place of the old one: programs that run with that keep it.
-    install -D "$@" || refuse "cannot write below $destdir$prefix: run it by sudo, or with another PREFIX"
+    install -D "$@" || refuse "cannot write below $destdir$prefix, as said above: run it by sudo, or with another PREFIX"
 }
 put "${strip[@]}" --mode 755 "$library" "$lib/libgreyspan.so"
 put --mode 644 "$here/greyspan.h" "$destdir$prefix/include/greyspan.h"
