@@ -2,15 +2,21 @@
 //!
 //! - K1. What a thread in MARK may have in hand from a lock is shaded before it is removed. In
 //!   MARK: the first writer of a cycle shades all edges when it takes the lock, unless a tracer has
-//!   seen all of them (`stamp`). In PRE: a writer shades all edges when it takes the lock, once
-//!   (`shown`), and again only after a thread in MARK has read, as only such a thread can have what
-//!   was added since. What writers in PRE have added by the end is found by another scan of the
-//!   object that the lock lies in, after their unpin and so before T2; a lock that lies in no
-//!   object itself, but in a box, is shaded at the end of each guard instead. What is added in MARK
-//!   is protected by where the writer has it from.
+//!   seen all of them (`stamp`). In PRE: while no thread has pinned in MARK (`Protocol::in_mark`),
+//!   none has anything in hand from the lock, and a writer shades nothing when it takes it. Later a
+//!   writer shades all edges when it takes the lock, once (`shown`), and again only after a read.
+//!   Each read counts, whichever thread it is on: a thread in MARK lets others read for it, also
+//!   threads that are in no phase or in PRE. That a thread reads for one in MARK it has from that
+//!   thread's pin, and a writer takes the lock after the reader released it; so the writer sees the
+//!   pin and the read. A writer that took the lock before the first pin in MARK and releases it
+//!   after removes nothing that such a thread has from the lock, as it keeps readers out. What
+//!   writers in PRE have added by the end is found by another scan of the object that the lock lies
+//!   in, after their unpin and so before T2; a lock that lies in no object itself, but in a box, is
+//!   shaded at the end of each guard instead. What is added in MARK is protected by where the
+//!   writer has it from.
 //! - K2. No request is acknowledged while a guard for writing is held, so a writer's phase is the same at both ends.
 //! - K3. A tracer does not wait. It passes over a lock that a writer holds or waits for: that
-//!   writer has shaded what was in it or will when it has the lock, if it is in PRE the lock is
+//!   writer has shaded what K1 asks for or will when it has the lock, if it is in PRE the lock is
 //!   scanned again or shaded at the end, and marking cannot end before it has acknowledged a wave.
 
 use super::alloc::Mutator;
@@ -31,15 +37,6 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-/// Whether the calling thread may be in MARK. In the models one thread plays all parts.
-#[inline]
-fn may_be_in_mark() -> bool {
-    #[cfg(not(loom))]
-    return super::registry::may_be_in_mark();
-    #[cfg(loom)]
-    true
-}
-
 /// A lock around a value with edges: an enum, a `Vec<Gc<..>>`, a map. Many read or one writes. For large arrays use a slice of
 /// [`GcCell`](super::GcCell)s: while a cycle marks, the first writer shows the collector every edge of the value.
 ///
@@ -47,7 +44,9 @@ fn may_be_in_mark() -> bool {
 /// ever.
 ///
 /// A field of an object is the place for a lock. While a cycle begins, a lock behind a `Box` or a
-/// `Vec` shows all its edges at each write.
+/// `Vec` shows all its edges at each write. And if an [`enter`](super::Heap::enter) lasts into a
+/// cycle in which other threads have entered again, the first write in it after each read, by
+/// whichever thread, shows all edges; so such an `enter` should not read and write by turns.
 ///
 /// ```
 /// use greyspan::gc::{Gc, GcLock, Heap, Trace};
@@ -84,8 +83,8 @@ pub struct GcLock<T> {
     /// The cycle whose tracing has seen all edges; guarded by the lock.
     stamp: AtomicU64,
     share: Share,
-    /// The cycle in whose PRE all edges were shaded that a thread in MARK may have seen; guarded by
-    /// the lock, or 0 by a reader.
+    /// The cycle in whose PRE all edges were shaded that a thread may have read for one in MARK;
+    /// guarded by the lock, and made 0 by each reader.
     shown: AtomicU64,
 }
 
@@ -122,7 +121,7 @@ impl<T> GcLock<T> {
 
     fn reading<'a>(&self, value: RwLockReadGuard<'a, T>) -> GcReadGuard<'a, T> {
         // Relaxed: guarded by the lock, as the writers' looks at it are.
-        if self.shown.load(Relaxed) != 0 && may_be_in_mark() && !broken("lock_look_unseen") {
+        if self.shown.load(Relaxed) != 0 && !broken("lock_look_unseen") {
             self.shown.store(0, Relaxed);
         }
         let held = Held::new(self, false);
@@ -189,7 +188,7 @@ impl<T> GcLock<T> {
             if !broken("lock_keeps_stamp") {
                 self.stamp.store(0, Relaxed);
             }
-            if self.shown.load(Relaxed) != cycle {
+            if record.protocol().in_mark() == cycle && self.shown.load(Relaxed) != cycle {
                 if !broken("lock_unshown") {
                     guard.shade_all();
                 }
@@ -237,10 +236,6 @@ unsafe impl<'gc, T: Trace<'gc>> Trace<'gc> for GcLock<T> {
         let cycle = visitor.cycle();
         if cycle != 0 {
             self.stamp.store(cycle, Relaxed);
-            // What is left of an earlier cycle costs each reader a look at its thread.
-            if self.shown.load(Relaxed) != cycle {
-                self.shown.store(0, Relaxed);
-            }
         }
     }
 

@@ -190,6 +190,9 @@ impl Record {
         }
         self.word.set(word);
         self.phase.set(word.phase());
+        if word.phase() == Phase::Mark {
+            protocol.note_mark(word.cycle());
+        }
         if word.ends() != self.filled_under.get() {
             self.forget_cache(word);
         }

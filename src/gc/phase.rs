@@ -116,6 +116,8 @@ pub(crate) struct Protocol {
     state: AtomicU32,
     /// No mutator may pin any more (P5); never taken back.
     shut: AtomicBool,
+    /// The last cycle in which a mutator has pinned in MARK.
+    in_mark: AtomicU64,
     /// All mutators that ever were.
     members: Lock<Vec<&'static Record>>,
     /// Grey objects that belong to nobody.
@@ -128,6 +130,7 @@ impl Protocol {
             word: AtomicU64::new(Word::idle(0).0),
             state: AtomicU32::new(State::Closed as u32),
             shut: AtomicBool::new(false),
+            in_mark: AtomicU64::new(0),
             members: Lock::new(Vec::new()),
             queue: Queue::new(),
         }
@@ -201,6 +204,22 @@ impl Protocol {
             }
             backoff.wait();
         }
+    }
+
+    /// A mutator has pinned in MARK of `cycle`, and holds nothing yet.
+    #[inline]
+    pub(crate) fn note_mark(&self, cycle: u64) {
+        // Relaxed, here and in `in_mark`: the lock that passed from a reader to a writer orders
+        // them (K1 of `lock`). Read first, so that the line stays shared.
+        if self.in_mark.load(Relaxed) != cycle && !broken("mark_unnoted") {
+            self.in_mark.store(cycle, Relaxed);
+        }
+    }
+
+    /// The last cycle in which a mutator has pinned in MARK.
+    #[inline]
+    pub(crate) fn in_mark(&self) -> u64 {
+        self.in_mark.load(Relaxed)
     }
 
     /// Lets no mutator pin any more; those that are pinned stay so.

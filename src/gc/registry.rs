@@ -8,7 +8,6 @@
 
 use super::heap::Inner;
 use super::mutator::Record;
-use super::phase::Phase;
 use crate::sync::blocking::Weak;
 use core::cell::{Cell, RefCell};
 use core::ptr::null;
@@ -43,8 +42,7 @@ thread_local! {
     /// The heap entered last, and the thread's record of it.
     static LAST: Cell<(u64, *const Record)> = const { Cell::new((0, null())) };
     static MINE: Mine = const { Mine(RefCell::new(Vec::new())) };
-    /// Twice the number of heaps that the thread is pinned in; plus one if a pin began in MARK
-    /// since that number was zero.
+    /// How many heaps the thread is pinned in.
     static PINS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -117,7 +115,7 @@ impl<'a> Lease<'a> {
     #[inline]
     pub(crate) fn pin(&self) -> Pin<'_> {
         if self.record.enter() {
-            PINS.set((PINS.get() + 2) | usize::from(self.record.phase() == Phase::Mark));
+            PINS.set(PINS.get() + 1);
         }
         Pin(self.record)
     }
@@ -140,8 +138,7 @@ impl Drop for Pin<'_> {
     fn drop(&mut self) {
         self.0.leave();
         if !self.0.is_entered() {
-            let pins = PINS.get() - 2;
-            PINS.set(if pins < 2 { 0 } else { pins });
+            PINS.set(PINS.get() - 1);
         }
     }
 }
@@ -149,9 +146,4 @@ impl Drop for Pin<'_> {
 /// Whether the thread is inside `enter` of any heap.
 pub(crate) fn is_pinned() -> bool {
     PINS.get() > 0
-}
-
-/// Whether the thread may be in MARK, in any heap. No phase becomes MARK but by a pin.
-pub(crate) fn may_be_in_mark() -> bool {
-    PINS.get() % 2 == 1
 }

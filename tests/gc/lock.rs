@@ -77,6 +77,59 @@ fn a_writer_shows_the_edges_of_a_lock_once_however_often_it_writes() {
 }
 
 #[test]
+fn what_a_helper_reads_for_a_thread_in_mark_stays() {
+    let heap = quiet();
+    let shown: Arc<AtomicUsize> = Arc::default();
+    let (root, other): (ShelfRoot, ShelfRoot) = heap.enter(|m| {
+        let new = |shown| Root::new(m, m.alloc(shelf(shown)));
+        (new(&shown), new(&Arc::default()))
+    });
+    let (entered, step) = (Barrier::new(2), Barrier::new(2));
+    let kept: Root<Rootable![u64]> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            entered.wait();
+            heap.collect();
+        });
+        scope.spawn(|| {
+            heap.enter(|m| {
+                entered.wait();
+                // Into PRE, and until the collector has scanned the shelf.
+                eventually("the scan", || {
+                    drop(other.get(m).lock.write(m));
+                    shown.load(Relaxed) > 0
+                });
+                step.wait();
+                // The other thread enters.
+                step.wait();
+                root.get(m).lock.write(m).items.push(m.alloc(77));
+                step.wait();
+                // Its helper reads.
+                step.wait();
+                root.get(m).lock.write(m).items.clear();
+                step.wait();
+            });
+        });
+        step.wait();
+        heap.enter(|m| {
+            step.wait();
+            step.wait();
+            let lock = &root.get(m).as_ref().lock;
+            // A thread that has not entered.
+            let read = || lock.read().items.first().copied();
+            let item = std::thread::scope(|scope| scope.spawn(read).join().expect("no panic"));
+            step.wait();
+            step.wait();
+            Root::new(m, item.expect("pushed above"))
+        })
+    });
+    heap.verify().expect("all edges lead to objects");
+    heap.enter(|m| assert_eq!(*kept.get(m), 77));
+    heap.collect();
+    heap.verify().expect("all edges lead to objects");
+    heap.enter(|m| assert_eq!(*kept.get(m), 77));
+}
+
+#[test]
 fn what_is_written_while_a_cycle_begins_stays() {
     // One thread holds the cycle back by its long pins; others write, read, and move what they
     // find, in short ones.

@@ -54,8 +54,9 @@
  *           V_EPHREAD a value is read unshaded (this holds: what leads to a key that is in hand is protected, and the value with it)
  *  LOCK0    the field of slot 0 is behind a lock (GcLock) and is written without a barrier; a tracer passes over a lock that is held.
  *           With FIX_CANCEL, as the code.
- *           In PRE the value is shaded once, and again only after a mutator in MARK has read it; slot 0 is scanned again after the unpin.
- *           V_LOCKNOSNAP no shading when the lock is taken in MARK | V_LOCKNOPRE none in PRE | V_LOCKNOLOOK reads in MARK do not count
+ *           In PRE the value is shaded from the first pin in MARK on, once, and again only after a read; slot 0 is scanned again after the unpin.
+ *           V_LOCKNOSNAP no shading when the lock is taken in MARK | V_LOCKNOPRE none in PRE | V_LOCKNOLOOK reads do not count
+ *           V_LOCKNONOTE the first pin in MARK is not noted
  *           V_LOCKNOAGAIN no scan after the unpin | V_LOCKKEEPSTAMP a writer in PRE leaves the tracer's stamp
  *           V_LOCKACK requests are acknowledged while it is held
  *  MUTSWEEP after T3 a mutator in IDLE that wants a slot sweeps a span itself
@@ -125,7 +126,7 @@ byte shifts; bool gate;
 byte ek, ev; bool tl;
 #endif
 #ifdef LOCK0
-bool lk; byte stamp, pre;
+bool lk; byte stamp, pre, inmark;
 #endif
 #ifdef MUTSWEEP
 byte us, swg;
@@ -247,7 +248,7 @@ inline shade(x) {
 #ifdef V_LOCKNOLOOK
 #define LOOK(x) skip
 #else
-#define LOOK(x) if :: (x==0 && PH(w)>=2) -> pre=0 :: !(x==0 && PH(w)>=2) -> skip fi
+#define LOOK(x) if :: x==0 -> pre=0 :: x!=0 -> skip fi
 #endif
 #define NOSTORE 0
 #else
@@ -339,6 +340,9 @@ pin2:
      if
      :: atomic { gword!=w -> w=gword }; goto pin2                   /* P3 re-check */
      :: atomic { gword==w ->
+#if defined(LOCK0) && !defined(V_LOCKNONOTE)
+          if :: PH(w)>=2 -> inmark=CY(w) :: PH(w)<2 -> skip fi;
+#endif
 #if (!defined(V_NOFORFEIT) || !defined(EARLYSWEEP)) && !defined(V_NOPINDROP)
           if :: (cache==NONE || HSEQ(w)==chs) -> goto pinned :: else -> skip fi
 #else
@@ -524,12 +528,12 @@ do_alloc:
      if
      :: PH(w)==1 ->
         if
-        :: pre!=CY(w) ->
+        :: inmark==CY(w) && pre!=CY(w) ->
 #ifndef V_LOCKNOPRE
            shade(t);
 #endif
            pre=CY(w)
-        :: pre==CY(w) -> skip
+        :: inmark!=CY(w) || pre==CY(w) -> skip
         fi;
         debt=1;
 #ifndef V_LOCKKEEPSTAMP

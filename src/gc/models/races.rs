@@ -467,3 +467,39 @@ fn what_a_writer_in_pre_adds_is_found_by_one_of_two_scans() {
         assert!(is_marked(o.address()), "what was added is in neither scan");
     });
 }
+
+#[test]
+fn what_a_reader_without_a_phase_reads_for_a_thread_in_mark_stays() {
+    loom::model(|| {
+        let mut stage = Stage::new();
+        let (one, m) = stage.pinned();
+        let two = stage.record();
+        let shelf = m.alloc(Shelf {
+            items: super::super::GcLock::new(Vec::new()),
+        });
+        let o = node(m, None);
+        stage.h1();
+        one.respond();
+        stage.h2();
+        // The lock is empty when it is scanned.
+        stage.tracer.mark(shelf.address());
+        stage.drain();
+        let writer = thread::spawn(move || {
+            shelf.items.write(mutator(one)).push(o);
+            shelf.items.write(mutator(one)).pop();
+            one.leave();
+        });
+        two.enter();
+        let helper = thread::spawn(move || shelf.items.read().first().copied());
+        let found = helper.join().expect("the helper");
+        // All roots have been scanned.
+        let black = node(mutator(two), found);
+        writer.join().expect("the writer");
+        stage.drain();
+        stage.begin_wave();
+        two.respond();
+        if stage.close() && found.is_some() {
+            assert!(is_marked(o.address()), "{:?} holds the dead", black.as_ptr());
+        }
+    });
+}
