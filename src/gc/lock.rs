@@ -281,11 +281,7 @@ impl<'gc, T: Trace<'gc>> GcWriteGuard<'_, 'gc, T> {
         for &edge in visitor.edges().iter() {
             self.m.record.shade(edge.as_ptr());
         }
-        let (record, ns) = (&self.m.record, since.nanos());
-        let counters = &record.heap().counters;
-        counters.stall_of(ns);
-        record.shown_ns.set(record.shown_ns.get() + ns);
-        counters.stalls_of(record.shown_ns.get());
+        self.m.record.count_shown(since);
     }
 }
 

@@ -10,6 +10,7 @@ use super::cache::Cache;
 use super::fault::broken;
 use super::heap::Inner;
 use super::phase::{Phase, Protocol, Word};
+use super::space::Space;
 use super::span::Span;
 use super::stats::Stint;
 use super::workbuf::Grey;
@@ -46,12 +47,15 @@ pub(crate) struct Record {
     /// Bytes that new objects own and the heap does not know of yet. None when the thread is not
     /// pinned.
     owned: Cell<usize>,
-    /// Processor time spent on showing the edges of locks, since the last acknowledgement or pin.
-    pub(super) shown_ns: Cell<u64>,
+    /// Processor time spent on locks, since the last acknowledgement or pin: to show their edges,
+    /// and to have their objects scanned again.
+    shown_ns: Cell<u64>,
     pub(super) grey: UnsafeCell<Vec<Grey>>,
     /// Objects with locks that were written in PRE: scanned again when the mutator unpins (K1 of
     /// `lock`).
     again: UnsafeCell<HashSet<NonNull<u8>>>,
+    /// A space of the heap, or null. The heap keeps its spaces to its end.
+    known: Cell<*const Space>,
     pub(super) cache: Cache,
     heap: NonNull<Inner>,
     /// What the collector reads; on a line of its own.
@@ -80,6 +84,7 @@ impl Record {
             shown_ns: Cell::new(0),
             grey: UnsafeCell::new(Vec::new()),
             again: UnsafeCell::new(HashSet::new()),
+            known: Cell::new(core::ptr::null()),
             cache: Cache::new(),
             heap,
             status: CachePadded(AtomicU64::new(UNPINNED)),
@@ -261,19 +266,48 @@ impl Record {
         let object = span.slot_at(span.index(place));
         // SAFETY: M1; the reference does not outlive the call.
         let again = unsafe { &mut *self.again.get() };
-        again.contains(&object) || (self.heap().spaces.has(span.space) && again.insert(object))
+        if again.contains(&object) {
+            return true;
+        }
+        let since = Stint::begin();
+        let own = self.has_space(span.space);
+        if own {
+            again.insert(object);
+        }
+        self.count_shown(since);
+        own
+    }
+
+    /// Counts work for locks that began at `since`. With the rest of it since the last
+    /// acknowledgement or pin it is one stall.
+    pub(super) fn count_shown(&self, since: Stint) {
+        let (ns, counters) = (since.nanos(), &self.heap().counters);
+        counters.stall_of(ns);
+        self.shown_ns.set(self.shown_ns.get() + ns);
+        counters.stalls_of(self.shown_ns.get());
+    }
+
+    /// Whether `space` is one of the heap's. The last one found is remembered.
+    fn has_space(&self, space: &'static Space) -> bool {
+        let known = core::ptr::eq(self.known.get(), space);
+        if !known && self.heap().spaces.has(space) {
+            self.known.set(space);
+            return true;
+        }
+        known
     }
 
     /// At the end of a pin: makes the objects grey again that are to be scanned again. One that is
     /// white now is scanned later, if at all.
     #[cold]
     fn give_again(&self) {
-        self.shown_ns.set(0);
         // SAFETY: M1; the reference does not outlive the statement.
         let again = core::mem::take(unsafe { &mut *self.again.get() });
-        if broken("lock_not_scanned_again") {
+        if again.is_empty() || broken("lock_not_scanned_again") {
+            self.shown_ns.set(0);
             return;
         }
+        let since = Stint::begin();
         if !broken("lock_again_unfenced") {
             // Pairs with the fence in `GcLock::trace`, where a tracer passed over a lock that this
             // mutator held.
@@ -288,6 +322,8 @@ impl Record {
                 self.push(Grey::new(span, index));
             }
         }
+        self.count_shown(since);
+        self.shown_ns.set(0);
     }
 
     /// Hands over the grey objects.

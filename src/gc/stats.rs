@@ -40,8 +40,8 @@ pub struct GcStats {
     /// Objects that all cycles freed.
     pub freed_objects: u64,
     /// The longest time that the collector kept a mutator from its own work at once: processor time
-    /// of a handshake, an assist, sweeping for a slot, showing the edges of locks (all of that
-    /// between two handshakes counts as one); or time asleep at `enter`. What the system's
+    /// of a handshake, an assist, sweeping for a slot, work for locks that are written (all of
+    /// that between two handshakes counts as one); or time asleep at `enter`. What the system's
     /// scheduler adds is not in it.
     pub max_stall_ns: u64,
     /// How often it did so, by length; see [`STALL_BUCKETS`].
