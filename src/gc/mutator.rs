@@ -262,6 +262,10 @@ impl Record {
     /// Remembers that the object that `place` lies in is to be scanned again after this pin, if it
     /// is marked by then. `false`: no object of this heap lies there.
     pub(super) fn scan_again(&self, place: NonNull<u8>) -> bool {
+        if !self.heap().is_own_process() {
+            // No thread marks in a fork child, and the spaces' lock may be held there for ever.
+            return true;
+        }
         let Some(span) = Span::find(place) else { return false };
         let object = span.slot_at(span.index(place));
         // SAFETY: M1; the reference does not outlive the call.

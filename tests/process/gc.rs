@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-use greyspan::gc::{CloseError, GcCell, Heap, Root, Rootable, Trace};
+use greyspan::gc::{CloseError, Gc, GcCell, GcLock, Heap, Root, Rootable, Trace};
 
 use crate::fork::in_child;
 use crate::harness::{DONE, KEY, Next, Scenario, mark};
@@ -139,9 +139,16 @@ fn fork_inside() -> Next {
                 while let Some(node) = at {
                     at = node.next.take(m);
                 }
+                let locked: Vec<Gc<'_, GcLock<Option<Gc<'_, Node<'_>>>>>> =
+                    (0..50).map(|_| m.alloc(GcLock::new(list))).collect();
                 if round % 2 == 0 {
-                    // The child goes on in the closure, and leaves it.
-                    in_child_after(|| assert!(list.is_some_and(|node| node.value == 1999)));
+                    // The child goes on in the closure, writes what it has not written yet, and
+                    // leaves it. The collector may have looked at one of the locks.
+                    in_child_after(|| {
+                        assert!(list.is_some_and(|node| node.value == 1999));
+                        let written = locked.iter().filter_map(|lock| lock.try_write(m)?.take());
+                        assert!(written.count() >= 25);
+                    });
                 }
             });
         }
