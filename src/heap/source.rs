@@ -3,7 +3,7 @@
 //! The collector keeps its own record of each run and hands a pointer to it down as the run's tag; it never goes around this trait.
 //!
 //! - P1. A run is its holder's alone from `take` to `give`.
-//! - P2. While a run is held, `tag_of` an address in it (of a run of one object: in its first page) is the tag it was taken with.
+//! - P2. While a run is held, `tag_of` an address in it is the tag it was taken with.
 
 #[cfg(not(greyspan_heap))]
 #[path = "source/system.rs"]

@@ -344,9 +344,14 @@ impl MSpan {
         self.shelf.store(shelf, Relaxed);
     }
 
-    /// Pages that have this span in their page map entry: all of a small span, the first of a large one.
+    /// Pages that have this span in their page map entry: all of a small or managed span, the first
+    /// of a large one.
     pub(crate) fn mapped_pages(&self) -> usize {
-        if self.objects() > 1 { self.pages() } else { 1 }
+        #[cfg(feature = "gc")]
+        let managed = self.state() == State::Managed;
+        #[cfg(not(feature = "gc"))]
+        let managed = false;
+        if self.objects() > 1 || managed { self.pages() } else { 1 }
     }
 
     /// Whether an object can be had without looking at the remote list.

@@ -1,7 +1,7 @@
 //! Locks: what a writer costs while a cycle runs, and a thread that would wait for itself.
 
 use super::{Node, eventually, quiet};
-use greyspan::gc::{Gc, GcCell, GcLock, Heap, Root, Rootable, Trace, Visitor};
+use greyspan::gc::{Gc, GcCell, GcLock, Heap, Mutator, Root, Rootable, Trace, Visitor};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
 
@@ -38,7 +38,11 @@ fn shelf<'gc>(shown: &Arc<AtomicUsize>) -> Shelf<'gc> {
 
 /// Writes in one `enter`, from before a cycle begins to some thousand writes after it has: it
 /// cannot go on meanwhile. How often the value was shown after the first time.
-fn shown_in_one_enter(heap: &Heap, root: &ShelfRoot, shown: &AtomicUsize) -> usize {
+fn shown_in_one_enter(
+    heap: &Heap,
+    lock: impl for<'gc> Fn(&'gc Mutator<'gc>) -> &'gc GcLock<Counted<'gc>>,
+    shown: &AtomicUsize,
+) -> usize {
     const WRITES: usize = 5000;
     let entered = Barrier::new(2);
     std::thread::scope(|scope| {
@@ -48,8 +52,7 @@ fn shown_in_one_enter(heap: &Heap, root: &ShelfRoot, shown: &AtomicUsize) -> usi
         });
         let more = heap.enter(|m| {
             entered.wait();
-            let shelf = root.get(m);
-            let push = || shelf.lock.write(m).items.push(m.alloc(1));
+            let push = || lock(m).write(m).items.push(m.alloc(1));
             eventually("the beginning of the cycle", || {
                 push();
                 shown.load(Relaxed) > 0
@@ -68,11 +71,24 @@ fn a_writer_shows_the_edges_of_a_lock_once_however_often_it_writes() {
     let heap = quiet();
     let shown = Arc::default();
     let root: ShelfRoot = heap.enter(|m| Root::new(m, m.alloc(shelf(&shown))));
-    let more = shown_in_one_enter(&heap, &root, &shown);
+    let more = shown_in_one_enter(&heap, |m| &root.get(m).as_ref().lock, &shown);
     // The first may be the writer's or the tracer's; then comes the other's.
     assert!(more <= 3, "a value shown {more} times in 5000 writes");
     heap.collect();
     heap.enter(|m| assert!(root.get(m).lock.read().items.iter().all(|item| **item == 1)));
+    heap.verify().expect("all edges lead to objects");
+}
+
+#[test]
+fn a_lock_far_inside_of_a_large_object_is_one_of_that_object() {
+    let heap = quiet();
+    let shown = Arc::default();
+    let counts = |i: usize| if i == 1500 { Arc::clone(&shown) } else { Arc::default() };
+    let root: Root<Rootable![[Shelf<'_>]]> = heap.enter(|m| Root::new(m, m.alloc_slice(2000, |i| shelf(&counts(i)))));
+    let more = shown_in_one_enter(&heap, |m| &root.get(m).as_ref()[1500].lock, &shown);
+    assert!(more <= 3, "a value shown {more} times in 5000 writes");
+    heap.collect();
+    heap.enter(|m| assert!(root.get(m)[1500].lock.read().items.iter().all(|item| **item == 1)));
     heap.verify().expect("all edges lead to objects");
 }
 
