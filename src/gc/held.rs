@@ -3,31 +3,49 @@
 //! looked for.
 //!
 //! - A guard stays in its thread, so the list is the thread's own.
-//! - A guard that is leaked stays in the list. Its lock stays locked too. The list is asked only
-//!   about a lock that is held.
+//! - A guard that is leaked stays in the list. Its lock stays locked too, but it may die, and
+//!   another may lie at its address. So a lock has a number, which is never used again. The list is
+//!   asked only about a lock that is held.
 
 #![forbid(unsafe_code)]
+
+/// Which lock it is.
+pub(crate) struct Number {
+    #[cfg(all(debug_assertions, not(loom)))]
+    number: u64,
+}
 
 /// One guard that the thread holds.
 pub(crate) struct Held {
     #[cfg(all(debug_assertions, not(loom)))]
-    lock: usize,
+    lock: u64,
 }
 
 #[cfg(all(debug_assertions, not(loom)))]
 mod list {
-    use super::Held;
+    use super::{Held, Number};
+    use crate::sync::tally::{AtomicU64, Ordering::Relaxed};
     use core::cell::RefCell;
 
     thread_local! {
-        /// Address of the lock, and whether the guard writes.
-        static GUARDS: RefCell<Vec<(usize, bool)>> = const { RefCell::new(Vec::new()) };
+        /// Number of the lock, and whether the guard writes.
+        static GUARDS: RefCell<Vec<(u64, bool)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    impl Number {
+        /// The number of a new lock.
+        pub(crate) fn new() -> Self {
+            static NEXT: AtomicU64 = AtomicU64::new(0);
+            // Relaxed: no two locks get the same.
+            let number = NEXT.fetch_add(1, Relaxed);
+            Self { number }
+        }
     }
 
     impl Held {
         /// The thread has got a guard of `lock`.
-        pub(crate) fn new<L>(lock: &L, writes: bool) -> Self {
-            let lock = core::ptr::from_ref(lock).addr();
+        pub(crate) fn new(lock: &Number, writes: bool) -> Self {
+            let lock = lock.number;
             // A thread that ends keeps no list.
             let _ = GUARDS.try_with(|guards| guards.borrow_mut().push((lock, writes)));
             Self { lock }
@@ -37,9 +55,9 @@ mod list {
         ///
         /// # Panics
         /// If the thread holds it itself.
-        pub(crate) fn before_waiting<L>(lock: &L, to: &str) {
-            let lock = core::ptr::from_ref(lock).addr();
-            let own = GUARDS.try_with(|guards| guards.borrow().iter().rev().find(|guard| guard.0 == lock).copied());
+        pub(crate) fn before_waiting(lock: &Number, to: &str) {
+            let is_of = |guard: &&(u64, bool)| guard.0 == lock.number;
+            let own = GUARDS.try_with(|guards| guards.borrow().iter().rev().find(is_of).copied());
             if let Ok(Some((_, writes))) = own {
                 let holds = if writes { "writing" } else { "reading" };
                 panic!(
@@ -63,14 +81,23 @@ mod list {
 }
 
 #[cfg(not(all(debug_assertions, not(loom))))]
+impl Number {
+    /// The number of a new lock.
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Self {}
+    }
+}
+
+#[cfg(not(all(debug_assertions, not(loom))))]
 impl Held {
     /// The thread has got a guard.
     #[inline(always)]
-    pub(crate) fn new<L>(_: &L, _writes: bool) -> Self {
+    pub(crate) fn new(_: &Number, _writes: bool) -> Self {
         Self {}
     }
 
     /// The thread is about to wait.
     #[inline(always)]
-    pub(crate) fn before_waiting<L>(_: &L, _to: &str) {}
+    pub(crate) fn before_waiting(_: &Number, _to: &str) {}
 }

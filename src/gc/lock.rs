@@ -21,7 +21,7 @@
 
 use super::alloc::Mutator;
 use super::fault::broken;
-use super::held::Held;
+use super::held::{Held, Number};
 use super::mark::Tracing;
 use super::meter::{Meter, Share};
 use super::phase::Phase;
@@ -87,6 +87,7 @@ pub struct GcLock<T> {
     /// The cycle in whose PRE all edges were shaded that a thread may have read for one in MARK;
     /// guarded by the lock, and made 0 by each reader.
     shown: AtomicU64,
+    number: Number,
 }
 
 impl<T> GcLock<T> {
@@ -97,6 +98,7 @@ impl<T> GcLock<T> {
             stamp: AtomicU64::new(0),
             share: Share::new(),
             shown: AtomicU64::new(0),
+            number: Number::new(),
         }
     }
 
@@ -106,7 +108,7 @@ impl<T> GcLock<T> {
     /// In debug builds, if the calling thread holds a guard of this lock and would wait for itself.
     pub fn read(&self) -> GcReadGuard<'_, T> {
         self.try_read().unwrap_or_else(|| {
-            Held::before_waiting(self, "read");
+            Held::before_waiting(&self.number, "read");
             self.reading(self.value.read().unwrap_or_else(PoisonError::into_inner))
         })
     }
@@ -125,7 +127,7 @@ impl<T> GcLock<T> {
         if self.shown.load(Relaxed) != 0 && !broken("lock_look_unseen") {
             self.shown.store(0, Relaxed);
         }
-        let held = Held::new(self, false);
+        let held = Held::new(&self.number, false);
         GcReadGuard { value, _held: held }
     }
 
@@ -138,7 +140,7 @@ impl<T> GcLock<T> {
         T: Trace<'gc>,
     {
         self.try_write(m).unwrap_or_else(|| {
-            Held::before_waiting(self, "write");
+            Held::before_waiting(&self.number, "write");
             self.writing(self.value.write().unwrap_or_else(PoisonError::into_inner), m)
         })
     }
@@ -168,7 +170,7 @@ impl<T> GcLock<T> {
             m,
             share: &self.share,
             shades_at_end: false,
-            _held: Held::new(self, true),
+            _held: Held::new(&self.number, true),
         };
         if T::NEEDS_TRACE && record.phase() != Phase::Idle {
             self.show(&mut guard);

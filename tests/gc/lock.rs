@@ -288,6 +288,28 @@ mod deadlocks {
     }
 
     #[test]
+    fn a_leaked_guard_is_not_one_of_the_next_lock_at_that_place() {
+        Heap::new().enter(|m| {
+            let mut lock = GcLock::new(0);
+            std::mem::forget(lock.read());
+            lock = GcLock::new(1);
+            // The new one lies where the old one lay.
+            let held = Barrier::new(2);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let guard = lock.read();
+                    held.wait();
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                    drop(guard);
+                });
+                held.wait();
+                *lock.write(m) += 1;
+            });
+            assert_eq!(*lock.read(), 2);
+        });
+    }
+
+    #[test]
     fn a_thread_that_waits_for_another_waits() {
         let heap = Heap::new();
         let root: Root<Rootable![GcLock<u64>]> = heap.enter(|m| Root::new(m, m.alloc(GcLock::new(0))));
