@@ -37,14 +37,18 @@ fn shelf<'gc>(shown: &Arc<AtomicUsize>) -> Shelf<'gc> {
 }
 
 /// Writes in one `enter`, from before a cycle begins to some thousand writes after it has: it
-/// cannot go on meanwhile. How often the value was shown after the first time.
+/// cannot go on meanwhile. Another thread enters in between if `others`. How often the value was
+/// shown.
 fn shown_in_one_enter(
     heap: &Heap,
+    others: bool,
     lock: impl for<'gc> Fn(&'gc Mutator<'gc>) -> &'gc GcLock<Counted<'gc>>,
     shown: &AtomicUsize,
 ) -> usize {
     const WRITES: usize = 5000;
     let entered = Barrier::new(2);
+    let begun: Arc<AtomicUsize> = Arc::default();
+    let watch: ShelfRoot = heap.enter(|m| Root::new(m, m.alloc(shelf(&begun))));
     std::thread::scope(|scope| {
         let cycle = scope.spawn(|| {
             entered.wait();
@@ -53,15 +57,19 @@ fn shown_in_one_enter(
         let more = heap.enter(|m| {
             entered.wait();
             let push = || lock(m).write(m).items.push(m.alloc(1));
+            // The collector scans what no thread writes.
             eventually("the beginning of the cycle", || {
                 push();
-                shown.load(Relaxed) > 0
+                begun.load(Relaxed) > 0
             });
-            let before = shown.load(Relaxed);
+            if others {
+                scope.spawn(|| heap.enter(|_| ())).join().expect("no panic");
+            }
             (0..WRITES).for_each(|_| push());
-            shown.load(Relaxed) - before
+            shown.load(Relaxed)
         });
         cycle.join().expect("no panic");
+        drop(watch);
         more
     })
 }
@@ -71,11 +79,30 @@ fn a_writer_shows_the_edges_of_a_lock_once_however_often_it_writes() {
     let heap = quiet();
     let shown = Arc::default();
     let root: ShelfRoot = heap.enter(|m| Root::new(m, m.alloc(shelf(&shown))));
-    let more = shown_in_one_enter(&heap, |m| &root.get(m).as_ref().lock, &shown);
-    // The first may be the writer's or the tracer's; then comes the other's.
+    let more = shown_in_one_enter(&heap, true, |m| &root.get(m).as_ref().lock, &shown);
+    // The writer's, and the tracer's.
     assert!(more <= 3, "a value shown {more} times in 5000 writes");
     heap.collect();
     heap.enter(|m| assert!(root.get(m).lock.read().items.iter().all(|item| **item == 1)));
+    heap.verify().expect("all edges lead to objects");
+}
+
+#[test]
+fn a_writer_that_reads_too_shows_no_more_while_no_other_thread_enters() {
+    let heap = quiet();
+    let shown = Arc::default();
+    let root: ShelfRoot = heap.enter(|m| Root::new(m, m.alloc(shelf(&shown))));
+    let more = shown_in_one_enter(
+        &heap,
+        false,
+        |m| {
+            let lock = &root.get(m).as_ref().lock;
+            assert!(lock.read().items.first().is_none_or(|item| **item == 1));
+            lock
+        },
+        &shown,
+    );
+    assert!(more <= 3, "a value shown {more} times in 5000 reads and writes");
     heap.verify().expect("all edges lead to objects");
 }
 
@@ -85,7 +112,7 @@ fn a_lock_far_inside_of_a_large_object_is_one_of_that_object() {
     let shown = Arc::default();
     let counts = |i: usize| if i == 1500 { Arc::clone(&shown) } else { Arc::default() };
     let root: Root<Rootable![[Shelf<'_>]]> = heap.enter(|m| Root::new(m, m.alloc_slice(2000, |i| shelf(&counts(i)))));
-    let more = shown_in_one_enter(&heap, |m| &root.get(m).as_ref()[1500].lock, &shown);
+    let more = shown_in_one_enter(&heap, true, |m| &root.get(m).as_ref()[1500].lock, &shown);
     assert!(more <= 3, "a value shown {more} times in 5000 writes");
     heap.collect();
     heap.enter(|m| assert!(root.get(m)[1500].lock.read().items.iter().all(|item| **item == 1)));
