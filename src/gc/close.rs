@@ -14,6 +14,7 @@ use super::desc::Kind;
 use super::heap::{Heap, Inner};
 use super::mark::kind_of;
 use super::registry::is_pinned;
+use super::space::Space;
 use crate::sync::tally::Ordering::Relaxed;
 use core::fmt;
 use std::time::{Duration, Instant};
@@ -238,21 +239,22 @@ impl Inner {
         }
     }
 
-    /// After a round: no thread is pinned, and none drops anything.
+    /// After a round: no thread is pinned, but for destructors and cleanups of another round that
+    /// began since.
     fn leftovers(&self) -> Leftovers {
         // No other thread's cycle moves anything meanwhile.
         let _alone = super::finalize::guard(&self.control.cycle);
         let (mut roots, mut objects) = (0, 0);
-        // Weak cells are the collector's own, and keep nothing.
+        // Weak cells are the collector's own, and keep nothing. They lie in a space of their own.
+        // The look is at spaces and not at headers: cleanups may enter at this moment, and the
+        // header of an object that they are making is not written.
         self.roots
             .scan(|target| roots += u64::from(kind_of(target) != Kind::Weak));
-        for span in self.spaces.all().iter().flat_map(|space| space.spans()) {
-            let kept = span.allocated().filter(|&index| {
-                // SAFETY: allocated, and no thread is in the middle of making it.
-                let object = unsafe { span.object(index) };
-                object.desc.kind != Kind::Weak
-            });
-            objects += kept.count() as u64;
+        let has_objects = |space: &&&Space| space.desc.is_none_or(|desc| desc.kind != Kind::Weak);
+        for space in self.spaces.all().iter().filter(has_objects) {
+            for span in space.spans() {
+                objects += span.allocated().count() as u64;
+            }
         }
         Leftovers {
             objects,

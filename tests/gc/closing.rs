@@ -237,6 +237,40 @@ fn threads_that_close_at_once_all_wait_for_the_end_and_threads_that_enter_are_re
 }
 
 #[test]
+fn threads_that_close_at_once_meet_cleanups_that_make_objects_of_all_kinds() {
+    fn arrange(heap: &Heap, left: u64) {
+        heap.enter(|m| {
+            for step in 0..400 {
+                m.alloc_slice(1 + step % 60, |_| Some(left));
+                m.alloc_str("made in a cleanup");
+            }
+            m.alloc_slice(12 << 10, |_| left);
+            let heap = heap.clone();
+            m.on_dead(m.alloc(left), move || {
+                if left > 0 {
+                    arrange(&heap, left - 1);
+                }
+            });
+        });
+    }
+    for _ in 0..30 {
+        let heap = quiet();
+        (0..4).for_each(|_| arrange(&heap, 20));
+        let start = Barrier::new(3);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    start.wait();
+                    assert_eq!(heap.close(), Ok(()));
+                });
+            }
+        });
+        let stats = heap.stats();
+        assert_eq!((stats.cleanups, stats.mapped_bytes), (4 * 21, 0));
+    }
+}
+
+#[test]
 fn a_cleanup_that_arranges_the_next_one_for_ever_does_not_hold_it_up_for_ever() {
     fn arrange(heap: &Heap, count: Arc<AtomicUsize>) {
         heap.enter(|m| {
