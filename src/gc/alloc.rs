@@ -282,7 +282,6 @@ impl<'gc> Mutator<'gc> {
     /// fewer. [`Trace::measure`] says what it sees by itself.
     pub fn external(&self, bytes: isize) {
         self.record.heap().check_process();
-        self.record.heap().external.fetch_add(bytes, Relaxed);
-        self.record.heap().consider();
+        self.record.heap().count_external(bytes);
     }
 }

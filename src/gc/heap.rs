@@ -75,7 +75,7 @@ pub(crate) struct Inner {
     /// Bytes of slots that hold objects or are in mutators' caches, and of all that waits for the
     /// drop thread.
     pub(crate) live: AtomicUsize,
-    /// Bytes ever counted into `live`.
+    /// Bytes ever counted into `live` or, as more of them, into `external`.
     pub(crate) allocated: AtomicUsize,
     /// Bytes among `live` of memory that objects own, and bytes ever counted into it.
     owned: AtomicUsize,
@@ -209,6 +209,14 @@ impl Inner {
     pub(crate) fn count_live(&self, bytes: usize) {
         self.allocated.fetch_add(bytes, Relaxed);
         self.live.fetch_add(bytes, Relaxed);
+        self.consider();
+    }
+
+    /// Objects keep so many bytes more elsewhere, or fewer. More of them are a reason for a cycle,
+    /// as new objects are.
+    pub(crate) fn count_external(&self, bytes: isize) {
+        self.external.fetch_add(bytes, Relaxed);
+        self.allocated.fetch_add(bytes.max(0).unsigned_abs(), Relaxed);
         self.consider();
     }
 

@@ -330,3 +330,22 @@ fn each_way_to_own_memory_is_measured() {
         assert!((100_000..140_000).contains(&owned), "kind {kind}: {owned} bytes");
     }
 }
+
+#[test]
+fn memory_elsewhere_brings_cycles_although_an_object_owns_memory() {
+    for limit in [None, Some(64 << 20)] {
+        let heap = Heap::builder().gc_percent(limit.map_or(Some(100), |_| None)).build();
+        heap.set_memory_limit(limit);
+        let owner: Root<Rootable![String]> = heap.enter(|m| Root::new(m, m.alloc("owns memory".repeat(10))));
+        heap.collect();
+        // Told of, and never taken back.
+        crate::eventually("cycles", || {
+            heap.enter(|m| {
+                m.alloc(1u64);
+                m.external(1 << 20);
+            });
+            heap.stats().cycles > 3
+        });
+        drop(owner);
+    }
+}
