@@ -2,8 +2,9 @@
 //!
 //! - Z1. The heap is shut first. Then its destructors and cleanups alone enter it, so work comes to
 //!   an end, and no object is made behind the last cycle.
-//! - Z2. A round is: the drop thread rests, no thread is pinned, one cycle, the drop thread rests
-//!   again. If nothing was dropped and nothing run in a round, the objects that are left are
+//! - Z2. A round is: the drop thread rests, no thread is pinned since before the heap was shut, one
+//!   cycle, the drop thread rests again. Later pins are those of destructors and cleanups, which the
+//!   second rest waits for, and of threads that are refused. If nothing was dropped and nothing run in a round, the objects that are left are
 //!   reached from roots: no later round would find more.
 //! - Z3. Any number of threads may close at once. Each does its own rounds; the cycle of one counts
 //!   for the other, and nothing that a round decides by depends on who ran it.
@@ -13,6 +14,7 @@ use super::cycle::Backoff;
 use super::desc::Kind;
 use super::heap::{Heap, Inner};
 use super::mark::kind_of;
+use super::mutator::Record;
 use super::registry::is_pinned;
 use super::space::Space;
 use crate::sync::tally::Ordering::Relaxed;
@@ -158,7 +160,8 @@ impl Inner {
     /// Whether the thread may enter the heap although it was shut: in a destructor or cleanup of
     /// it.
     #[cold]
-    pub(crate) fn admits(&self) -> bool {
+    pub(crate) fn admits(&self, record: &Record) -> bool {
+        record.bar();
         let is_own = dropping() == self.number;
         self.visits.fetch_add(u64::from(is_own), Relaxed);
         is_own
@@ -166,15 +169,16 @@ impl Inner {
 
     fn close(&self, deadline: Option<Instant>) -> Leftovers {
         self.protocol.shut();
-        let patience = Instant::now() + PATIENCE;
-        let pins = Some(deadline.map_or(patience, |deadline| deadline.min(patience)));
         let (mut visited, mut before) = (0, self.progress_of_end());
         loop {
             let Some(done) = self.rest(deadline) else {
                 return self.unfinished();
             };
-            // A pin of the drop thread ends with what it runs, which `rest` waited for.
-            if !self.is_quiet_by(pins) {
+            // Anew in each round: destructors may have taken all the time so far, which the threads
+            // that wait for them inside `enter` did not have.
+            let patience = Instant::now() + PATIENCE;
+            let patience = deadline.map_or(patience, |deadline| deadline.min(patience));
+            if !self.is_left_by(patience) {
                 let left = self.unfinished();
                 return Leftovers {
                     // The last of them may have left since.
@@ -208,10 +212,11 @@ impl Inner {
         self.dropper.rest(deadline)
     }
 
-    fn is_quiet_by(&self, deadline: Option<Instant>) -> bool {
+    /// Waits until the last thread has left that was inside when the heap was shut.
+    fn is_left_by(&self, deadline: Instant) -> bool {
         let mut backoff = Backoff::new();
-        while !self.protocol.quiet() {
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        while self.protocol.inside() > 0 {
+            if Instant::now() >= deadline {
                 return false;
             }
             backoff.wait();
@@ -234,7 +239,7 @@ impl Inner {
             objects: 0,
             roots: self.roots.count() as u64,
             cleanups: self.wills.count_cleanups() as u64,
-            pinned: self.protocol.pinned() as u64,
+            pinned: self.protocol.inside() as u64,
             unfinished: self.dropper.unfinished().max(1) as u64,
         }
     }

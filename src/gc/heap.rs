@@ -447,7 +447,7 @@ impl Heap {
             inner.throttle();
         }
         let pin = lease.pin();
-        if lease.record().is_shut_out() && !inner.admits() {
+        if lease.record().is_shut_out() && !inner.admits(lease.record()) {
             // A panic takes its time, and the thread that closes the heap would wait for this one.
             drop(pin);
             super::close::refuse();

@@ -15,6 +15,8 @@ use super::span::Span;
 use super::stats::Stint;
 use super::workbuf::Grey;
 use crate::sync::CachePadded;
+#[cfg(not(loom))]
+use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
@@ -58,6 +60,10 @@ pub(crate) struct Record {
     known: Cell<*const Space>,
     pub(super) cache: Cache,
     heap: NonNull<Inner>,
+    /// An `enter` of the mutator found the heap shut. So did all that began later, and none that
+    /// began earlier is left: they nest.
+    #[cfg(not(loom))]
+    barred: AtomicBool,
     /// What the collector reads; on a line of its own.
     status: CachePadded<AtomicU64>,
 }
@@ -87,6 +93,8 @@ impl Record {
             known: Cell::new(core::ptr::null()),
             cache: Cache::new(),
             heap,
+            #[cfg(not(loom))]
+            barred: AtomicBool::new(false),
             status: CachePadded(AtomicU64::new(UNPINNED)),
         }
     }
@@ -165,6 +173,20 @@ impl Record {
     #[inline]
     pub(crate) fn is_shut_out(&self) -> bool {
         self.depth.get() == 1 && self.protocol().is_shut()
+    }
+
+    /// The outermost `enter` that has just begun is shut out.
+    #[cfg(not(loom))]
+    pub(crate) fn bar(&self) {
+        // Release: pairs with the Acquire in `is_barred`, for all that earlier pins did.
+        self.barred.store(true, Release);
+    }
+
+    /// Whether no pin is left that began before the heap was shut.
+    #[cfg(not(loom))]
+    pub(crate) fn is_barred(&self) -> bool {
+        // Acquire: pairs with the Release in `bar`.
+        self.barred.load(Acquire)
     }
 
     #[inline]

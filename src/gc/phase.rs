@@ -250,6 +250,16 @@ impl Protocol {
         self.members.lock().iter().filter(|member| member.is_pinned()).count()
     }
 
+    /// How many mutators of a shut heap are in a pin that may have begun before it was shut.
+    #[cfg(not(loom))]
+    pub(crate) fn inside(&self) -> usize {
+        let members = self.members.lock();
+        members
+            .iter()
+            .filter(|member| member.is_pinned() && !member.is_barred())
+            .count()
+    }
+
     /// Enters a mutator. Its first pin comes after, so either `acknowledged` finds it or it finds the word: both take the lock.
     pub(crate) fn enlist(&self, record: &'static Record) {
         self.members.lock().push(record);

@@ -182,6 +182,59 @@ fn a_limit_holds_for_slow_destructors_too() {
     assert_eq!(heap.close(), Ok(()));
 }
 
+/// Takes longer than threads inside `enter` have, and tells when it is over.
+#[derive(Trace)]
+struct Long(#[trace(skip)] Mutex<mpsc::Sender<()>>);
+
+impl Drop for Long {
+    fn drop(&mut self) {
+        thread::sleep(Duration::from_millis(1200));
+        let _ = self.0.lock().unwrap().send(());
+    }
+}
+
+#[test]
+fn the_time_of_destructors_is_not_taken_from_threads_inside_enter() {
+    let heap = quiet();
+    let (over, told) = mpsc::channel();
+    heap.enter(|m| m.alloc(Long(Mutex::new(over))).as_ptr());
+    heap.collect();
+    let (out, inside) = mpsc::channel();
+    thread::scope(|scope| {
+        let there = &heap;
+        scope.spawn(move || {
+            there.enter(|_| {
+                out.send(()).unwrap();
+                told.recv().unwrap();
+                thread::sleep(Duration::from_millis(100));
+            });
+        });
+        inside.recv().unwrap();
+        assert_eq!(heap.close(), Ok(()));
+    });
+}
+
+#[test]
+fn threads_that_are_refused_again_and_again_do_not_hold_it_up() {
+    let heap = quiet();
+    let (over, _told) = mpsc::channel();
+    heap.enter(|m| m.alloc(Long(Mutex::new(over))).as_ptr());
+    let done = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while done.load(SeqCst) == 0 {
+                    let _ = catch_unwind(AssertUnwindSafe(|| heap.enter(|_| ())));
+                    thread::yield_now();
+                }
+            });
+        }
+        let result = heap.close();
+        done.store(1, SeqCst);
+        assert_eq!(result, Ok(()));
+    });
+}
+
 #[test]
 fn callers_that_would_wait_for_themselves_get_an_error_and_the_heap_stays_open() {
     let (heap, other) = (quiet(), quiet());
