@@ -3,9 +3,13 @@
 //!
 //! - N1. A value that does not change measures the same when it is allocated and before it is
 //!   dropped. The heap adds the one and takes the other away.
-//! - N2. A measurement is bounded: of a container it looks at the first values and takes them for
-//!   all, and it does not go deeper than [`DEPTH`]. So `alloc` of a large value stays cheap, and a
-//!   long chain of boxes costs no stack.
+//! - N2. A measurement looks at few values: of a container it takes the first ones for all, and it
+//!   does not go deeper than [`DEPTH`]. So `alloc` of a large value stays cheap, and a long chain of
+//!   boxes costs no stack. The way to the first values of a hash table that has become sparse is as
+//!   long as its memory, and its length and capacity do not tell: removed entries may leave marks,
+//!   which count as used. An object goes that way when it is made and before it is dropped. A writer
+//!   of a lock, which may come often, does not: behind a lock a hash table counts for its own memory
+//!   and not for what its entries own.
 //! - N3. The value behind a `GcLock` changes. Its lock keeps its [`Share`] of what the heap counts
 //!   for the object: the first measurement sets it, each writer changes it and tells the heap of
 //!   the difference, and the last one reads it. Shares are never extrapolated.
@@ -124,6 +128,18 @@ impl Meter {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
+    /// As [`add_each`](Self::add_each), for a container in which the way to the first value may be
+    /// long (N2).
+    pub(crate) fn add_scattered<'a, 'gc, T: Trace<'gc> + ?Sized + 'a>(
+        &mut self,
+        len: usize,
+        values: impl IntoIterator<Item = &'a T>,
+    ) {
+        if self.purpose != Purpose::Look {
+            self.add_each(len, values);
+        }
+    }
+
     /// Adds what the values of a container own: `len` values, which `values` gives in the same
     /// order each time. Many values are not all looked at.
     pub fn add_each<'a, 'gc, T: Trace<'gc> + ?Sized + 'a>(
@@ -202,6 +218,20 @@ mod tests {
         assert!((100_000..130_000).contains(&Meter::of(&map)), "{}", Meter::of(&map));
         let map: BTreeMap<u64, String> = (0..100).map(|key| (key, "x".repeat(1000))).collect();
         assert!((100_000..130_000).contains(&Meter::of(&map)), "{}", Meter::of(&map));
+    }
+
+    #[test]
+    fn a_writer_does_not_look_for_the_entries_of_a_hash_table() {
+        let looks = |value: &HashMap<u64, String>| Meter::measured(value, Purpose::Look);
+        let mut sparse: HashMap<u64, String> = (0..100_000).map(|key| (key, String::new())).collect();
+        sparse.retain(|&key, _| key == 7);
+        let own = looks(&sparse);
+        sparse.insert(7, "x".repeat(1000));
+        assert_eq!(looks(&sparse), own, "an entry was looked for");
+        assert_eq!(Meter::of(&sparse), own + 1000);
+        // No other container is like that.
+        let tree: BTreeMap<u64, String> = [(7, "x".repeat(1000))].into();
+        assert!(Meter::measured(&tree, Purpose::Look) > 1000);
     }
 
     #[test]

@@ -96,9 +96,10 @@ pub unsafe trait Trace<'gc>: Send + Sync {
     /// The derive measures every field whose type is `Trace`, also under `#[trace(skip)]`. The
     /// containers and strings of the standard library measure themselves; a
     /// [`GcLock`](super::GcLock) measures its value again after each write. Large containers are
-    /// estimated from their first values. Not measured is memory that is shared or changes unseen:
-    /// behind `Arc`, in a `Mutex`, `RwLock` or `OnceLock`; nor that of other types. Tell of large
-    /// memory there by [`external`](super::Mutator::external).
+    /// estimated from their first values; a hash table behind a `GcLock` counts without what its
+    /// entries own. Not measured is memory that is shared or changes unseen: behind `Arc`, in a
+    /// `Mutex`, `RwLock` or `OnceLock`; nor that of other types. Tell of large memory there by
+    /// [`external`](super::Mutator::external).
     ///
     /// A value that no writer of a `GcLock` changes must measure the same each time.
     #[inline]
@@ -179,7 +180,8 @@ mod leaves {
 }
 
 /// Bytes of a hash table with room for `capacity` entries of `entry` bytes: a power of two, filled
-/// to seven eighths, with a byte each.
+/// to seven eighths, with a byte each. Removed entries may lower the capacity without the table
+/// becoming smaller: then this is too little, until the table grows or is made anew.
 fn table(capacity: usize, entry: usize) -> usize {
     match capacity {
         0 => 0,
@@ -258,7 +260,7 @@ container! {
         self.iter().for_each(|value| value.trace(visitor))
     }, meter => {
         meter.add(table(self.capacity(), size_of::<T>()));
-        meter.add_each(self.len(), self);
+        meter.add_scattered(self.len(), self);
     };
     [K: Trace<'gc>, V: Trace<'gc>] BTreeMap<K, V>, (K, V), self, visitor => for (key, value) in self {
         key.trace(visitor);
@@ -273,8 +275,8 @@ container! {
         value.trace(visitor);
     }, meter => {
         meter.add(table(self.capacity(), size_of::<(K, V)>()));
-        meter.add_each(self.len(), self.keys());
-        meter.add_each(self.len(), self.values());
+        meter.add_scattered(self.len(), self.keys());
+        meter.add_scattered(self.len(), self.values());
     };
     [T: Trace<'gc>] core::num::Wrapping<T>, (T), self, visitor => self.0.trace(visitor), meter => self.0.measure(meter);
     [T: Trace<'gc>] core::cmp::Reverse<T>, (T), self, visitor => self.0.trace(visitor), meter => self.0.measure(meter);
