@@ -173,18 +173,20 @@ impl<'gc> Mutator<'gc> {
                 "managed objects are aligned to 4096 bytes at the most"
             )
         };
-        let owned = Meter::of(&value);
         let Some(slot) = self.record.slot(T::DESC) else {
             return Err((value, GcFull { bytes: size_of::<T>() }));
         };
         let pointer = slot.cast::<T>();
         // SAFETY: a fresh slot of the type's size and alignment.
         unsafe { pointer.write(value) };
-        if core::mem::needs_drop::<T>() {
-            self.record.own(owned);
-        }
         // SAFETY: the object is initialised, and this pinned thread holds it.
-        Ok(unsafe { Gc::from_pointer(pointer) })
+        let gc = unsafe { Gc::from_pointer(pointer) };
+        if core::mem::needs_drop::<T>() {
+            // Not before there is an object: a value that goes back must not take along what its
+            // locks were told.
+            self.record.own(Meter::of(&*gc, self.record.heap().number));
+        }
+        Ok(gc)
     }
 
     /// A slice of `len` values, each made by `make` from its index. Should `make` panic, the values made so far are dropped like any dead object.
@@ -219,7 +221,7 @@ impl<'gc> Mutator<'gc> {
         let first = unsafe { header.cast::<u8>().add(const { offset(align_of::<T>()) }) }.cast::<T>();
         for index in 0..len {
             let value = make(index);
-            let owned = Meter::of(&value);
+            let owned = Meter::of(&value, self.record.heap().number);
             // SAFETY: the slot has room for `len` values.
             let place = unsafe { first.add(index) };
             // SAFETY: likewise.

@@ -307,7 +307,7 @@ impl<'gc, T: Trace<'gc>> Drop for GcWriteGuard<'_, 'gc, T> {
             self.shade_all();
         }
         if core::mem::needs_drop::<T>()
-            && let Some((before, now)) = self.share.change(&*self.value)
+            && let Some((before, now)) = self.share.change(&*self.value, self.m.record.heap().number)
         {
             self.m.record.own_instead(before, now);
         }

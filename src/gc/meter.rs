@@ -12,10 +12,12 @@
 //!   and not for what its entries own.
 //! - N3. The value behind a `GcLock` changes. Its lock keeps its [`Share`] of what the heap counts
 //!   for the object: the first measurement sets it, each writer changes it and tells the heap of
-//!   the difference, and the last one reads it. Shares are never extrapolated.
+//!   the difference, and the last one reads it. Shares are never extrapolated. A writer with the
+//!   mutator of another heap changes nothing: its heap counts nothing for the object. The next writer
+//!   with one of the object's heap makes up for it.
 
 use super::trace::Trace;
-use crate::sync::tally::{AtomicUsize, Ordering::Relaxed};
+use crate::sync::tally::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Values of one container that are looked at.
 const SAMPLE: usize = 256;
@@ -25,34 +27,41 @@ const MOST: usize = 4096;
 const DEPTH: usize = 32;
 
 /// What the heap counts for the value of one lock (N3).
-pub(crate) struct Share(AtomicUsize);
+pub(crate) struct Share {
+    bytes: AtomicUsize,
+    /// The heap's number, where `bytes` are counted.
+    heap: AtomicU64,
+}
 
 /// Nothing: the lock is in no object, or in one of the values that were not looked at.
 const NOT_COUNTED: usize = usize::MAX;
 
 impl Share {
     pub(crate) fn new() -> Self {
-        Self(AtomicUsize::new(NOT_COUNTED))
+        Self {
+            bytes: AtomicUsize::new(NOT_COUNTED),
+            heap: AtomicU64::new(0),
+        }
     }
 
-    /// A writer has changed the value, which it holds still. Bytes before and now, where they
-    /// differ.
+    /// A writer of heap number `heap` has changed the value, which it holds still. Bytes before and
+    /// now, where they differ and that heap counts them.
     #[inline]
-    pub(crate) fn change<'gc, T: Trace<'gc>>(&self, value: &T) -> Option<(usize, usize)> {
-        let before = self.0.load(Relaxed);
-        if before == NOT_COUNTED {
+    pub(crate) fn change<'gc, T: Trace<'gc>>(&self, value: &T, heap: u64) -> Option<(usize, usize)> {
+        let before = self.bytes.load(Relaxed);
+        if before == NOT_COUNTED || self.heap.load(Relaxed) != heap {
             return None;
         }
-        let now = Meter::measured(value, Purpose::Look);
-        self.0.store(now, Relaxed);
+        let now = Meter::measured(value, Purpose::Look).min(NOT_COUNTED - 1);
+        self.bytes.store(now, Relaxed);
         (now != before).then_some((before, now))
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Purpose {
-    /// An object is made.
-    New,
+    /// An object of the heap of this number is made.
+    New(u64),
     /// A dead one is about to be dropped.
     Dead,
     /// How much a value behind a lock owns now.
@@ -71,10 +80,11 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// The bytes that `value` owns beside its own size, as it becomes an object.
+    /// The bytes that `value` owns beside its own size, as it becomes an object of heap number
+    /// `heap`.
     #[inline]
-    pub(crate) fn of<'gc, T: Trace<'gc>>(value: &T) -> usize {
-        Self::measured(value, Purpose::New)
+    pub(crate) fn of<'gc, T: Trace<'gc>>(value: &T, heap: u64) -> usize {
+        Self::measured(value, Purpose::New(heap))
     }
 
     /// The same before it is dropped.
@@ -105,7 +115,7 @@ impl Meter {
             // In another lock, which has the share of both.
             return look(self);
         }
-        if self.purpose == Purpose::New {
+        if let Purpose::New(heap) = self.purpose {
             let mut inner = Self {
                 bytes: 0,
                 shares: 0,
@@ -114,9 +124,10 @@ impl Meter {
                 depth: self.depth,
             };
             look(&mut inner);
-            share.0.store(inner.bytes.min(NOT_COUNTED - 1), Relaxed);
+            share.bytes.store(inner.bytes.min(NOT_COUNTED - 1), Relaxed);
+            share.heap.store(heap, Relaxed);
         }
-        let counted = share.0.load(Relaxed);
+        let counted = share.bytes.load(Relaxed);
         if counted != NOT_COUNTED {
             self.shares = self.shares.saturating_add(counted);
         }
@@ -201,23 +212,27 @@ mod tests {
     use super::*;
     use std::collections::{BTreeMap, HashMap, VecDeque};
 
+    fn owned<'gc, T: Trace<'gc>>(value: &T) -> usize {
+        Meter::of(value, 1)
+    }
+
     #[test]
     fn containers_are_measured_with_what_they_hold() {
-        assert_eq!(Meter::of(&7u64), 0);
-        assert_eq!(Meter::of(&vec![1u8; 1000]), 1000);
-        assert_eq!(Meter::of(&String::with_capacity(77)), 77);
-        assert_eq!(Meter::of(&Some(Box::new([0u32; 10]))), 40);
-        assert_eq!(Meter::of(&vec![0u16; 8].into_boxed_slice()), 16);
-        assert_eq!(Meter::of(&Box::<str>::from("four")), 4);
-        assert_eq!(Meter::of(&(vec![0u8; 10], 5u32, Some(String::from("abc")))), 13);
+        assert_eq!(owned(&7u64), 0);
+        assert_eq!(owned(&vec![1u8; 1000]), 1000);
+        assert_eq!(owned(&String::with_capacity(77)), 77);
+        assert_eq!(owned(&Some(Box::new([0u32; 10]))), 40);
+        assert_eq!(owned(&vec![0u16; 8].into_boxed_slice()), 16);
+        assert_eq!(owned(&Box::<str>::from("four")), 4);
+        assert_eq!(owned(&(vec![0u8; 10], 5u32, Some(String::from("abc")))), 13);
         let nested: Vec<Vec<u8>> = (0..10).map(|_| vec![0; 100]).collect();
-        assert_eq!(Meter::of(&nested), 10 * size_of::<Vec<u8>>() + 1000);
+        assert_eq!(owned(&nested), 10 * size_of::<Vec<u8>>() + 1000);
         let many: VecDeque<Vec<u8>> = (0..100_000).map(|_| vec![0; 50]).collect();
-        assert!(Meter::of(&many) >= 100_000 * (size_of::<Vec<u8>>() + 50));
+        assert!(owned(&many) >= 100_000 * (size_of::<Vec<u8>>() + 50));
         let map: HashMap<u64, Vec<u8>> = (0..100).map(|key| (key, vec![0; 1000])).collect();
-        assert!((100_000..130_000).contains(&Meter::of(&map)), "{}", Meter::of(&map));
+        assert!((100_000..130_000).contains(&owned(&map)), "{}", owned(&map));
         let map: BTreeMap<u64, String> = (0..100).map(|key| (key, "x".repeat(1000))).collect();
-        assert!((100_000..130_000).contains(&Meter::of(&map)), "{}", Meter::of(&map));
+        assert!((100_000..130_000).contains(&owned(&map)), "{}", owned(&map));
     }
 
     #[test]
@@ -228,7 +243,7 @@ mod tests {
         let own = looks(&sparse);
         sparse.insert(7, "x".repeat(1000));
         assert_eq!(looks(&sparse), own, "an entry was looked for");
-        assert_eq!(Meter::of(&sparse), own + 1000);
+        assert_eq!(owned(&sparse), own + 1000);
         // No other container is like that.
         let tree: BTreeMap<u64, String> = [(7, "x".repeat(1000))].into();
         assert!(Meter::measured(&tree, Purpose::Look) > 1000);
@@ -254,6 +269,6 @@ mod tests {
             }
         }
         let chain = (0..1_000_000).fold(Chain(None), |next, _| Chain(Some(Box::new(next))));
-        assert!((1..100_000).contains(&Meter::of(&chain)), "{}", Meter::of(&chain));
+        assert!((1..100_000).contains(&owned(&chain)), "{}", owned(&chain));
     }
 }

@@ -349,3 +349,26 @@ fn memory_elsewhere_brings_cycles_although_an_object_owns_memory() {
         drop(owner);
     }
 }
+
+#[test]
+fn a_lock_that_is_written_with_the_mutator_of_another_heap_counts_for_its_own_heap_alone() {
+    let (own, other) = (quiet(), quiet());
+    let write = |heap: &Heap, lock: &GcLock<Vec<u8>>, bytes: usize| {
+        heap.enter(|m| *lock.write(m) = vec![0; bytes]);
+        (own.stats().owned_bytes, other.stats().owned_bytes)
+    };
+    let lock: Root<Rootable![GcLock<Vec<u8>>]> = own.enter(|m| Root::new(m, m.alloc(GcLock::new(vec![0; 10]))));
+    own.enter(|m| {
+        let lock = lock.get(m);
+        for bytes in [100_000, 50_000, 200_000] {
+            assert_eq!(write(&other, &lock, bytes).1, 0, "no object of that heap");
+        }
+    });
+    own.enter(|m| *lock.get(m).write(m) = vec![0; 300_000]);
+    assert_eq!((own.stats().owned_bytes, other.stats().owned_bytes), (300_000, 0));
+    own.enter(|m| write(&other, &lock.get(m), 5));
+    drop(lock);
+    own.collect();
+    crate::eventually("the drop", || own.stats().waiting_bytes == 0);
+    assert_eq!((own.stats().owned_bytes, other.stats().owned_bytes), (0, 0));
+}

@@ -203,6 +203,16 @@ fn hard_limit() -> Next {
         }
     });
     assert!(made > 10_000, "{made}");
+    // A value that came back is in no heap, and its lock tells none of what it owns.
+    heap.enter(|m| {
+        let value = (GcLock::new(vec![1u8]), [0u64; 4000]);
+        let Err((value, _)) = m.try_alloc(value) else {
+            panic!("an object of 32 KB beyond the limit")
+        };
+        greyspan::set_hard_limit(Some(limit + (1 << 20)));
+        *value.0.write(m) = vec![2; 100_000];
+    });
+    assert_eq!(heap.stats().owned_bytes, 0);
     // A little for the panic itself, and none for a backtrace.
     greyspan::set_hard_limit(Some(limit + (1 << 20)));
     std::panic::set_hook(Box::new(|_| ()));
