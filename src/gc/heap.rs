@@ -77,8 +77,9 @@ pub(crate) struct Inner {
     pub(crate) live: AtomicUsize,
     /// Bytes ever counted into `live` or, as more of them, into `external`.
     pub(crate) allocated: AtomicUsize,
-    /// Bytes among `live` of memory that objects own, and bytes ever counted into it.
-    owned: AtomicUsize,
+    /// Bytes of memory that objects own: among `live` where it is positive. And bytes ever counted
+    /// into it, without what objects that stay have given back.
+    owned: AtomicIsize,
     owned_ever: AtomicUsize,
     /// `owned_ever` when the last cycle ended.
     owned_before: AtomicUsize,
@@ -138,7 +139,7 @@ impl Inner {
             idle: Lock::new(Vec::new()),
             live: AtomicUsize::new(0),
             allocated: AtomicUsize::new(0),
-            owned: AtomicUsize::new(0),
+            owned: AtomicIsize::new(0),
             owned_ever: AtomicUsize::new(0),
             owned_before: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),
@@ -228,17 +229,35 @@ impl Inner {
 
     /// New objects own so many bytes.
     pub(crate) fn count_owned(&self, bytes: usize) {
-        self.owned.fetch_add(bytes, Relaxed);
         self.owned_ever.fetch_add(bytes, Relaxed);
-        self.count_live(bytes);
+        self.allocated.fetch_add(bytes, Relaxed);
+        self.change_owned(bytes as isize);
+        self.consider();
+    }
+
+    /// Objects that stay own so many bytes less.
+    pub(crate) fn own_less(&self, bytes: usize) {
+        // As if that had never been added; see `settle_owned`.
+        self.owned_ever.fetch_sub(bytes, Relaxed);
+        self.disown(bytes);
     }
 
     /// Objects that are dropped owned so many bytes.
     pub(crate) fn disown(&self, bytes: usize) {
-        let fewer = |owned: usize| Some(owned.saturating_sub(bytes));
-        if let Ok(before) = self.owned.fetch_update(Relaxed, Relaxed, fewer) {
-            self.live.fetch_sub(before.min(bytes), Relaxed);
-        }
+        self.change_owned((bytes as isize).wrapping_neg());
+    }
+
+    /// One thread may take away what another one has not told of yet: then `owned` is negative for
+    /// a while, and the live bytes include none of it.
+    fn change_owned(&self, change: isize) {
+        let before = self.owned.fetch_add(change, Relaxed);
+        let now = before.wrapping_add(change);
+        self.change_live(now.max(0) as i64 - before.max(0) as i64);
+    }
+
+    /// Bytes of memory that objects own.
+    fn owned(&self) -> usize {
+        self.owned.load(Relaxed).max(0).unsigned_abs()
     }
 
     /// A cycle ends: how much of what objects own is alive. While dead objects wait, that is a
@@ -247,18 +266,17 @@ impl Inner {
     pub(crate) fn guess_owned(&self) -> usize {
         self.owned_before.store(self.owned_ever.load(Relaxed), Relaxed);
         let (kept, waiting) = (self.kept.load(Relaxed), self.dropper.behind.bytes());
-        let alive = self.owned.load(Relaxed) as u128 * kept as u128 / (kept + waiting).max(1) as u128;
+        let alive = self.owned() as u128 * kept as u128 / (kept + waiting).max(1) as u128;
         usize::try_from(alive).unwrap_or(usize::MAX)
     }
 
     /// The drop thread has nothing to do: what objects own is owned by those that the last cycle
     /// found alive, and by newer ones.
     pub(crate) fn settle_owned(&self) {
-        let newer = self
-            .owned_ever
-            .load(Relaxed)
-            .wrapping_sub(self.owned_before.load(Relaxed));
-        let owned = self.owned.load(Relaxed).saturating_sub(newer);
+        let before = self.owned_before.load(Relaxed);
+        let newer = self.owned_ever.load(Relaxed).wrapping_sub(before) as isize;
+        // Negative where the older ones have become smaller by more than that.
+        let owned = self.owned().saturating_sub(newer.max(0).unsigned_abs());
         if !self.control.is_running() && self.pacer.lock().set_owned(owned) {
             self.replan();
         }
@@ -280,7 +298,7 @@ impl Inner {
 
     /// Whether live bytes may wait for their drop.
     fn may_wait(&self) -> bool {
-        self.dropper.behind.bytes() != 0 || self.owned.load(Relaxed) != 0
+        self.dropper.behind.bytes() != 0 || self.owned() != 0
     }
 
     /// Whether enough was allocated since the last cycle began that another one may find it dead.
@@ -474,7 +492,7 @@ impl Heap {
     pub fn stats(&self) -> GcStats {
         let inner = self.inner();
         inner.check_process();
-        let (waiting, owned) = (inner.dropper.behind.bytes(), inner.owned.load(Relaxed));
+        let (waiting, owned) = (inner.dropper.behind.bytes(), inner.owned());
         GcStats {
             live_bytes: inner.live.load(Relaxed).saturating_sub(waiting + owned) as u64,
             owned_bytes: owned as u64,

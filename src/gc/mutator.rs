@@ -267,7 +267,7 @@ impl Record {
         } else {
             self.tell_owned();
             if self.heap().is_own_process() {
-                self.heap().disown(before - now);
+                self.heap().own_less(before - now);
             }
         }
     }

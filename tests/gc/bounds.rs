@@ -5,7 +5,7 @@ use crate::{Node, NodeRoot, quiet};
 use greyspan::gc::{GcLock, Heap, Root, Rootable, Trace, WeakRoot};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hint::black_box;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
 const MIB: u64 = 1 << 20;
 
@@ -371,4 +371,59 @@ fn a_lock_that_is_written_with_the_mutator_of_another_heap_counts_for_its_own_he
     own.collect();
     crate::eventually("the drop", || own.stats().waiting_bytes == 0);
     assert_eq!((own.stats().owned_bytes, other.stats().owned_bytes), (0, 0));
+}
+
+#[test]
+fn what_one_thread_has_not_told_of_yet_another_one_may_take_away() {
+    let heap = quiet();
+    type Bytes = GcLock<Vec<u8>>;
+    let lock: Root<Rootable![Bytes]> = heap.enter(|m| Root::new(m, m.alloc(Bytes::default())));
+    for _ in 0..10 {
+        heap.enter(|m| {
+            // So little that the thread tells the heap when it leaves.
+            *lock.get(m).write(m) = vec![1; 30_000];
+            std::thread::scope(|scope| {
+                scope.spawn(|| heap.enter(|m| *lock.get(m).write(m) = Vec::new()));
+            });
+            let stats = heap.stats();
+            assert!(stats.owned_bytes == 0 && stats.live_bytes < MIB, "{stats}");
+        });
+    }
+    assert_eq!(heap.stats().owned_bytes, 0);
+}
+
+/// Waits, when it is dropped, until it is told.
+#[derive(Trace)]
+struct Told(#[trace(skip)] Mutex<mpsc::Receiver<()>>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let _ = self.0.lock().unwrap().recv();
+    }
+}
+
+#[test]
+fn a_lock_that_grows_and_shrinks_takes_nothing_from_what_is_alive() {
+    let heap = Heap::builder().gc_percent(Some(1000)).build();
+    type Bytes = GcLock<Vec<u8>>;
+    let (go, wait) = mpsc::channel();
+    let (kept, lock): (Root<Rootable![Vec<u8>]>, Root<Rootable![Bytes]>) = heap.enter(|m| {
+        m.alloc(Told(Mutex::new(wait)));
+        let kept = m.alloc(vec![0; 64 << 20]);
+        (Root::new(m, kept), Root::new(m, m.alloc(Bytes::default())))
+    });
+    heap.collect();
+    let before = heap.stats().cycles;
+    for _ in 0..64 {
+        heap.enter(|m| {
+            *lock.get(m).write(m) = vec![0; 1 << 20];
+            *lock.get(m).write(m) = Vec::new();
+        });
+    }
+    assert_eq!(heap.stats().cycles, before);
+    go.send(()).unwrap();
+    crate::eventually("the goal", || heap.stats().goal_bytes > 600 * MIB);
+    // Else a cycle had to mend the goal.
+    assert_eq!(heap.stats().cycles, before);
+    drop(kept);
 }
