@@ -171,7 +171,7 @@ impl Inner {
         self.protocol.shut();
         let (mut visited, mut before) = (0, self.progress_of_end());
         loop {
-            let Some(done) = self.rest(deadline) else {
+            let Some(done) = self.dropper.rest(self, deadline) else {
                 return self.unfinished();
             };
             // Anew in each round: destructors may have taken all the time so far, which the threads
@@ -187,7 +187,11 @@ impl Inner {
                     ..left
                 };
             }
-            let Some(now) = self.collect(deadline).then(|| self.rest(deadline)).flatten() else {
+            let Some(now) = self
+                .collect(deadline)
+                .then(|| self.dropper.rest(self, deadline))
+                .flatten()
+            else {
                 return self.unfinished();
             };
             let left = self.leftovers();
@@ -201,15 +205,6 @@ impl Inner {
             }
             before = progress;
         }
-    }
-
-    /// Waits for the drop thread; where the system gave none, does its work.
-    fn rest(&self, deadline: Option<Instant>) -> Option<u64> {
-        if !self.dropper.is_started() {
-            self.dropper.drain(self);
-            self.settle_owned();
-        }
-        self.dropper.rest(deadline)
     }
 
     /// Waits until the last thread has left that was inside when the heap was shut.

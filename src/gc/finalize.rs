@@ -81,7 +81,7 @@ pub(crate) struct Dropper {
     heap: u64,
     line: Mutex<Line>,
     changed: Condvar,
-    /// The line is empty, and nothing of it runs.
+    /// The line is empty, and nothing of it runs; or there is no thread to make it so.
     rested: Condvar,
     started: AtomicBool,
     pub(crate) behind: Behind,
@@ -126,7 +126,11 @@ impl Dropper {
 
     /// The system refused a thread: the next one to have work tries again.
     pub(crate) fn unclaim(&self) {
+        // Under the lock, so that a thread that rests either sees it or sleeps already.
+        let line = guard(&self.line);
         self.started.store(false, Relaxed);
+        drop(line);
+        self.rested.notify_all();
     }
 
     pub(crate) fn is_started(&self) -> bool {
@@ -156,10 +160,16 @@ impl Dropper {
     }
 
     /// Waits until nothing is queued and nothing runs; how much was ever done. `None`: not before
-    /// `deadline`.
-    pub(crate) fn rest(&self, deadline: Option<Instant>) -> Option<u64> {
+    /// `deadline`. Where there is no drop thread, does its work.
+    pub(crate) fn rest(&self, heap: &Inner, deadline: Option<Instant>) -> Option<u64> {
         let mut line = guard(&self.line);
         loop {
+            if !line.work.is_empty() && !self.is_started() {
+                drop(line);
+                self.drain(heap);
+                heap.settle_owned();
+                line = guard(&self.line);
+            }
             if line.work.is_empty() && line.busy == 0 {
                 return Some(line.taken);
             }
@@ -393,6 +403,24 @@ impl<'gc> Mutator<'gc> {
 mod tests {
     use super::super::{GcCell, Rootable};
     use super::*;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    #[test]
+    fn a_thread_that_waits_for_a_drop_thread_which_the_system_refuses_does_its_work() {
+        let heap = Inner::new(u64::MAX, None, None, false);
+        assert!(heap.dropper.claim());
+        heap.dropper.give([Work::Run(Box::new(|| ()))], &heap.live);
+        let (out, answer) = mpsc::channel();
+        let own = Arc::clone(&heap);
+        let rests = std::thread::spawn(move || out.send(own.dropper.rest(&own, None)));
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(!rests.is_finished(), "a thread is being made");
+        heap.dropper.unclaim();
+        assert_eq!(answer.recv_timeout(Duration::from_secs(20)), Ok(Some(1)));
+        assert!(rests.join().is_ok());
+        heap.demolish();
+    }
 
     #[test]
     fn what_comes_back_when_its_heap_has_ended_goes_to_nobody() {

@@ -551,7 +551,8 @@ impl Inner {
     pub(crate) fn throttle(&self) {
         let since = Instant::now();
         let mut drops = self.dropper.behind.wait();
-        let is_far = || self.live.load(Relaxed) > self.throttle_above.load(Relaxed);
+        // A shut heap refuses the thread, unless it is the one that the others would wait for.
+        let is_far = || self.live.load(Relaxed) > self.throttle_above.load(Relaxed) && !self.protocol.is_shut();
         // A cycle is asked for or runs.
         let is_due = || self.trigger.load(Relaxed) == usize::MAX;
         while is_far() && (drops.is_worth_it() || (is_due() && since.elapsed() < THROTTLE)) {
