@@ -360,7 +360,7 @@ impl<'gc> Mutator<'gc> {
     /// the heap, until the cleanup has run or the heap is closed.
     ///
     /// # Panics
-    /// Where the cleanup captures a [`Root`] of `gc` and nothing else.
+    /// Where the cleanup captures a [`Root`] of `gc`, of the same type, and nothing else.
     ///
     /// ```should_panic
     /// use greyspan::gc::{Heap, Root, Rootable};
@@ -375,7 +375,7 @@ impl<'gc> Mutator<'gc> {
         let heap = self.record.heap();
         heap.check_process();
         #[cfg(not(loom))]
-        let holds = super::inside::look(&cleanup, &heap.roots, gc.address());
+        let holds = super::inside::look::<_, T>(&cleanup, &heap.roots, gc.address());
         #[cfg(not(loom))]
         assert!(
             holds != super::inside::Holds::Root,

@@ -3,8 +3,9 @@
 //!
 //! A closure's type tells nothing of what it captures, so this looks at its words: a root is the
 //! address of a slot that is in use, and next to it that of the object which the slot keeps. A
-//! closure of the size of a root that holds those two words is a root. In a larger one they might
-//! be what a root has left behind in an unused part of some value, so there they are a suspicion.
+//! closure that begins with those two words and is as large as a root of that object's type is a
+//! root. In a larger one they might be what a root has left behind in an unused part of some value,
+//! so there they are a suspicion.
 //! Roots behind a pointer, in a `Box` or a `Vec`, are not seen.
 
 use super::root::RootTable;
@@ -20,11 +21,10 @@ pub(crate) enum Holds {
     Root,
 }
 
-/// Words of a root, with the metadata of a slice or trait object.
-const FAT: usize = 3;
-
-/// Looks for a root of the object at `target` in `cleanup`.
-pub(crate) fn look<F>(cleanup: &F, roots: &RootTable, target: NonNull<u8>) -> Holds {
+/// Looks for a root of the object of type `T` at `target` in `cleanup`.
+pub(crate) fn look<F, T: ?Sized>(cleanup: &F, roots: &RootTable, target: NonNull<u8>) -> Holds {
+    // A root is its slot's address and a pointer, with the metadata of a slice or trait object.
+    let root = size_of::<usize>() + size_of::<NonNull<T>>();
     // A root has a destructor and lies at whole words.
     if !core::mem::needs_drop::<F>() || align_of::<F>() < align_of::<usize>() {
         return Holds::Nothing;
@@ -42,7 +42,7 @@ pub(crate) fn look<F>(cleanup: &F, roots: &RootTable, target: NonNull<u8>) -> Ho
         let before = unsafe { first.add(at - 1) };
         // SAFETY: likewise.
         if roots.is_slot_of(unsafe { word(before) }, target) {
-            return if words <= FAT && at == 1 {
+            return if size_of::<F>() == root && at == 1 {
                 Holds::Root
             } else {
                 Holds::Suspect

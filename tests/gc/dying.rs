@@ -329,6 +329,19 @@ fn a_cleanup_that_is_a_root_of_its_own_object_is_refused() {
             }))
         });
         assert_eq!(heap.stats().cleanups_kept, 0);
+        // A root and one word more are as large as a root of a slice, and are more than a root.
+        for is_first in [true, false] {
+            let (root, more) = (again.clone(), Arc::new(()));
+            let held = if is_first {
+                let both = (root, more);
+                m.on_dead(node, move || drop(both))
+            } else {
+                let both = [(more, root)];
+                m.on_dead(node, move || drop(both))
+            };
+            assert_eq!(heap.stats().cleanups_kept, 1);
+            assert!(held.cancel());
+        }
         // In company it is counted, and cancelling it lets the object go.
         let ran = Arc::new(AtomicUsize::new(0));
         let log = (ran.clone(), [1u64; 9], String::from("text"));
