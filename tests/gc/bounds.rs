@@ -407,11 +407,11 @@ fn a_lock_that_grows_and_shrinks_takes_nothing_from_what_is_alive() {
     let heap = Heap::builder().gc_percent(Some(1000)).build();
     type Bytes = GcLock<Vec<u8>>;
     let (go, wait) = mpsc::channel();
-    let (kept, lock): (Root<Rootable![Vec<u8>]>, Root<Rootable![Bytes]>) = heap.enter(|m| {
+    let kept: Root<Rootable![Vec<u8>]> = heap.enter(|m| {
         m.alloc(Told(Mutex::new(wait)));
-        let kept = m.alloc(vec![0; 64 << 20]);
-        (Root::new(m, kept), Root::new(m, m.alloc(Bytes::default())))
+        Root::new(m, m.alloc(vec![0; 64 << 20]))
     });
+    let lock: Root<Rootable![Bytes]> = heap.enter(|m| Root::new(m, m.alloc(Bytes::default())));
     heap.collect();
     let before = heap.stats().cycles;
     for _ in 0..64 {
