@@ -178,8 +178,8 @@ pub fn enter_sandbox() {
     let block = malloc(1);
     // SAFETY: handed out just now.
     unsafe { free(block) };
-    // A nested call may have interrupted the start of the thread, and a thread that forks holds what
-    // the other may wait for: they do not wait for its end.
+    // A nested call may have interrupted the start of the thread, and a thread that forks holds
+    // what the other may wait for: they do not wait for its end.
     let waits = !is_nested(current()) && !FORKER.is(os::fork::me());
     HEAP.confine(waits);
 }

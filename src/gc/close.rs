@@ -3,9 +3,10 @@
 //! - Z1. The heap is shut first. Then its destructors and cleanups alone enter it, so work comes to
 //!   an end, and no object is made behind the last cycle.
 //! - Z2. A round is: the drop thread rests, no thread is pinned since before the heap was shut, one
-//!   cycle, the drop thread rests again. Later pins are those of destructors and cleanups, which the
-//!   second rest waits for, and of threads that are refused. If nothing was dropped and nothing run in a round, the objects that are left are
-//!   reached from roots: no later round would find more.
+//!   cycle, the drop thread rests again. Later pins are those of destructors and cleanups, which
+//!   the second rest waits for, and of threads that are refused. If nothing was dropped and nothing
+//!   run in a round, the objects that are left are reached from roots: no later round would find
+//!   more.
 //! - Z3. Any number of threads may close at once. Each does its own rounds; the cycle of one counts
 //!   for the other, and nothing that a round decides by depends on who ran it.
 

@@ -2,11 +2,14 @@
 //!
 //! - E1. At the fixpoint of marking, each marked table's entries with a marked key have a marked value. The collector looks at all tables
 //!   after the wave and before it closes; a key that is marked later calls the closing off (B2 of [`barrier`](super::barrier)).
-//! - E2. A value that is removed from the table, or replaced, while a cycle runs, is shaded like the target of a weak reference: what kept it alive is
-//!   not an edge that the barriers see. (One that is read needs no shading, as the Spin model shows: who has the key in hand in MARK has an
-//!   object that will be marked, and so will the value; in PRE its stores shade, and a lock that it writes, where what is
-//!   added is not shaded, is scanned again after its unpin, or shaded at the end of the guard: K1 of [`lock`](super::lock).) What is inserted in
-//!   PRE is shaded, key and value, as what any store in PRE stores: the table may be one that another thread made black in MARK, whose entries no tracer looks at.
+//! - E2. A value that is removed from the table, or replaced, while a cycle runs, is shaded like
+//!   the target of a weak reference: what kept it alive is not an edge that the barriers see. (One
+//!   that is read needs no shading, as the Spin model shows: who has the key in hand in MARK has an
+//!   object that will be marked, and so will the value; in PRE its stores shade, and a lock that it
+//!   writes, where what is added is not shaded, is scanned again after its unpin, or shaded at the
+//!   end of the guard: K1 of [`lock`](super::lock).) What is inserted in PRE is shaded, key and
+//!   value, as what any store in PRE stores: the table may be one that another thread made black in
+//!   MARK, whose entries no tracer looks at.
 //! - E3. Entries with dead keys go after the cycle closed and before H3, so before a key's slot can be used again.
 //! - E4. Nothing is acknowledged and nothing managed is allocated while the table's lock is held.
 

@@ -73,8 +73,9 @@ use core::ptr::NonNull;
 /// `read` or `write`, and `read` after `write`. Debug builds panic and say so; release builds hang.
 /// A guard that stands in the head of a `match` or an `if let` lives to the end of it. `read` after
 /// `read` works unless a writer waits. [`try_write`](Self::try_write) and
-/// [`try_read`](Self::try_read) never wait. In a `fork` child a lock stays locked for ever if another
-/// thread held it at the fork; the collector's, which looks at values, is such a thread too.
+/// [`try_read`](Self::try_read) never wait. In a `fork` child a lock stays locked for ever if
+/// another thread held it at the fork; the collector's, which looks at values, is such a thread
+/// too.
 ///
 /// # Variance
 /// Invariant in `T`, and so in the `'gc` of the edges in it. The guard for reading is covariant in

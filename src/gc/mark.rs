@@ -1,10 +1,11 @@
 //! The tracer: turns grey objects black. The collector's thread has one; a mutator that assists makes one for a moment.
 //!
-//! - X1. Who takes an object while it is grey scans it, and marks its edges before anything else may be asked of the
-//!   tracer. So it holds no obligation that it does not know of. An object is scanned once a cycle, but for one with a lock that was written in
-//!   PRE: each such writer makes it grey again (K1 of [`lock`](super::lock)), maybe while a tracer scans it. Scans of one object may overlap,
-//!   as they share it, lock what can change as a whole, and mark each object that they find once. Weak cells and tables have no
-//!   locks, so none is found twice.
+//! - X1. Who takes an object while it is grey scans it, and marks its edges before anything else
+//!   may be asked of the tracer. So it holds no obligation that it does not know of. An object is
+//!   scanned once a cycle, but for one with a lock that was written in PRE: each such writer makes
+//!   it grey again (K1 of [`lock`](super::lock)), maybe while a tracer scans it. Scans of one
+//!   object may overlap, as they share it, lock what can change as a whole, and mark each object
+//!   that they find once. Weak cells and tables have no locks, so none is found twice.
 //! - X2. Depth costs no stack: what is found goes on a list. Long slices are scanned in parts.
 //! - X3. A panic in `trace` leaves marking half done, which nothing can mend: the process aborts, and names the type.
 

@@ -4,17 +4,17 @@
 //! - N1. A value that does not change measures the same when it is allocated and before it is
 //!   dropped. The heap adds the one and takes the other away.
 //! - N2. A measurement looks at few values: of a container it takes the first ones for all, and it
-//!   does not go deeper than [`DEPTH`]. So `alloc` of a large value stays cheap, and a long chain of
-//!   boxes costs no stack. The way to the first values of a hash table that has become sparse is as
-//!   long as its memory, and its length and capacity do not tell: removed entries may leave marks,
-//!   which count as used. An object goes that way when it is made and before it is dropped. A writer
-//!   of a lock, which may come often, does not: behind a lock a hash table counts for its own memory
-//!   and not for what its entries own.
+//!   does not go deeper than [`DEPTH`]. So `alloc` of a large value stays cheap, and a long chain
+//!   of boxes costs no stack. The way to the first values of a hash table that has become sparse is
+//!   as long as its memory, and its length and capacity do not tell: removed entries may leave
+//!   marks, which count as used. An object goes that way when it is made and before it is dropped.
+//!   A writer of a lock, which may come often, does not: behind a lock a hash table counts for its
+//!   own memory and not for what its entries own.
 //! - N3. The value behind a `GcLock` changes. Its lock keeps its [`Share`] of what the heap counts
 //!   for the object: the first measurement sets it, each writer changes it and tells the heap of
 //!   the difference, and the last one reads it. Shares are never extrapolated. A writer with the
-//!   mutator of another heap changes nothing: its heap counts nothing for the object. The next writer
-//!   with one of the object's heap makes up for it.
+//!   mutator of another heap changes nothing: its heap counts nothing for the object. The next
+//!   writer with one of the object's heap makes up for it.
 
 use super::trace::Trace;
 use crate::sync::tally::{AtomicU64, AtomicUsize, Ordering::Relaxed};

@@ -1,8 +1,9 @@
 //! Grey objects on their way: marked, and not scanned yet. Mutators fill buffers of their own and hand them over whole; the tracers take them.
 //!
-//! - Q1. Who marks an object first puts it somewhere, and who takes it scans it. So it is grey in one place at a time, but for an object with a lock
-//!   that was written in PRE: each such writer puts it somewhere once more (K1 of [`lock`](super::lock)), and it may be grey in
-//!   several places. Each of them leads to a scan (X1 of [`mark`](super::mark)).
+//! - Q1. Who marks an object first puts it somewhere, and who takes it scans it. So it is grey in
+//!   one place at a time, but for an object with a lock that was written in PRE: each such writer
+//!   puts it somewhere once more (K1 of [`lock`](super::lock)), and it may be grey in several
+//!   places. Each of them leads to a scan (X1 of [`mark`](super::mark)).
 
 use super::span::{Index, Span};
 use crate::sync::lock::Lock;

@@ -47,8 +47,8 @@ pub(super) struct Background {
     ask_at: AtomicU64,
     /// When a thread of the program looks next, where there is no other, likewise.
     look_at: AtomicU64,
-    /// The thread's number while it runs, else 0; `REFUSED` where one that was wanted no more is not
-    /// to be had.
+    /// The thread's number while it runs, else 0; `REFUSED` where one that was wanted no more is
+    /// not to be had.
     thread: AtomicUsize,
     /// The process that the thread is one of.
     process: AtomicU32,
@@ -182,9 +182,9 @@ impl Heap {
         }
     }
 
-    /// The program is about to confine itself by a seccomp filter. From here on there is no background
-    /// thread, and the heap makes no other system calls than those that any allocator makes.
-    /// `waits`: for the end of the thread.
+    /// The program is about to confine itself by a seccomp filter. From here on there is no
+    /// background thread, and the heap makes no other system calls than those that any allocator
+    /// makes. `waits`: for the end of the thread.
     pub(crate) fn confine(&self, waits: bool) {
         os::sandbox::enter();
         self.end_background(waits);
@@ -228,7 +228,8 @@ impl Heap {
             number = thread.load(Acquire);
         }
         if number != REFUSED {
-            // SAFETY: one thread turns the watch off; the background thread, which finds that, does not detach itself.
+            // SAFETY: one thread turns the watch off; the background thread, which finds that, does
+            // not detach itself.
             unsafe { os::thread::join(number) };
         }
     }

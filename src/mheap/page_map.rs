@@ -4,8 +4,9 @@
 //! words are all that the fast path reads. Further regions are searched behind it; they begin when
 //! another mapping lies in the way of the main one, or when it is full.
 //!
-//! - I1. Every page of a small or managed span, and the first page of a large one, has the span in its entry; all other entries are null. A pointer
-//!   that the program may free therefore always finds its span, and null, foreign and stale ones find nothing.
+//! - I1. Every page of a small or managed span, and the first page of a large one, has the span in
+//!   its entry; all other entries are null. A pointer that the program may free therefore always
+//!   finds its span, and null, foreign and stale ones find nothing.
 //! - I2. Entries are written by whoever holds the pages, between taking them from the page heap and returning them. A thread that was
 //!   handed a pointer into a span sees its entry, because the pointer itself was handed over in order; so relaxed loads do.
 //! - I3. `limit` only grows, after the entries below it are readable.

@@ -67,7 +67,8 @@ pub(crate) mod futex {
 pub(crate) mod fork {
     //! Hooks around `fork`, on systems that have it.
 
-    /// The number of the calling thread. No lock here is held over a fork, so no thread asks for more.
+    /// The number of the calling thread. No lock here is held over a fork, so no thread asks for
+    /// more.
     pub(crate) fn me() -> u64 {
         0
     }

@@ -138,7 +138,8 @@ pub(crate) unsafe trait PageSource: Sync {
         0
     }
 
-    /// Bytes of a range, Prepared or Ready, that have physical memory now; `None` where the system does not tell.
+    /// Bytes of a range, Prepared or Ready, that have physical memory now; `None` where the system
+    /// does not tell.
     fn resident(&self, base: NonNull<u8>, bytes: usize) -> Option<usize> {
         let _ = (base, bytes);
         None
