@@ -15,7 +15,7 @@ fail() {
 
 python=/usr/bin/python3
 headers=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
-cc -g -O1 -fno-optimize-sibling-calls -shared -fPIC -I"$headers" -o "$out/extension.so" "$here/c/extension.c"
+cc -g -O1 -fno-optimize-sibling-calls -shared -fPIC -I"$headers" -o "$out/extension.so" "$here/programs/extension.c"
 script='import extension, json, ssl
 kept = [bytearray(3000) for _ in range(4000)] + [json.dumps([str(i)] * 500) for i in range(500)]
 extension.keep(4000)
