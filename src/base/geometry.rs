@@ -64,12 +64,18 @@ pub(crate) const RESERVE_BYTES: usize = 64 << 20;
 pub(crate) const TABLE_MIN: usize = 64 << 10;
 /// Largest request in bytes: 8 TiB, as many pages as a span counts with its room to grow, less room
 /// for rounding up to huge pages.
+#[cfg(greyspan_heap)]
 pub(crate) const REQUEST_MAX: usize = (u32::MAX as usize / 4) * PAGE - 2 * HUGE;
+/// What `Layout` allows, less room for rounding up.
+#[cfg(not(greyspan_heap))]
+pub(crate) const REQUEST_MAX: usize = isize::MAX as usize - 2 * HUGE;
 /// Largest alignment in bytes: half of the addresses that a program has at the least.
+#[cfg(greyspan_heap)]
 pub(crate) const ALIGN_MAX: usize = 1 << 46;
 
 /// Whether there can be a block of `size` bytes at a multiple of `align`. What cannot be is refused
 /// before any work is done for it.
+#[cfg(greyspan_heap)]
 #[inline]
 pub(crate) const fn is_servable(size: usize, align: usize) -> bool {
     size <= REQUEST_MAX && align <= ALIGN_MAX
