@@ -123,9 +123,7 @@ impl Heap {
             let run = cache.pop_run(class);
             if !run.is_null() {
                 heap.count_alloc(cache, run.cast(), size, align);
-                let run = heap.counted(cache, size, align, run.cast());
-                heap.after_alloc();
-                return run;
+                return heap.counted(cache, size, align, run.cast());
             }
         }
         let block = match SizeClass::serving(size, align) {
