@@ -123,7 +123,9 @@ impl Heap {
             let run = cache.pop_run(class);
             if !run.is_null() {
                 heap.count_alloc(cache, run.cast(), size, align);
-                return heap.counted(cache, size, align, run.cast());
+                let run = heap.counted(cache, size, align, run.cast());
+                heap.after_alloc();
+                return run;
             }
         }
         let block = match SizeClass::serving(size, align) {

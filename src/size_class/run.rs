@@ -73,9 +73,20 @@ impl RunClass {
     /// Bytes of the class's runs.
     #[inline(always)]
     pub(crate) const fn size(self) -> usize {
-        self.pages() * PAGE
+        // The mask changes no index; it spares the check of bounds.
+        SIZES[self.index() % SIZES.len()] as usize
     }
 }
+
+/// The size of each class in bytes: one load is shorter than the arithmetic.
+static SIZES: [u32; RUN_CLASSES.next_power_of_two()] = {
+    let (mut sizes, mut index) = ([0; RUN_CLASSES.next_power_of_two()], 0);
+    while index < RUN_CLASSES {
+        sizes[index] = (RunClass(index as u8).pages() * PAGE) as u32;
+        index += 1;
+    }
+    sizes
+};
 
 /// Pages of a large object of `bytes` bytes: those of its class, or as many as hold it.
 pub(crate) const fn large_pages(bytes: usize) -> usize {
