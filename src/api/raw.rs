@@ -4,9 +4,9 @@
 //! wrong free ends the process. `free` keeps `errno`.
 
 use crate::heap::HEAP;
-use crate::heap::nested::{alone_unless_nested, is_nested};
+use crate::heap::c::ALIGN;
+use crate::heap::c::nested::{alone_unless_nested, is_nested};
 use crate::heap::thread::current;
-use crate::heap::untyped::ALIGN;
 use crate::mcache::count_small;
 use crate::options::profile_target;
 #[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]

@@ -11,7 +11,7 @@ use core::alloc::{GlobalAlloc, Layout};
 unsafe impl GlobalAlloc for Greyspan {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HEAP.alloc(current(), layout)
+        HEAP.alloc::<false>(current(), layout)
     }
 
     #[inline(always)]
@@ -22,7 +22,7 @@ unsafe impl GlobalAlloc for Greyspan {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        HEAP.alloc_zeroed(current(), layout)
+        HEAP.alloc::<true>(current(), layout)
     }
 
     #[inline]

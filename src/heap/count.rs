@@ -33,8 +33,7 @@ impl Heap {
 
     /// A block for `size` bytes at `align` was found, or null.
     pub(super) fn count_alloc(&self, cache: &MCache, block: *mut u8, size: usize, align: usize) {
-        // The empty request is counted as one byte, by the call that serves it.
-        if !block.is_null() && size > 0 {
+        if !block.is_null() {
             self.counter(cache).alloc(SizeClass::serving(size, align), size);
         }
     }

@@ -297,7 +297,7 @@ mod files {
 fn own() -> Option<&'static MCache> {
     let cache = super::thread::current();
     #[cfg(feature = "preload")]
-    if super::nested::is_nested(cache) {
+    if super::c::nested::is_nested(cache) {
         return None;
     }
     Some(cache)
@@ -353,7 +353,7 @@ extern "C-unwind" fn after_fork_in_child() {
     }
     WAITING.store(0, Relaxed);
     #[cfg(feature = "preload")]
-    super::nested::mend_in_child();
+    super::c::nested::mend_in_child();
     #[cfg(not(feature = "preload"))]
     HEAP.mend_in_child(super::thread::current());
     if let Some(signals) = signals {

@@ -69,14 +69,14 @@ impl Heap {
         // SAFETY: the alignment is a power of two, and the caller promised that the size does not overflow with it.
         let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, align) };
         let begun = if new_size > layout.size() && large(new_size) && align <= PAGE {
-            self.alloc_begun(cache, new_size)
+            self.alloc_begun(cache, new_size, align)
         } else {
             null_mut()
         };
         let new = if begun.is_null() {
-            self.alloc(cache, new_layout)
+            self.alloc::<false>(cache, new_layout)
         } else {
-            self.counted(cache, new_size, align, begun)
+            begun
         };
         if new.is_null() {
             return new;
@@ -97,17 +97,19 @@ impl Heap {
         new
     }
 
-    /// A large block that has begun to grow, with room behind it; null where none lies idle.
-    pub(super) fn alloc_begun(&self, cache: &MCache, size: usize) -> *mut u8 {
+    /// Allocates a large block that has begun to grow, with room behind it. Returns null if no such
+    /// place lies idle.
+    pub(super) fn alloc_begun(&self, cache: &MCache, size: usize, align: usize) -> *mut u8 {
         if size > REQUEST_MAX {
             return null_mut();
         }
         let span = self
             .with_cache(cache, |cache| cache.alloc_begun(&self.tiers, size))
             .flatten();
-        let block = span.map_or(null_mut(), MSpan::base);
-        self.count_alloc(cache, block, size, 1);
-        block
+        match span {
+            Some(span) => self.hand_out::<false>(cache, size, align, (span.base(), false)),
+            None => null_mut(),
+        }
     }
 
     /// Whether the large block now has `new_size` bytes where it is.

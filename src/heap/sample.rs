@@ -9,6 +9,7 @@
 //! - S2. The sample ends before the span is given to anybody, by whoever holds the object; so a span that is taken is not sampled.
 //! - S3. In Rust programs, a sampled object of a size class begins at a multiple of [`SAMPLE_ALIGN`].
 
+use super::free::Bin;
 use super::thread::current_or;
 use super::watched::WATCHED;
 use super::{Heap, SAMPLE_ALIGN, SAMPLES};
@@ -148,9 +149,9 @@ impl Heap {
             return unsafe { Self::dealloc_deep(block, size, align, cache, heap) };
         }
         heap.count_free(cache, class, size);
-        // Pages that no layout tells of.
-        // SAFETY: as the caller promised.
-        unsafe { heap.free(cache, block) };
+        // A sampled object has pages of which no layout tells, so no bin takes it.
+        // SAFETY: the block is the caller's (contract of this function).
+        unsafe { heap.put_back(cache, block, Bin::None) };
         let cache = current_or(cache);
         if cache.is_ready() {
             cache.sampler().ended(size, ticks().saturating_sub(began));

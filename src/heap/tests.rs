@@ -49,7 +49,7 @@ fn a_snapshot_and_its_table_allocate_nothing() {
     let before = requests();
     std::hint::black_box(Box::new(1));
     assert!(requests() > before, "a request must be seen");
-    let block = HEAP.alloc(current(), Layout::new::<u64>());
+    let block = HEAP.alloc::<false>(current(), Layout::new::<u64>());
     assert!(!block.is_null());
     let before = requests();
     let mut length = Length(0);

@@ -116,7 +116,7 @@ extern "C-unwind" fn thread_exits(_: *mut c_void) {
         #[cfg(not(feature = "preload"))]
         set_current(TORN.cache());
         #[cfg(feature = "preload")]
-        super::nested::before_exit();
+        super::c::nested::before_exit();
         let last = HEAP.retire_cache(cache);
         // It takes locks, so calls of signal handlers are nested still.
         HEAP.after_exit(last);

@@ -26,6 +26,8 @@
 
 mod bins;
 pub(crate) use bins::SLOT_BYTES;
+#[cfg(feature = "preload")]
+mod c;
 mod check;
 mod exit;
 mod free;
@@ -36,9 +38,7 @@ mod room;
 mod runs;
 mod store;
 #[cfg(feature = "preload")]
-mod untyped;
-#[cfg(feature = "preload")]
-pub(crate) use untyped::{count_small, wipe};
+pub(crate) use c::{clear_registers, count_small};
 
 use crate::base::addr::Addr;
 use crate::base::geometry::PAGE;
@@ -167,16 +167,6 @@ impl Tiers {
     pub(crate) fn central(&self, class: SizeClass) -> &MCentral {
         of_class(&self.central, class)
     }
-}
-
-/// What became of a block that was freed.
-pub(crate) enum Freed {
-    /// Back in its span, or on its way, by a few instructions.
-    Fast,
-    /// The same, and pages may have become free.
-    Slowly,
-    /// Nothing: it takes a cache that is ready.
-    NotYet,
 }
 
 /// The cache of one thread.
@@ -394,40 +384,41 @@ impl MCache {
         unsafe { self.shared.outbox.add_leaf(block) }
     }
 
-    /// Gives a block back to its span, past the bins.
+    /// Returns a block to its span, past the bins. `false`: only a ready cache can, nothing was
+    /// done.
     ///
     /// # Safety
-    /// `block` was handed out by this heap and nobody uses it any more.
+    /// This heap handed `block` out, and the program uses it no more.
     #[inline(always)]
-    pub(crate) unsafe fn free(&self, tiers: &Tiers, block: *mut Block) -> Freed {
+    pub(crate) unsafe fn free(&self, tiers: &Tiers, block: *mut Block) -> bool {
         let Some(span) = tiers.mheap.map().span_of(Addr::of(block)) else {
             self.free_foreign(block);
-            return Freed::Fast;
+            return true;
         };
         if CHECKED {
-            // SAFETY: as the caller promised.
+            // SAFETY: the block is the caller's (contract of this function).
             unsafe { check::leave(span, block) };
         }
         if span.owner.load(Relaxed) == self.tag() {
             self.tally(span.class_index()).add(0, 1);
-            // SAFETY: the tag says that this thread owns the span (M2); the block is its live object.
+            // SAFETY: the tag says that this thread owns the span (MCACHE-2); the block is its live object.
             if unsafe { span.push_local(block) } == 0 {
                 self.emptied(tiers, span);
-                return Freed::Slowly;
             }
-            return Freed::Fast;
+            return true;
         }
-        // A cache that is not ready gathers nothing. A span that has become this thread's meanwhile gets its blocks when the chain is sent.
-        // SAFETY: as the caller promised.
+        // A cache that is not ready gathers nothing. If the span has become this thread's meanwhile,
+        // it gets its blocks when the chain is sent.
+        // SAFETY: the block is the caller's (contract of this function).
         if unsafe { self.shared.outbox.add(span, block) } {
-            return Freed::Fast;
+            return true;
         }
         if !self.is_ready() {
-            return Freed::NotYet;
+            return false;
         }
-        // SAFETY: as the caller promised.
+        // SAFETY: the block is the caller's (contract of this function), and the cache is ready.
         unsafe { self.free_slow(tiers, span, block) };
-        Freed::Slowly
+        true
     }
 }
 

@@ -118,9 +118,9 @@ impl World {
         let layout = Layout::from_size_align(size, align).expect("a good layout");
         self.step(which, |world, cache| {
             let ptr = if zeroed {
-                world.heap.alloc_zeroed(cache, layout)
+                world.heap.alloc::<true>(cache, layout)
             } else {
-                world.heap.alloc(cache, layout)
+                world.heap.alloc::<false>(cache, layout)
             };
             if ptr.is_null() {
                 return false;
@@ -149,9 +149,9 @@ impl World {
         let layout = Layout::from_size_align(size, align).expect("a good layout");
         let cache = self.caches[which].expect("a cache");
         let ptr = if zeroed {
-            self.heap.alloc_zeroed(cache, layout)
+            self.heap.alloc::<true>(cache, layout)
         } else {
-            self.heap.alloc(cache, layout)
+            self.heap.alloc::<false>(cache, layout)
         };
         if !ptr.is_null() {
             // SAFETY: the block is live, of this layout, and freed once.

@@ -11,9 +11,9 @@
 //! - A2. In front of a block in use lie its size and its strip. The size of a block that came back
 //!   is 0.
 
-use super::HEAP;
 use crate::base::addr::align_up;
 use crate::base::geometry::REQUEST_MAX;
+use crate::heap::HEAP;
 #[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 use crate::sync::atomic::{

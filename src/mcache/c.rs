@@ -212,7 +212,7 @@ fn step_over<const BY: isize>(mark: usize, slot: *mut Slot) -> *mut Slot {
 
 /// At the end of a slow call of the program's: no register keeps a mark, as in `step_over`.
 #[inline(always)]
-pub(crate) fn wipe() {
+pub(crate) fn clear_registers() {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: registers that a call may change anyway.
     unsafe {

@@ -15,9 +15,10 @@
 //! - E3. A handler that interrupts the fast path, which is a few instructions, is served by the bins like any other caller. What it may not do
 //!   is to make the very bin run over or empty that was about to change, or to keep a block of it: POSIX lets no handler call `malloc` at all.
 
-use super::HEAP;
-use super::slot::{current, set_current};
 use super::spare;
+use crate::heap::HEAP;
+use crate::heap::slot::{current, set_current};
+use crate::heap::thread;
 use crate::mcache::{MCache, Sentinel};
 use crate::mspan::Block;
 use crate::sync::atomic::{
@@ -34,16 +35,16 @@ pub(crate) fn is_nested(cache: &MCache) -> bool {
 }
 
 /// Runs `f` with the thread's cache, which it gets now if it has none yet; calls that come meanwhile are nested. The caller is not.
-pub(super) fn alone<R>(f: impl FnOnce(&'static MCache) -> R) -> R {
+pub(in crate::heap) fn alone<R>(f: impl FnOnce(&'static MCache) -> R) -> R {
     let before = current();
     set_current(BUSY.cache());
-    let own = super::thread::ready(before);
+    let own = thread::ready(before);
     let result = f(own);
     if is_nested(current()) {
         set_current(own);
     }
     if !core::ptr::eq(own, before) {
-        super::thread::arm(own);
+        thread::arm(own);
     }
     if WAITING.load(Relaxed) {
         serve();
@@ -57,7 +58,7 @@ pub(crate) fn alone_unless_nested<R>(f: impl FnOnce(&'static MCache) -> R) -> Op
 }
 
 /// The thread is about to end; calls are nested until the slot is set again.
-pub(super) fn before_exit() {
+pub(in crate::heap) fn before_exit() {
     set_current(BUSY.cache());
 }
 
@@ -71,7 +72,7 @@ static UNMENDED: AtomicBool = AtomicBool::new(false);
 
 /// In the child of a fork: mends the heap, now or at the end of the call that the fork has
 /// interrupted.
-pub(super) fn mend_in_child() {
+pub(in crate::heap) fn mend_in_child() {
     // Relaxed, both: the child has one thread.
     UNMENDED.store(true, Relaxed);
     WAITING.store(true, Relaxed);

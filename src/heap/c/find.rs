@@ -1,0 +1,128 @@
+//! What a pointer of a C program is: a block in use, a free one, another allocator's, or wrong.
+//!
+//! The span's record and the block's mark tell. Called by the operations of `c` and by `nested`.
+
+use super::{large_usable, spare, usable_elsewhere};
+use crate::base::addr::Addr;
+use crate::heap::Heap;
+use crate::mcache::MCache;
+use crate::mspan::{Block, MSpan, State};
+use crate::os;
+use crate::os::report::misuse;
+use crate::size_class::SizeClass;
+
+/// What a free must know of a block in use.
+pub(super) enum Found {
+    Small(SizeClass),
+    Large,
+}
+
+impl Heap {
+    /// The span of the block at `ptr` and what it is. `None`: memory that another allocator handed out, which is left in peace. Anything else
+    /// that is no block of this heap in use ends the process in the name of `call`.
+    pub(super) fn find(&self, call: &str, ptr: *mut u8) -> Option<(&'static MSpan, Found)> {
+        let address = ptr.addr();
+        let Some(span) = self.tiers.mheap.map().span_of(Addr::of(ptr)) else {
+            if spare::size(ptr).is_some() || os::foreign::is_others(ptr) {
+                return None;
+            }
+            misuse(
+                call,
+                address,
+                0,
+                "no block of this heap begins here, or it was freed before",
+            );
+        };
+        match (span.state(), span.class()) {
+            (State::Small, Some(class)) => {
+                let size = class.size();
+                if !span.is_object(ptr) {
+                    misuse(call, address, size, "the pointer is not to where a block begins");
+                }
+                // SAFETY: an object of the span, of 16 bytes or more (U1).
+                if size > 8 && unsafe { Block::is_marked(ptr.cast()) } {
+                    misuse(call, address, size, "the block is free: freed twice");
+                }
+                Some((span, Found::Small(class)))
+            }
+            (State::Large, _) => {
+                if ptr != span.base() {
+                    misuse(
+                        call,
+                        address,
+                        span.size(),
+                        "the pointer is not to where the block begins",
+                    );
+                }
+                if span.kept() {
+                    misuse(call, address, span.size(), "the block is free: freed twice");
+                }
+                Some((span, Found::Large))
+            }
+            _ => misuse(call, address, 0, "the block is free: freed twice"),
+        }
+    }
+
+    /// Takes the block at `ptr` from the program, by a call that cannot free it yet: marks it as
+    /// free. `false`: another allocator's.
+    pub(super) fn set_aside(&self, ptr: *mut u8) -> bool {
+        match self.find("free", ptr) {
+            // SAFETY: an object of the span, of 16 bytes or more (U1), which the program has given
+            // up.
+            Some((_, Found::Small(_))) => unsafe { Block::set_mark(ptr.cast()) },
+            Some((span, Found::Large)) => {
+                if span.keep() {
+                    misuse("free", ptr.addr(), span.size(), "the block is free: freed twice");
+                }
+            }
+            None => return false,
+        }
+        true
+    }
+
+    /// Ends the process unless a block begins at `ptr` that was set aside: a link that the program
+    /// has written over leads anywhere.
+    pub(super) fn check_set_aside(&self, ptr: *mut u8) {
+        let right = match self.tiers.mheap.map().span_of(Addr::of(ptr)) {
+            Some(span) if span.state() == State::Small && span.is_object(ptr) => {
+                // SAFETY: an object of the span, of 16 bytes or more (U1).
+                unsafe { Block::is_marked(ptr.cast()) }
+            }
+            Some(span) => span.state() == State::Large && ptr == span.base() && span.kept(),
+            None => false,
+        };
+        if !right {
+            misuse("free", ptr.addr(), 0, "the program wrote to a block after it was freed");
+        }
+    }
+
+    /// Frees a block that was set aside, and unlinked.
+    ///
+    /// # Safety
+    /// [`check_set_aside`](Self::check_set_aside) found it in order, and nothing uses it any more.
+    pub(super) unsafe fn free_set_aside(&self, cache: &MCache, ptr: *mut u8) {
+        match self.tiers.mheap.map().span_of(Addr::of(ptr)) {
+            Some(span) if span.state() == State::Large => span.clear_kept(),
+            // SAFETY: the object is of 16 bytes or more (U1), and this call's.
+            _ => unsafe { Block::clear_mark(ptr.cast()) },
+        }
+        // SAFETY: as the caller promised.
+        unsafe { self.free_untyped(cache, ptr) };
+    }
+
+    /// Bytes that may be used behind `ptr`; 0 for null and for what is not a block of this heap in use.
+    pub(crate) fn usable_untyped(&self, ptr: *mut u8) -> usize {
+        if ptr.is_null() {
+            return 0;
+        }
+        match self.tiers.mheap.map().span_of(Addr::of(ptr)) {
+            Some(span) => match span.state() {
+                // SAFETY: an object of the span, of 16 bytes or more (U1).
+                State::Small if span.is_object(ptr) && !unsafe { Block::is_marked(ptr.cast()) } => span.size(),
+                State::Large if ptr == span.base() && !span.kept() => large_usable(span),
+                _ => 0,
+            },
+            None => usable_elsewhere(ptr),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Deallocation: one pipeline for every block that a program gives back.
+//!
+//! ```text
+//! dealloc ── bin has room ───────────────────────► done
+//!   └─ bin full ── dealloc_slow: another thread's block joins the outbox ──► done
+//!                    └─ dealloc_past_bin ── put_back ─┬─ a bin of runs
+//!  C: free_untyped_slow ── find the span ──────┘      ├─ a bin that grows or is flushed
+//!                                                     └─ free: the block's span
+//!                                     every slow free ends in put_back: look after pages
+//! ```
+//!
+//! Rust's callers name the size and the alignment, so the heap knows the class. C's name the
+//! pointer alone; `c` finds the span first and then takes the same way.
+//!
+//! - FREE-1. Every free that the bins and the outbox do not take at once ends in `put_back`.
+
+use super::{Heap, SAMPLE_ALIGN, SAMPLES, end_sample};
+use crate::base::addr::Addr;
+use crate::mcache::MCache;
+use crate::mspan::Block;
+use crate::size_class::{RunClass, SizeClass};
+use core::alloc::Layout;
+
+/// The bin that takes blocks of one kind.
+pub(super) enum Bin {
+    Object(SizeClass),
+    Run(RunClass),
+    None,
+}
+
+impl Heap {
+    /// Takes back the memory at `ptr`.
+    ///
+    /// # Safety
+    /// This heap handed `ptr` out for `layout`, and the program uses it no more.
+    #[inline(always)]
+    pub(crate) unsafe fn dealloc(&self, cache: &MCache, ptr: *mut u8, layout: Layout) {
+        if SAMPLES && ptr.addr().is_multiple_of(SAMPLE_ALIGN) {
+            // SAFETY: the block and its layout are the caller's (contract of this function).
+            return unsafe { Self::dealloc_aligned(ptr.cast(), layout.size(), layout.align(), cache, self) };
+        }
+        // SAFETY: the block and its layout are the caller's (contract of this function).
+        unsafe { self.dealloc_unsampled(cache, ptr, layout) };
+    }
+
+    /// Takes back a block that is no sampled object of a size class.
+    ///
+    /// # Safety
+    /// As for `dealloc`.
+    #[inline(always)]
+    pub(super) unsafe fn dealloc_unsampled(&self, cache: &MCache, ptr: *mut u8, layout: Layout) {
+        let (size, align) = (layout.size(), layout.align());
+        if cfg!(feature = "stats") {
+            self.count_free(cache, SizeClass::serving(size, align), size);
+        }
+        // SAFETY: the block and its layout are the caller's (contract of this function).
+        unsafe { self.give_back(cache, ptr.cast(), size, align) };
+    }
+
+    /// Takes back a block without counting it.
+    ///
+    /// # Safety
+    /// As for `dealloc`, with the layout's size and alignment.
+    #[inline(always)]
+    pub(super) unsafe fn give_back(&self, cache: &MCache, block: *mut Block, size: usize, align: usize) {
+        let pushed = if let Some(class) = SizeClass::small_freed(size) {
+            // SAFETY: the block is the caller's, and fits the class (`SizeClass::freed`).
+            unsafe { cache.push(class, block) }
+        } else if let Some(class) = SizeClass::freed(size, align) {
+            // SAFETY: the block is the caller's, and fits the class (`SizeClass::freed`).
+            unsafe { cache.push(class, block) }
+        } else {
+            // SAFETY: the block and its layout are the caller's (contract of this function).
+            unsafe { Self::dealloc_past_bin(block, size, align, cache, self) };
+            return;
+        };
+        if !pushed {
+            // SAFETY: the block and its layout are the caller's (contract of this function).
+            unsafe { Self::dealloc_slow(block, size, align, cache, self) };
+        }
+    }
+
+    /// Takes back a block whose bin is full. Most such blocks are another thread's and join the
+    /// outbox. The arguments stand in the order of `GlobalAlloc::dealloc`'s own, and so stay in
+    /// their registers.
+    ///
+    /// # Safety
+    /// As for `dealloc`, with the layout's size and alignment.
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn dealloc_slow(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
+        // SAFETY: the block is the caller's (contract of this function).
+        if !unsafe { cache.gather(block) } {
+            // SAFETY: the block and its layout are the caller's (contract of this function).
+            unsafe { Self::dealloc_past_bin(block, size, align, cache, heap) };
+        }
+    }
+
+    /// Takes back a block that neither a size class's bin nor the outbox takes at once.
+    ///
+    /// # Safety
+    /// As for `dealloc_slow`.
+    #[inline(never)]
+    unsafe fn dealloc_past_bin(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
+        if SAMPLES
+            && SizeClass::serving(size, align).is_none()
+            && let Some(span) = heap.tiers.mheap.map().span_of(Addr::of(block))
+        {
+            end_sample(span);
+        }
+        // A large object has at least the pages of its size's class, whatever its alignment.
+        let bin = match RunClass::serving(size, 1) {
+            Some(class) => Bin::Run(class),
+            None => SizeClass::freed(size, align).map_or(Bin::None, Bin::Object),
+        };
+        // SAFETY: the block is the caller's, and fits the bin.
+        unsafe { heap.put_back(cache, block, bin) };
+    }
+
+    /// Ends a slow free: returns the block to `bin` or to its span, and looks after free pages.
+    ///
+    /// # Safety
+    /// This heap handed `block` out, it fits the bin, and the program uses it no more.
+    #[inline(always)]
+    pub(super) unsafe fn put_back(&self, cache: &MCache, block: *mut Block, bin: Bin) {
+        match bin {
+            Bin::Run(class) => {
+                // SAFETY: the block is the caller's, and fits the bin (contract of this function).
+                if unsafe { cache.push_run(class, block) } {
+                    return;
+                }
+                if cache.is_ready() {
+                    // SAFETY: the block is the caller's, and fits the bin (contract of this function).
+                    unsafe { cache.push_run_over(&self.tiers, class, block) };
+                } else {
+                    // SAFETY: the block is the caller's (contract of this function).
+                    unsafe { self.free(cache, block) };
+                }
+            }
+            Bin::Object(class) if cache.is_ready() => {
+                // SAFETY: the block is the caller's, and fits the bin (contract of this function).
+                unsafe { cache.push_over(&self.tiers, class, block) };
+            }
+            // SAFETY: the block is the caller's (contract of this function).
+            _ => unsafe { self.free(cache, block) },
+        }
+        self.after_free();
+    }
+
+    /// Returns `block` to its span.
+    ///
+    /// # Safety
+    /// This heap handed `block` out, and the program uses it no more.
+    unsafe fn free(&self, cache: &MCache, block: *mut Block) {
+        // SAFETY: the block is the caller's (contract of this function).
+        if unsafe { cache.free(&self.tiers, block) } {
+            return;
+        }
+        self.with_cache(cache, |cache| {
+            // SAFETY: the block is the caller's. A cache from `with_cache` is ready, so it is taken.
+            unsafe { cache.free(&self.tiers, block) };
+        });
+    }
+}
