@@ -16,6 +16,15 @@ fn main() {
     if is_supported {
         println!("cargo::rustc-cfg=greyspan_heap");
     }
+    let has = |feature: &str| env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
+    // Rust programs have the profiler as a feature, libgreyspan.so always.
+    if has("PROFILING") || has("PRELOAD") {
+        println!("cargo::rustc-cfg=sampling");
+    }
+    // C programs may free what they do not own, so libgreyspan.so checks each block.
+    if has("PRELOAD") {
+        println!("cargo::rustc-cfg=checked");
+    }
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     let value = flags
         .split('\x1f')

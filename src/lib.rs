@@ -65,6 +65,9 @@ mod mcentral;
 mod remote;
 
 #[cfg(all(greyspan_heap, not(loom)))]
+mod tiers;
+
+#[cfg(all(greyspan_heap, not(loom)))]
 mod mcache;
 
 #[cfg(any(not(loom), feature = "gc"))]

@@ -182,7 +182,7 @@ impl Heap {
                 cache.mailbox().post_in_child(span);
             }
         }
-        self.tiers.reset_room(left().map(MCache::room).sum());
+        self.tiers.room.reset(left().map(MCache::room).sum());
     }
 }
 

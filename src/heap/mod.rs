@@ -31,11 +31,12 @@ mod watched;
 
 use crate::base::addr::Addr;
 use crate::base::geometry::PAGE;
-use crate::mcache::{MCache, Tiers};
+use crate::mcache::MCache;
 use crate::mspan::State;
 use crate::os::Os;
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::tiers::Tiers;
 use background::Background;
 use core::alloc::Layout;
 use registry::Registry;

@@ -154,8 +154,7 @@ impl Heap {
         self.count_free(cache, None, layout.size());
         self.count_alloc(cache, to.base(), new_size, layout.align());
         self.with_cache(cache, |cache| {
-            cache.count_large_bytes(new_size);
-            cache.count_move();
+            cache.count_large(new_size);
             if moved {
                 cache.count_moved_away();
                 mheap.give_moved(span);

@@ -10,10 +10,12 @@
 //! is handed out from the second bin; and when it is handed out the second time, should this thread have freed it twice where the slot above
 //! happened to hold it too.
 
-use super::{MCache, Slot, Tiers};
+use super::MCache;
+use super::bins::{Bins, Slot};
 use crate::mspan::Block;
 use crate::size_class::{SizeClass, begins_object};
 use crate::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use crate::tiers::Tiers;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use core::arch::asm;
 use core::cell::Cell;
@@ -21,8 +23,8 @@ use core::mem::offset_of;
 use core::ptr::null_mut;
 
 // The word in front of each array is that of tag 0, which stands for no class.
-const _: () = assert!(offset_of!(MCache, tops) == offset_of!(MCache, no_top) + 8);
-const _: () = assert!(offset_of!(MCache, ends) == offset_of!(MCache, no_end) + 8);
+const _: () = assert!(offset_of!(Bins, tops) == offset_of!(Bins, no_top) + 8);
+const _: () = assert!(offset_of!(Bins, ends) == offset_of!(Bins, no_end) + 8);
 
 /// The tag of the class that serves so many bytes at a multiple of 16. While a heap profile is taken, that of the smallest class for all, which
 /// no program in C uses: its bin is empty, so that all requests come to where they are counted. So the profiler costs nothing while it is off.
@@ -78,31 +80,33 @@ fn load_tag(size: usize) -> usize {
         .map_or(usize::from(EMPTY_BIN), |tag| usize::from(tag.load(Relaxed)))
 }
 
-impl MCache {
-    /// The top of the bin of the class with number `tag - 1`; of the bin that is always full for tag 0.
+impl Bins {
+    /// The top of the bin of the class with number `tag - 1`, or of the always full bin for tag 0.
     #[inline(always)]
     fn top_at(&self, tag: usize) -> &Cell<*mut Slot> {
         let none = core::ptr::from_ref(self).cast::<Cell<*mut Slot>>();
-        let place = none.wrapping_byte_add(offset_of!(MCache, no_top)).wrapping_add(tag);
-        // SAFETY: tags are class numbers plus one or 0, and the arrays lie behind the word of tag 0.
+        let place = none.wrapping_byte_add(offset_of!(Bins, no_top)).wrapping_add(tag);
+        // SAFETY: a tag is a class number plus one or 0, and the array lies behind the word of tag 0.
         unsafe { &*place }
     }
 
     #[inline(always)]
     fn end_at(&self, tag: usize) -> &Cell<*mut Slot> {
         let none = core::ptr::from_ref(self).cast::<Cell<*mut Slot>>();
-        let place = none.wrapping_byte_add(offset_of!(MCache, no_end)).wrapping_add(tag);
-        // SAFETY: as in `top_at`.
+        let place = none.wrapping_byte_add(offset_of!(Bins, no_end)).wrapping_add(tag);
+        // SAFETY: a tag is a class number plus one or 0, and the array lies behind the word of tag 0.
         unsafe { &*place }
     }
+}
 
+impl MCache {
     /// An object for `size` bytes, 1024 at the most, at a multiple of 16 from its bin. Null for larger sizes and where the bin is empty; and where
     /// something is wrong with the block, which then the slow path finds out.
     #[inline(always)]
     pub(crate) fn pop_untyped(&self, size: usize) -> *mut Block {
         // A table by bytes: one by units of 16 costs two instructions more, and a branch on the size mispredicts where sizes mix.
         if size < SIZES {
-            self.pop_marked(self.top_at(load_tag(size)))
+            self.pop_marked(self.bins.top_at(load_tag(size)))
         } else {
             null_mut()
         }
@@ -112,7 +116,7 @@ impl MCache {
     #[inline]
     pub(crate) fn pop_medium(&self, size: usize) -> *mut Block {
         match SizeClass::serving(size, 16) {
-            Some(class) => self.pop_marked(self.top(class)),
+            Some(class) => self.pop_marked(self.bins.top(class)),
             None => null_mut(),
         }
     }
@@ -146,10 +150,10 @@ impl MCache {
             return false;
         };
         let tag = page.tag();
-        let top = self.top_at(tag).get();
+        let top = self.bins.top_at(tag).get();
         // SAFETY: there is a slot at the top, and it holds no block where the bin is full (M4).
         if self.last.get() != block || unsafe { *top } != block {
-            if !begins_object(tag, page.offset(block.addr())) || top == self.end_at(tag).get() {
+            if !begins_object(tag, page.offset(block.addr())) || top == self.bins.end_at(tag).get() {
                 return false;
             }
             // SAFETY: an object begins here; of more than 8 bytes, since C's `malloc` uses no other and nobody else's pointers come here.
@@ -163,7 +167,7 @@ impl MCache {
         self.shared.exact.free_small(tag - 1);
         // SAFETY: an object as above, which the caller gives up.
         unsafe { Block::set_mark(block) };
-        self.top_at(tag).set(step_over::<1>(Block::mark(block), top));
+        self.bins.top_at(tag).set(step_over::<1>(Block::mark(block), top));
         true
     }
 

@@ -3,11 +3,11 @@
 //! Called by the bins, in checked builds only. The rules are K1 and K2 of `mspan::mark`. Where a rule is broken the process ends with one
 //! line, before the block has two owners; no link is followed that was not recognised.
 
-use super::Tiers;
 use crate::base::addr::Addr;
 use crate::mspan::{Block, MSpan, State};
 use crate::os::report::misuse;
 use crate::size_class::SizeClass;
+use crate::tiers::Tiers;
 
 /// Objects of the smallest class have no second word, and no mark. C's `malloc` does not use it.
 #[inline]
@@ -17,20 +17,20 @@ const fn has_marks(class: SizeClass) -> bool {
 
 /// The block in front of every bin.
 #[repr(align(16))]
-struct Nobody(#[expect(dead_code, reason = "read as a block")] [usize; 2]);
+struct Unowned(#[expect(dead_code, reason = "read as a block")] [usize; 2]);
 
-static NOBODY: Nobody = Nobody([0; 2]);
+static UNOWNED: Unowned = Unowned([0; 2]);
 
 /// A block that is nobody's: it is never marked, so that a bin that holds nothing else gives nothing.
-pub(super) const fn nobody() -> *mut Block {
-    (&raw const NOBODY).cast::<Block>().cast_mut()
+pub(super) const fn unowned() -> *mut Block {
+    (&raw const UNOWNED).cast::<Block>().cast_mut()
 }
 
 /// Whether `block`, the youngest of a bin, may be handed out. If not, the bin is empty, or something is wrong.
 #[inline]
 pub(super) fn is_free(class: SizeClass, block: *mut Block) -> bool {
     if !has_marks(class) {
-        return block != nobody();
+        return block != unowned();
     }
     // SAFETY: a block of a bin is an object of its class at least.
     unsafe { Block::is_marked(block) }

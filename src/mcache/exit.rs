@@ -1,13 +1,15 @@
 //! Giving things up: when the thread exits, says that it will be idle, or is asked to trim.
 
-use super::{MCache, Tiers};
+use super::MCache;
 use crate::base::geometry::PAGE;
-use crate::mspan::{FULL, MSpan, SpanList, State};
+use crate::mspan::{MSpan, State};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::Ordering::Relaxed;
+use crate::tiers::Tiers;
 
 impl MCache {
-    /// Gives up everything for good: the thread ends. The mailbox closes first (R2 of `remote`), the spans follow.
+    /// Gives up everything for good: the thread ends. The mailbox closes first (REMOTE-2), the
+    /// spans follow.
     pub(crate) fn leave(&self, tiers: &Tiers) {
         self.empty_bins(tiers);
         self.flush_outbox(tiers);
@@ -18,7 +20,8 @@ impl MCache {
         self.ready.set(false);
     }
 
-    /// Gives up everything for now: the thread will be idle. Its spans are there for others at once.
+    /// Gives up everything for now: the thread will be idle. Other threads can have its spans at
+    /// once.
     pub(crate) fn idle(&self, tiers: &Tiers) {
         self.empty_bins(tiers);
         self.flush_outbox(tiers);
@@ -26,33 +29,32 @@ impl MCache {
         self.share(tiers);
     }
 
-    /// Gives free memory to the page heap and keeps what is in use. Returns the bytes given.
+    /// Gives free memory to the page heap and keeps the spans in use. Returns the bytes given.
     pub(crate) fn trim(&self, tiers: &Tiers) -> usize {
         self.empty_bins(tiers);
         self.flush_outbox(tiers);
         self.collect_mail(tiers);
         self.end_idle(tiers, 0);
-        self.empty_store(tiers)
+        let mut bytes = 0;
+        for span in self.spans.store.drain() {
+            bytes += span.pages() * PAGE;
+            tiers.mheap.give(span);
+        }
+        bytes
     }
 
-    /// Ends the empty spans of every class whose bit is not set in `busy`, the active ones included.
+    /// Ends the empty spans of every class whose bit is not set in `busy`, the active ones
+    /// included.
     pub(super) fn end_idle(&self, tiers: &Tiers, busy: u128) {
         for class in SizeClass::all().filter(|class| busy >> class.index() & 1 == 0) {
             self.empty_bin(tiers, class);
-            self.forget_taken(class);
-            self.deactivate(class);
-            let partial = self.partial(class);
-            let mut next = partial.first();
-            while let Some(span) = next {
-                next = partial.after(span);
-                if span.live() == 0 {
-                    self.end_span(tiers, span);
-                }
-            }
+            self.spans.forget_taken(class);
+            self.spans.deactivate(class);
+            self.spans.for_each_empty(class, |span| self.end_span(tiers, span));
         }
     }
 
-    /// All blocks in bins go back to their spans, or on their way there.
+    /// Returns all blocks in bins to their spans, or sends them there.
     fn empty_bins(&self, tiers: &Tiers) {
         // First: their arrays are blocks too.
         self.empty_runs(tiers);
@@ -61,34 +63,15 @@ impl MCache {
         }
     }
 
-    /// Puts the active span on the partial or the full list.
-    fn deactivate(&self, class: SizeClass) {
-        let Some(span) = self.active(class).take() else { return };
-        if span.has_room() {
-            self.partial(class).push(span);
-        } else {
-            span.owner.store(self.tag() | FULL, Relaxed);
-            self.full(class).push(span);
-        }
-    }
-
-    fn empty_store(&self, tiers: &Tiers) -> usize {
-        let mut bytes = 0;
-        for span in self.store.drain() {
-            bytes += span.pages() * PAGE;
-            tiers.mheap.give(span);
-        }
-        bytes
-    }
-
     fn share(&self, tiers: &Tiers) {
         for class in SizeClass::all() {
-            self.forget_taken(class);
-            self.deactivate(class);
-            self.give_up_all(tiers, class, self.partial(class));
-            self.give_up_all(tiers, class, self.full(class));
+            self.spans.forget_taken(class);
+            self.spans.deactivate(class);
+            while let Some(span) = self.spans.pop_any(class) {
+                self.give_up(tiers, class, span);
+            }
         }
-        for span in self.store.drain() {
+        for span in self.spans.store.drain() {
             match span.class() {
                 Some(class) => tiers.rest(class, span),
                 None => tiers.mheap.give(span),
@@ -96,14 +79,9 @@ impl MCache {
         }
     }
 
-    fn give_up_all(&self, tiers: &Tiers, class: SizeClass, list: &SpanList) {
-        while let Some(span) = list.pop() {
-            self.give_up(tiers, class, span);
-        }
-    }
-
-    /// Gives up an owned span that stands on no list: to rest or to the page heap if it is empty, to the central list if it has room, and else
-    /// to whoever frees into it first.
+    /// Gives up an owned span that stands on no list. An empty span goes to rest or to the page
+    /// heap, one with room to the central list. A full one goes to the first thread that frees
+    /// into it.
     fn give_up(&self, tiers: &Tiers, class: SizeClass, span: &'static MSpan) {
         let me = self.mailbox().id();
         span.owner.store(0, Relaxed);

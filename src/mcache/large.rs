@@ -1,88 +1,85 @@
-//! Large objects, as a thread sees them: from its runs if it can, from the page heap if not.
+//! Large objects that a thread's runs do not serve: the page heap's.
 
-use super::{COUNT, MCache, Tiers};
-use crate::base::addr::Addr;
+use super::MCache;
 use crate::base::geometry::PAGE;
 use crate::mheap::MHeap;
-use crate::mspan::{Block, MSpan, State};
+use crate::mspan::MSpan;
 use crate::os::report::fatal;
-use crate::size_class::large_pages;
+use crate::size_class::{COUNT, large_pages};
 use crate::sync::atomic::Ordering::Relaxed;
+use crate::tiers::Tiers;
 
 impl MCache {
-    /// A large object of `bytes` at a multiple of `align`, from the page heap. The cache is ready.
+    /// Allocates a large object of `bytes` at a multiple of `align` from the page heap. The cache
+    /// is ready.
     #[cold]
     #[inline(never)]
     pub(crate) fn alloc_large(&self, tiers: &Tiers, bytes: usize, align: usize) -> Option<&'static MSpan> {
         self.end_idle_runs(tiers);
         let pages = large_pages(bytes).max(1);
-        let span = match self.take_idle(tiers, bytes, pages, align) {
-            Some(span) => Some(span),
-            None => tiers.mheap.take_large(bytes, pages, align, 0),
-        }?;
-        self.tally(COUNT).add(1, 0);
-        self.count_large_bytes(bytes);
+        let span = self
+            .take_idle(tiers, bytes, pages, align)
+            .or_else(|| tiers.mheap.take_large(bytes, pages, align, 0))?;
+        self.count_large(bytes);
         Some(span)
     }
 
-    /// Pages for a sampled object of `bytes` at a multiple of `align`: idle ones if there are any, and without giving up anything for it. The cache
-    /// is ready.
-    #[cfg(any(feature = "profiling", feature = "preload"))]
+    /// Allocates pages for a sampled object of `bytes` at a multiple of `align`: idle ones if there
+    /// are any. The thread gives nothing up for it. The cache is ready.
+    #[cfg(sampling)]
     pub(crate) fn alloc_sampled(&self, tiers: &Tiers, bytes: usize, align: usize) -> Option<&'static MSpan> {
         let pages = large_pages(bytes).max(1);
-        let span = match tiers.mheap.take_idle(bytes, pages, align) {
-            Some(span) => Some(span),
-            None => tiers.mheap.take_large(bytes, pages, align, 0),
-        }?;
-        self.tally(COUNT).add(1, 0);
-        self.count_large_bytes(bytes);
+        let mheap = &tiers.mheap;
+        let span = mheap
+            .take_idle(bytes, pages, align)
+            .or_else(|| mheap.take_large(bytes, pages, align, 0))?;
+        self.count_large(bytes);
         Some(span)
     }
 
-    /// A large object of `bytes` that has begun to grow and has no room where it is: where it can go on growing, so that it is copied this once.
-    /// `None` where no such place lies idle, and for what has room of its own when it grows (`MHeap::growth_room`). The cache is ready.
+    /// Finds a place for a large object of `bytes` that has begun to grow and has no room where it
+    /// is: it can go on growing there, so it is copied this once. `None` if no such place lies idle,
+    /// or if the object has room of its own when it grows (`MHeap::growth_room`). The cache is ready.
     #[cold]
     pub(crate) fn alloc_begun(&self, tiers: &Tiers, bytes: usize) -> Option<&'static MSpan> {
         let pages = large_pages(bytes);
         if MHeap::growth_room(pages) > 0 {
             return None;
         }
-        // Rather the thread's own than the rest of a run in which another thread's object has begun to grow.
+        // The thread's own run is better than the rest of a run in which another thread's object
+        // has begun to grow.
         self.give_long_run(tiers, 2 * pages);
         let span = tiers.mheap.take_begun(bytes, pages)?;
-        self.tally(COUNT).add(1, 0);
-        self.count_large_bytes(bytes);
+        self.count_large(bytes);
         Some(span)
     }
 
-    /// A large object in free pages that have memory. Where there are none, gives up the runs that this thread keeps, and
-    /// ends the rest of empty spans, so that theirs are.
+    /// Takes a large object in free pages that have memory. If there are none, makes some idle for
+    /// the page heap to find.
     fn take_idle(&self, tiers: &Tiers, bytes: usize, pages: usize, align: usize) -> Option<&'static MSpan> {
         if align > PAGE {
             return None;
         }
         let span = tiers.mheap.take_idle(bytes, pages, align);
         if span.is_none() {
-            tiers.end_rest_for(pages * PAGE);
-            if self.runs_seem_to_have(tiers, pages * PAGE) {
-                self.give_all_runs(tiers);
-            }
+            self.make_idle(tiers, pages);
         }
         span
     }
 
-    /// Notes bytes of large objects that were handed out.
+    /// Counts a large object of `bytes` that was handed out.
+    pub(crate) fn count_large(&self, bytes: usize) {
+        self.tally(COUNT).add(1, 0);
+        self.count_large_bytes(bytes);
+    }
+
+    /// Counts bytes of large objects that were handed out.
     pub(crate) fn count_large_bytes(&self, bytes: usize) {
         let total = &self.shared.large_bytes;
         total.store(total.load(Relaxed) + bytes as u64, Relaxed);
     }
 
-    /// Notes a large object that was handed out elsewhere than in `alloc_large`.
-    pub(crate) fn count_move(&self) {
-        self.tally(COUNT).add(1, 0);
-    }
-
-    /// Notes a large object that was given back elsewhere than in `free_large`.
+    /// Counts a large object that was given back elsewhere than in `free_large`.
     pub(crate) fn count_moved_away(&self) {
         self.tally(COUNT).add(0, 1);
     }
@@ -95,13 +92,5 @@ impl MCache {
         self.tally(COUNT).add(0, 1);
         span.set_dirty();
         tiers.mheap.give(span);
-    }
-
-    /// Gives a run of a bin to the page heap.
-    pub(super) fn give_run(&self, tiers: &Tiers, run: *mut Block) {
-        match tiers.mheap.map().span_of(Addr::of(run)) {
-            Some(span) if span.state() == State::Large => self.free_large(tiers, span, run.cast()),
-            _ => fatal("free of a pointer that is no large block of this heap", run.addr()),
-        }
     }
 }

@@ -66,7 +66,7 @@ fn grow_bins(world: &mut World) {
             (0..count).for_each(|turn| world.free(turn / 2 % 2, 0));
         }
     }
-    assert!(world.heap.tiers.room() > 0, "some bin must have grown");
+    assert!(world.heap.tiers.room.bytes() > 0, "some bin must have grown");
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn room_and_growth_are_given_back_to_the_byte() {
     grow_bins(&mut world);
     world.exit(0);
     world.exit(1);
-    assert_eq!(world.heap.tiers.room(), 0);
+    assert_eq!(world.heap.tiers.room.bytes(), 0);
     world.end();
 }
 
@@ -84,9 +84,9 @@ fn a_fork_child_has_the_room_of_its_own_thread_and_gives_it_back() {
     let mut world = World::new();
     grow_bins(&mut world);
     world.fork(1);
-    assert!(world.heap.tiers.room() > 0);
+    assert!(world.heap.tiers.room.bytes() > 0);
     world.exit(1);
-    assert_eq!(world.heap.tiers.room(), 0);
+    assert_eq!(world.heap.tiers.room.bytes(), 0);
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn ask_for_what_cannot_be() {
             world.sim.calls(),
             kept(world),
             world.check().inuse,
-            world.heap.tiers.room(),
+            world.heap.tiers.room.bytes(),
         )
     };
     let before = seen(&world);

@@ -220,7 +220,7 @@ impl World {
         self.caches = [None; 2];
         self.caches[which] = left;
         self.heap.orphan(|| left.into_iter());
-        assert_eq!(self.heap.tiers.room(), left.map_or(0, MCache::room));
+        assert_eq!(self.heap.tiers.room.bytes(), left.map_or(0, MCache::room));
     }
 
     /// Gives all free memory back.
@@ -254,7 +254,7 @@ impl World {
         self.purge(0);
         self.exit(0);
         self.exit(1);
-        assert_eq!(self.heap.tiers.room(), 0, "no cache is left that could have room");
+        assert_eq!(self.heap.tiers.room.bytes(), 0, "no cache is left that could have room");
         self.heap.tiers.end_rest();
         self.heap.tiers.mheap.purge();
         let figures = self.check();
