@@ -31,7 +31,7 @@ const THREAD: u32 = 16;
 /// The thread that forks.
 pub(crate) struct Forker(AtomicU64);
 
-/// What a fork does with the locks when it ends.
+/// How a fork treats the locks when it ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Left {
     /// Nothing: this thread never got the turn.
