@@ -537,7 +537,7 @@ impl MSpan {
             "malloc",
             block.addr(),
             self.size(),
-            "it was written to after it was freed, or freed twice",
+            "the free block was written to after it was freed, or it was freed twice",
         )
     }
 

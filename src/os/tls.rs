@@ -34,7 +34,7 @@ impl Key {
 /// the system has no more keys.
 pub(crate) fn create_key(destructor: Destructor) -> Option<Key> {
     let mut key = 0;
-    // SAFETY: `key` is a valid place for the answer, and the destructor lives as long as the process.
+    // SAFETY: `key` is a valid place, and the destructor lives as long as the process.
     let made = unsafe { pthread_key_create(&raw mut key, destructor) } == 0;
     made.then_some(Key(key))
 }
