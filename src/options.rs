@@ -274,7 +274,7 @@ impl Form {
             Self::Millis(_) => "a number of milliseconds; 0 means at once, and -1 means never",
             Self::Switch(_) => "0 or 1",
             Self::Huge(_) => "auto, always or never",
-            Self::Percent(_) => "a whole number of percent such as 100, or off",
+            Self::Percent(_) => "a whole number of percent, such as 100, or off",
             #[cfg(any(feature = "profiling", feature = "preload"))]
             Self::Profile(_) => {
                 "a path, or path:rate, where the rate is the mean number of bytes between samples, such as 64KiB, and not 0"

@@ -4,7 +4,8 @@
 //! ```no_run
 //! greyspan::profile::start(512 << 10)?;
 //! // ... the program does its work ...
-//! greyspan::profile::write_pprof(&mut std::fs::File::create("heap.pb.gz")?)?;   // go tool pprof heap.pb.gz
+//! // Read it with `go tool pprof heap.pb.gz`.
+//! greyspan::profile::write_pprof(&mut std::fs::File::create("heap.pb.gz")?)?;
 //! greyspan::profile::write_flamegraph(&mut std::fs::File::create("heap.svg")?)?;
 //! # Ok::<(), std::io::Error>(())
 //! ```
