@@ -10,10 +10,10 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Each thread counts the bytes that it allocates. About once per `rate` bytes, at random (so that
-//! no pattern of the program can stay in step), it records the stack and watches the object until
-//! it is freed. Each sample is weighted by the inverse of its chance to be taken, so the figures
-//! are right on average for all sizes. Objects allocated while the profiler was off are not
+//! Each thread counts the bytes that it allocates. About once per `rate` bytes it records the stack
+//! and watches the object until it is freed. The distance is random, so that no pattern of the
+//! program stays in step. Each sample is weighted by the inverse of its chance to be taken, so the
+//! figures are right on average for all sizes. Objects allocated while the profiler was off are not
 //! included.
 //!
 //! A [`Profile`] is a snapshot. Per stack it holds the four figures of Go's heap profiles: objects

@@ -4,8 +4,12 @@
 //! code that the background thread runs, and the code that the C library calls when a thread ends.
 //! So the object pins itself before it first creates either of them.
 //!
-//! Nothing needs a pin in four cases: the program itself is never closed, libgreyspan.so is linked
-//! so that it stays, musl never unloads an object, and a static program has no loader.
+//! Four cases need no pin:
+//!
+//! - The program itself is never closed.
+//! - libgreyspan.so is linked so that it stays.
+//! - musl never unloads an object.
+//! - A static program has no loader.
 
 #[cfg(all(not(feature = "preload"), target_env = "gnu", not(target_feature = "crt-static")))]
 pub(crate) use loaded::pin;
