@@ -5,8 +5,8 @@
 //! - An unowned span whose objects are all in use is on no list. The first thread that frees into
 //!   it claims it.
 //! - Empty spans of threads that end rest here for a while, so that short-lived threads reuse the
-//!   same pages. Through the page heap other classes would get the spans, and in time the class
-//!   would touch many more pages.
+//!   same pages. Through the page heap, other classes would get the spans. In time each class would
+//!   touch every page that any class ever had.
 //!
 //! Rules:
 //!

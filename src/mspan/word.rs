@@ -26,8 +26,8 @@
 //!   thread that consumes the token clears Q.
 //! - OWN-4. A span is retired (its pages returned) only with an empty list, no live object and Q
 //!   clear. So the span of a token's holder still exists. Without live objects, no `send` can come.
-//! - OWN-5. If an owned span's list is not empty, Q is set. Exception: the owner is about to give the
-//!   span up, and will look at the list (REMOTE-2 and REMOTE-4 of `remote`).
+//! - OWN-5. If an owned span's list is not empty, Q is set. Exception: the owner is about to give
+//!   the span up, and will look at the list (REMOTE-2 and REMOTE-4 of `remote`).
 
 use crate::sync::atomic::{
     AtomicU64,
