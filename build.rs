@@ -1,5 +1,5 @@
-//! Cargo's `links` key, which keeps two copies of the crate out of one binary, wants a build
-//! script; and it tells the crate whether its heap is supported on the target, and the heap
+//! Cargo's `links` key, which keeps two copies of the crate out of one binary, requires a build
+//! script. The script also tells the crate whether the target supports the heap, and tells the heap
 //! profiler whether the build keeps frame pointers.
 
 use std::env;
@@ -8,8 +8,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=CARGO_ENCODED_RUSTFLAGS");
     let target = |key: &str| env::var(format!("CARGO_CFG_{key}")).ok();
-    // `--cfg greyspan_unsupported` makes on Linux what other systems get, so that it can be tested
-    // there.
+    // `--cfg greyspan_unsupported` makes a Linux build behave like other systems, for tests.
     let is_supported = target("TARGET_OS").is_some_and(|os| os == "linux")
         && target("TARGET_POINTER_WIDTH").is_some_and(|width| width == "64")
         && target("GREYSPAN_UNSUPPORTED").is_none();

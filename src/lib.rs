@@ -1,12 +1,13 @@
 #![doc = include_str!("../README.md")]
-// The heap serves the collector alone then.
+// With `passthrough`, only the collector uses the heap.
 #![cfg_attr(feature = "passthrough", allow(dead_code))]
 
-// The derive macro names the crate from outside.
+// The derive macro names the crate as a user does.
 #[cfg(feature = "gc")]
 extern crate self as greyspan;
 
-// The modules stand in layer order: each may import only from those above it (`base` and `sync` from anywhere).
+// The modules are in layer order: each imports only from those above it (`base` and `sync` from
+// anywhere).
 
 #[cfg_attr(not(greyspan_heap), allow(dead_code, reason = "most of it is the heap's"))]
 mod base;
@@ -32,14 +33,14 @@ mod meta;
 #[cfg_attr(not(greyspan_heap), allow(dead_code, reason = "most of them are the heap's"))]
 pub mod events;
 
-// Rust programs have it as a feature, libgreyspan.so always.
+// Rust programs enable it as a feature; libgreyspan.so always has it.
 #[cfg(all(any(feature = "profiling", feature = "preload"), greyspan_heap, not(loom)))]
 mod profiler;
-// The types of the interface, and an empty profile.
+// The interface's types, and an empty profile.
 #[cfg(all(feature = "profiling", not(greyspan_heap)))]
 #[path = "profiler/elsewhere.rs"]
 mod profiler;
-// The models need its table alone.
+// The models need only its table.
 #[cfg(all(test, loom))]
 mod profiler {
     pub(crate) mod depot;
@@ -79,11 +80,11 @@ pub mod heap_map;
 
 #[cfg(all(greyspan_heap, not(loom)))]
 mod heap;
-// Where the heap is not supported: the system's allocator in its place.
+// If the heap is not supported, the system's allocator takes its place.
 #[cfg(all(not(greyspan_heap), not(loom)))]
 #[path = "heap/elsewhere.rs"]
 mod heap;
-// The models need no heap, but the trait that the collector asks it by.
+// The models need only the trait by which the collector calls the heap.
 #[cfg(all(loom, feature = "gc"))]
 mod heap {
     pub(crate) mod source;

@@ -1,16 +1,23 @@
-//! The central lists: for each size class, the spans that nobody owns and that have room.
+//! The central lists: per size class, the unowned spans that have room.
 //!
-//! A span comes here when its owner exits or goes idle, or when a thread frees into a span that nobody owns and does not keep it.
-//! A span whose objects are all in use and that nobody owns stands on no list: the first thread that frees into it claims it.
-//! Empty spans of threads that end rest here for a while, so that threads that come and go use the same pages again and again: by way of the
-//! page heap other classes would get them, and in time touch every page that any class ever had.
+//! - A span comes here when its owner exits or goes idle, or when a thread frees into an unowned
+//!   span and does not keep it.
+//! - An unowned span whose objects are all in use is on no list. The first thread that frees into
+//!   it claims it.
+//! - Empty spans of threads that end rest here for a while, so that short-lived threads reuse the
+//!   same pages. Through the page heap, other classes would get the spans. In time each class would
+//!   touch every page that any class ever had.
 //!
-//! - C1. A span is on the list of its class exactly when it was put there and not yet taken off, all under the class's lock; `listed`
-//!   in its ownership word says that it was put there, and the thread that takes the ownership with that flag takes it off.
-//! - C2. The lock is held from giving up the ownership to the listing, so whoever claims meanwhile finds the span listed once it has
-//!   the lock.
-//! - C3. A resting span is empty, free and nobody's: no word names it, and no thread can reach it but through the list.
-//! - C4. Lock order: a class's lock comes before the page heap's. No two classes' locks are held together, except around `fork`.
+//! Rules:
+//!
+//! - CENTRAL-1. A span is on its class's list from its listing to its removal; both happen under
+//!   the class's lock. `listed` in the ownership word says that the span was listed. The thread
+//!   that takes the ownership with that flag removes the span from the list.
+//! - CENTRAL-2. The lock is held from the release of the ownership to the listing. So a thread that
+//!   claims the span in between finds it listed once it has the lock.
+//! - CENTRAL-3. A resting span is empty, free and unowned. Threads reach it only through the list.
+//! - CENTRAL-4. Lock order: a class's lock comes before the page heap's. No thread holds two
+//!   classes' locks, except around `fork`.
 
 use crate::base::geometry::PAGE;
 use crate::mspan::{MSpan, OwnerId, SpanList, Taken};
@@ -18,10 +25,11 @@ use crate::sync::CachePadded;
 use crate::sync::lock::{Lock, Patience};
 use core::cell::Cell;
 
-/// Lists by how full a span is, in quarters; fuller ones are given out first, so that the emptier ones drain.
+/// The number of lists, one per quarter of fullness. Fuller spans are given out first, so that
+/// emptier ones drain.
 const FULLNESS: usize = 4;
 
-/// Bytes of spans of a class that rest, beyond which none comes to rest.
+/// If the resting spans of a class have this many bytes, no further span comes to rest.
 const REST_BYTES: usize = 256 << 10;
 
 /// The unowned spans of one size class.
@@ -48,7 +56,7 @@ impl Lists {
 
 impl MCentral {
     crate::sync::const_unless_loom! {
-        /// Holds no span.
+        /// Returns lists without spans.
         pub(crate) fn new() -> Self {
             Self { lists: CachePadded(Lock::new(Lists {
                 by_fullness: crate::sync::array_of!(SpanList::new(); FULLNESS),
@@ -58,14 +66,16 @@ impl MCentral {
         }
     }
 
-    /// The owner `me` gives up a span that has room and whose remote list it took. `false`: blocks have come meanwhile.
+    /// Lists a span with room that its owner `me` gives up; `me` has taken its remote list.
+    /// `false`: blocks have come meanwhile, and the span is still owned.
     pub(crate) fn put(&self, span: &'static MSpan, me: OwnerId) -> bool {
         if cfg!(greyspan_broken = "listed_after_release") && !span.word.abandon(me, true) {
             return false;
         }
         let lists = self.lists.lock();
         let shelf = shelf(span);
-        // The shelf is read by whoever takes the span off, after it has claimed it; so it is written before the word is released.
+        // The thread that claims the span reads the shelf to take it off its list. So the shelf is
+        // written before the word is released.
         span.set_shelf(shelf as u8);
         if !cfg!(greyspan_broken = "listed_after_release") && !span.word.abandon(me, true) {
             span.set_shelf(MSpan::NO_SHELF);
@@ -75,13 +85,14 @@ impl MCentral {
         true
     }
 
-    /// A span with room, claimed for `me`, with its remote list; the fullest there is, roughly.
+    /// Claims a span with room for `me`, roughly the fullest. Returns it with its remote list.
     pub(crate) fn take(&self, me: OwnerId) -> Option<(&'static MSpan, Taken)> {
         let lists = self.lists.lock();
         for shelf in (0..FULLNESS).rev() {
             while let Some(span) = lists.list(shelf).pop() {
                 span.set_shelf(MSpan::NO_SHELF);
-                // A span that a freeing thread claimed first is that thread's: it finds it off the list.
+                // If a freeing thread claimed the span first, that thread will find it off the
+                // list.
                 if let Some(taken) = span.word.claim(me) {
                     return Some((span, taken));
                 }
@@ -90,7 +101,8 @@ impl MCentral {
         None
     }
 
-    /// Keeps an empty span that was retired, in the class's shape still. `false`: enough of them rest here already.
+    /// Keeps an empty, retired span, still cut for its class. `false`: enough spans of the class
+    /// rest already.
     pub(crate) fn rest(&self, span: &'static MSpan) -> bool {
         let lists = self.lists.lock();
         let bytes = lists.resting_bytes.get();
@@ -102,7 +114,7 @@ impl MCentral {
         true
     }
 
-    /// A resting span, if there is one: that which came last. It is the caller's alone.
+    /// Takes the resting span that came last, if there is one. It is the caller's alone.
     pub(crate) fn take_resting(&self) -> Option<&'static MSpan> {
         let lists = self.lists.lock();
         let span = lists.resting.pop()?;
@@ -110,7 +122,8 @@ impl MCentral {
         Some(span)
     }
 
-    /// Takes a span off the list that its new owner claimed while it was listed, unless `take` did so already.
+    /// Takes a span off its list, for the new owner that claimed it while it was listed. Does
+    /// nothing if `take` removed it first.
     pub(crate) fn remove(&self, span: &'static MSpan) {
         let lists = self.lists.lock();
         let shelf = span.shelf();
@@ -120,27 +133,29 @@ impl MCentral {
         }
     }
 
-    /// Before `fork`: holds the lock.
+    /// Holds the lock. To be called before `fork`.
     pub(crate) fn before_fork(&self, patience: &mut Patience) {
         self.lists.hold_for_fork(patience);
     }
 
-    /// After `fork`, in the parent, or in a child that gives back what a fork around its own took.
+    /// Releases the lock after `fork`: in the parent, or in a child that releases the locks of an
+    /// outer fork.
     ///
     /// # Safety
-    /// The caller is in the thread that forks, and has its turn.
+    /// The caller is the thread that forks, and has the turn.
     pub(crate) unsafe fn after_fork_in_parent(&self) {
-        // SAFETY: as the caller promised; nothing of the value is in use.
+        // SAFETY: the caller has the turn (contract of this function), and no code uses the lists.
         unsafe { self.lists.release_after_fork() };
     }
 
-    /// After `fork`, in the child; the thread keeps the lock for a fork around this one, or it is
-    /// free.
+    /// Resets the lock in the child after `fork`. `keep`: the thread keeps the lock for a fork
+    /// around this one; otherwise the lock is free.
     ///
     /// # Safety
     /// The caller is the child's only thread, and its parent called `before_fork`.
     pub(crate) unsafe fn after_fork_in_child(&self, keep: bool) {
-        // SAFETY: as the caller promised.
+        // SAFETY: the caller is the child's only thread, and the parent held this lock around the
+        // fork.
         unsafe { self.lists.reset_in_child(keep) };
     }
 }

@@ -1,45 +1,52 @@
-//! The options: one table of name, form and help, and their parser.
+//! The options: one table of name, form and help, their parser, and their listing.
 //!
-//! Compile-time geometry comes first, then what the program sets by call; the environment has the last word at the start.
+//! The heap reads the environment once, before its first request is served. This sets every option:
+//! an option whose variable is unset gets its default. Later calls of the program, such as
+//! `set_memory_limit`, override the values.
 
 #![forbid(unsafe_code)]
 
 use core::fmt;
 
-/// What every key begins with.
+/// The prefix of every key.
 const PREFIX: &[u8] = b"GREYSPAN_";
 
 /// Option values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
+    /// Milliseconds; 0 for at once, -1 for never.
     pub(crate) purge_delay_ms: i64,
+    /// The soft limit in bytes.
     pub(crate) memory_limit: Option<usize>,
+    /// The hard limit in bytes.
     pub(crate) hard_limit: Option<usize>,
     pub(crate) verbose: bool,
     pub(crate) huge: Huge,
-    /// Whether the heap may have a thread, and whether the user has asked for one.
+    /// Whether the heap may have a thread. The next field: whether the user has asked for one.
     pub(crate) background: bool,
     pub(crate) background_wanted: bool,
     pub(crate) show_stats: bool,
-    /// By how many percent a managed heap may grow before it collects; `None`: off.
+    /// Percent by which a managed heap may grow before it collects; `None`: off.
     pub(crate) gc_percent: Option<u32>,
     pub(crate) trace_gc: bool,
     /// Mean bytes between the samples of a heap profile that is written at exit.
     #[cfg(any(feature = "profiling", feature = "preload"))]
     pub(crate) profile_rate: Option<usize>,
+    /// The rows of [`TABLE`] that the environment set, one bit per row.
+    from_environment: u32,
 }
 
-/// Whether to ask for huge pages.
+/// Where the heap asks for huge pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Huge {
-    /// For what a heap of some size grows by, until parts of it are given back.
+    /// Behind memory by which a larger heap grows, until parts of that memory are returned.
     Auto,
     Always,
     Never,
 }
 
 impl Options {
-    /// What holds where nothing is set.
+    /// The values of options that are not set.
     pub(crate) const DEFAULT: Self = Self {
         purge_delay_ms: 1000,
         memory_limit: None,
@@ -53,10 +60,11 @@ impl Options {
         trace_gc: false,
         #[cfg(any(feature = "profiling", feature = "preload"))]
         profile_rate: None,
+        from_environment: 0,
     };
 }
 
-/// The form of a value, and where it goes.
+/// The form of a value, and the function that sets it.
 enum Form {
     Size(fn(&mut Options, usize)),
     Millis(fn(&mut Options, i64)),
@@ -66,9 +74,9 @@ enum Form {
     /// A file, and the mean bytes between samples.
     #[cfg(any(feature = "profiling", feature = "preload"))]
     Profile(fn(&mut Options, usize)),
-    /// A word that switches one thing on.
+    /// A word that turns one option on.
     Name(&'static str, fn(&mut Options)),
-    /// The build lacks the feature of this name, without which the option has no effect.
+    /// The build lacks the feature of this name, which the option needs.
     Without(&'static str),
 }
 
@@ -76,70 +84,138 @@ enum Form {
 struct Row {
     key: &'static str,
     form: Form,
+    /// Returns the value for the listing.
+    show: fn(&Options) -> Value,
     help: &'static str,
+}
+
+/// A value of an option in the listing.
+enum Value {
+    /// Bytes; `None`: no limit.
+    Bytes(Option<usize>),
+    Millis(i64),
+    Switch(bool),
+    Word(&'static str),
+    Percent(Option<u32>),
+    /// Mean bytes between samples; `None`: no profile.
+    #[cfg(any(feature = "profiling", feature = "preload"))]
+    Rate(Option<usize>),
+}
+
+/// A number of bytes, in the largest unit that divides it.
+struct Bytes(usize);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut number, mut unit) = (self.0, "bytes");
+        for larger in ["KiB", "MiB", "GiB", "TiB"] {
+            if number == 0 || !number.is_multiple_of(1024) {
+                break;
+            }
+            (number, unit) = (number / 1024, larger);
+        }
+        write!(f, "{number} {unit}")
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Bytes(Some(bytes)) => write!(f, "{}", Bytes(bytes)),
+            Self::Bytes(None) => f.write_str("none"),
+            Self::Millis(-1) => f.write_str("never"),
+            Self::Millis(0) => f.write_str("at once"),
+            Self::Millis(millis) => write!(f, "{millis} ms"),
+            Self::Switch(on) => f.write_str(if on { "on" } else { "off" }),
+            Self::Word(word) => f.write_str(word),
+            Self::Percent(Some(percent)) => write!(f, "{percent} %"),
+            Self::Percent(None) => f.write_str("off"),
+            #[cfg(any(feature = "profiling", feature = "preload"))]
+            Self::Rate(Some(bytes)) => write!(f, "every {}", Bytes(bytes)),
+            #[cfg(any(feature = "profiling", feature = "preload"))]
+            Self::Rate(None) => f.write_str("off"),
+        }
+    }
 }
 
 static TABLE: &[Row] = &[
     Row {
         key: "PURGE_DELAY",
         form: Form::Millis(|options, millis| options.purge_delay_ms = millis),
-        help: "how long free memory stays",
+        show: |options| Value::Millis(options.purge_delay_ms),
+        help: "how long idle memory stays with the program",
     },
     Row {
         key: "MEMLIMIT",
         form: Form::Size(|options, bytes| options.memory_limit = Some(bytes)),
-        help: "soft limit",
+        show: |options| Value::Bytes(options.memory_limit),
+        help: "soft limit: above it, free memory is returned at once",
     },
     Row {
         key: "HARD_LIMIT",
         form: Form::Size(|options, bytes| options.hard_limit = Some(bytes)),
-        help: "hard limit",
+        show: |options| Value::Bytes(options.hard_limit),
+        help: "hard limit: above it, requests fail",
     },
     Row {
         key: "BACKGROUND",
         form: Form::Switch(|options, on| (options.background, options.background_wanted) = (on, on)),
-        help: "a thread gives memory back",
+        show: |options| Value::Switch(options.background),
+        help: "a background thread returns idle memory",
     },
     Row {
         key: "THP",
         form: Form::Huge(|options, huge| options.huge = huge),
+        show: |options| {
+            Value::Word(match options.huge {
+                Huge::Auto => "auto",
+                Huge::Always => "always",
+                Huge::Never => "never",
+            })
+        },
         help: "transparent huge pages",
     },
     Row {
         key: "VERBOSE",
         form: Form::Switch(|options, on| options.verbose = on),
-        help: "say what is set",
+        show: |options| Value::Switch(options.verbose),
+        help: "list the options at the start",
     },
     Row {
         key: "SHOW_STATS",
         form: Form::Switch(|options, on| options.show_stats = on),
-        help: "table at exit",
+        show: |options| Value::Switch(options.show_stats),
+        help: "print the statistics at exit",
     },
     Row {
         key: "GC",
         form: with_gc(Form::Percent(|options, percent| options.gc_percent = percent)),
-        help: "growth before a managed heap collects",
+        show: |options| Value::Percent(options.gc_percent),
+        help: "growth of a managed heap before it collects",
     },
     Row {
         key: "TRACE",
         form: with_gc(Form::Name("gc", |options| options.trace_gc = true)),
-        help: "a line for each cycle of the collector",
+        show: |options| Value::Word(if options.trace_gc { "gc" } else { "off" }),
+        help: "print a line per cycle of the collector",
     },
     #[cfg(any(feature = "profiling", feature = "preload"))]
     Row {
         key: "PROFILE",
         form: Form::Profile(|options, rate| options.profile_rate = Some(rate)),
-        help: "heap profile at exit",
+        show: |options| Value::Rate(options.profile_rate),
+        help: "write a heap profile at exit",
     },
     #[cfg(not(any(feature = "profiling", feature = "preload")))]
     Row {
         key: "PROFILE",
         form: Form::Without("profiling"),
-        help: "heap profile at exit",
+        show: |_| Value::Word("off"),
+        help: "write a heap profile at exit",
     },
 ];
 
-/// The form of an option of the collector's.
+/// Returns the form of an option of the collector.
 const fn with_gc(form: Form) -> Form {
     if cfg!(feature = "gc") {
         form
@@ -149,6 +225,7 @@ const fn with_gc(form: Form) -> Form {
 }
 
 impl Form {
+    /// Sets the option to `value`. `false`: the value has another form, and nothing changed.
     fn set(&self, options: &mut Options, value: &[u8]) -> bool {
         match self {
             Self::Size(set) => size(value).inspect(|&bytes| set(options, bytes)).is_some(),
@@ -188,28 +265,29 @@ impl Form {
         }
     }
 
+    /// Returns the words that follow "it takes" in a warning.
     fn describe(&self) -> &'static str {
         match self {
             Self::Size(_) => {
-                "a size such as 1048576 or 512MiB: a whole number of bytes, or of K, M, G or T in powers of 1024 (K, KB and KiB are the same, in any case)"
+                "a size such as 1048576 or 512MiB: a whole number of bytes, or one with K, M, G or T for powers of 1024 (K, KB and KiB mean the same, in upper or lower case)"
             }
-            Self::Millis(_) => "milliseconds, 0 for at once, -1 for never",
+            Self::Millis(_) => "a number of milliseconds; 0 means at once, and -1 means never",
             Self::Switch(_) => "0 or 1",
             Self::Huge(_) => "auto, always or never",
-            Self::Percent(_) => "percent such as 100, or off",
+            Self::Percent(_) => "a whole number of percent, such as 100, or off",
             #[cfg(any(feature = "profiling", feature = "preload"))]
             Self::Profile(_) => {
-                "a path, or path:rate with a mean number of bytes between samples such as 64KiB, and not 0"
+                "a path, or path:rate, where the rate is the mean number of bytes between samples, such as 64KiB, and not 0"
             }
             Self::Name(name, _) | Self::Without(name) => name,
         }
     }
 }
 
-/// What was wrong with one variable; its `Display` says what would be right.
+/// An error in one variable. Its `Display` names the variable and the values that are right.
 pub(crate) enum Warning<'a> {
     Unknown(&'a [u8]),
-    /// Known, but the build lacks the feature of this name.
+    /// The option is known, but the build lacks the feature of this name.
     Without(&'a [u8], &'static str),
     Bad {
         key: &'a [u8],
@@ -222,7 +300,11 @@ impl fmt::Display for Warning<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(key) => {
-                write!(f, "unknown option {}; known are", key.escape_ascii())?;
+                write!(
+                    f,
+                    "{} is ignored: there is no such option; the options are",
+                    key.escape_ascii()
+                )?;
                 for (index, row) in TABLE.iter().enumerate() {
                     write!(
                         f,
@@ -236,7 +318,7 @@ impl fmt::Display for Warning<'_> {
             }
             Self::Without(key, feature) => write!(
                 f,
-                "{} has no effect: greyspan was built without its feature {feature}",
+                "{} is ignored: this build of greyspan lacks the feature {feature}; to use the option, rebuild with it",
                 key.escape_ascii()
             ),
             Self::Bad { key, value, form } => {
@@ -252,7 +334,7 @@ impl fmt::Display for Warning<'_> {
 }
 
 impl Options {
-    /// What `pairs` of full key and value set; everything wrong with them goes to `warn`.
+    /// Parses `pairs` of full key and value. Ignores each wrong pair, and calls `warn` for it.
     pub(crate) fn parse<'a>(
         pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
         mut warn: impl FnMut(Warning<'a>),
@@ -260,44 +342,108 @@ impl Options {
         let mut options = Self::DEFAULT;
         for (key, value) in pairs {
             let name = key.strip_prefix(PREFIX).unwrap_or(key);
-            match TABLE.iter().find(|row| row.key.as_bytes() == name) {
+            let row = TABLE.iter().enumerate().find(|(_, row)| row.key.as_bytes() == name);
+            match row {
                 None => warn(Warning::Unknown(key)),
-                Some(Row {
-                    form: Form::Without(feature),
-                    ..
-                }) => warn(Warning::Without(key, feature)),
-                Some(row) if !row.form.set(&mut options, value) => {
+                Some((
+                    _,
+                    Row {
+                        form: Form::Without(feature),
+                        ..
+                    },
+                )) => warn(Warning::Without(key, feature)),
+                Some((index, row)) if row.form.set(&mut options, value) => {
+                    options.from_environment |= 1 << index;
+                }
+                Some((_, row)) => {
                     warn(Warning::Bad {
                         key,
                         value,
                         form: row.form.describe(),
                     });
                 }
-                Some(_) => {}
             }
         }
         options
     }
 
-    /// What the process's environment sets, without a word about what is wrong with it.
+    /// Reads the process's environment, and ignores wrong variables without a warning.
     #[cfg(feature = "gc")]
     pub(crate) fn from_env_quietly() -> Self {
         Self::parse(crate::os::env::variables(PREFIX), |_| ())
     }
 
-    /// What the process's environment sets; what is wrong with it is said on standard error.
+    /// Reads the process's environment. Prints a warning per wrong variable on standard error, and
+    /// with `GREYSPAN_VERBOSE` the options in force.
     #[cfg(any(greyspan_heap, feature = "gc"))]
     pub(crate) fn from_env() -> Self {
         let options = Self::parse(crate::os::env::variables(PREFIX), |warning| {
             crate::os::report::warn(format_args!("{warning}"));
         });
         if options.verbose {
-            crate::os::report::warn(format_args!("{options:?}"));
+            crate::os::report::text(&Listing {
+                options: &options,
+                profile: profile_path(),
+            });
         }
         options
     }
 }
 
+/// The options in force: an aligned line per option with its name, its value and its source.
+/// Formatting it allocates nothing, because it is printed while the heap starts.
+struct Listing<'a> {
+    options: &'a Options,
+    /// The file of the heap profile.
+    profile: Option<&'a [u8]>,
+}
+
+/// Counts the characters of a text.
+struct Width(usize);
+
+impl fmt::Write for Width {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        self.0 += part.chars().count();
+        Ok(())
+    }
+}
+
+/// Returns the number of characters of `text`.
+fn width(text: impl fmt::Display) -> usize {
+    use fmt::Write;
+    let mut width = Width(0);
+    // Counting cannot fail.
+    let _ = write!(width, "{text}");
+    width.0
+}
+
+impl fmt::Display for Listing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values = TABLE.iter().map(|row| width((row.show)(self.options)));
+        let value_width = values.max().unwrap_or(0);
+        let key_width = TABLE.iter().map(|row| row.key.len()).max().unwrap_or(0);
+        f.write_str("greyspan: the options in force, and their sources:\n")?;
+        for (index, row) in TABLE.iter().enumerate() {
+            let value = (row.show)(self.options);
+            let pad = value_width - width(&value);
+            write!(f, "  GREYSPAN_{:key_width$}  {value}{:pad$}  ", row.key, "")?;
+            match row.form {
+                Form::Without(feature) => write!(f, "this build lacks the feature {feature}")?,
+                _ if self.options.from_environment & (1 << index) == 0 => f.write_str("default")?,
+                _ => f.write_str("environment")?,
+            }
+            if row.key == "PROFILE"
+                && let Some(path) = self.profile
+            {
+                write!(f, ", to {}", path.escape_ascii())?;
+            }
+            f.write_str("\n")?;
+        }
+        Ok(())
+    }
+}
+
+/// Parses a whole number. `None`: no digits, another character, or too large.
 fn number(digits: &[u8]) -> Option<usize> {
     if digits.is_empty() {
         return None;
@@ -308,7 +454,7 @@ fn number(digits: &[u8]) -> Option<usize> {
     })
 }
 
-/// A size by the one rule that [`Form::describe`] tells.
+/// Parses a size, in bytes, as [`Form::describe`] describes it.
 fn size(value: &[u8]) -> Option<usize> {
     let split = value
         .iter()
@@ -334,11 +480,11 @@ fn size(value: &[u8]) -> Option<usize> {
     number(digits)?.checked_mul(1usize.checked_shl(shift)?)
 }
 
-/// Mean bytes between samples unless told, as in Go: 512 KiB.
+/// The default mean bytes between samples: 512 KiB, as in Go.
 #[cfg(any(feature = "profiling", feature = "preload"))]
 pub(crate) const PROFILE_RATE: usize = 512 << 10;
 
-/// The path and the rate of `path[:rate]`. A path with a colon in it needs a rate behind it.
+/// Parses `path[:rate]`. Returns the path, and the rate in bytes. A path with a colon needs a rate.
 #[cfg(any(feature = "profiling", feature = "preload"))]
 fn profile(value: &[u8]) -> Option<(&[u8], usize)> {
     let (path, rate) = match value.iter().rposition(|&byte| byte == b':') {
@@ -348,13 +494,26 @@ fn profile(value: &[u8]) -> Option<(&[u8], usize)> {
     (!path.is_empty() && rate > 0).then_some((path, rate))
 }
 
-/// Where `GREYSPAN_PROFILE` wants a profile, and at which rate; nothing where it is not set, or wrong.
+/// Returns the path and the rate of `GREYSPAN_PROFILE`; `None` if it is unset or wrong.
 #[cfg(all(any(feature = "profiling", feature = "preload"), greyspan_heap))]
 pub(crate) fn profile_target() -> Option<(&'static [u8], usize)> {
     let mut all = crate::os::env::variables(PREFIX);
     all.find_map(|(key, value)| (key == b"GREYSPAN_PROFILE").then(|| profile(value))?)
 }
 
+/// Returns the path of `GREYSPAN_PROFILE`, for the listing.
+#[cfg(all(any(feature = "profiling", feature = "preload"), greyspan_heap))]
+fn profile_path() -> Option<&'static [u8]> {
+    profile_target().map(|(path, _)| path)
+}
+
+/// Returns `None`: this build writes no profile at exit.
+#[cfg(not(all(any(feature = "profiling", feature = "preload"), greyspan_heap)))]
+fn profile_path() -> Option<&'static [u8]> {
+    None
+}
+
+/// Parses milliseconds; -1 means never.
 fn millis(value: &[u8]) -> Option<i64> {
     if value == b"-1" {
         Some(-1)
@@ -480,7 +639,7 @@ mod tests {
             let (options, warnings) = parse(&[(key, value)]);
             assert_eq!(options, Options::DEFAULT);
             assert!(
-                warnings.len() == 1 && warnings[0].contains(key) && warnings[0].ends_with("its feature gc"),
+                warnings.len() == 1 && warnings[0].contains(key) && warnings[0].contains("lacks the feature gc"),
                 "{warnings:?}"
             );
         }
@@ -492,7 +651,7 @@ mod tests {
         let (options, warnings) = parse(&[("GREYSPAN_PROFILE", "heap.pb.gz")]);
         assert_eq!(options, Options::DEFAULT);
         assert!(
-            warnings.len() == 1 && warnings[0].ends_with("its feature profiling"),
+            warnings.len() == 1 && warnings[0].contains("lacks the feature profiling"),
             "{warnings:?}"
         );
     }
@@ -504,6 +663,46 @@ mod tests {
             assert_eq!(parse(&[("GREYSPAN_GC", value)]).0.gc_percent, percent);
         }
         assert!(parse(&[("GREYSPAN_TRACE", "gc")]).0.trace_gc);
+    }
+
+    #[test]
+    fn the_listing_has_an_aligned_line_per_option_in_units_for_people() {
+        let (options, _) = parse(&[
+            ("GREYSPAN_MEMLIMIT", "200MiB"),
+            ("GREYSPAN_HARD_LIMIT", "1000001"),
+            ("GREYSPAN_VERBOSE", "1"),
+        ]);
+        let listing = Listing {
+            options: &options,
+            profile: None,
+        };
+        let text = listing.to_string();
+        let lines: Vec<_> = text.lines().skip(1).collect();
+        assert_eq!(lines.len(), TABLE.len(), "{text}");
+        for (line, row) in lines.iter().zip(TABLE) {
+            assert!(line.starts_with(&format!("  GREYSPAN_{} ", row.key)), "{text}");
+            assert!(line.len() > 40, "{text}");
+        }
+        let find = |key: &str| {
+            let line = lines.iter().find(|line| line.contains(key)).expect("a line");
+            line.split("  ")
+                .filter(|part| !part.is_empty())
+                .map(str::trim)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(find("MEMLIMIT"), ["GREYSPAN_MEMLIMIT", "200 MiB", "environment"]);
+        assert_eq!(
+            find("HARD_LIMIT"),
+            ["GREYSPAN_HARD_LIMIT", "1000001 bytes", "environment"]
+        );
+        assert_eq!(find("PURGE_DELAY"), ["GREYSPAN_PURGE_DELAY", "1000 ms", "default"]);
+        assert_eq!(find("THP"), ["GREYSPAN_THP", "auto", "default"]);
+        assert_eq!(find("VERBOSE"), ["GREYSPAN_VERBOSE", "on", "environment"]);
+        let columns: Vec<_> = lines
+            .iter()
+            .filter_map(|line| line.find("default").or(line.find("environment")))
+            .collect();
+        assert!(columns.windows(2).all(|pair| pair[0] == pair[1]), "{text}");
     }
 
     #[test]

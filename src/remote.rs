@@ -1,24 +1,28 @@
 //! Frees that arrive from other threads: mailboxes, the directory of owners, and the outgoing side.
 //!
-//! A thread that frees a block of somebody else's span gathers such blocks by span and sends each gathered chain with one
-//! compare-and-swap on the span's ownership word. The word then says what is left to do:
+//! A thread that frees blocks of another thread's spans gathers them per span. It sends each
+//! gathered chain with one compare-and-swap on the span's ownership word. The result says what is
+//! left to do:
 //!
 //! ```text
 //!  send ──► Queued    nothing: the owner knows, or another thread is about to tell it
-//!       ├─► Notify    post the span to the owner's mailbox; the owner takes the list when it next refills
-//!       └─► Claimed   nobody owned the span: it is the sender's now, which keeps it, or lists it, or gives its pages back
+//!       ├─► Notify    post the span to the owner's mailbox; the owner takes it when it refills
+//!       └─► Claimed   the span was unowned: the sender owns it now, and keeps it, lists it,
+//!                     or returns its pages
 //! ```
 //!
-//! - R1. A span stands in at most one mailbox, because only the holder of its token (rule W3 of `mspan::word`) posts it.
-//! - R2. A mailbox is closed while no thread runs with it. Its owner closes it first and gives up its spans afterwards, looking at each
-//!   list; so a token that meets a closed mailbox whose owner still has the span can be dropped.
-//! - R3. Mailboxes are never freed; a thread that meets a stale owner number finds a mailbox of somebody else's, posts there, and that
-//!   owner passes the span on.
-//! - R4. The owner's number is another thread's as soon as the mailbox opens again, and that thread
-//!   may claim the very span while the token is out. So the openings are counted: a thread that
-//!   drops a token at a closed mailbox, and finds afterwards that this has opened since it looked,
-//!   takes the token again where blocks wait for it. An owned span whose list is not empty thus has
-//!   its token out, but for that moment.
+//! - REMOTE-1. A span is in at most one mailbox, because only the holder of its token (OWN-3 of
+//!   `mspan::word`) posts it.
+//! - REMOTE-2. A mailbox is closed while no thread runs with it. Its owner first closes it, then
+//!   looks at the list of each of its spans and gives the span up. So if a token meets a closed
+//!   mailbox whose owner still has the span, it can be dropped.
+//! - REMOTE-3. Mailboxes are never freed. A thread with a stale owner number posts to another
+//!   thread's mailbox, and that owner passes the span on.
+//! - REMOTE-4. When a closed mailbox opens again, its owner number belongs to a new thread, which
+//!   may claim the span while the token is out. So openings are counted. A thread drops a token at
+//!   a closed mailbox and then reads the count again. If it has changed, and blocks wait in the
+//!   span, the thread takes the token back. So except for that moment, an owned span whose list is
+//!   not empty has its token out.
 
 #[cfg(feature = "stats")]
 mod exact;
@@ -38,77 +42,79 @@ use crate::sync::atomic::{
 use crate::sync::stack::{Chain as Posted, Inbox};
 use core::ptr::null_mut;
 
-/// What other threads see of a thread cache.
+/// The mailbox of a thread cache, to which other threads post spans.
 pub(crate) struct Mailbox {
     id: AtomicU32,
     spans: Inbox<MSpan>,
-    /// How often it was opened again (R4).
+    /// How often the mailbox was reopened (REMOTE-4).
     openings: AtomicUsize,
 }
 
 impl Mailbox {
     crate::sync::const_unless_loom! {
-        /// An open mailbox without a number.
+        /// Returns an open mailbox without a number.
         pub(crate) fn new() -> Self {
             Self { id: AtomicU32::new(0), spans: Inbox::new(), openings: AtomicUsize::new(0) }
         }
     }
 
-    /// The owner number; 0 for a cache that cannot own spans.
+    /// Returns the owner number; 0 for a cache that cannot own spans.
     #[inline]
     pub(crate) fn id(&self) -> OwnerId {
         self.id.load(Relaxed)
     }
 
-    /// Whether a look is worth while.
+    /// Returns whether the mailbox is empty, as of some moment.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.spans.is_empty()
     }
 
-    /// Everything that was posted.
+    /// Takes all posted spans.
     pub(crate) fn take_all(&self) -> Posted<MSpan> {
         self.spans.take_all()
     }
 
-    /// After `fork`, in the child: posts a span whose token the caller has.
+    /// Posts a span whose token the caller holds. For the child after `fork`.
     #[cfg(not(loom))]
     pub(crate) fn post_in_child(&self, span: &'static MSpan) {
         self.spans.push(span);
     }
 
-    /// No more post; what was posted so far.
+    /// Closes the mailbox. Returns the spans posted so far.
     pub(crate) fn close(&self) -> Posted<MSpan> {
         self.spans.close()
     }
 
-    /// Accepts post again, for another thread, which owns no span yet.
+    /// Reopens the mailbox for another thread, which owns no span yet.
     pub(crate) fn reopen(&self) {
         if cfg!(greyspan_broken = "opening_counted_first") {
             self.openings.store(self.openings.load(Relaxed) + 1, Release);
             return self.spans.reopen();
         }
         self.spans.reopen();
-        // Release: a thread that sees the new count, by the Acquire in `openings`, does not see the
-        // mailbox closed as it was before.
+        // Release: a thread that reads the new count, by the Acquire in `openings`, does not find
+        // the mailbox closed as before.
         self.openings.store(self.openings.load(Relaxed) + 1, Release);
     }
 
-    /// How often it was opened again.
+    /// Returns how often the mailbox was reopened.
     fn openings(&self) -> usize {
         // Acquire: pairs with the Release in `reopen`.
         self.openings.load(Acquire)
     }
 }
 
-/// How frees are counted. Release: pairs with the Acquire of whoever sums, who then also reads that the blocks were handed out.
+/// The ordering of free counts. Release: pairs with the Acquire of the thread that sums, which then
+/// also reads that the blocks were handed out.
 const COUNT_FREE: Ordering = if cfg!(greyspan_broken = "free_counted_relaxed") {
     Relaxed
 } else {
     Release
 };
 
-/// How many objects of a class passed from spans into bins, and how many came back; written by the cache's thread.
+/// Counts of the objects of a class that went from spans to bins, and that came back. Only the
+/// cache's thread writes them.
 pub(crate) struct Tally {
     pub(crate) mallocs: AtomicU64,
     pub(crate) frees: AtomicU64,
@@ -121,7 +127,7 @@ impl Tally {
         }
     }
 
-    /// Adds to both; called by the cache's thread alone.
+    /// Adds to both counts. Only the cache's thread calls this.
     pub(crate) fn add(&self, mallocs: u32, frees: u32) {
         self.mallocs
             .store(self.mallocs.load(Relaxed) + u64::from(mallocs), Relaxed);
@@ -130,26 +136,26 @@ impl Tally {
     }
 }
 
-/// The part of a cache that other threads may read.
+/// The part of a thread cache that other threads may read.
 pub(crate) struct Shared {
     pub(crate) mailbox: Mailbox,
-    /// One a class, and one for large objects.
+    /// One tally per class, and one for large objects.
     pub(crate) tallies: [Tally; COUNT + 1],
-    /// Bytes of large objects handed out in all.
+    /// Bytes of all large objects ever handed out.
     pub(crate) large_bytes: AtomicU64,
-    /// Bytes of the runs that the cache keeps, by their classes.
+    /// Bytes of the runs that the cache keeps, rounded up to their classes' sizes.
     pub(crate) run_bytes: AtomicUsize,
-    /// What the program has freed of other threads' spans and the cache has not sent yet: other
-    /// threads read its counts alone.
+    /// Freed blocks of other threads' spans that the cache has not sent yet. Other threads read
+    /// only the counts.
     pub(crate) outbox: Outbox,
-    /// What the program did through the cache.
+    /// Exact counts of the program's calls through the cache.
     #[cfg(feature = "stats")]
     pub(crate) exact: Exact,
 }
 
 impl Shared {
     crate::sync::const_unless_loom! {
-        /// An open mailbox without a number, and nothing counted.
+        /// Returns an open mailbox without a number and counts of zero.
         pub(crate) fn new() -> Self {
             Self {
                 mailbox: Mailbox::new(),
@@ -169,14 +175,14 @@ const LEAVES: usize = if cfg!(loom) { 1 } else { 1024 };
 
 type Leaf = [AtomicPtr<Shared>; LEAF];
 
-/// From owner number to mailbox. Lock-free to read; entries are written once.
+/// Maps owner numbers to mailboxes. Reads are lock-free; each entry is written once.
 pub(crate) struct Directory {
     leaves: [AtomicPtr<Leaf>; LEAVES],
 }
 
 impl Directory {
     crate::sync::const_unless_loom! {
-        /// Knows nobody.
+        /// Returns an empty directory.
         pub(crate) fn new() -> Self {
             Self { leaves: crate::sync::array_of!(AtomicPtr::new(null_mut()); LEAVES) }
         }
@@ -185,19 +191,19 @@ impl Directory {
     fn slot(&self, id: OwnerId) -> Option<&'static AtomicPtr<Shared>> {
         // Acquire: pairs with the Release in `enter`, for the leaf's memory.
         let leaf = self.leaves.get(id as usize / LEAF)?.load(Acquire);
-        // SAFETY: null, or a leaf that lives for ever.
+        // SAFETY: the pointer is null, or points to a leaf, which is never freed.
         unsafe { leaf.as_ref() }?.get(id as usize % LEAF)
     }
 
-    /// The mailbox of `id`.
+    /// Returns the mailbox of `id`.
     pub(crate) fn get(&self, id: OwnerId) -> Option<&'static Shared> {
         // Acquire: pairs with the Release in `enter`, for the mailbox.
         let mailbox = self.slot(id)?.load(Acquire);
-        // SAFETY: null, or a mailbox that lives for ever.
+        // SAFETY: the pointer is null, or points to a mailbox, which is never freed (REMOTE-3).
         unsafe { mailbox.as_ref() }
     }
 
-    /// Gives the cache behind `shared` a number, for the models: memory comes from `Box`.
+    /// Gives the cache behind `shared` a number. For the models: memory comes from `Box`.
     #[cfg(loom)]
     pub(crate) fn enter_for_model(&self, id: OwnerId, shared: &'static Shared) -> bool {
         let leaf = self.leaves.first().expect("one leaf");
@@ -212,8 +218,8 @@ impl Directory {
         true
     }
 
-    /// Gives the cache behind `shared` the number `id`, which nobody has. The caller holds the lock of the thread registry. `false`: no memory, or no
-    /// more numbers.
+    /// Gives the cache behind `shared` the unused number `id`. The caller holds the lock of the
+    /// thread registry. `false`: no memory, or no more numbers.
     pub(crate) fn enter(&self, os: &Os, memory: &mut Bump, id: OwnerId, shared: &'static Shared) -> bool {
         let Some(leaf) = self
             .leaves
@@ -237,15 +243,15 @@ impl Directory {
     }
 }
 
-/// What is left to do for the span whose token the caller holds.
+/// The result of a delivery.
 pub(crate) enum Delivery {
-    /// The owner, or somebody on the way to it, has the token.
+    /// The owner, or a thread on its way to the owner, has the token.
     Done,
-    /// The caller owns the span now, and this remote list of it.
+    /// The caller owns the span now and has taken this remote list.
     Mine(Taken),
 }
 
-/// The holder of the span's token brings it to the owner.
+/// Brings the span, whose token the caller holds, to its owner.
 pub(crate) fn deliver(directory: &Directory, me: OwnerId, span: &'static MSpan) -> Delivery {
     loop {
         match span.word.settle(me) {
@@ -256,8 +262,8 @@ pub(crate) fn deliver(directory: &Directory, me: OwnerId, span: &'static MSpan) 
                 if mailbox.is_some_and(|mailbox| mailbox.spans.push(span)) {
                     return Delivery::Done;
                 }
-                // R2: a closed mailbox whose owner still has the span. R4: unless it is another one
-                // by now.
+                // REMOTE-2: the mailbox is closed and its owner still has the span. REMOTE-4:
+                // unless the number has a new owner by now.
                 if span.word.drop_token(owner) && (is_as(mailbox, opened) || !span.word.take_token()) {
                     return Delivery::Done;
                 }
@@ -266,7 +272,7 @@ pub(crate) fn deliver(directory: &Directory, me: OwnerId, span: &'static MSpan) 
     }
 }
 
-/// Whether the mailbox was not opened since there were `opened` openings.
+/// Returns whether the mailbox still counts `opened` openings.
 fn is_as(mailbox: Option<&Mailbox>, opened: Option<usize>) -> bool {
     cfg!(greyspan_broken = "reopening_unseen") || mailbox.map(Mailbox::openings) == opened
 }

@@ -1,11 +1,11 @@
-//! [`Greyspan`] where it forwards to the system's allocator: with the feature `passthrough`, and on
+//! [`Greyspan`] as a forwarder to the system's allocator: with the feature `passthrough`, and on
 //! targets where the heap is not supported.
 
 use super::global::Greyspan;
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// The first request puts the options in force, among them the table at exit, which says that the
-/// heap is not used.
+/// Puts the options in force at the first request. One of them may print the table at exit, which
+/// says that the heap is not used.
 #[inline]
 fn set_up() {
     #[cfg(greyspan_heap)]

@@ -1,6 +1,7 @@
 //! [`Greyspan`]: the program's global allocator. `serve` and `forward` implement its requests.
 
-/// The allocator, to be set as `#[global_allocator]`. It has no state of its own: every value of it is the one heap of the process.
+/// The allocator, to be set as `#[global_allocator]`. It has no state: every value of it stands for
+/// the one heap of the process.
 ///
 /// ```
 /// use greyspan::Greyspan;
@@ -12,19 +13,20 @@
 /// assert_eq!(words.concat(), "outofband");
 /// ```
 ///
-/// `static GLOBAL: Greyspan = Greyspan;` is the same.
+/// `static GLOBAL: Greyspan = Greyspan;` means the same.
 ///
-/// Requests of any size and alignment that `Layout` allows are served, or refused with null; it never panics, unwinds or aborts on a
-/// valid request. The fast path is inlined into the caller, where a constant layout leaves about six instructions of it.
+/// Every request with a valid `Layout` is served, or refused with null. The allocator never panics,
+/// unwinds or aborts on a valid request. The fast path is inlined into the caller. With a constant
+/// layout, about six instructions of it remain.
 ///
 /// With the feature `passthrough`, and where the heap is not supported (off Linux, and on 32-bit
 /// machines), every request goes to [`System`](std::alloc::System) instead;
-/// [`Stats::FORWARDS`](crate::Stats::FORWARDS) tells.
+/// [`Stats::FORWARDS`](crate::Stats::FORWARDS) tells whether it does.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Greyspan;
 
 impl Greyspan {
-    /// The heap of the process: the same as `Greyspan`.
+    /// Returns the heap of the process. The value `Greyspan` means the same.
     pub const fn new() -> Self {
         Self
     }

@@ -1,4 +1,4 @@
-//! The public surface: what a user of the crate can call.
+//! The public interface: the functions that a user of the crate calls.
 
 #[cfg(any(feature = "passthrough", not(greyspan_heap)))]
 mod forward;
@@ -17,8 +17,10 @@ use crate::stats::Stats;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-/// One snapshot of the allocator's statistics. From any thread at any time; stops nobody. Not for signal handlers: it takes locks that the
-/// code which the signal interrupted may hold.
+/// Returns a snapshot of the allocator's statistics.
+///
+/// Any thread may call this at any time; it stops no other thread. Do not call it from a signal
+/// handler: it takes locks that the interrupted code may hold.
 ///
 /// ```
 /// let stats = greyspan::stats();
@@ -28,8 +30,10 @@ pub fn stats() -> Stats {
     HEAP.stats()
 }
 
-/// A map of the heap: what lies where, from page to page. From any thread at any time; stops nobody. Allocates what it returns. Not for
-/// signal handlers, as [`stats`].
+/// Returns a map of the heap: the contents of each page.
+///
+/// Any thread may call this at any time; it stops no other thread. The map itself is allocated. Do
+/// not call it from a signal handler: it takes locks that the interrupted code may hold.
 ///
 /// ```
 /// let map = greyspan::heap_map();
@@ -41,34 +45,57 @@ pub fn heap_map() -> HeapMap {
     HEAP.map()
 }
 
-/// Gives all free memory of the process back to the operating system now, and returns how many bytes that was. Other threads give what
-/// they keep when they next need memory: their caches are theirs alone.
+/// Returns all free memory of the process to the operating system now. Returns its bytes.
+///
+/// Other threads' caches are theirs alone: each returns its free memory when it next needs memory.
+///
+/// ```
+/// let block = vec![1u8; 8 << 20];
+/// drop(block);
+/// println!("returned {} bytes", greyspan::purge());
+/// ```
 pub fn purge() -> usize {
     HEAP.purge(current())
 }
 
-/// Says that this thread will be idle: what it gathered for others is sent, what it keeps is given up, and its spans are there for other
-/// threads at once. It may go on allocating at any time.
+/// Tells the heap that the calling thread will be idle.
+///
+/// The thread sends the blocks that it gathered for other threads, empties its cache, and gives its
+/// spans up, so that other threads can use them at once. The thread may allocate again at any time.
 pub fn thread_idle() {
     HEAP.thread_idle(current());
 }
 
-/// Bytes beyond which the heap gives free memory back at once, over its whole footprint; `None` removes the limit.
+/// Sets the soft limit, in bytes; `None` removes it. While the heap's whole footprint is above the
+/// limit, free memory goes back to the system at once. No request fails because of it.
+///
+/// Call this after the program's first request: that request puts `GREYSPAN_MEMLIMIT` in force, or
+/// no limit if the variable is unset.
 pub fn set_memory_limit(bytes: Option<usize>) {
     HEAP.set_soft_limit(bytes);
 }
 
-/// Bytes of footprint beyond which allocation returns null; `None` removes the limit.
+/// Sets the hard limit, in bytes; `None` removes it. If a request would raise the footprint above
+/// the limit, it returns null.
 ///
-/// The first request that a limit refuses is told on standard error in one line, since a program
-/// that ends of it names no limit. A program that goes on, by `try_reserve` say, reads that line
-/// too, once: an allocator cannot know. Each limit that is set anew is told of once;
-/// [`events`](crate::events) tell of all refusals.
+/// Call this after the program's first request: that request puts `GREYSPAN_HARD_LIMIT` in force,
+/// or no limit if the variable is unset.
+///
+/// The first request that a limit refuses is reported in one line on standard error, because a
+/// program that aborts on it does not name the limit. A program that goes on (for example with
+/// `try_reserve`) gets the same line, once per limit set. [`events`](crate::events) report all
+/// refusals.
+///
+/// ```
+/// greyspan::set_hard_limit(Some(1 << 40));
+/// assert_eq!(greyspan::hard_limit(), Some(1 << 40));
+/// ```
 pub fn set_hard_limit(bytes: Option<usize>) {
     HEAP.set_hard_limit(bytes);
 }
 
-/// The limit that [`set_memory_limit`] or `GREYSPAN_MEMLIMIT` has set.
+/// Returns the soft limit, in bytes, that [`set_memory_limit`] or `GREYSPAN_MEMLIMIT` has set;
+/// `None` without one.
 ///
 /// ```
 /// greyspan::set_memory_limit(Some(1 << 40));
@@ -79,20 +106,22 @@ pub fn memory_limit() -> Option<usize> {
     soft
 }
 
-/// The limit that [`set_hard_limit`] or `GREYSPAN_HARD_LIMIT` has set.
+/// Returns the hard limit, in bytes, that [`set_hard_limit`] or `GREYSPAN_HARD_LIMIT` has set;
+/// `None` without one.
 pub fn hard_limit() -> Option<usize> {
     let [_, hard] = HEAP.limits();
     hard
 }
 
-/// Says that the program is about to confine itself by a seccomp filter. From here on the heap has
-/// no background thread, and makes no system calls but `mmap`, `munmap`, `mprotect`, `mremap`,
-/// `madvise` and, where threads meet, `futex`. Free memory goes back within the program's own
-/// calls.
+/// Tells the heap that the program is about to install a seccomp filter.
 ///
-/// The heap asks the kernel for a filter before it starts a thread, by `/proc`, so a filter that
-/// the process was started under needs no call. The collector (feature `gc`) has threads of its
-/// own, which this does not end.
+/// From here on the heap has no background thread. It makes only these system calls: `mmap`,
+/// `munmap`, `mprotect`, `mremap`, `madvise`, and, where threads meet, `futex`. Free memory goes
+/// back to the system inside the program's own calls.
+///
+/// Before the heap starts a thread, it asks the kernel through `/proc` whether there is a filter.
+/// So a process started under a filter need not call this. The collector (feature `gc`) has threads
+/// of its own, which this call does not end.
 ///
 /// ```
 /// greyspan::enter_sandbox();
@@ -102,10 +131,24 @@ pub fn enter_sandbox() {
     HEAP.confine(true);
 }
 
-/// Bytes that may be used behind `ptr`, at least `layout.size()`. `ptr` was allocated here with `layout` and is not freed; for any other
-/// pointer the answer means nothing.
+/// Returns the usable bytes behind `ptr`, at least `layout.size()`.
+///
+/// `ptr` must be a block that this heap allocated with `layout` and that is not freed. For any
+/// other pointer the result has no meaning.
+///
+/// ```
+/// use std::alloc::{GlobalAlloc, Layout};
+///
+/// let layout = Layout::new::<[u8; 100]>();
+/// // SAFETY: the layout is not empty.
+/// let block = unsafe { greyspan::Greyspan.alloc(layout) };
+/// let block = std::ptr::NonNull::new(block).expect("memory");
+/// assert!(greyspan::usable_size(block, layout) >= 100);
+/// // SAFETY: allocated above with this layout.
+/// unsafe { greyspan::Greyspan.dealloc(block.as_ptr(), layout) };
+/// ```
 pub fn usable_size(ptr: NonNull<u8>, layout: Layout) -> usize {
-    // A block of the system's is as long as its layout says.
+    // A block of the system's allocator is as long as its layout says.
     if Stats::FORWARDS {
         layout.size()
     } else {
@@ -113,7 +156,7 @@ pub fn usable_size(ptr: NonNull<u8>, layout: Layout) -> usize {
     }
 }
 
-/// The crate's version, as in `Cargo.toml`.
+/// Returns the crate's version, as in `Cargo.toml`.
 pub fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }

@@ -1,7 +1,9 @@
-//! C-shaped functions, for libgreyspan.so alone: its package gives them the names of C. They are no part of the crate's interface.
+//! C-shaped functions for libgreyspan.so, whose package gives them their C names. They are not part
+//! of the crate's interface.
 //!
-//! Sizes and pointers come from programs that may be wrong. What cannot be served is null with `errno` set as POSIX.1-2024 and glibc do; a
-//! wrong free ends the process. `free` keeps `errno`.
+//! Sizes and pointers come from programs that may be wrong. A request that cannot be served returns
+//! null and sets `errno` as POSIX.1-2024 and glibc do. A wrong free ends the process. `free` keeps
+//! `errno`.
 
 use crate::heap::HEAP;
 use crate::heap::c::ALIGN;
@@ -28,19 +30,19 @@ pub fn malloc(size: usize) -> *mut u8 {
 /// C's `free`.
 ///
 /// # Safety
-/// If `ptr` points to a block of the heap that is not free, nobody uses it any more.
+/// If `ptr` points to a block of the heap that is not free, no code uses it any more.
 #[inline(always)]
 pub unsafe fn free(ptr: *mut u8) {
-    // SAFETY: as the caller promised.
+    // SAFETY: the block, if any, is not in use any more (contract of this function).
     unsafe { HEAP.free_untyped(current(), ptr) };
 }
 
-/// C's `free_sized`, and with an alignment `free_aligned_sized`.
+/// C's `free_sized`; with an alignment, `free_aligned_sized`.
 ///
 /// # Safety
-/// As for [`free`].
+/// The contract of [`free`].
 pub unsafe fn free_sized(ptr: *mut u8, align: usize, size: usize) {
-    // SAFETY: as the caller promised.
+    // SAFETY: the block, if any, is not in use any more (contract of this function).
     unsafe { HEAP.free_sized(current(), ptr, align.max(1), size) };
 }
 
@@ -53,25 +55,26 @@ pub fn calloc(count: usize, size: usize) -> *mut u8 {
     }
 }
 
-/// C's `realloc`, as in glibc: of null it is `malloc`, to 0 bytes it is `free` and null.
+/// C's `realloc`, as in glibc: with null it acts as `malloc`; with 0 bytes it frees the block and
+/// returns null.
 ///
 /// # Safety
-/// If `ptr` points to a block of the heap that is not free, the caller alone uses it.
+/// If `ptr` points to a block of the heap that is not free, only the caller uses it.
 #[inline]
 pub unsafe fn realloc(ptr: *mut u8, size: usize) -> *mut u8 {
     if ptr.is_null() {
         return malloc(size);
     }
     if size == 0 {
-        // SAFETY: as the caller promised.
+        // SAFETY: only the caller uses the block, and it gives the block up.
         unsafe { free(ptr) };
         return null_mut();
     }
-    // SAFETY: as the caller promised.
+    // SAFETY: only the caller uses the block (contract of this function).
     unsafe { HEAP.realloc_untyped(current(), ptr, size) }
 }
 
-/// `size` bytes at a multiple of `align`; `EINVAL` where that is no power of two.
+/// Returns `size` bytes at a multiple of `align`. Sets `EINVAL` if `align` is not a power of two.
 #[inline]
 pub fn aligned_alloc(align: usize, size: usize) -> *mut u8 {
     if !align.is_power_of_two() {
@@ -80,7 +83,7 @@ pub fn aligned_alloc(align: usize, size: usize) -> *mut u8 {
     HEAP.memalign(current(), align, size)
 }
 
-/// As glibc's `memalign`: an alignment that is no power of two counts as the next one.
+/// glibc's `memalign`: an alignment that is not a power of two counts as the next one.
 pub fn memalign(align: usize, size: usize) -> *mut u8 {
     match align.max(ALIGN).checked_next_power_of_two() {
         Some(align) => HEAP.memalign(current(), align, size),
@@ -88,7 +91,8 @@ pub fn memalign(align: usize, size: usize) -> *mut u8 {
     }
 }
 
-/// `size` bytes at a multiple of the system's page; rounded up to whole ones, and at least one, where `whole` says so.
+/// Returns `size` bytes at a multiple of the system's page. `whole`: rounds up to whole pages, and
+/// to at least one.
 pub fn page_aligned(size: usize, whole: bool) -> *mut u8 {
     let page = HEAP.tiers.mheap.os().page_size();
     let size = if whole {
@@ -102,11 +106,12 @@ pub fn page_aligned(size: usize, whole: bool) -> *mut u8 {
     }
 }
 
-/// The error number of `posix_memalign`, or the block. As in glibc `errno` is set where there is no
-/// memory, and else stays as it was.
+/// `posix_memalign`: returns the block, or the error number. As in glibc, `errno` is set if there
+/// is no memory, and otherwise kept.
 ///
 /// # Errors
-/// `EINVAL` where the alignment is no power of two times the size of a pointer; `ENOMEM` where there is no memory.
+/// `EINVAL` if the alignment is not a power of two and a multiple of the size of a pointer;
+/// `ENOMEM` if there is no memory.
 pub fn posix_memalign(align: usize, size: usize) -> Result<*mut u8, i32> {
     if !align.is_power_of_two() || !align.is_multiple_of(size_of::<usize>()) {
         return Err(libc::EINVAL);
@@ -119,12 +124,12 @@ pub fn posix_memalign(align: usize, size: usize) -> Result<*mut u8, i32> {
     Ok(block)
 }
 
-/// Writes the statistics as JSON to `buffer`, as much as fits, ending with a zero byte if the buffer is not empty. Returns the bytes that
-/// the whole text takes, without the zero.
+/// Writes the statistics as JSON to `buffer`, cut to fit. The text ends with a zero byte, unless
+/// the buffer is empty. Returns the bytes of the whole text, without the zero.
 pub fn stats_json(buffer: &mut [u8]) -> usize {
     let mut text = Cut { buffer, length: 0 };
     if let Some(stats) = stats() {
-        // What does not fit is counted, not refused.
+        // The part that does not fit is counted, not refused.
         let _ = stats.write_json(&mut text);
     }
     let last = text.length.min(text.buffer.len().saturating_sub(1));
@@ -134,7 +139,7 @@ pub fn stats_json(buffer: &mut [u8]) -> usize {
     text.length
 }
 
-/// A text of which what fits is written, and all is counted.
+/// A text that writes the part that fits, and counts all of it.
 struct Cut<'a> {
     buffer: &'a mut [u8],
     length: usize,
@@ -150,59 +155,62 @@ impl fmt::Write for Cut<'_> {
     }
 }
 
-/// The table of the statistics, to standard error.
+/// Prints the table of statistics on standard error.
 pub fn show_stats() {
     if let Some(stats) = stats() {
         report::text(&stats);
     }
 }
 
-/// The statistics. `None`, as below: the caller has interrupted another call of its thread.
+/// Returns the statistics. `None`: the caller has interrupted another call of its thread.
 pub fn stats() -> Option<Stats> {
     alone_unless_nested(|_| HEAP.stats())
 }
 
-/// Gives all free memory back to the system. Returns the bytes.
+/// Returns all free memory to the system. Returns its bytes; 0 if the caller has interrupted
+/// another call of its thread.
 pub fn purge() -> usize {
     alone_unless_nested(|cache| HEAP.purge(cache)).unwrap_or(0)
 }
 
-/// The calling thread will be idle.
+/// Tells the heap that the calling thread will be idle.
 pub fn thread_idle() {
     alone_unless_nested(|cache| HEAP.thread_idle(cache));
 }
 
-/// The program is about to confine itself by a seccomp filter.
+/// Tells the heap that the program is about to install a seccomp filter.
 pub fn enter_sandbox() {
-    // What the heap does once, it does now.
+    // The set-up that the heap does once happens now.
     let block = malloc(1);
     // SAFETY: handed out just now.
     unsafe { free(block) };
-    // A nested call may have interrupted the start of the thread, and a thread that forks holds
-    // what the other may wait for: they do not wait for its end.
+    // `confine` waits for the background thread's end. Two kinds of caller must not wait: a nested
+    // call, which may have interrupted the start of that thread, and a thread that forks, which
+    // holds locks that thread may wait for.
     let waits = !is_nested(current()) && !FORKER.is(os::fork::me());
     HEAP.confine(waits);
 }
 
-/// The calling thread can do nothing from here on but read, write and end.
+/// Notes that the calling thread may only read, write and exit from here on.
 pub fn enter_strict_mode() {
     os::sandbox::enter_strict_mode();
 }
 
-/// The `errno` of the calling thread.
+/// Sets the `errno` of the calling thread.
 pub fn set_errno(error: i32) {
     os::errno::set(error);
 }
 
-/// The soft limit, in bytes; `None` removes it.
+/// Sets the soft limit, in bytes; `None` removes it.
 pub fn set_memory_limit(bytes: Option<usize>) {
     alone_unless_nested(|_| HEAP.tiers.mheap.set_soft_limit(bytes));
 }
 
-/// Begins to sample for the heap profile, once in `rate` bytes in the mean.
+/// Begins to sample for the heap profile, on average once per `rate` bytes.
 ///
 /// # Errors
-/// `EINVAL` for a rate of 0, `ENOMEM` without memory for the tables, `ENOTSUP` where there is no unwinder to be loaded.
+/// `EINVAL` for a rate of 0; `ENOMEM` without memory for the tables; `ENOTSUP` if no unwinder can
+/// be loaded.
 pub fn start_profile(rate: usize) -> Result<(), i32> {
     if rate == 0 {
         return Err(libc::EINVAL);
@@ -217,7 +225,9 @@ pub fn start_profile(rate: usize) -> Result<(), i32> {
     Ok(())
 }
 
-/// Sends small requests where they belong. Threads that start and stop at once may write over each other's half; who did finds out at its end.
+/// Directs small requests to the path with or without sampling. Threads that start and stop at the
+/// same time may undo each other's half of this. The thread that did so notices when it looks
+/// again, and repeats it.
 fn settle() {
     loop {
         let on = profiler::rate() != 0;
@@ -228,7 +238,7 @@ fn settle() {
     }
 }
 
-/// Ends sampling; the profile stays.
+/// Ends sampling. The profile stays.
 pub fn stop_profile() {
     profiler::end();
     settle();
@@ -237,7 +247,7 @@ pub fn stop_profile() {
 /// Writes the profile to the file `path`.
 ///
 /// # Errors
-/// Those of the system; `ENODATA` where no profile was ever begun.
+/// The system's errors; `ENODATA` if no profile was ever begun.
 pub fn write_profile(path: &CStr) -> Result<(), i32> {
     if !profiler::has_begun() {
         return Err(libc::ENODATA);
@@ -248,18 +258,21 @@ pub fn write_profile(path: &CStr) -> Result<(), i32> {
     }
 }
 
-/// Makes the heap's fork hooks the first ones, if no others are registered yet: so a library that
+/// Makes the heap's fork hooks the first ones, unless others are registered already. A library that
 /// registers its own calls this before.
 pub fn register_fork_hooks() {
     crate::heap::fork::register_hooks();
 }
 
-/// When the library is loaded: begins the profile that `GREYSPAN_PROFILE` asks for, which is written at exit.
+/// Begins the profile that `GREYSPAN_PROFILE` asks for, and arranges that it is written at exit.
+/// Called when the library is loaded.
 pub fn profile_from_environment() {
     let Some((_, rate)) = profile_target() else { return };
     match start_profile(rate) {
         Ok(()) if os::exit::register(profile_at_exit) => {}
-        Err(libc::ENOTSUP) => report::warn(format_args!("no heap profile: libgcc_s.so.1 cannot be loaded")),
+        Err(libc::ENOTSUP) => report::warn(format_args!(
+            "no heap profile: libgcc_s.so.1, which walks the stacks, cannot be loaded; install it"
+        )),
         _ => report::warn(format_args!("no heap profile: the system has no memory for it")),
     }
 }
@@ -285,12 +298,12 @@ extern "C-unwind" fn profile_at_exit() {
     }
 }
 
-/// A request that cannot be refused finds no memory: says so in one line and aborts.
+/// Reports in one line that a request which cannot be refused finds no memory, and aborts.
 pub fn no_memory(what: &str) -> ! {
     report::fatal(what, 0)
 }
 
-/// C's `malloc_usable_size`: 0 for null.
+/// C's `malloc_usable_size`: the usable bytes; 0 for null.
 pub fn usable_size(ptr: *mut u8) -> usize {
     HEAP.usable_untyped(ptr)
 }

@@ -5,9 +5,8 @@ use crate::heap::HEAP;
 use crate::heap::thread::current;
 use core::alloc::{GlobalAlloc, Layout};
 
-// SAFETY: blocks are handed out once, hold at least `layout.size()` bytes at a multiple of
-// `layout.align()`, and stay until `dealloc` or
-// `realloc` takes them; nothing unwinds.
+// SAFETY: a block is handed out once, holds at least `layout.size()` bytes at a multiple of
+// `layout.align()`, and stays until `dealloc` or `realloc` takes it. Nothing unwinds.
 unsafe impl GlobalAlloc for Greyspan {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

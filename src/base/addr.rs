@@ -1,34 +1,38 @@
-//! Addresses: the one place where pointers and integers meet.
+//! Addresses: the one place where pointers become integers.
 //!
-//! Pointers that the program hands back carry the provenance of the block it got. The tiers need the address alone, to find
-//! the span; what they then touch they reach through the span's own base pointer, or through the pointer handed in.
+//! Pointers that the program hands back carry the provenance of their block. To find the span, the
+//! tiers need only the address. To access memory, they use the span's own base pointer, or the
+//! pointer handed in.
 
-/// An address without the right to touch what lies there.
+/// An address without the right to access memory there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(transparent)]
 pub(crate) struct Addr(pub(crate) usize);
 
 impl Addr {
-    /// The address of `ptr`.
+    /// Returns the address of `ptr`.
     #[inline(always)]
     pub(crate) fn of<T>(ptr: *const T) -> Self {
         Self(ptr.addr())
     }
 
-    /// Bytes from `base` up to `self`; wraps to a huge number when `self` lies below, so that one unsigned compare tests both ends.
+    /// Returns the bytes from `base` up to `self`. If `self` is below, the result wraps to a huge
+    /// number, so that one unsigned comparison tests both ends.
     #[inline(always)]
     pub(crate) fn offset_from(self, base: Self) -> usize {
         self.0.wrapping_sub(base.0)
     }
 }
 
-/// `n` rounded up to a multiple of the power of two `align`; the caller knows that it does not overflow.
+/// Rounds `n` up to a multiple of `align`, a power of two. The caller knows that this does not
+/// overflow.
 #[inline(always)]
 pub(crate) const fn align_up(n: usize, align: usize) -> usize {
     n.wrapping_add(align - 1) & !(align - 1)
 }
 
-/// An address at which memory is to be mapped. The kernel, which maps it there, knows it.
+/// Returns a pointer to an address at which the kernel is to map memory. The kernel, which
+/// maps the memory, exposes its provenance.
 #[cfg(all(target_os = "linux", not(loom)))]
 #[expect(
     clippy::disallowed_methods,
@@ -38,14 +42,14 @@ pub(crate) fn place(address: usize) -> *mut u8 {
     core::ptr::with_exposed_provenance_mut(address)
 }
 
-/// The same bytes as text.
+/// Returns the same bytes as text.
 #[cfg(feature = "gc")]
 #[inline(always)]
 pub(crate) const fn str_from_bytes(bytes: *mut [u8]) -> *mut str {
     bytes as *mut str
 }
 
-/// An address of code, for those who only look up its name.
+/// Returns a pointer to code at `address`, for looking up its name only.
 #[cfg(any(feature = "profiling", feature = "preload"))]
 pub(crate) const fn code_at(address: usize) -> *mut core::ffi::c_void {
     core::ptr::without_provenance_mut(address)

@@ -1,13 +1,13 @@
 //! Runs of set bits in a slice of words: the arithmetic of the page allocator.
 //!
-//! Bits are numbered from 0 at the low end of word 0. Out-of-range indices are clipped, never a panic.
+//! Bit 0 is the low bit of word 0. Indices out of range are clipped; they never panic.
 
 #![forbid(unsafe_code)]
 
 use core::cell::Cell;
 
-/// A view of words as one row of bits. The words are `Cell`s because the tracker that holds them is reached by shared reference;
-/// the lock of the page heap orders all access.
+/// A view of words as one row of bits. The words are `Cell`s because the tracker that holds them is
+/// reached by shared reference. The page heap's lock orders all access.
 #[derive(Clone, Copy)]
 pub(crate) struct Bits<'a>(pub(crate) &'a [Cell<u64>]);
 
@@ -19,12 +19,12 @@ pub(crate) struct BitRun {
 }
 
 impl<'a> Bits<'a> {
-    /// How many bits the view holds.
+    /// Returns the number of bits in the view.
     pub(crate) fn len(self) -> usize {
         self.0.len() * 64
     }
 
-    /// First bit at or above `from` that equals `value`, or `len()`.
+    /// Returns the first bit at or above `from` that equals `value`, or `len()`.
     fn next(self, from: usize, value: bool) -> usize {
         let mut word = from / 64;
         let mut keep = u64::MAX << (from % 64);
@@ -39,7 +39,7 @@ impl<'a> Bits<'a> {
         self.len()
     }
 
-    /// The runs of set bits, lowest first.
+    /// Returns the runs of set bits, lowest first.
     pub(crate) fn runs(self) -> impl Iterator<Item = BitRun> + 'a {
         let mut at = 0;
         core::iter::from_fn(move || {
@@ -52,7 +52,7 @@ impl<'a> Bits<'a> {
         })
     }
 
-    /// Calls `f` with each word that `start..start + n` touches and the mask of the bits in it.
+    /// Calls `f` with each word that `start..start + n` touches, and the mask of those bits in it.
     fn each_word(self, start: usize, n: usize, mut f: impl FnMut(&Cell<u64>, u64)) {
         let end = (start + n).min(self.len());
         let mut at = start;
@@ -67,17 +67,17 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// Sets `start..start + n`.
+    /// Sets the bits `start..start + n`.
     pub(crate) fn set(self, start: usize, n: usize) {
         self.each_word(start, n, |cell, mask| cell.set(cell.get() | mask));
     }
 
-    /// Clears `start..start + n`.
+    /// Clears the bits `start..start + n`.
     pub(crate) fn clear(self, start: usize, n: usize) {
         self.each_word(start, n, |cell, mask| cell.set(cell.get() & !mask));
     }
 
-    /// How many of `start..start + n` are set.
+    /// Returns the number of set bits in `start..start + n`.
     pub(crate) fn count(self, start: usize, n: usize) -> usize {
         let mut total = 0;
         self.each_word(start, n, |cell, mask| {
@@ -86,17 +86,17 @@ impl<'a> Bits<'a> {
         total
     }
 
-    /// Length of the longest run.
+    /// Returns the length of the longest run.
     pub(crate) fn longest(self) -> usize {
         self.runs().map(|run| run.len).max().unwrap_or(0)
     }
 
-    /// How many bits are set from `start` on without a gap.
+    /// Returns the number of bits that are set from `start` on without a gap.
     pub(crate) fn run_at(self, start: usize) -> usize {
         self.next(start, false).saturating_sub(start)
     }
 
-    /// How many of the last bits are set without a gap.
+    /// Returns the number of set bits at the end without a gap.
     pub(crate) fn run_at_end(self) -> usize {
         let mut total = 0;
         for cell in self.0.iter().rev() {
@@ -109,8 +109,9 @@ impl<'a> Bits<'a> {
         total
     }
 
-    /// Best fit: the start of `n` bits inside the shortest run that holds them, so that `start + phase` is a multiple of the power
-    /// of two `align`. Lowest first among equals. Bits at or above `limit` do not count.
+    /// Finds the best fit: `n` bits inside the shortest run that holds them; among equal runs, the
+    /// lowest. `start + phase` is a multiple of `align`, a power of two. Bits at or above `limit`
+    /// do not count. Returns `start`.
     pub(crate) fn best_fit(self, n: usize, align: usize, phase: usize, limit: usize) -> Option<usize> {
         let mut best: Option<(usize, usize)> = None;
         for run in self.runs().take_while(|run| run.start < limit) {

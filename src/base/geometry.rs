@@ -1,10 +1,10 @@
 //! The constants that fix the shape of the heap, tied to each other by compile-time asserts.
 //!
 //! ```text
-//! region   one window of addresses, mapped as needed   512 GiB, and 4 TiB for each further one
-//!   huge page   the unit of trackers and of growth   2 MiB = 256 pages
-//!     page      the unit of spans and of the page map  8 KiB
-//!       object  the unit of the program              8 B to 32 KiB in classes, above that whole pages
+//! region     one window of addresses, mapped as needed: 512 GiB; each further one 4 TiB
+//!   huge page  the unit of trackers and of growth: 2 MiB = 256 pages
+//!     page       the unit of spans and of the page map: 8 KiB
+//!       object     the unit of the program: 8 B to 32 KiB in classes, above that whole pages
 //! ```
 
 #![forbid(unsafe_code)]
@@ -15,66 +15,71 @@ pub(crate) const PAGE_SHIFT: u32 = 13;
 pub(crate) const PAGE: usize = 1 << PAGE_SHIFT;
 /// log2 of [`HUGE`].
 pub(crate) const HUGE_SHIFT: u32 = 21;
-/// Bytes of one huge page, the span of one tracker.
+/// Bytes of one huge page: the range of one tracker.
 pub(crate) const HUGE: usize = 1 << HUGE_SHIFT;
 /// Heap pages in one huge page.
 pub(crate) const PAGES_PER_HUGE: usize = HUGE / PAGE;
-/// Largest request, in bytes, that is served from a size class.
+/// Largest request, in bytes, that a size class serves.
 pub(crate) const SMALL_MAX: usize = 32 << 10;
-/// Bytes of a line of the processors' caches.
+/// Bytes of a cache line of the processor.
 pub(crate) const CACHE_LINE: usize = 64;
-/// Bytes of fresh objects that are threaded onto a free list at once, so that untouched memory stays untouched.
+/// Most bytes of fresh objects that a thread takes from a span at once, so that untouched memory
+/// stays untouched.
 pub(crate) const CARVE: usize = 4 << 10;
 /// Bytes of an object from which on a thread does not keep a span for a few free ones.
 pub(crate) const PINNING: usize = 1 << 10;
-/// Bytes of free objects of one class that a thread keeps at first, and by how many the bins of all classes together may grow.
+/// Bytes of free objects that a thread keeps per class at first. The next constant limits the
+/// growth of all classes' bins together.
 pub(crate) const BIN_BYTES: usize = 16 << 10;
 pub(crate) const BIN_GROWTH_BYTES: usize = 2 << 20;
 /// Largest large object, in bytes, that a thread keeps for reuse.
 pub(crate) const RUN_MAX: usize = 4 << 20;
-/// Bytes of an object from which on a thread's room for free ones comes out of what all threads share.
+/// Bytes of an object from which on a thread's room for free ones comes out of a budget that all
+/// threads share.
 pub(crate) const MEDIUM_MIN: usize = 4 << 10;
-/// Bytes of free medium and large objects that all threads together may keep: a quarter of the heap, within these bounds.
+/// Bytes of free medium and large objects that all threads together may keep: a quarter of the
+/// heap, within these two bounds.
 pub(crate) const ROOM_MIN: usize = 8 << 20;
 pub(crate) const ROOM_MAX: usize = 256 << 20;
-/// Bytes of empty spans that one thread keeps at the most.
+/// Most bytes of empty spans that one thread keeps.
 pub(crate) const SPARE_BYTES: usize = 512 << 10;
 /// Bytes of objects of one span that a thread gathers before it sends them to the span's owner.
 pub(crate) const OUTGOING_BYTES: usize = 16 << 10;
-/// Smallest growth of the part of a region that is ready for use, but for the first.
+/// Smallest growth, in huge pages, of the ready part of a region, except for the first growth.
 pub(crate) const GROW_MIN_HUGE: usize = 2;
-/// Largest growth beyond what is needed: 64 MiB, Go's arena.
+/// Largest growth beyond the need, in huge pages: 64 MiB, like Go's arena.
 pub(crate) const GROW_MAX_HUGE: usize = 32;
-/// Largest growth where the system is asked for huge pages.
+/// Largest growth, in huge pages, where the heap asks the system for huge pages.
 pub(crate) const GROW_ASKED_HUGE: usize = 4;
-/// Bytes in spans of small objects from which on these grow by huge pages. What of them is not used yet is then small beside what is.
+/// Bytes in spans of small objects from which on these spans grow by huge pages. Their unused part
+/// is then small beside the used part.
 pub(crate) const HUGE_AFTER: usize = 32 << 20;
-/// Bytes of addresses of the first region's window at the most, and of any other's. The system may
-/// choose fewer. The first is not larger because the page map has unused entries for the tables
-/// too: a byte for each million of the window.
+/// Most bytes of addresses of the first region's window; the next constant: of any other window.
+/// The system may choose fewer. The first window is not larger, because the page map also has
+/// (unused) entries for the pages of the region's tables: one byte per MiB of the window.
 #[cfg(greyspan_heap)]
 pub(crate) const WINDOW_FIRST: usize = 1 << 39;
 #[cfg(greyspan_heap)]
 pub(crate) const WINDOW_BYTES: usize = 1 << 42;
-/// Windows that are tried before address space is reserved instead.
+/// Windows that the heap tries before it reserves address space instead.
 pub(crate) const WINDOW_TRIES: usize = 8;
-/// Bytes of the first region that is reserved; each further one has twice as many.
+/// Bytes of the first reserved region; each further one is twice as large.
 pub(crate) const RESERVE_BYTES: usize = 64 << 20;
-/// Smallest piece by which a region's table grows.
+/// Smallest piece, in bytes, by which a region's table grows.
 pub(crate) const TABLE_MIN: usize = 64 << 10;
-/// Largest request in bytes: 8 TiB, as many pages as a span counts with its room to grow, less room
-/// for rounding up to huge pages.
+/// Largest request in bytes: 8 TiB. A span can count that many pages with its room to grow, even
+/// after rounding up to huge pages.
 #[cfg(greyspan_heap)]
 pub(crate) const REQUEST_MAX: usize = (u32::MAX as usize / 4) * PAGE - 2 * HUGE;
-/// What `Layout` allows, less room for rounding up.
+/// Largest request in bytes: the limit of `Layout`, less room for rounding up.
 #[cfg(not(greyspan_heap))]
 pub(crate) const REQUEST_MAX: usize = isize::MAX as usize - 2 * HUGE;
-/// Largest alignment in bytes: half of the addresses that a program has at the least.
+/// Largest alignment in bytes: half of the smallest address space of a program.
 #[cfg(greyspan_heap)]
 pub(crate) const ALIGN_MAX: usize = 1 << 46;
 
-/// Whether there can be a block of `size` bytes at a multiple of `align`. What cannot be is refused
-/// before any work is done for it.
+/// Returns whether a block of `size` bytes can lie at a multiple of `align`. The heap refuses
+/// impossible requests before it does any work for them.
 #[cfg(greyspan_heap)]
 #[inline]
 pub(crate) const fn is_servable(size: usize, align: usize) -> bool {

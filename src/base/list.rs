@@ -1,13 +1,16 @@
 //! Intrusive doubly linked lists of records that live for ever.
 //!
-//! Records are type-stable: they are never returned to the system, so a `&'static` to one is always good. The links are relaxed
-//! atomics: whoever owns a list (a thread, or the holder of a lock) is the only one that walks or changes it, and that ownership,
-//! not the links, carries the ordering. A record is on at most one list for each kind of link it has.
+//! Records are type-stable: they are never returned to the system, so a `&'static` to one stays
+//! valid. A list has one owner at a time: a thread, or the holder of a lock. Only the owner walks
+//! or changes the list. This ownership carries the ordering, so the links are relaxed atomics. A
+//! record is on at most one list per kind of link it has.
+//!
+//! - LIST-1. Each link, `head` and `tail` is null or made from a `&'static T`.
 
 use crate::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use core::marker::PhantomData;
 
-/// The two links of a record. Invariant L1: each is null or made from a `&'static T`.
+/// The two links of a record (LIST-1).
 pub(crate) struct Links<T: 'static> {
     next: AtomicPtr<T>,
     prev: AtomicPtr<T>,
@@ -15,22 +18,22 @@ pub(crate) struct Links<T: 'static> {
 
 impl<T: 'static> Links<T> {
     crate::sync::const_unless_loom! {
-        /// Links of a record that is on no list.
+        /// Returns the links of a record that is on no list.
         pub(crate) fn new() -> Self {
             Self { next: AtomicPtr::new(core::ptr::null_mut()), prev: AtomicPtr::new(core::ptr::null_mut()) }
         }
     }
 }
 
-/// Names one of the links that a record has.
+/// Names one kind of links of a record.
 pub(crate) trait Linked: Sized + 'static {
     /// The record.
     type Node: 'static;
-    /// The links of this kind inside `node`.
+    /// Returns the links of this kind inside `node`.
     fn links(node: &Self::Node) -> &Links<Self::Node>;
 }
 
-/// A list of records joined by the links `L`. Invariant L1 holds for `head` and `tail` too.
+/// A list of records joined by the links `L` (LIST-1).
 pub(crate) struct List<L: Linked> {
     head: AtomicPtr<L::Node>,
     tail: AtomicPtr<L::Node>,
@@ -38,7 +41,7 @@ pub(crate) struct List<L: Linked> {
 }
 
 fn get<T>(cell: &AtomicPtr<T>) -> Option<&'static T> {
-    // SAFETY: by L1 the pointer is null or came from a `&'static T`.
+    // SAFETY: LIST-1: the pointer is null or came from a `&'static T`.
     unsafe { cell.load(Relaxed).as_ref() }
 }
 
@@ -51,7 +54,7 @@ fn put<T>(cell: &AtomicPtr<T>, node: Option<&'static T>) {
 
 impl<L: Linked> List<L> {
     crate::sync::const_unless_loom! {
-        /// An empty list.
+        /// Returns an empty list.
         pub(crate) fn new() -> Self {
             Self {
                 head: AtomicPtr::new(core::ptr::null_mut()),
@@ -61,19 +64,19 @@ impl<L: Linked> List<L> {
         }
     }
 
-    /// The first record.
+    /// Returns the first record.
     #[inline]
     pub(crate) fn first(&self) -> Option<&'static L::Node> {
         get(&self.head)
     }
 
-    /// The record behind `node`.
+    /// Returns the record behind `node`.
     #[inline]
     pub(crate) fn after(&self, node: &L::Node) -> Option<&'static L::Node> {
         get(&L::links(node).next)
     }
 
-    /// Whether nothing is on the list.
+    /// Returns whether the list is empty.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.head.load(Relaxed).is_null()
@@ -105,7 +108,7 @@ impl<L: Linked> List<L> {
         put(&self.tail, Some(node));
     }
 
-    /// Takes `node`, which is on this list, off it.
+    /// Removes `node`, which is on this list.
     pub(crate) fn remove(&self, node: &'static L::Node) {
         let links = L::links(node);
         let (next, prev) = (get(&links.next), get(&links.prev));
@@ -119,7 +122,7 @@ impl<L: Linked> List<L> {
         }
     }
 
-    /// Takes the first record off the list.
+    /// Removes and returns the first record.
     pub(crate) fn pop(&self) -> Option<&'static L::Node> {
         let node = self.first()?;
         self.remove(node);

@@ -1,4 +1,5 @@
-//! Ground rules shared by every tier: addresses, geometry, bit runs and intrusive lists. Uses `core` and [`crate::sync`] only.
+//! The ground floor of every tier: addresses, geometry, bit runs and intrusive lists. Uses only
+//! `core` and [`crate::sync`].
 
 pub(crate) mod addr;
 pub(crate) mod bitmap;

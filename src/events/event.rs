@@ -1,120 +1,123 @@
-//! One event, and how it stands in the ring: as six words.
+//! One event, and its six words in the ring.
 
 use super::ring::Words;
 use core::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Why memory was given back.
+/// The cause of a return of memory to the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PurgeCause {
     /// The program called [`purge`](crate::purge).
     Asked,
-    /// Nobody missed it for the purge delay.
+    /// The memory was idle for the purge delay.
     Idle,
-    /// The footprint was beyond the soft limit.
+    /// The footprint was above the soft limit.
     SoftLimit,
     /// A request would have passed the hard limit.
     HardLimit,
 }
 
-/// What happened. Bytes unless named otherwise.
+/// The kind of an event, with its figures. Figures are bytes unless stated otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// Free memory went back to the operating system. What a limit sends back is added up over a tenth of a second.
+    /// Free memory went back to the operating system. Returns caused by a limit are added up over a
+    /// tenth of a second.
     Purge {
-        /// How much.
+        /// Bytes returned.
         bytes: u64,
-        /// Why.
+        /// The cause.
         cause: PurgeCause,
     },
-    /// The footprint passed the soft limit; noted again once it has been an eighth below, or under another limit.
+    /// The footprint passed the soft limit. The next such event comes after the footprint has been
+    /// an eighth below the limit, or when another limit is set.
     SoftLimit {
-        /// What the heap and its records keep in physical memory.
+        /// Bytes of physical memory that the heap and its records use.
         footprint: u64,
         /// The limit.
         limit: u64,
     },
-    /// A request was refused because of the hard limit. Refusals are told of ten times a second at the most.
+    /// The hard limit refused a request. There are at most ten such events per second.
     HardLimit {
-        /// What was asked of the page heap.
+        /// Bytes asked of the page heap.
         wanted: u64,
-        /// What the heap and its records keep in physical memory.
+        /// Bytes of physical memory that the heap and its records use.
         footprint: u64,
         /// The limit.
         limit: u64,
         /// Requests refused since the last such event, this one included.
         refused: u64,
     },
-    /// An arena began: a range of addresses was chosen in which the heap grows.
+    /// An arena began: the heap chose a range of addresses to grow in.
     ArenaReserved {
         /// Bytes that the arena can grow to. They take up no address space before they are used.
         bytes: u64,
-        /// The arena's place in [`HeapMap::arenas`](crate::HeapMap::arenas).
+        /// The arena's index in [`HeapMap::arenas`](crate::HeapMap::arenas).
         number: u64,
     },
     /// An arena grew: more of its pages are ready for use.
     ArenaGrew {
-        /// By how much.
+        /// Bytes of the growth.
         bytes: u64,
-        /// What is ready now, in all arenas ([`Stats::heap_sys`](crate::Stats::heap_sys)).
+        /// Bytes now ready in all arenas ([`Stats::heap_sys`](crate::Stats::heap_sys)).
         heap_sys: u64,
-        /// Whether the system was asked to back the new pages by huge ones.
+        /// Whether the heap asked the system for huge pages behind the new pages.
         huge: bool,
     },
-    /// Part of a huge page was given back, so the system was told to stop using huge pages where it had been asked to.
+    /// Part of a huge page was returned. So the heap asked the system to stop using huge pages
+    /// there.
     HugePagesStopped {
-        /// How much address space that concerns.
+        /// Bytes of address space concerned.
         bytes: u64,
     },
     /// A cycle of a managed heap ended (feature `gc`).
     GcCycle {
-        /// Cycles of all heaps of the process, this one included.
+        /// The number of the cycle, counted over all heaps of the process.
         cycle: u64,
         /// Bytes of the objects that it found alive.
         live: u64,
         /// Bytes that the heap may grow to before its next cycle ends.
         goal: u64,
-        /// Whether `collect` asked for it.
+        /// Whether the program asked for it by `collect`.
         forced: bool,
-        /// How long it took, from its beginning to the end of the sweep.
+        /// Its duration, from its beginning to the end of the sweep.
         took: Duration,
     },
-    /// A managed heap is kept by roots alone, so that no thread can enter it any more, and its
-    /// cycles find nothing that dies (feature `gc`). The roots may lie in objects of that heap, or
-    /// in cleanups that wait for the death of these: then it stays for ever.
+    /// Only roots keep a managed heap: no thread can enter it any more, and its cycles find no dead
+    /// objects (feature `gc`). If the roots lie in objects of that heap, or in cleanups that wait
+    /// for the death of these, the heap stays for ever.
     GcHeapKept {
         /// Bytes of the objects that its last cycle found alive.
         live: u64,
-        /// Roots.
+        /// Number of roots.
         roots: u64,
-        /// Cleanups and guardians that wait for the death of an object.
+        /// Number of cleanups and guardians that wait for the death of an object.
         cleanups: u64,
     },
 }
 
-/// An event, when it happened, and its number.
+/// An event with its time and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
-    /// Counts the events of the process from 0 on.
+    /// The number of the event, counted from 0 over the life of the process.
     pub sequence: u64,
-    /// Nanoseconds since 1970.
+    /// Nanoseconds since 1970, UTC; 0 if a seccomp filter in strict mode forbids the clock.
     pub unix_nanos: u64,
-    /// What happened.
+    /// The kind of the event, with its figures.
     pub kind: EventKind,
 }
 
 impl Event {
-    /// When it happened.
+    /// Returns the time of the event, to the nanosecond.
     pub fn time(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_nanos(self.unix_nanos)
     }
 }
 
 impl EventKind {
-    /// A word for machines, such as `purge` or `gc_cycle`.
+    /// Returns the kind as a word for machines, such as `purge` or `gc_cycle`.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Purge { .. } => "purge",
@@ -133,20 +136,23 @@ impl fmt::Display for PurgeCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Asked => "the program asked",
-            Self::Idle => "nobody missed it",
-            Self::SoftLimit => "the soft limit",
-            Self::HardLimit => "the hard limit",
+            Self::Idle => "idle for the purge delay",
+            Self::SoftLimit => "the footprint is above the soft limit",
+            Self::HardLimit => "a request would pass the hard limit",
         })
     }
 }
 
 impl fmt::Display for EventKind {
-    /// One line for people.
+    /// Writes one line for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Purge { bytes, cause } => write!(f, "gave {bytes} bytes back: {cause}"),
+            Self::Purge { bytes, cause } => write!(f, "returned {bytes} bytes to the system: {cause}"),
             Self::SoftLimit { footprint, limit } => {
-                write!(f, "footprint of {footprint} bytes passed the soft limit of {limit}")
+                write!(
+                    f,
+                    "the footprint of {footprint} bytes passed the soft limit of {limit} bytes"
+                )
             }
             Self::HardLimit {
                 wanted,
@@ -155,16 +161,20 @@ impl fmt::Display for EventKind {
                 refused,
             } => write!(
                 f,
-                "refused {wanted} bytes: footprint of {footprint}, hard limit of {limit} (requests refused: {refused})"
+                "the hard limit of {limit} bytes refused {wanted} bytes: the footprint is {footprint} bytes \
+                 (requests refused since the last such event: {refused})"
             ),
             Self::ArenaReserved { bytes, number } => {
-                write!(f, "arena {number} begins, with {bytes} bytes of addresses to grow in")
+                write!(f, "arena {number} begins: it can grow to {bytes} bytes")
             }
             Self::ArenaGrew { bytes, heap_sys, huge } => {
-                let pages = if huge { " of huge pages" } else { "" };
-                write!(f, "heap grew by {bytes} bytes{pages} to {heap_sys}")
+                let pages = if huge { " in huge pages" } else { "" };
+                write!(f, "the heap grew by {bytes} bytes{pages} to {heap_sys} bytes")
             }
-            Self::HugePagesStopped { bytes } => write!(f, "no huge pages any more for {bytes} bytes"),
+            Self::HugePagesStopped { bytes } => write!(
+                f,
+                "stopped using huge pages for {bytes} bytes: a part of them was returned"
+            ),
             Self::GcCycle {
                 cycle,
                 live,
@@ -172,22 +182,23 @@ impl fmt::Display for EventKind {
                 forced,
                 took,
             } => {
-                let asked = if forced { ", asked for" } else { "" };
+                let asked = if forced { " (forced)" } else { "" };
                 write!(
                     f,
-                    "collector cycle {cycle}{asked}: {live} bytes live, goal {goal}, took {took:?}"
+                    "collector cycle {cycle}{asked}: {live} bytes live, goal {goal} bytes, took {took:?}"
                 )
             }
             Self::GcHeapKept { live, roots, cleanups } => write!(
                 f,
-                "a managed heap without a handle is kept by {roots} roots: {live} bytes live, {cleanups} cleanups wait"
+                "a managed heap without a handle is kept by {roots} roots, and ends when they are dropped: \
+                 {live} bytes live, {cleanups} cleanups wait"
             ),
         }
     }
 }
 
 impl fmt::Display for Event {
-    /// One line: seconds since 1970 and what happened.
+    /// Writes one line: the seconds since 1970, and the kind with its figures.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, rest) = (self.unix_nanos / 1_000_000_000, self.unix_nanos % 1_000_000_000);
         write!(f, "{seconds}.{:06} {}", rest / 1000, self.kind)
@@ -201,7 +212,7 @@ const CAUSES: [PurgeCause; 4] = [
     PurgeCause::HardLimit,
 ];
 
-/// The words of an event.
+/// Encodes an event as words.
 pub(super) fn encode(unix_nanos: u64, kind: EventKind) -> Words {
     let (tag, a, b, c, d) = match kind {
         EventKind::Purge { bytes, cause } => (1, bytes, cause as u64, 0, 0),
@@ -232,7 +243,7 @@ pub(super) fn encode(unix_nanos: u64, kind: EventKind) -> Words {
     [tag, unix_nanos, a, b, c, d]
 }
 
-/// The event that the words are of.
+/// Decodes the words of an event. `None`: no such kind or cause.
 pub(super) fn decode(sequence: u64, words: &Words) -> Option<Event> {
     let [tag, unix_nanos, a, b, c, d] = *words;
     let kind = match tag {

@@ -1,8 +1,9 @@
-//! What the allocator did of note: growth, purges, limits, huge pages, cycles of the collector. Kept in a ring that holds the last
-//! [`CAPACITY`] events, for the program to read whenever it likes: to log them, or to hand them to `tracing`.
+//! Notable actions of the allocator: growth, purges, limits, huge pages, cycles of the collector. A
+//! ring holds the last [`CAPACITY`] events. The program reads them whenever it likes, for example
+//! to log them or to pass them to `tracing`.
 //!
-//! Noting an event takes a few dozen instructions and never blocks, allocates or calls anybody; nobody has to read. Old events are overwritten
-//! by new ones; a reader is told how many it missed.
+//! Noting an event takes a few dozen instructions. It never blocks, allocates or calls other code,
+//! and needs no reader. New events overwrite old ones; a reader learns how many it missed.
 //!
 //! ```
 //! greyspan::purge();
@@ -10,10 +11,11 @@
 //! assert_eq!(missed, 0);
 //! ```
 //!
-//! [`drain`] hands each event to one caller of the process; a [`Reader`] sees all of them, whatever others read. The child of a `fork` begins
-//! with no events.
+//! [`drain`] hands each event to one caller of the process. A [`Reader`] gets all events, whatever
+//! other readers read. A fork child begins without events.
 
-// Called by the page heap and the collector, which note events (`note`), and by users, who read them. `ring` has the ring and its protocol.
+// The page heap and the collector note events (`note`); users read them. `ring` has the ring and
+// its protocol.
 
 #![forbid(unsafe_code)]
 
@@ -34,19 +36,20 @@ pub const CAPACITY: usize = 512;
 
 #[cfg(not(loom))]
 static RING: Ring<CAPACITY> = Ring::new();
-/// The event that `drain` reads next, and how many it has missed in all and not yet told.
+/// The event that `drain` reads next. The next static counts missed events that it has not reported
+/// yet.
 #[cfg(not(loom))]
 static DRAINED: AtomicU64 = AtomicU64::new(0);
 #[cfg(not(loom))]
 static MISSED: AtomicU64 = AtomicU64::new(0);
 
-/// Notes an event. From anywhere, under any lock.
+/// Notes an event. Callable from anywhere, under any lock.
 #[cfg(not(loom))]
 pub(crate) fn note(kind: EventKind) {
     RING.push(event::encode(crate::os::unix_nanos(), kind));
 }
 
-/// After `fork`, in the child: no events yet, and nobody in the middle of noting one.
+/// Removes all events, and unfinished notes of other threads. For the child after `fork`.
 #[cfg(not(loom))]
 pub(crate) fn reset_in_child() {
     if RING.reset_in_child() {
@@ -55,9 +58,18 @@ pub(crate) fn reset_in_child() {
     }
 }
 
-/// Calls `each` with the events that no earlier call handed out, the oldest first. Returns how many were overwritten before anybody drained
-/// them. Events noted meanwhile, perhaps by what `each` does, wait for the next call. May be called from several threads at once: each event goes to
-/// one of them.
+/// Calls `each` with the events that no earlier call handed out, the oldest first. Returns the
+/// number of events that were overwritten before any call handed them out.
+///
+/// Events noted meanwhile, perhaps by `each` itself, wait for the next call. Several threads may
+/// call this at once; each event goes to one of them. Panics only if `each` panics.
+///
+/// ```
+/// let missed = greyspan::events::drain(&mut |event| println!("{event}"));
+/// if missed > 0 {
+///     println!("{missed} events were overwritten");
+/// }
+/// ```
 #[cfg(not(loom))]
 pub fn drain(each: &mut impl FnMut(Event)) -> u64 {
     let end = RING.next();
@@ -85,7 +97,14 @@ pub fn drain(each: &mut impl FnMut(Event)) -> u64 {
     MISSED.swap(0, Relaxed)
 }
 
-/// Reads the events at its own pace, whatever others read.
+/// Reads the events at its own pace, whatever other readers read.
+///
+/// ```
+/// let mut reader = greyspan::events::Reader::new();
+/// greyspan::purge();
+/// let mut purges = 0;
+/// reader.read(&mut |event| purges += u32::from(event.kind.name() == "purge"));
+/// ```
 #[cfg(not(loom))]
 #[derive(Debug)]
 pub struct Reader {
@@ -101,20 +120,22 @@ impl Reader {
         }
     }
 
-    /// Begins with the event number `sequence` ([`Event::sequence`]), or the oldest after it that the ring still holds.
+    /// Begins with event number `sequence` ([`Event::sequence`]), or the oldest after it that the
+    /// ring still holds.
     pub fn since(sequence: u64) -> Self {
         Self { next: sequence }
     }
 
-    /// The number of the event that comes next.
+    /// Returns the number of the next event.
     pub fn position(&self) -> u64 {
         self.next
     }
 
-    /// Calls `each` with the events since the last call, the oldest first. Returns how many were overwritten before this reader came to them.
+    /// Calls `each` with the events since the last call, the oldest first. Returns the number of
+    /// events that were overwritten before this reader came to them.
     pub fn read(&mut self, each: &mut impl FnMut(Event)) -> u64 {
         let end = RING.next();
-        // What came before a fork is not missed in its child.
+        // A child does not miss the events from before its fork.
         self.next = self.next.max(RING.first()).min(end);
         let mut missed = 0;
         while self.next < end {

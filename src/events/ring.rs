@@ -1,18 +1,27 @@
-//! A ring of the last events: any thread writes, any thread reads, nobody waits.
+//! A ring of the last events. Any thread writes, any thread reads, no thread waits.
 //!
-//! Writers draw tickets; ticket `t` goes to slot `t % N`. A slot's state says whose event it holds, and guards its words as a sequence lock does:
+//! A writer draws a ticket; ticket `t` goes to slot `t % N`. A slot's state names the ticket whose
+//! event it holds, and guards its words like a sequence lock:
 //!
 //! ```text
-//!  0 ──► 2t + 1 ──► 2t + 2 ──► 2(t + N) + 1 ──► ..       nothing yet, being written, written, being written by a later ticket
+//!  0 ──► 2t + 1 ──► 2t + 2 ──► 2(t + N) + 1 ──► ..
+//!  │       │          │          └ a later ticket is being written
+//!  │       │          └ written
+//!  │       └ being written
+//!  └ empty
 //! ```
 //!
-//! - V1. A writer writes to a slot only after it has moved the state from an even value, which is older than its own, to its odd one. Where
-//!   the state is odd, a slower writer is in it, perhaps interrupted by this very one; where it is newer, this one was slow. Either way it gives its
-//!   event up and says so: readers count it as missed, and do not wait for it.
-//! - V2. The words are read between two looks at the state that find the same even value: then they are all of that ticket. The writer's fence
-//!   is between the odd state and the words, the reader's between the words and the second look, so that whoever reads a later word finds the odd
-//!   state too.
-//! - V3. After `fork` the child sets all states to nothing: a writer that is gone would hold its slot for ever. Its first ticket is the next one.
+//! - EVENT-1. A writer first moves the state from an even value, older than its own, to its own odd
+//!   value; then it writes the words. An odd state means that a slower writer is in the slot,
+//!   perhaps interrupted by this very writer. A newer state means that this writer was slow. In
+//!   both cases it gives its event up and notes that, so that readers count it as missed and do not
+//!   wait for it.
+//! - EVENT-2. A reader reads the words between two reads of the state. If both find the same even
+//!   value, all words are of that ticket. The writer's fence lies between the odd state and the
+//!   words; the reader's lies between the words and the second read. So a reader that reads a later
+//!   word also finds the odd state.
+//! - EVENT-3. After `fork`, the child sets all states to empty, because a writer that is gone would
+//!   hold its slot for ever. The child's first ticket is the next one.
 
 use crate::sync::atomic::{
     AtomicU64,
@@ -20,7 +29,7 @@ use crate::sync::atomic::{
     fence,
 };
 
-/// What an event is made of; less in the models, which try every order of accesses.
+/// Words of an event. The models use fewer, because they try every order of accesses.
 pub(crate) const WORDS: usize = if cfg!(loom) { 2 } else { 6 };
 pub(crate) type Words = [u64; WORDS];
 
@@ -43,35 +52,35 @@ impl Slot {
 pub(crate) struct Ring<const N: usize> {
     /// The next ticket.
     next: AtomicU64,
-    /// The first ticket of this process (V3).
+    /// The first ticket of this process (EVENT-3).
     first: AtomicU64,
     slots: [Slot; N],
 }
 
-/// What a reader finds for a ticket.
+/// The result of reading a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
     Event(Words),
-    /// Overwritten or given up; the next ticket worth a look.
+    /// Overwritten or given up. Holds the next ticket that may be readable.
     Gone(u64),
-    /// Its writer is about to write it.
+    /// The writer has not finished.
     Unfinished,
 }
 
 impl<const N: usize> Ring<N> {
     crate::sync::const_unless_loom! {
-        /// Holds nothing.
+        /// Returns an empty ring.
         pub(crate) fn new() -> Self {
             Self { next: AtomicU64::new(0), first: AtomicU64::new(0), slots: crate::sync::array_of!(Slot::new(); N) }
         }
     }
 
-    /// The ticket of the next event.
+    /// Returns the ticket of the next event.
     pub(crate) fn next(&self) -> u64 {
         self.next.load(Relaxed)
     }
 
-    /// The ticket of the first event of this process.
+    /// Returns the ticket of this process's first event.
     #[cfg(not(loom))]
     pub(crate) fn first(&self) -> u64 {
         self.first.load(Relaxed)
@@ -82,7 +91,7 @@ impl<const N: usize> Ring<N> {
         &self.slots[(ticket % N as u64) as usize]
     }
 
-    /// Puts an event in, over the oldest.
+    /// Puts an event in, over the oldest one.
     pub(crate) fn push(&self, words: Words) {
         let ticket = self.next.fetch_add(1, Relaxed);
         let slot = self.slot(ticket);
@@ -93,13 +102,14 @@ impl<const N: usize> Ring<N> {
                 slot.given_up.fetch_max(ticket + 1, Relaxed);
                 return;
             }
-            // Acquire: pairs with the Release below of the writer before, whose words are then overwritten and not the other way about.
+            // Acquire: pairs with the Release below of the slot's previous writer, so that this
+            // writer's words come after those.
             match slot.state.compare_exchange_weak(state, writing, Acquire, Relaxed) {
                 Ok(_) => break,
                 Err(now) => state = now,
             }
         }
-        // Release: pairs with the Acquire fence in `read` (V2).
+        // Release: pairs with the Acquire fence in `read` (EVENT-2).
         #[cfg(not(greyspan_broken = "event_unfenced"))]
         fence(Release);
         for (place, word) in slot.words.iter().zip(words) {
@@ -114,21 +124,22 @@ impl<const N: usize> Ring<N> {
         slot.state.store(written, order);
     }
 
-    /// A writer that has begun and does nothing more, for tests.
+    /// Begins to write an event and stops, for tests.
     #[cfg(all(test, not(loom)))]
     pub(crate) fn stop_in_the_middle(&self) {
         let ticket = self.next.fetch_add(1, Relaxed);
         self.slot(ticket).state.store(2 * ticket + 1, Relaxed);
     }
 
-    /// The event of `ticket`, which was drawn.
+    /// Reads the event of `ticket`, which has been drawn.
     pub(crate) fn read(&self, ticket: u64) -> Read {
         let slot = self.slot(ticket);
         let written = 2 * ticket + 2;
         // Acquire: pairs with the Release in `push`.
         let state = slot.state.load(Acquire);
         if state < written {
-            // Given up; or the ring has come round, and whoever drew the ticket will find that it was slow.
+            // The event was given up. Or the ring has come round, and the ticket's writer will find
+            // that it was too slow.
             return if slot.given_up.load(Relaxed) > ticket || self.next() > ticket + N as u64 {
                 Read::Gone(ticket + 1)
             } else {
@@ -139,7 +150,7 @@ impl<const N: usize> Ring<N> {
             return self.gone(ticket);
         }
         let words = core::array::from_fn(|index| slot.words.get(index).map_or(0, |word| word.load(Relaxed)));
-        // Acquire: pairs with the Release fence in `push` (V2).
+        // Acquire: pairs with the Release fence in `push` (EVENT-2).
         fence(Acquire);
         if !cfg!(greyspan_broken = "event_looked_at_once") && slot.state.load(Relaxed) != written {
             return self.gone(ticket);
@@ -147,16 +158,17 @@ impl<const N: usize> Ring<N> {
         Read::Event(words)
     }
 
-    /// The ticket was overwritten: the oldest that may be there still.
+    /// Returns `Gone` with the oldest ticket that may still be there.
     fn gone(&self, ticket: u64) -> Read {
         Read::Gone(self.next().saturating_sub(N as u64).max(ticket + 1))
     }
 
-    /// After `fork`, in the child, which has one thread (V3). Whether there was any event.
+    /// Empties the ring in the child after `fork`, which has one thread (EVENT-3). Returns whether
+    /// there was any event.
     #[cfg(not(loom))]
     pub(crate) fn reset_in_child(&self) -> bool {
         let (first, next) = (self.first(), self.next());
-        // What nobody wrote to stays untouched: pages that the child would have to copy.
+        // An unused ring stays untouched, because the child would have to copy its pages.
         if first == next {
             return false;
         }

@@ -1,10 +1,13 @@
-//! Memory for the allocator's own records: taken from the operating system, never given back, never shared with user objects.
+//! Memory for the allocator's own records. It is taken from the operating system, never returned,
+//! and never shared with user objects.
 //!
-//! Owns the chunks that records are cut from. Callers hold the lock of the structure that owns the [`Bump`] or [`Pool`].
+//! This module owns the chunks from which records are cut. Callers hold the lock of the structure
+//! that owns the [`Bump`] or [`Pool`].
 //!
-//! - I1. A record's memory is used for records of its type only, for the life of the process (type-stable): a stale reference to
-//!   one reads an old or a new record of the same type, never user data.
-//! - I2. Fresh memory is zero and is touched only when a record is written, so an unused rest of a chunk costs no physical memory.
+//! - META-1. A record's memory holds records of its type only, for the life of the process (it is
+//!   type-stable). A stale reference reads an old or a new record of that type, never user data.
+//! - META-2. Fresh memory is zero. It is touched only when a record is written, so the unused rest
+//!   of a chunk costs no physical memory.
 
 use crate::base::addr::align_up;
 use crate::base::list::{Linked, List};
@@ -14,18 +17,17 @@ use crate::os::PageSource;
 use crate::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use core::ptr::NonNull;
 
-/// Bytes asked of the operating system at first, and at a time at the most. Each chunk is twice as
-/// large as the last.
+/// Bytes of the first chunk, and of the largest. Each chunk is twice as large as the one before.
 const CHUNK_MIN: usize = 128 << 10;
 const CHUNK_MAX: usize = 1 << 20;
-/// Bytes that are asked for ahead at the most.
+/// Most bytes of a chunk that is asked for ahead.
 const AHEAD_MAX: usize = 4 << 20;
 
 /// A bump allocator over chunks from the operating system.
 pub(crate) struct Bump {
     at: Option<NonNull<u8>>,
     left: usize,
-    /// The next chunk and its bytes, where it was asked for ahead.
+    /// The next chunk and its bytes, if it was asked for ahead.
     spare: Option<(NonNull<u8>, usize)>,
     mapped: usize,
     used: usize,
@@ -35,7 +37,7 @@ pub(crate) struct Bump {
 unsafe impl Send for Bump {}
 
 impl Bump {
-    /// Owns nothing yet.
+    /// Returns an allocator without memory.
     pub(crate) const fn new() -> Self {
         Self {
             at: None,
@@ -46,7 +48,8 @@ impl Bump {
         }
     }
 
-    /// `bytes` of zeroed memory aligned to `align` (at most an OS page), for ever; `None` when the system refuses.
+    /// Returns `bytes` of zeroed memory, aligned to `align` (at most an OS page), for ever. `None`:
+    /// the system refuses.
     pub(crate) fn take(&mut self, os: &Os, bytes: usize, align: usize) -> Option<NonNull<u8>> {
         let skip = self
             .at
@@ -55,16 +58,16 @@ impl Bump {
             self.refill(os, bytes)?;
             return self.take(os, bytes, align);
         }
-        // SAFETY: `left` bytes follow `at` in the chunk and `skip + bytes` is not more.
+        // SAFETY: `left` bytes follow `at` in the chunk, and `skip + bytes` is not more.
         let start = unsafe { self.at?.add(skip) };
-        // SAFETY: as above.
+        // SAFETY: `left` bytes follow `at` in the chunk, and `skip + bytes` is not more.
         self.at = Some(unsafe { start.add(bytes) });
         self.left -= skip + bytes;
         self.used += skip + bytes;
         Some(start)
     }
 
-    /// Goes on in a chunk with room for `bytes`.
+    /// Continues in a chunk with room for `bytes`.
     fn refill(&mut self, os: &Os, bytes: usize) -> Option<()> {
         let chunk = match self.spare.take_if(|(_, room)| *room >= bytes) {
             Some(spare) => spare,
@@ -78,7 +81,7 @@ impl Bump {
         let page = os.page_size();
         let chunk = self.mapped.clamp(CHUNK_MIN, CHUNK_MAX);
         let want = align_up(bytes.max(chunk), page);
-        // Where a whole chunk is refused, a smaller one may still be had.
+        // If the system refuses a whole chunk, it may still give a smaller one.
         let (least, mut want) = (align_up(bytes, page), want);
         let base = loop {
             match take_chunk(os, want) {
@@ -92,7 +95,7 @@ impl Bump {
     }
 
     /// Asks for the next chunk ahead if not even half of `bytes` fits, so that chunks grow with
-    /// what is asked for. Where the system refuses, `take` asks again.
+    /// demand. If the system refuses, `take` asks again.
     pub(crate) fn make_room(&mut self, os: &Os, bytes: usize) {
         let (bytes, room) = (bytes.min(AHEAD_MAX), self.spare.map_or(0, |(_, room)| room));
         if self.left + room < bytes / 2
@@ -105,12 +108,12 @@ impl Bump {
         }
     }
 
-    /// Bytes taken from the operating system.
+    /// Returns the bytes taken from the operating system.
     pub(crate) fn mapped(&self) -> usize {
         self.mapped
     }
 
-    /// Bytes handed out.
+    /// Returns the bytes handed out.
     pub(crate) fn used(&self) -> usize {
         self.used
     }
@@ -120,22 +123,22 @@ fn take_chunk(os: &Os, bytes: usize) -> Option<NonNull<u8>> {
     let base = os.reserve(bytes, os.page_size())?;
     // SAFETY: `base` was just reserved with this length.
     let prepared = unsafe { os.prepare(base, bytes) };
-    // SAFETY: the range is Prepared when `prepared` holds, else this is not reached.
+    // SAFETY: the range is Prepared if `prepared` holds; otherwise this is not reached.
     if prepared && unsafe { os.ready(base, bytes) } {
         return Some(base);
     }
-    // SAFETY: the reservation is ours and nothing in it is in use.
+    // SAFETY: the reservation is ours, and no part of it is in use.
     unsafe { os.free(base, bytes) };
     None
 }
 
 /// A record that can be found again: each knows the one made before it.
 pub(crate) trait Record: Sized + 'static {
-    /// The record made before this one, or null; written once.
+    /// Returns the record made before this one, or null; written once.
     fn older(&self) -> &AtomicPtr<Self>;
 }
 
-/// All records ever made by a pool, the newest first, in use or not.
+/// All records that a pool ever made, in use or not, the newest first.
 pub(crate) struct All<R: Record>(*mut R);
 
 impl<R: Record> Iterator for All<R> {
@@ -158,13 +161,14 @@ pub(crate) struct Pool<L: Linked> {
 
 impl<L: Linked<Node: Record>> Pool<L> {
     crate::sync::const_unless_loom! {
-        /// Owns nothing yet.
+        /// Returns a pool without memory.
         pub(crate) fn new() -> Self {
             Self { bump: Bump::new(), newest: AtomicPtr::new(core::ptr::null_mut()), free: List::new(), in_use: 0 }
         }
     }
 
-    /// A record: a recycled one as it was left, or fresh memory written with `new`.
+    /// Returns a record: a recycled one in its last state, or fresh memory written with `new`.
+    /// `None`: no memory.
     pub(crate) fn take(&mut self, os: &Os, new: impl FnOnce() -> L::Node) -> Option<&'static L::Node> {
         let record = match self.free.pop() {
             Some(record) => record,
@@ -173,9 +177,11 @@ impl<L: Linked<Node: Record>> Pool<L> {
                     .bump
                     .take(os, size_of::<L::Node>(), align_of::<L::Node>())?
                     .cast::<L::Node>();
-                // SAFETY: fresh memory of the right size and alignment, used for this record only (I1).
+                // SAFETY: fresh memory of the right size and alignment, used for this record only
+                // (META-1).
                 unsafe { fresh.write(new()) };
-                // SAFETY: just initialised, never freed, and reached by shared reference only from here on.
+                // SAFETY: just initialised, never freed, and reached only by shared references from
+                // here on.
                 let record = unsafe { fresh.as_ref() };
                 record.older().store(self.newest.load(Relaxed), Relaxed);
                 self.newest.store(fresh.as_ptr(), Relaxed);
@@ -186,35 +192,35 @@ impl<L: Linked<Node: Record>> Pool<L> {
         Some(record)
     }
 
-    /// Sees that there is room for `count` records in all, used ones included, so that a heap at
-    /// its limit has records for all of its pages.
+    /// Provides room for `count` records in all, used ones included, so that a heap at its limit
+    /// has records for all of its pages.
     pub(crate) fn make_room(&mut self, os: &Os, count: usize) {
         let bytes = (count * size_of::<L::Node>()).saturating_sub(self.bump.used());
         self.bump.make_room(os, bytes);
     }
 
-    /// Every record there is; may be walked after the pool's lock is dropped.
+    /// Returns all records. The caller may walk them after it dropped the pool's lock.
     pub(crate) fn all(&self) -> All<L::Node> {
         All(self.newest.load(Relaxed))
     }
 
-    /// Takes back a record that nothing uses and that is on no list of this kind.
+    /// Takes back a record that is not in use and is on no list of this kind.
     pub(crate) fn give(&mut self, record: &'static L::Node) {
         self.in_use -= 1;
         self.free.push(record);
     }
 
-    /// Bytes of the records in use.
+    /// Returns the bytes of the records in use.
     pub(crate) fn in_use_bytes(&self) -> usize {
         self.in_use * size_of::<L::Node>()
     }
 
-    /// Bytes taken from the operating system.
+    /// Returns the bytes taken from the operating system.
     pub(crate) fn mapped(&self) -> usize {
         self.bump.mapped()
     }
 
-    /// Bytes of memory ever written.
+    /// Returns the bytes of memory ever written.
     pub(crate) fn touched(&self) -> usize {
         self.bump.used()
     }

@@ -1,28 +1,36 @@
 //! Lists of a span's free objects that touch few of them.
 //!
-//! A list is a chain of trunks. A trunk is a free object in which stands, besides the link to the next trunk, where other free objects of
-//! its span lie: its leaves, which are not touched at all. So an object that one thread makes and another frees passes from the one
-//! processor's cache to the other's once and not twice, and who takes objects off a list waits for one cache miss a trunk where a list
-//! linked through each object costs one after the other. (SQLite's file format keeps free pages so.)
+//! A free list is a chain of *trunk* objects. Besides its link, a trunk stores the positions of
+//! other free objects of its span: its *leaves*. Leaves are never touched.
 //!
 //! ```text
 //!  list ──► trunk ─────────────► trunk ─────────► null
 //!           next │ n │ leaf × n  next │ n │ leaf × n
 //! ```
 //!
-//! Whoever takes objects off a list has them fetched for writing: stores to memory that another processor's cache has would otherwise wait
-//! for each other, where loads along a chain would have fetched it in passing.
+//! Two gains over a list that links through each object:
 //!
-//! - F1. A trunk's first word is the pointer to the next trunk, or null. If it is of more than 8 bytes, there follow the number of its
-//!   leaves and each leaf's offset in the span in units of 8 bytes, oldest first.
-//!   Where the program is in C, trunks have no leaves, and their links are encoded: see `mark`.
-//! - F2. Only the first trunk of a list grows. A list's owner knows how many objects, trunks and leaves, it has.
+//! - An object that one thread makes and another frees moves between the two processors' caches
+//!   once, not twice.
+//! - A thread that takes objects off a list waits for one cache miss per trunk, not one per object.
+//!
+//! (SQLite's file format keeps its free pages this way.)
+//!
+//! A thread that takes objects off a list prefetches them for writing. Without that, the program's
+//! first stores to them would wait for one another.
+//!
+//! - FREELIST-1. A trunk's first word is the pointer to the next trunk, or null. If the trunk has
+//!   more than 8 bytes, the number of its leaves follows, then each leaf's offset in the span in
+//!   units of 8 bytes, oldest first. In checked builds, trunks have no leaves and their links are
+//!   encoded: see `mark`.
+//! - FREELIST-2. Only the first trunk of a list grows. A list's owner knows the number of its
+//!   objects, trunks and leaves together.
 
 use super::mark::{CHECKED, coded};
 use crate::base::addr::Addr;
 use crate::base::prefetch::prefetch;
 
-/// A free object. Only trunks are written to, as F1 says.
+/// A free object. Only trunks are written to (FREELIST-1).
 #[repr(C)]
 pub(crate) struct Block {
     next: *mut Block,
@@ -31,16 +39,16 @@ pub(crate) struct Block {
 /// Bytes of a trunk in front of its leaves.
 const HEAD: usize = size_of::<usize>() + size_of::<u16>();
 
-/// How a span is cut, as far as its lists have to know.
+/// The layout of a span, as far as its lists need it.
 #[derive(Clone, Copy)]
 pub(crate) struct Cut {
     base: *mut u8,
-    /// Leaves that a trunk holds at the most; 0 when it has no room for their number either.
+    /// Most leaves that a trunk holds; 0 also if it has no room for their number.
     leaves: u32,
 }
 
 impl Cut {
-    /// Objects of `size` bytes from `base` on.
+    /// Describes objects of `size` bytes from `base` on.
     #[inline(always)]
     pub(crate) fn new(base: *mut u8, size: usize) -> Self {
         Self {
@@ -53,44 +61,45 @@ impl Cut {
         }
     }
 
-    /// The cut of no span.
+    /// Describes no span.
     pub(crate) const NONE: Self = Self {
         base: core::ptr::null_mut(),
         leaves: 0,
     };
 
-    /// Leaves that a trunk holds at the most.
+    /// Returns the most leaves that a trunk holds.
     pub(crate) fn leaves(self) -> u32 {
         self.leaves
     }
 
-    /// Bytes from the span's first to `block`; of a block of another span, a number above the span's length.
+    /// Returns the bytes from the span's start to `block`. For a block of another span, the result
+    /// is above the span's length.
     #[inline(always)]
     pub(crate) fn offset(self, block: *mut Block) -> usize {
         Addr::of(block).offset_from(Addr::of(self.base))
     }
 
-    /// How many leaves a trunk has.
+    /// Returns the number of a trunk's leaves.
     ///
     /// # Safety
-    /// `trunk` is one of the span's, and the caller's.
+    /// `trunk` is a trunk of the span, and the caller's.
     #[inline(always)]
     unsafe fn count(self, trunk: *mut Block) -> usize {
         if self.leaves == 0 {
             return 0;
         }
-        // SAFETY: the caller's trunk has room for the number (F1).
+        // SAFETY: the caller's trunk has room for the number (FREELIST-1).
         usize::from(unsafe { count_of(trunk).read() })
     }
 
-    /// Notes how many leaves a trunk has.
+    /// Notes the number of a trunk's leaves.
     ///
     /// # Safety
-    /// As for `count`.
+    /// `trunk` is a trunk of the span, and the caller's.
     #[inline(always)]
     pub(crate) unsafe fn set_count(self, trunk: *mut Block, count: usize) {
         if self.leaves != 0 {
-            // SAFETY: the caller's trunk has room for the number (F1).
+            // SAFETY: the caller's trunk has room for the number (FREELIST-1).
             unsafe { count_of(trunk).write(count as u16) };
         }
     }
@@ -107,7 +116,7 @@ fn leaf_of(trunk: *mut Block, index: usize) -> *mut u16 {
 }
 
 impl Block {
-    /// The trunk behind this one.
+    /// Returns the trunk behind this one.
     ///
     /// # Safety
     /// `trunk` is a trunk of a list that is the caller's.
@@ -118,69 +127,71 @@ impl Block {
         coded(trunk, next)
     }
 
-    /// Lets `next` follow a trunk.
+    /// Makes `next` the successor of `trunk`.
     ///
     /// # Safety
-    /// As for [`next`](Self::next).
+    /// The contract of [`next`](Self::next).
     #[inline(always)]
     pub(crate) unsafe fn set_next(trunk: *mut Block, next: *mut Block) {
-        // SAFETY: as in `next`.
+        // SAFETY: the caller's trunk is at least a word long and aligned to 8.
         unsafe { (*trunk).next = coded(trunk, next) };
     }
 
-    /// Makes the first word of a block that is on no list any more no link (K2 of `mark`).
+    /// Clears the link of a block that has left its list (FREEMARK-2).
     ///
     /// # Safety
-    /// As for [`next`](Self::next).
+    /// The contract of [`next`](Self::next).
     pub(crate) unsafe fn unlink(trunk: *mut Block) {
-        // SAFETY: as in `next`.
+        // SAFETY: the caller's trunk is at least a word long and aligned to 8.
         unsafe { (*trunk).next = core::ptr::null_mut() };
     }
 
-    /// Makes `block` the first trunk of the list that began at `head`, without leaves.
+    /// Makes `block` the first trunk, without leaves, of the list that began at `head`.
     ///
     /// # Safety
-    /// `block` is a free object of a span cut as `cut` says, on no list; it and the list are the caller's.
+    /// `block` is a free object of a span cut as `cut` says, and on no list. The block and the list
+    /// are the caller's.
     #[inline(always)]
     pub(crate) unsafe fn push_trunk(head: *mut Block, block: *mut Block, cut: Cut) {
-        // SAFETY: the block is the caller's.
+        // SAFETY: the block is the caller's (contract of this function).
         unsafe { Self::set_next(block, head) };
-        // SAFETY: as above.
+        // SAFETY: the block is the caller's, and a trunk now.
         unsafe { cut.set_count(block, 0) };
     }
 
-    /// Lets the leaf of a trunk with number `index` be the object `offset` bytes from the span's first.
+    /// Makes the object `offset` bytes from the span's start the leaf with number `index` of a
+    /// trunk.
     ///
     /// # Safety
-    /// The trunk is the caller's, and has room for so many.
+    /// The trunk is the caller's and has room for `index + 1` leaves.
     #[inline(always)]
     pub(crate) unsafe fn set_leaf(trunk: *mut Block, index: usize, offset: usize) {
-        // SAFETY: as the caller promised.
+        // SAFETY: the trunk is the caller's and has room (contract of this function).
         unsafe { leaf_of(trunk, index).write((offset / 8) as u16) };
     }
 
-    /// Adds `block` to the list that begins at `head`. Returns where the list begins now.
+    /// Adds `block` to the list that begins at `head`. Returns the list's new first trunk.
     ///
     /// # Safety
-    /// As for [`push_trunk`](Self::push_trunk); the list is not empty.
+    /// The contract of [`push_trunk`](Self::push_trunk); also, the list is not empty.
     #[inline(always)]
     pub(crate) unsafe fn push(head: *mut Block, block: *mut Block, cut: Cut) -> *mut Block {
-        // SAFETY: the list is the caller's.
+        // SAFETY: `head` is the first trunk of the caller's list.
         let count = unsafe { cut.count(head) };
         if count < cut.leaves as usize {
             // SAFETY: the trunk has room for one more leaf.
             unsafe { Self::set_leaf(head, count, cut.offset(block)) };
-            // SAFETY: the list is the caller's.
+            // SAFETY: `head` is the first trunk of the caller's list.
             unsafe { cut.set_count(head, count + 1) };
             return head;
         }
-        // SAFETY: as the caller promised.
+        // SAFETY: the block and the list are the caller's (contract of this function).
         unsafe { Self::push_trunk(head, block, cut) };
         block
     }
 
-    /// Takes `count` objects off the list that begins at `head`, of the first trunk the youngest first, and gives each to `put`. Returns
-    /// where what is left begins.
+    /// Takes `count` objects off the list that begins at `head` and gives each to `put`; from a
+    /// trunk, the youngest leaf first. Returns the first trunk of the rest.
     ///
     /// # Safety
     /// The list is the caller's, of a span cut as `cut` says, and holds at least `count` objects.
@@ -188,14 +199,14 @@ impl Block {
     pub(crate) unsafe fn take(head: *mut Block, count: u32, cut: Cut, mut put: impl FnMut(*mut Block)) -> *mut Block {
         let (mut trunk, mut wanted) = (head, count as usize);
         while wanted > 0 {
-            // SAFETY: the list holds more, so this is one of its trunks.
+            // SAFETY: the list holds more objects, so `trunk` is one of its trunks.
             let next = unsafe { Self::next(trunk) };
             prefetch(next);
-            // SAFETY: as above.
+            // SAFETY: the list holds more objects, so `trunk` is one of its trunks.
             let leaves = unsafe { cut.count(trunk) };
             let stay = leaves - leaves.min(wanted);
             for index in (stay..leaves).rev() {
-                // SAFETY: the trunk has so many leaves.
+                // SAFETY: the index is below the number of the trunk's leaves.
                 let offset = unsafe { leaf_of(trunk, index).read() };
                 let block = cut.base.wrapping_add(usize::from(offset) * 8).cast();
                 prefetch(block);
@@ -203,7 +214,7 @@ impl Block {
             }
             wanted -= leaves - stay;
             if wanted == 0 {
-                // SAFETY: the trunk is the caller's.
+                // SAFETY: the trunk is the caller's and had at least `stay` leaves.
                 unsafe { cut.set_count(trunk, stay) };
                 break;
             }
@@ -214,20 +225,20 @@ impl Block {
         trunk
     }
 
-    /// The last trunk of the list of `count` objects that begins at `head`. The number keeps a list that was written over from sending the
-    /// walk astray for ever.
+    /// Returns the last trunk of the list of `count` objects that begins at `head`. The number
+    /// bounds the walk, so an overwritten list cannot make it endless.
     ///
     /// # Safety
     /// The list is the caller's, of a span cut as `cut` says.
     pub(crate) unsafe fn last(head: *mut Block, count: u32, cut: Cut) -> *mut Block {
         let (mut trunk, mut left) = (head, count as usize);
         loop {
-            // SAFETY: the list is the caller's.
+            // SAFETY: `trunk` is a trunk of the caller's list.
             left = left.saturating_sub(unsafe { cut.count(trunk) } + 1);
             if left == 0 {
                 return trunk;
             }
-            // SAFETY: as above.
+            // SAFETY: `trunk` is a trunk of the caller's list.
             trunk = unsafe { Self::next(trunk) };
         }
     }

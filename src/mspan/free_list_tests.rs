@@ -1,4 +1,4 @@
-//! Lists of a span's free objects against a plain vector.
+//! Tests that a list of a span's free objects agrees with a plain vector.
 
 use super::free_list::{Block, Cut};
 use core::ptr::null_mut;
@@ -57,7 +57,7 @@ impl Span {
 
     fn take(&mut self, count: u32) -> Vec<usize> {
         let (cut, mut taken) = (self.cut(), Vec::new());
-        // SAFETY: the list holds so many.
+        // SAFETY: the list holds `count` objects.
         self.head = unsafe { Block::take(self.head, count, cut, |block| taken.push(block)) };
         self.count -= count;
         taken.into_iter().map(|block| self.index(block)).collect()
@@ -112,7 +112,7 @@ fn two_lists_are_joined_at_the_last_trunk_of_the_first() {
         (span.head, span.count) = (null_mut(), 0);
         (17..40).for_each(|number| span.free(number));
         let cut = span.cut();
-        // SAFETY: the first list holds so many.
+        // SAFETY: the first list holds that many objects.
         let last = unsafe { Block::last(first, first_count, cut) };
         // SAFETY: both lists are this test's.
         unsafe { Block::set_next(last, span.head) };

@@ -1,23 +1,27 @@
-//! The mark of a free object, and the code of its link, where the program is in C ([`CHECKED`]).
+//! The mark of a free object and the encoding of its link, in checked builds ([`CHECKED`]).
 //!
-//! There lists have trunks only, whose links are encoded, and a free object's second word holds a mark: a value that follows from its
-//! address and that no live object holds. So a block that is freed while it is free, and one that was written to after its end, are
-//! recognised before two owners hold it. Bins and lists call this; nobody else writes to free blocks.
+//! In a checked build, lists have only trunks, and their links are encoded. The second word of a
+//! free object holds a mark: a value computed from its address that no live object holds. So the
+//! heap recognises a block that is freed twice, or written to after its free, before two callers
+//! hold it. Only bins and lists write to free blocks, through this module.
 //!
-//! - K1. A free block of more than 8 bytes is marked from the time it is freed, or first put into a bin, to the time it is handed out.
-//! - K2. The link of a block on a list decodes to null or to a marked object of the same span. That of a block in a bin does not, except by a
-//!   chance of one in 2^45 or so.
+//! - FREEMARK-1. A free block of more than 8 bytes is marked from its free (or its first entry into
+//!   a bin) until it is handed out.
+//! - FREEMARK-2. The link of a block on a list decodes to null or to a marked object of the same
+//!   span. The first word of a block in a bin does not, except with a chance of about one in 2^45.
 
 use super::Block;
 
-/// Whether free blocks are marked and their links encoded: in builds for programs in C, whose frees name no layout and may be wrong.
+/// Whether free blocks are marked and their links encoded. True in builds for C programs, whose
+/// frees name no layout and may be wrong.
 pub(crate) const CHECKED: bool = cfg!(feature = "preload");
 
-/// What the mark of a block adds to its address. Odd, so that no pointer to an object looks like it.
+/// The difference between a block's address and its mark. Odd, so no pointer to an object equals a
+/// mark.
 const MARK: usize = 0x5bd1_e995;
 
 impl Block {
-    /// What the second word of `block` holds while it is free.
+    /// Returns the value of `block`'s second word while the block is free.
     #[inline(always)]
     pub(crate) fn mark(block: *mut Block) -> usize {
         block.addr().wrapping_add(MARK)
@@ -28,23 +32,24 @@ impl Block {
         block.cast::<usize>().wrapping_add(1)
     }
 
-    /// What the second word of `block` holds now.
+    /// Reads the second word of `block`.
     ///
     /// # Safety
     /// `block` is an object of more than 8 bytes of a span.
     #[inline(always)]
     pub(crate) unsafe fn second(block: *mut Block) -> usize {
-        // SAFETY: the object has a second word. Should its owner write to it meanwhile, the program has freed what it uses.
+        // SAFETY: the object has a second word. If its owner writes to it meanwhile, the program
+        // has freed a block that it still uses.
         unsafe { Self::second_word(block).read() }
     }
 
-    /// Whether the block is marked as free.
+    /// Returns whether the block is marked as free.
     ///
     /// # Safety
-    /// As for [`second`](Self::second).
+    /// The contract of [`second`](Self::second).
     #[inline(always)]
     pub(crate) unsafe fn is_marked(block: *mut Block) -> bool {
-        // SAFETY: as the caller promised.
+        // SAFETY: `block` is an object of more than 8 bytes of a span (contract of this function).
         unsafe { Self::second(block) == Self::mark(block) }
     }
 
@@ -54,33 +59,33 @@ impl Block {
     /// `block` is an object of more than 8 bytes of a span, and the caller's.
     #[inline(always)]
     pub(crate) unsafe fn set_mark(block: *mut Block) {
-        // SAFETY: the object has a second word, and is the caller's.
+        // SAFETY: the object has a second word and is the caller's.
         unsafe { Self::second_word(block).write(Self::mark(block)) };
     }
 
-    /// Takes the mark away: the block is about to be handed out.
+    /// Removes the mark of a block that is about to be handed out.
     ///
     /// # Safety
-    /// As for [`set_mark`](Self::set_mark).
+    /// The contract of [`set_mark`](Self::set_mark).
     #[inline(always)]
     pub(crate) unsafe fn clear_mark(block: *mut Block) {
-        // SAFETY: the object has a second word, and is the caller's.
+        // SAFETY: the object has a second word and is the caller's.
         unsafe { Self::second_word(block).write(0) };
     }
 }
 
-/// `link` as it is written into `block`, and back.
+/// Returns `link` unchanged. Unchecked builds do not encode links.
 #[cfg(not(feature = "preload"))]
 #[inline(always)]
 pub(super) fn coded(_: *mut Block, link: *mut Block) -> *mut Block {
     link
 }
 
-/// `link` as it is written into `block`, and back: mixed with the block's own address and with what only this process knows, so that a
-/// written-over link leads nowhere.
+/// Encodes the `link` of `block`, or decodes it. The code mixes in the block's address and a secret
+/// of this process, so an overwritten link leads nowhere.
 ///
-/// The address is multiplied: a program may copy a link that an earlier block left in its memory to another block. By the addresses alone that
-/// would lead from there as far as it did before, to an object perhaps; so mixed it leads anywhere.
+/// The address is multiplied by a constant. Otherwise a program that copies a stale link from one
+/// block to another would keep the distance it leads, perhaps to an object.
 #[cfg(feature = "preload")]
 #[inline(always)]
 pub(super) fn coded(block: *mut Block, link: *mut Block) -> *mut Block {
@@ -91,7 +96,8 @@ pub(super) fn coded(block: *mut Block, link: *mut Block) -> *mut Block {
 #[cfg(feature = "preload")]
 const MIX: usize = 0x9e37_79b9_7f4a_7c15;
 
-/// A number that only this process knows, the same for its whole life and in its fork children.
+/// Returns a number that only this process knows. It is the same for the whole life of the process
+/// and in its fork children.
 #[cfg(feature = "preload")]
 #[inline]
 fn secret() -> usize {
@@ -102,7 +108,7 @@ fn secret() -> usize {
     }
 }
 
-/// Draws the secret now, at the start of the process: a filter may forbid it later.
+/// Draws the secret at the start of the process. Later a seccomp filter may forbid it.
 #[cfg(feature = "preload")]
 pub(crate) fn draw_early() {
     secret();

@@ -1,15 +1,24 @@
-//! The span record: one run of pages, cut into equal objects or holding one large one. Kept apart from the pages it describes.
+//! The span record. A span is one run of pages, either cut into equal objects or holding one large
+//! object. The record lies apart from the pages that it describes.
 //!
-//! A record is two cache lines. The owner's line is used by one thread at a time (rule W1 of [`word`]): its fields are relaxed
-//! atomics, which cost what plain fields do and let anyone read a statistic. The shared line holds the ownership word and what a thread
-//! that frees another's object has to know.
+//! A record is two cache lines:
 //!
-//! - I1. `base`, `pages`, `size`, `class`, `objects` are fixed from the time the span's pages enter the page map to the time they leave
-//!   it (a large span's `pages` and `bytes` change only by the thread that holds its one object).
-//! - I2. Objects `0..carved` were handed out, to a bin at least, or are on a free list; objects from `carved` on were never touched since the span was made.
-//! - I3. `live` counts the carved objects that are neither on `free` nor taken off the remote list: those the program holds, those in
-//!   bins, and those on their way through other threads.
-//! - I4. `free` and the remote list are lists as [`free_list`] makes them.
+//! - The owner's line. One thread at a time writes it (OWN-1 of [`word`]). Its fields are relaxed
+//!   atomics: they cost what plain fields cost, and any thread may read a statistic.
+//! - The shared line. It holds the ownership word and the facts that a thread needs when it frees
+//!   an object of another thread's span.
+//!
+//! Rules:
+//!
+//! - MSPAN-1. `base`, `pages`, `size`, `class` and `objects` are fixed while the span's pages are
+//!   in the page map. Exception: the thread that holds the one object of a large span changes its
+//!   `pages` and `size`.
+//! - MSPAN-2. Objects `0..carved` have been handed out (at least to a bin) or are on a free list.
+//!   Objects from `carved` on are untouched since the span was made.
+//! - MSPAN-3. `live` counts the carved objects that are neither on `free` nor in a remote list that
+//!   the owner has taken. These are the objects that the program holds, those in bins, and those on
+//!   their way through other threads.
+//! - MSPAN-4. `free` and the remote list have the form that [`free_list`] defines.
 
 mod free_list;
 #[cfg(all(test, not(loom)))]
@@ -32,41 +41,46 @@ use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use core::ptr::null_mut;
 
-/// What a span is used for.
+/// The use of a span.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum State {
-    /// The record is in its pool, or the span's pages wait in a thread's store.
+    /// The record is in its pool, or the span's pages rest in a thread's store.
     Free,
-    /// Cut into objects of one size class.
+    /// The span is cut into objects of one size class.
     Small,
-    /// One large object.
+    /// The span holds one large object.
     Large,
-    /// The collector's, which keeps its own books on what lies in it; see `heap::source`.
+    /// The span belongs to the collector, which keeps its own records of the contents; see
+    /// `heap::source`.
     #[cfg(feature = "gc")]
     Managed,
 }
 
-/// Flag in the owner tag: every object is handed out, and the span stands on its owner's `full` list.
+/// Flag in the owner tag: every object is handed out, and the span is on its owner's `full` list.
 pub(crate) const FULL: usize = 1;
 
-/// One span.
+/// The record of one span.
 #[repr(C, align(128))]
 pub(crate) struct MSpan {
-    /// Address of the mcache that owns the span, plus [`FULL`]; 0 for nobody and for large spans. Only the owner writes it, and
-    /// only its own tag or 0, so a thread that reads its own tag here owns the span.
+    /// Address of the `MCache` that owns the span, plus [`FULL`]. 0: the span is unowned or large.
+    /// Only the owner writes it, and only its own tag or 0. So a thread that reads its own tag here
+    /// owns the span.
     pub(crate) owner: AtomicUsize,
     free: AtomicPtr<Block>,
     live: AtomicU32,
     carved: AtomicU32,
     /// Pages in use.
     pages: AtomicU32,
-    /// Pages behind those in use that belong to the span and were never touched: room for a large object to grow.
+    /// Untouched pages that belong to the span and follow those in use: room for a large object to
+    /// grow.
     headroom: AtomicU32,
     zeroed: AtomicBool,
-    /// A large object that its holder has freed and a thread keeps for reuse; written in checked builds only.
+    /// The program has freed the large object, and a thread keeps it for reuse. Only checked builds
+    /// write this.
     kept: AtomicBool,
-    /// Of a sampled object: twice the number of the span's slot in the profile, which it keeps, plus one while there is such an object.
+    /// For a sampled object: twice the number of the span's slot in the profile, plus 1 while such
+    /// an object exists. The span keeps its slot.
     #[cfg(any(feature = "profiling", feature = "preload"))]
     sample: AtomicU32,
     links: Links<MSpan>,
@@ -74,12 +88,12 @@ pub(crate) struct MSpan {
 
     pub(crate) word: Word,
     base: AtomicPtr<u8>,
-    /// Bytes of one object of a small span; bytes asked for by the holder of a large one.
+    /// Bytes of one object of a small span; bytes that the holder of a large object asked for.
     size: AtomicUsize,
     objects: AtomicU32,
     class: AtomicU8,
     state: AtomicU8,
-    /// Which of its class's central lists the span stands on; guarded by the class's lock.
+    /// The central list of its class that the span is on. The class's lock guards it.
     shelf: AtomicU8,
     pub(crate) inbox_link: AtomicPtr<MSpan>,
 }
@@ -90,7 +104,8 @@ const _: () = assert!(
     "the owner's line and the shared one"
 );
 
-/// The links by which a span stands on one of: its owner's partial or full list, its central list, a thread's store, the pool.
+/// The links of a span in the one list it is on: its owner's partial or full list, a central list,
+/// a thread's store or the pool.
 pub(crate) struct ByUse;
 
 impl Linked for ByUse {
@@ -119,7 +134,7 @@ impl MSpan {
     /// The shelf of a span that is on no central list.
     pub(crate) const NO_SHELF: u8 = u8::MAX;
 
-    /// A record that describes nothing.
+    /// Returns a record that describes no run.
     pub(crate) fn new() -> Self {
         Self {
             owner: AtomicUsize::new(0),
@@ -145,7 +160,8 @@ impl MSpan {
         }
     }
 
-    /// Describes a run of `pages` pages at `base`, not in use yet. `zeroed`: the pages read as zero.
+    /// Describes a run of `pages` pages at `base` that is not in use yet. `zeroed`: the pages read
+    /// as zero.
     pub(crate) fn set_run(&self, base: *mut u8, pages: usize, zeroed: bool) {
         self.base.store(base, Relaxed);
         self.pages.store(pages as u32, Relaxed);
@@ -155,7 +171,8 @@ impl MSpan {
         self.set_state(State::Free);
     }
 
-    /// Cuts the run, which has one of the class's lengths, into objects of `class`; nothing is carved.
+    /// Cuts the run into objects of `class`, of which none is carved. The run has one of the
+    /// class's lengths.
     pub(crate) fn init_small(&self, class: SizeClass) {
         debug_assert!(class.lengths().contains(&self.pages()));
         self.free.store(null_mut(), Relaxed);
@@ -167,7 +184,8 @@ impl MSpan {
         self.set_state(State::Small);
     }
 
-    /// Makes an empty small span that was retired one of `class`. If it was so before, its objects are on its free list still.
+    /// Makes a retired, empty small span a span of `class`. If it had that class before, its
+    /// objects are still on its free list.
     pub(crate) fn revive(&self, class: SizeClass) {
         if self.class() == Some(class) {
             self.set_state(State::Small);
@@ -177,8 +195,11 @@ impl MSpan {
         }
     }
 
-    /// After `fork`, in the child: the span's owner is gone, in the midst of whatever it did. All objects count as live: those that the
-    /// program holds come back as it frees them; those that only the owner knew of do not.
+    /// Forgets the owner, which is gone and may have been interrupted anywhere. For the child after
+    /// `fork`.
+    ///
+    /// All objects count as live. Objects that the program holds come back when it frees them;
+    /// objects that only the owner knew are lost.
     pub(crate) fn orphan_in_child(&self) {
         self.owner.store(0, Relaxed);
         self.free.store(null_mut(), Relaxed);
@@ -197,7 +218,7 @@ impl MSpan {
         self.set_state(State::Large);
     }
 
-    /// Whether the run is a sampled object; its slot in the profile, once it has one.
+    /// Returns whether the run is a sampled object, and its slot in the profile (0: none yet).
     #[cfg(any(feature = "profiling", feature = "preload"))]
     #[inline]
     pub(crate) fn sample(&self) -> (bool, u32) {
@@ -205,13 +226,14 @@ impl MSpan {
         (sample & 1 != 0, sample >> 1)
     }
 
-    /// Notes whether the run, which the caller holds, is a sampled object, and its slot.
+    /// Notes whether the run is a sampled object, and its slot. The caller holds the run.
     #[cfg(any(feature = "profiling", feature = "preload"))]
     pub(crate) fn set_sample(&self, sampled: bool, slot: u32) {
         self.sample.store(slot << 1 | u32::from(sampled), Relaxed);
     }
 
-    /// Gives the run to the collector, whose record of it is `tag`: what lies in it are `objects` objects of `size` bytes.
+    /// Gives the run to the collector as `objects` objects of `size` bytes. `tag` is the
+    /// collector's record of the run.
     #[cfg(feature = "gc")]
     pub(crate) fn init_managed(&self, objects: u32, size: usize, tag: *mut u8) {
         self.objects.store(objects, Relaxed);
@@ -223,7 +245,7 @@ impl MSpan {
         self.set_state(State::Managed);
     }
 
-    /// The collector's record of a managed span; null for other spans.
+    /// Returns the collector's record of a managed span; null for other spans.
     #[cfg(feature = "gc")]
     #[inline(always)]
     pub(crate) fn tag(&self) -> *mut u8 {
@@ -234,13 +256,13 @@ impl MSpan {
         }
     }
 
-    /// Lets the span have fewer objects than its class, for the models.
+    /// Limits the span to fewer objects than its class has. For the models.
     #[cfg(loom)]
     pub(crate) fn limit_objects(&self, objects: u32) {
         self.objects.store(objects, Relaxed);
     }
 
-    /// What the span is used for.
+    /// Returns the use of the span.
     #[inline]
     pub(crate) fn state(&self) -> State {
         match self.state.load(Relaxed) {
@@ -256,96 +278,97 @@ impl MSpan {
         self.state.store(state as u8, Relaxed);
     }
 
-    /// First byte of the run, as the page heap made it: whole provenance.
+    /// Returns the first byte of the run, as the page heap made it: its provenance covers the whole
+    /// run.
     #[inline]
     pub(crate) fn base(&self) -> *mut u8 {
         self.base.load(Relaxed)
     }
 
-    /// Pages in use.
+    /// Returns the number of pages in use.
     #[inline]
     pub(crate) fn pages(&self) -> usize {
         self.pages.load(Relaxed) as usize
     }
 
-    /// Bytes in use.
+    /// Returns the number of bytes in use.
     pub(crate) fn bytes(&self) -> usize {
         self.pages() * PAGE
     }
 
-    /// Pages behind those in use that are the span's to grow into.
+    /// Returns the number of pages behind those in use into which the span may grow.
     pub(crate) fn headroom(&self) -> usize {
         self.headroom.load(Relaxed) as usize
     }
 
-    /// Sets the pages in use and behind them.
+    /// Sets the number of pages in use and of those behind them.
     pub(crate) fn set_pages(&self, pages: usize, headroom: usize) {
         self.pages.store(pages as u32, Relaxed);
         self.headroom.store(headroom as u32, Relaxed);
     }
 
-    /// Bytes of one object, or those asked for of a large one.
+    /// Returns the bytes of one object; for a large object, the bytes asked for.
     #[inline]
     pub(crate) fn size(&self) -> usize {
         self.size.load(Relaxed)
     }
 
-    /// The holder of a large object asked for another size.
+    /// Notes the new size that the holder of a large object asked for.
     pub(crate) fn set_large_size(&self, bytes: usize) {
         self.size.store(bytes, Relaxed);
     }
 
-    /// The class of a small span.
+    /// Returns the class of a small span.
     #[inline]
     pub(crate) fn class(&self) -> Option<SizeClass> {
         SizeClass::from_index(self.class.load(Relaxed) as usize)
     }
 
-    /// The number of a small span's class.
+    /// Returns the number of a small span's class.
     #[inline]
     pub(crate) fn class_index(&self) -> usize {
         self.class.load(Relaxed) as usize
     }
 
-    /// Objects that are not free (I3).
+    /// Returns the number of objects that are not free (MSPAN-3).
     #[inline]
     pub(crate) fn live(&self) -> u32 {
         self.live.load(Relaxed)
     }
 
-    /// Whether the free list holds anything.
+    /// Returns whether the free list holds an object.
     #[inline]
     pub(crate) fn has_free(&self) -> bool {
         !self.free.load(Relaxed).is_null()
     }
 
-    /// Objects in all.
+    /// Returns the number of all objects.
     pub(crate) fn objects(&self) -> u32 {
         self.objects.load(Relaxed)
     }
 
-    /// Whether memory that was never carved reads as zero.
+    /// Returns whether memory that was never carved reads as zero.
     pub(crate) fn zeroed(&self) -> bool {
         self.zeroed.load(Relaxed)
     }
 
-    /// The run has been written to.
+    /// Notes that the run has been written to.
     pub(crate) fn set_dirty(&self) {
         self.zeroed.store(false, Relaxed);
     }
 
-    /// Which central list the span stands on. The caller holds its class's lock.
+    /// Returns the central list that the span is on. The caller holds its class's lock.
     pub(crate) fn shelf(&self) -> u8 {
         self.shelf.load(Relaxed)
     }
 
-    /// Notes which central list the span stands on. The caller holds its class's lock.
+    /// Notes the central list that the span is on. The caller holds its class's lock.
     pub(crate) fn set_shelf(&self, shelf: u8) {
         self.shelf.store(shelf, Relaxed);
     }
 
-    /// Pages that have this span in their page map entry: all of a small or managed span, the first
-    /// of a large one.
+    /// Returns the number of pages whose page map entry names this span: all pages of a small or
+    /// managed span, the first page of a large one.
     pub(crate) fn mapped_pages(&self) -> usize {
         #[cfg(feature = "gc")]
         let managed = self.state() == State::Managed;
@@ -354,24 +377,25 @@ impl MSpan {
         if self.objects() > 1 || managed { self.pages() } else { 1 }
     }
 
-    /// Whether an object can be had without looking at the remote list.
+    /// Returns whether the span can give out an object without a look at the remote list.
     pub(crate) fn has_room(&self) -> bool {
         !self.free.load(Relaxed).is_null() || self.carved.load(Relaxed) < self.objects()
     }
 
-    /// The owner frees one object onto the span's list. Returns how many stay live.
+    /// Puts one freed object on the owner's free list. Returns the number of objects that stay
+    /// live.
     ///
     /// # Safety
-    /// The caller owns the span, and `block` is one of its live objects, which nobody uses any more.
+    /// The caller owns the span. `block` is one of its live objects, and no code uses it any more.
     #[inline(always)]
     pub(crate) unsafe fn push_local(&self, block: *mut Block) -> u32 {
         let head = self.free.load(Relaxed);
         if head.is_null() {
-            // SAFETY: the block is free from here on and the caller's.
+            // SAFETY: the caller owns `block`, a free object of this span that is on no list.
             unsafe { Block::push_trunk(null_mut(), block, self.cut()) };
             self.free.store(block, Relaxed);
         } else {
-            // SAFETY: as above; the list is the owner's.
+            // SAFETY: the caller owns `block` and the list, which is not empty.
             self.free
                 .store(unsafe { Block::push(head, block, self.cut()) }, Relaxed);
         }
@@ -380,34 +404,36 @@ impl MSpan {
         live
     }
 
-    /// How the span is cut.
+    /// Returns how the span is cut.
     #[inline(always)]
     pub(crate) fn cut(&self) -> Cut {
         Cut::new(self.base(), self.size())
     }
 
-    /// Objects on the free list: all carved ones that do not count as live (I3).
+    /// Returns the number of objects on the free list: all carved ones that do not count as live
+    /// (MSPAN-3).
     pub(crate) fn free_count(&self) -> u32 {
         self.carved.load(Relaxed) - self.live()
     }
 
-    /// The owner takes `count` objects off the free list, which has so many, and gives each to `put`; they count as live from here on.
+    /// Takes `count` objects off the owner's free list, which has that many, and gives each to
+    /// `put`. They count as live from here on.
     #[inline]
     pub(crate) fn take_free(&self, count: u32, put: impl FnMut(*mut Block)) {
         debug_assert!(count <= self.free_count());
         let head = self.free.load(Relaxed);
         let rest = if CHECKED {
-            // SAFETY: the list is the owner's, and long enough.
+            // SAFETY: the list is the owner's and holds `count` objects.
             unsafe { self.take_checked(head, count, put) }
         } else {
-            // SAFETY: as above.
+            // SAFETY: the list is the owner's and holds `count` objects.
             unsafe { Block::take(head, count, self.cut(), put) }
         };
         self.free.store(rest, Relaxed);
         self.live.store(self.live() + count, Relaxed);
     }
 
-    /// The owner joins a remote list that it took to the free list.
+    /// Joins a remote list, which the owner has taken, to the owner's free list.
     pub(crate) fn absorb(&self, taken: Taken) {
         if taken.count == 0 {
             return;
@@ -415,19 +441,19 @@ impl MSpan {
         let head = self.block(taken.head);
         let local = self.free.load(Relaxed);
         if !local.is_null() {
-            // SAFETY: the list was sent whole, with `count` objects, and is the caller's now.
+            // SAFETY: the list was sent whole, holds `count` objects and is the caller's now.
             let last = unsafe { self.last(head, taken.count) };
-            // SAFETY: `last` is the caller's.
+            // SAFETY: `last` is a trunk of the caller's list.
             unsafe { Block::set_next(last, local) };
         }
         self.free.store(head, Relaxed);
         self.live.store(self.live().wrapping_sub(taken.count), Relaxed);
     }
 
-    /// As [`Block::take`], of a list of this span: no link is followed that was not recognised.
+    /// Does what [`Block::take`] does on a list of this span, but follows only recognised links.
     ///
     /// # Safety
-    /// As for `Block::take`.
+    /// The contract of `Block::take`.
     unsafe fn take_checked(&self, head: *mut Block, count: u32, mut put: impl FnMut(*mut Block)) -> *mut Block {
         if !head.is_null() && !self.is_free_object(head) {
             self.report_link(head);
@@ -435,12 +461,12 @@ impl MSpan {
         let mut block = head;
         for _ in 0..count {
             if block.is_null() {
-                // Shorter than it should be.
+                // The list is shorter than the span's counters say.
                 self.report_link(head);
             }
-            // SAFETY: the list is the caller's.
+            // SAFETY: `block` is on the caller's list.
             let next = unsafe { self.next_free(block) };
-            // SAFETY: the block is on no list any more.
+            // SAFETY: `block` is on no list any more and is the caller's.
             unsafe { Block::unlink(block) };
             put(block);
             block = next;
@@ -448,13 +474,14 @@ impl MSpan {
         block
     }
 
-    /// The last trunk of a list of this span of `count` objects.
+    /// Returns the last trunk of a list of `count` objects of this span.
     ///
     /// # Safety
     /// The list is the caller's.
     unsafe fn last(&self, head: *mut Block, count: u32) -> *mut Block {
         if !CHECKED {
-            // SAFETY: as the caller promised.
+            // SAFETY: the list is the caller's and holds `count` objects (contract of this
+            // function).
             return unsafe { Block::last(head, count, self.cut()) };
         }
         if !self.is_free_object(head) {
@@ -462,7 +489,7 @@ impl MSpan {
         }
         let mut last = head;
         for _ in 1..count {
-            // SAFETY: as above. A list that is shorter than it should be was written over.
+            // SAFETY: `last` is on the caller's list. A list that is too short was written over.
             let next = unsafe { self.next_free(last) };
             if next.is_null() {
                 self.report_link(last);
@@ -472,13 +499,14 @@ impl MSpan {
         last
     }
 
-    /// The block behind `block` on a list of this span's free blocks. In a checked build, a link that was written over ends the process.
+    /// Returns the block behind `block` on a list of this span's free blocks. In a checked build, a
+    /// link that was written over ends the process.
     ///
     /// # Safety
-    /// `block` is on such a list, which is the caller's.
+    /// `block` is on a list of this span's free blocks, and the list is the caller's.
     #[inline(always)]
     pub(crate) unsafe fn next_free(&self, block: *mut Block) -> *mut Block {
-        // SAFETY: as the caller promised.
+        // SAFETY: `block` is on the caller's list (contract of this function).
         let next = unsafe { Block::next(block) };
         if CHECKED && !next.is_null() && !self.is_free_object(next) {
             self.report_link(block);
@@ -486,13 +514,15 @@ impl MSpan {
         next
     }
 
-    /// Whether `block` is one of the span's objects and marked as free, as far as marks reach (K1 of `mark`).
+    /// Returns whether `block` is an object of this span and marked as free. Objects without a mark
+    /// pass (FREEMARK-1).
     pub(crate) fn is_free_object(&self, block: *mut Block) -> bool {
-        // SAFETY: the block is an object of this span, which has a second word.
+        // SAFETY: the block is an object of this span of more than 8 bytes, so it has a second
+        // word.
         self.is_object(block) && (self.size() <= 8 || unsafe { Block::is_marked(block) })
     }
 
-    /// Whether `ptr` is where an object of this small span begins that was carved.
+    /// Returns whether a carved object of this small span begins at `ptr`.
     pub(crate) fn is_object<T>(&self, ptr: *mut T) -> bool {
         let offset = Addr::of(ptr).offset_from(Addr::of(self.base()));
         let carved = self.carved.load(Relaxed) as usize;
@@ -507,29 +537,30 @@ impl MSpan {
             "malloc",
             block.addr(),
             self.size(),
-            "it was written to after it was freed, or freed twice",
+            "the free block was written to after it was freed, or it was freed twice",
         )
     }
 
-    /// Whether a thread keeps the large object for reuse.
+    /// Returns whether a thread keeps the large object for reuse.
     #[cfg(feature = "preload")]
     pub(crate) fn kept(&self) -> bool {
         self.kept.load(Relaxed)
     }
 
-    /// The large object is the program's.
+    /// Notes that the program holds the large object.
     #[cfg(feature = "preload")]
     pub(crate) fn clear_kept(&self) {
         self.kept.store(false, Relaxed);
     }
 
-    /// Whoever frees the large object notes it. `true`: another one did before. Relaxed: the exchange alone decides who was first.
+    /// Notes that the caller frees the large object. `true`: another thread did so before. Relaxed:
+    /// the exchange alone decides which thread was first.
     #[cfg(feature = "preload")]
     pub(crate) fn keep(&self) -> bool {
         self.kept.swap(true, Relaxed)
     }
 
-    /// The block that `at` names, or null.
+    /// Returns the block that `at` names, or null.
     pub(crate) fn block(&self, at: BlockRef) -> *mut Block {
         if at.0 == 0 {
             return null_mut();
@@ -537,13 +568,15 @@ impl MSpan {
         self.base().wrapping_add((at.0 as usize - 1) * 8).cast()
     }
 
-    /// The name of `block`, an object of this span.
+    /// Returns the name of `block`, an object of this span.
     pub(crate) fn block_ref(&self, block: *mut Block) -> BlockRef {
         BlockRef((Addr::of(block).offset_from(Addr::of(self.base())) / 8 + 1) as u16)
     }
 
-    /// The owner takes up to `most` fresh objects in a row, without touching them; of memory that nobody has touched, about [`CARVE`] bytes
-    /// at the most. They count as live. The first, and how many: 0 when all are carved.
+    /// Takes up to `most` fresh objects in a row for the owner, without touching them. If the
+    /// memory was never touched, takes at most about [`CARVE`] bytes. The objects count as live.
+    ///
+    /// Returns the first object and their number; 0 if all objects are carved.
     pub(crate) fn carve(&self, most: u32) -> (*mut u8, u32) {
         let (carved, objects, size) = (self.carved.load(Relaxed), self.objects(), self.size());
         let most = if self.zeroed() {
@@ -563,7 +596,8 @@ impl MSpan {
         (self.base().wrapping_add(carved as usize * size), count)
     }
 
-    /// Marks what a short span has behind its last object like a free one: a free by size class alone knows the end of whole spans only.
+    /// Marks the memory behind a short span's last object as a free object. A free that knows only
+    /// the size class assumes a whole span.
     #[cold]
     fn mark_tail(&self) {
         let used = self.objects() as usize * self.size();
@@ -572,15 +606,16 @@ impl MSpan {
             return;
         }
         let tail: *mut Block = self.base().wrapping_add(used).cast();
-        // SAFETY: two words of the owner's, which no object has.
+        // SAFETY: the two words at `tail` lie in the owner's span, and no object covers them.
         if self.zeroed() && unsafe { Block::second(tail) } != 0 {
             self.report_link(tail);
         }
-        // SAFETY: as above.
+        // SAFETY: the two words at `tail` lie in the owner's span, and no object covers them.
         unsafe { Block::set_mark(tail) };
     }
 
-    /// The owner takes one fresh object without writing to it, when fresh memory is known to be zero.
+    /// Takes one fresh object for the owner without writing to it. Returns null if the fresh memory
+    /// is not known to read as zero, or if all objects are carved.
     pub(crate) fn carve_zeroed(&self) -> *mut u8 {
         let carved = self.carved.load(Relaxed);
         if !self.zeroed() || carved >= self.objects() {

@@ -1,40 +1,43 @@
-//! The ownership word of a span: who owns it, and what other threads have freed into it, in one atomic.
+//! The ownership word of a span: its owner, and its list of blocks that other threads freed, in one
+//! atomic.
 //!
 //! ```text
 //!  63                40 39      34 33     32 31        16 15         0
 //! +--------------------+----------+--------+------------+------------+
 //! | owner (24 bits)    |    -     | L | Q  | count      | head       |
 //! +--------------------+----------+--------+------------+------------+
-//!  head   offset of the first block of the remote list in units of 8 bytes, plus 1; 0 when the list is empty
+//!  head   offset of the first block of the remote list in units of 8 bytes, plus 1; 0: empty list
 //!  count  blocks on the remote list
-//!  Q      queued: some thread holds this span's token, see below
-//!  L      listed: the span is unowned and stands on its class's central list
-//!  owner  number of the owning mailbox; 0 when nobody owns the span
+//!  Q      queued: some thread holds this span's token, see OWN-3
+//!  L      listed: the span is unowned and on its class's central list
+//!  owner  number of the owning mailbox; 0: the span is unowned
 //! ```
 //!
-//! Owner and list change together, so a thread that frees a block learns in the same compare-and-swap who must be told, or that
-//! the span is now its own:
+//! Owner and list change together. So the compare-and-swap of a thread that frees a block also
+//! tells it which owner to notify, or that it has become the owner:
 //!
-//! - W1. Only the owner touches the span's owner fields (free list, live count, carve mark, links). Ownership passes through this
-//!   word: [`abandon`](Word::abandon) releases what the owner wrote, [`send`](Word::send) or [`claim`](Word::claim) acquires it.
-//! - W2. A block is on the remote list from the `send` that put it there to the one operation that takes the whole list. Nobody
-//!   pops single blocks, so there is no ABA.
-//! - W3. Whoever sets Q holds the span's one token and must see to it that the owner takes the list: by posting the span to the
-//!   owner's mailbox, or by claiming it once nobody owns it. Q is cleared by the thread that consumes the token.
-//! - W4. A span is retired (its pages given back) only with an empty list, no live object and Q clear; so whoever holds a token
-//!   holds a span that still exists. No live object means that no `send` can come.
-//! - W5. An owned span whose list is not empty has Q set, unless its owner is about to give it up,
-//!   and so to look at the list (R2 and R4 of `remote`).
+//! - OWN-1. Only the owner touches the span's owner fields (free list, live count, carve mark,
+//!   links). Ownership passes through this word: [`abandon`](Word::abandon) releases the owner's
+//!   writes, and [`send`](Word::send) or [`claim`](Word::claim) acquires them.
+//! - OWN-2. A block is on the remote list from the `send` that adds it to the one operation that
+//!   takes the whole list. No operation pops a single block, so there is no ABA problem.
+//! - OWN-3. The thread that sets Q holds the span's one token. It must make the owner take the
+//!   list: it posts the span to the owner's mailbox, or claims the span once it is unowned. The
+//!   thread that consumes the token clears Q.
+//! - OWN-4. A span is retired (its pages returned) only with an empty list, no live object and Q
+//!   clear. So the span of a token's holder still exists. Without live objects, no `send` can come.
+//! - OWN-5. If an owned span's list is not empty, Q is set. Exception: the owner is about to give
+//!   the span up, and will look at the list (REMOTE-2 and REMOTE-4 of `remote`).
 
 use crate::sync::atomic::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
-/// Number of a mailbox; 0 is nobody.
+/// Number of a mailbox; 0 means no owner.
 pub(crate) type OwnerId = u32;
 
-/// Largest number a mailbox may have.
+/// Largest number of a mailbox.
 pub(crate) const OWNER_MAX: OwnerId = (1 << 24) - 1;
 
 const HEAD: u64 = 0xffff;
@@ -44,36 +47,38 @@ const QUEUED: u64 = 1 << 32;
 const LISTED: u64 = 1 << 33;
 const OWNER_SHIFT: u32 = 40;
 
-/// Names a block of the span: its offset in units of 8 bytes, plus 1; 0 is none.
+/// Names a block of a span: its offset in units of 8 bytes, plus 1; 0 means no block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct BlockRef(pub(crate) u16);
 
-/// A remote list that was taken whole.
+/// A whole remote list, taken off its span.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken {
     pub(crate) head: BlockRef,
     pub(crate) count: u32,
-    /// The span stood on its central list when it was claimed: the claimer takes it off.
+    /// The span was on its central list when it was claimed, so the claimer takes it off.
     pub(crate) listed: bool,
 }
 
-/// What became of blocks that were sent.
+/// The result of a `send`.
 #[derive(Debug)]
 pub(crate) enum Sent {
-    /// They are on the list and the owner knows, or will be told by whoever holds the token.
+    /// The blocks are on the list. The owner knows, or the thread that holds the token will tell
+    /// it.
     Queued,
-    /// They are on the list, and the sender now holds the token (W3).
+    /// The blocks are on the list, and the sender now holds the token (OWN-3).
     Notify,
-    /// Nobody owned the span: the sender does now, and holds the whole list, its own blocks included.
+    /// The span was unowned. The sender owns it now and has taken the whole list, its own blocks
+    /// included.
     Claimed(Taken),
 }
 
-/// What the holder of a token finds.
+/// The result of a `settle`.
 #[derive(Debug)]
 pub(crate) enum Settled {
-    /// The token is consumed. The caller owns the span, and the list.
+    /// The token is consumed. The caller owns the span and has taken the list.
     Mine(Taken),
-    /// Somebody else owns the span; the caller still holds the token.
+    /// Another thread owns the span. The caller still holds the token.
     Other(OwnerId),
 }
 
@@ -98,54 +103,56 @@ fn owned_by(id: OwnerId) -> u64 {
 
 impl Word {
     crate::sync::const_unless_loom! {
-        /// Nobody's, with nothing on the list.
+        /// Returns the word of an unowned span with an empty list.
         pub(crate) fn new() -> Self {
             Self(AtomicU64::new(0))
         }
     }
 
-    /// Gives a span that was just made, and that nobody else can reach, to `me`.
+    /// Gives `me` a new span that no other thread can reach.
     pub(crate) fn adopt_new(&self, me: OwnerId) {
-        // Relaxed: the span's objects, and with them every path to this word, are published by the program.
+        // Relaxed: the program publishes the span's objects, and with them every path to this word.
         self.0.store(owned_by(me), Relaxed);
     }
 
-    /// The number of the owner; 0 for nobody.
+    /// Returns the number of the owner; 0 if the span is unowned.
     pub(crate) fn owner(&self) -> OwnerId {
         owner(self.0.load(Relaxed))
     }
 
-    /// After `fork`, in the child: nobody owns the span, nothing is on its list, and no token is out.
+    /// Makes the span unowned, with an empty list and no token out. For the child after `fork`.
     pub(crate) fn reset_in_child(&self) {
         self.0.store(0, Relaxed);
     }
 
-    /// After `fork`, in the child: no token is out, or, if the span is owned and has a list, the caller has it. `true`: the caller has it.
+    /// Sets or clears Q in the child after `fork`. `true`: the span is owned and has a list, and
+    /// the caller holds its token. `false`: no token is out.
     pub(crate) fn renew_token_in_child(&self) -> bool {
         let word = self.0.load(Relaxed);
         let waits = owner(word) != 0 && word & COUNT != 0;
         let new = if waits { word | QUEUED } else { word & !QUEUED };
-        // What is not written the child shares with its parent.
+        // A page that is not written stays shared with the parent.
         if new != word {
             self.0.store(new, Relaxed);
         }
         waits
     }
 
-    /// Whether the list is empty or the token is out (W5), for models.
+    /// Returns whether OWN-5 holds: the list is empty or the token is out. For the models.
     #[cfg(loom)]
     pub(crate) fn is_told(&self) -> bool {
         let word = self.0.load(Relaxed);
         word & COUNT == 0 || word & QUEUED != 0
     }
 
-    /// How many blocks wait on the remote list.
+    /// Returns the number of blocks on the remote list.
     pub(crate) fn remote_count(&self) -> u32 {
         taken(self.0.load(Relaxed)).count
     }
 
-    /// Puts a chain of `count` blocks on the list. `link` is called with the list's present head, before each try, to join the
-    /// chain's last block to it. `first` names the chain's first block.
+    /// Puts a chain of `count` blocks on the list. `first` names the chain's first block. Before
+    /// each try, `link` is called with the list's present head and joins the chain's last block to
+    /// it.
     pub(crate) fn send(&self, me: OwnerId, first: BlockRef, count: u32, mut link: impl FnMut(BlockRef)) -> Sent {
         let mut word = self.0.load(Relaxed);
         loop {
@@ -154,13 +161,14 @@ impl Word {
             let sum = u64::from(before.count + count);
             let unowned = owner(word) == 0;
             let new = if unowned {
-                // Q stays: whoever holds the token still does.
+                // Q stays: the token's holder keeps it.
                 owned_by(me) | (word & QUEUED)
             } else {
                 (word & !(HEAD | COUNT)) | QUEUED | (sum << COUNT_SHIFT) | u64::from(first.0)
             };
-            // Release: the links are written before the taker's Acquire in `take`, `settle`, `claim` or `send` reads the head.
-            // Acquire: a claim sees the owner fields as `abandon` released them, and the blocks that others sent.
+            // Release: the links, for the Acquire of the taker's `take`, `settle`, `claim` or
+            // `send`, which reads the head. Acquire, for a claim: the owner fields that `abandon`
+            // released, and the blocks that other threads sent.
             match self.0.compare_exchange_weak(word, new, SEND, Relaxed) {
                 Ok(_) if unowned => {
                     return Sent::Claimed(Taken {
@@ -176,7 +184,7 @@ impl Word {
         }
     }
 
-    /// The owner takes the list. Q stays.
+    /// Takes the list, for the owner. Q stays.
     pub(crate) fn take(&self) -> Taken {
         let mut word = self.0.load(Relaxed);
         loop {
@@ -194,7 +202,8 @@ impl Word {
         }
     }
 
-    /// The holder of the token consumes it if it owns the span, or if nobody does: then it claims the span.
+    /// Consumes the caller's token if the caller owns the span, or if the span is unowned; then the
+    /// caller claims it.
     pub(crate) fn settle(&self, me: OwnerId) -> Settled {
         let mut word = self.0.load(Relaxed);
         loop {
@@ -203,7 +212,8 @@ impl Word {
                 return Settled::Other(owner);
             }
             // Acquire: pairs with the Release in `send`, for the links, and in `abandon`, for the
-            // owner fields. Release: as in `claim`.
+            // owner fields. Release: that this thread's mailbox has opened, for the Acquire in
+            // `drop_token`.
             match self.0.compare_exchange_weak(word, owned_by(me), CLAIM, Relaxed) {
                 Ok(_) => return Settled::Mine(taken(word)),
                 Err(now) => word = now,
@@ -211,8 +221,9 @@ impl Word {
         }
     }
 
-    /// The holder of the token drops it, provided that `owner` still owns the span: an owner whose mailbox is closed looks at
-    /// every span it has before it abandons it. `false`: the owner has changed, and the caller still holds the token.
+    /// Drops the caller's token if `expected` still owns the span. That owner's mailbox is closed,
+    /// and an owner looks at every span it has after it closes its mailbox and before it abandons
+    /// the span. `false`: the owner has changed, and the caller still holds the token.
     pub(crate) fn drop_token(&self, expected: OwnerId) -> bool {
         let mut word = self.0.load(Relaxed);
         while owner(word) == expected {
@@ -225,13 +236,15 @@ impl Word {
         false
     }
 
-    /// Sets Q again for a thread that has dropped the token, if the span is owned and has a list,
-    /// and no thread is on its way to tell the owner. `true`: the caller holds the token. The
-    /// record may be another span's by now; then what holds for any span holds for that one (W5).
+    /// Sets Q again for a thread that has dropped the token, if the span is owned, has a list, and
+    /// no thread holds the token. `true`: the caller holds the token.
+    ///
+    /// The record may describe another span by now. Then the caller does for that span what OWN-5
+    /// asks.
     pub(crate) fn take_token(&self) -> bool {
         let mut word = self.0.load(Relaxed);
         while owner(word) != 0 && word & COUNT != 0 && word & QUEUED == 0 {
-            // Relaxed: the token guards no memory; its holder acquires what it needs in `settle`.
+            // Relaxed: the token guards no memory. Its holder acquires the rest in `settle`.
             match self.0.compare_exchange_weak(word, word | QUEUED, Relaxed, Relaxed) {
                 Ok(_) => return true,
                 Err(now) => word = now,
@@ -240,14 +253,15 @@ impl Word {
         false
     }
 
-    /// The owner gives the span up, having taken its list; `listed` tells that it goes on its central list. `false`: blocks have
-    /// come, take them first.
+    /// Gives the span up, for the owner, who has taken its list. `listed`: the span goes on its
+    /// central list. `false`: blocks have come, and the owner must take them first.
     pub(crate) fn abandon(&self, me: OwnerId, listed: bool) -> bool {
         let mut word = self.0.load(Relaxed);
         while word & COUNT == 0 {
             debug_assert_eq!(owner(word), me);
             let new = (word & QUEUED) | if listed { LISTED } else { 0 };
-            // Release: the owner fields, for the Acquire of the next claim in `send`, `settle` or `claim`.
+            // Release: the owner fields, for the Acquire of the next claim in `send`, `settle` or
+            // `claim`.
             match self.0.compare_exchange_weak(word, new, ABANDON, Relaxed) {
                 Ok(_) => return true,
                 Err(now) => word = now,
@@ -256,7 +270,7 @@ impl Word {
         false
     }
 
-    /// Takes a span that nobody owns, with its list. `None`: somebody was first.
+    /// Takes an unowned span with its list. `None`: another thread was first.
     pub(crate) fn claim(&self, me: OwnerId) -> Option<Taken> {
         let mut word = self.0.load(Relaxed);
         while owner(word) == 0 {
@@ -273,22 +287,25 @@ impl Word {
         None
     }
 
-    /// The owner of a span without live objects gives it up while its token is out: whoever holds the token claims the span and ends it.
-    /// `false`: the token has come back, or blocks have; nothing was done.
+    /// Gives up a span without live objects while its token is out, for the owner. The thread that
+    /// holds the token will claim the span and end it. `false`: the token or blocks have come back,
+    /// and the word is unchanged.
     pub(crate) fn leave_to_token(&self, me: OwnerId) -> bool {
-        // Release: as in `abandon`, for the Acquire in `settle`.
+        // Release: the owner fields, for the Acquire in `settle`.
         self.0
             .compare_exchange(owned_by(me) | QUEUED, QUEUED, ABANDON, Relaxed)
             .is_ok()
     }
 
-    /// The owner of a span without live objects ends it. `false`: a token is out (W4), so the span must stay.
+    /// Ends a span without live objects, for the owner. `false`: a token is out (OWN-4), so the
+    /// span must stay.
     pub(crate) fn retire(&self, me: OwnerId) -> bool {
         if cfg!(greyspan_broken = "retire_ignores_token") {
             self.0.store(0, Relaxed);
             return true;
         }
-        // Acquire: pairs with the Release of the last `send`. Release: orders what the owner did before the record's next use.
+        // Acquire: pairs with the Release of the last `send`. Release: orders the owner's writes
+        // before the record's next use.
         self.0.compare_exchange(owned_by(me), 0, AcqRel, Relaxed).is_ok()
     }
 }

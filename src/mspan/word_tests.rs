@@ -1,8 +1,8 @@
-//! The ownership word by itself: who may do what with the token.
+//! Tests of the ownership word alone: what each thread may do with the token.
 
 use super::word::{BlockRef, Sent, Settled, Word};
 
-/// A word of owner 1 whose token is out, since thread 2 has sent a block.
+/// Returns a word of owner 1 whose token is out: thread 2 has sent a block.
 fn sent() -> Word {
     let word = Word::new();
     word.adopt_new(1);
@@ -10,7 +10,7 @@ fn sent() -> Word {
     word
 }
 
-/// Whether the token is out: the next sender does not get it then.
+/// Returns whether the token is out. If it is, the next sender does not get it.
 fn is_out(word: &Word) -> bool {
     let before = word.remote_count();
     let sent = word.send(2, BlockRef(2), 1, |_| ());
@@ -27,7 +27,7 @@ fn the_token_is_dropped_only_while_the_owner_is_the_one_whose_mailbox_was_closed
     }
     assert!(word.drop_token(1));
     assert!(!is_out(&word), "the next sender has it");
-    // The span changes hands with the token out.
+    // The span changes its owner while the token is out.
     let word = sent();
     word.take();
     assert!(word.abandon(1, false));

@@ -1,8 +1,7 @@
-//! The system where the heap is not supported: what the events and the collector ask of it,
-//! answered by the standard library.
+//! The system layer where the heap is not supported. It gives the events and the collector the
+//! calls that they need, by the standard library.
 //!
-//! Stands in for `os` there. The program's allocator is the system's, so everything here may
-//! allocate.
+//! It stands in for `os`. The program's allocator is the system's, so everything here may allocate.
 
 #[cfg(feature = "gc")]
 pub(crate) mod env {
@@ -10,8 +9,8 @@ pub(crate) mod env {
 
     use crate::sync::blocking::OnceLock;
 
-    /// The variables whose name begins with `prefix`, as name and value, as they are when this is
-    /// first called.
+    /// Returns the variables whose names begin with `prefix`, as name and value. All calls return
+    /// the environment as of the first call.
     pub(crate) fn variables(prefix: &'static [u8]) -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
         static ALL: OnceLock<Vec<(Vec<u8>, Vec<u8>)>> = OnceLock::new();
         let all = ALL.get_or_init(|| {
@@ -26,7 +25,7 @@ pub(crate) mod env {
 
 #[cfg(feature = "gc")]
 pub(crate) mod exit {
-    //! What runs when the process exits.
+    //! The hook that runs when the process exits.
 
     /// Runs `handler` at exit. `false`: the system has no room for it, or no such hook.
     #[cfg(any(unix, windows))]
@@ -38,7 +37,7 @@ pub(crate) mod exit {
         unsafe { atexit(handler) == 0 }
     }
 
-    /// No hook here.
+    /// Returns `false`: this system has no such hook.
     #[cfg(not(any(unix, windows)))]
     pub(crate) fn register(_: extern "C-unwind" fn()) -> bool {
         false
@@ -46,9 +45,8 @@ pub(crate) mod exit {
 }
 
 pub(crate) mod futex {
-    //! Sleeping on a word. Locks are held for moments, and `wait` may return early: a short sleep
-    //! is all it takes, and no
-    //! `fork` can leave it half done.
+    //! Sleeping on a word. Locks are held only for moments, and `wait` may return early. So a short
+    //! sleep is enough, and a `fork` cannot leave it half done.
 
     use crate::sync::atomic::AtomicU32;
     use std::time::Duration;
@@ -67,14 +65,13 @@ pub(crate) mod futex {
 pub(crate) mod fork {
     //! Hooks around `fork`, on systems that have it.
 
-    /// The number of the calling thread. No lock here is held over a fork, so no thread asks for
-    /// more.
+    /// Returns 0 for every thread. No lock is held over a fork here, so no thread needs more.
     pub(crate) fn me() -> u64 {
         0
     }
 
-    /// Runs `prepare` before each fork, `parent` and `child` after it. `false`: the system has no
-    /// room for the hooks, or no hooks.
+    /// Runs `prepare` before each fork, and `parent` or `child` after it. `false`: the system has
+    /// no hooks, or no room for these.
     #[cfg(all(
         feature = "gc",
         any(
@@ -102,7 +99,7 @@ pub(crate) mod fork {
         unsafe { pthread_atfork(prepare, parent, child) == 0 }
     }
 
-    /// No hooks here.
+    /// Returns `false`: this system has no such hooks.
     #[cfg(all(
         feature = "gc",
         not(any(
@@ -121,25 +118,25 @@ pub(crate) mod fork {
 
 #[cfg(feature = "gc")]
 pub(crate) mod report {
-    //! Words to the user, on standard error.
+    //! Messages to the user, on standard error.
 
     use std::fmt;
     use std::io::Write;
 
-    /// A whole text as it stands, in one piece.
+    /// Writes a whole text unchanged, in one piece.
     pub(crate) fn text(text: &impl fmt::Display) {
-        // Standard error is where an error would be told.
+        // An error has no place to go: it would be reported on standard error too.
         let _ = std::io::stderr().write_all(text.to_string().as_bytes());
     }
 
-    /// A warning.
+    /// Prints a warning.
     pub(crate) fn warn(args: fmt::Arguments<'_>) {
         text(&format_args!("greyspan: {args}\n"));
     }
 }
 
-/// Nanoseconds of a clock that only goes forward. The standard library does not tell a thread's
-/// processor time, and what the collector takes for that is then the time that passed.
+/// Returns the nanoseconds of a clock that only goes forward. The standard library does not tell a
+/// thread's processor time, so the collector uses elapsed time here.
 #[cfg(feature = "gc")]
 pub(crate) fn thread_nanos() -> u64 {
     static BEGIN: crate::sync::blocking::OnceLock<std::time::Instant> = crate::sync::blocking::OnceLock::new();
@@ -147,7 +144,7 @@ pub(crate) fn thread_nanos() -> u64 {
     u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Nanoseconds since 1970.
+/// Returns the nanoseconds since 1970.
 pub(crate) fn unix_nanos() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))

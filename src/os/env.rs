@@ -1,4 +1,4 @@
-//! The environment, read in place: the standard library's way allocates and locks.
+//! Reads the environment in place, because the standard library's functions allocate and lock.
 
 use core::ffi::{CStr, c_char};
 
@@ -6,14 +6,14 @@ unsafe extern "C" {
     static environ: *const *const c_char;
 }
 
-/// The variables whose name begins with `prefix`, as name and value. Nothing for a program that runs with another user's rights, so that its
-/// caller cannot steer it.
+/// Returns the variables whose names begin with `prefix`, as name and value. Returns none if the
+/// program runs with another user's rights, so that its caller cannot steer it.
 pub(crate) fn variables(prefix: &'static [u8]) -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
     // SAFETY: always callable.
     let privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
     let mut at = core::ptr::null();
     if !privileged {
-        // SAFETY: read once, at the first allocation; libc keeps it valid.
+        // SAFETY: read once, at the first allocation, while libc keeps it valid.
         at = unsafe { environ };
     }
     core::iter::from_fn(move || {

@@ -1,21 +1,22 @@
-//! Keeps `errno`: POSIX.1-2024 asks that `free` leaves it alone, and a system call made inside must not show.
+//! Preserves `errno`. POSIX.1-2024 requires that `free` keeps it, so a system call inside must not
+//! change it.
 
-/// Puts `errno` back to what it was, when dropped.
+/// Restores `errno` when dropped.
 pub(crate) struct KeepErrno(i32);
 
 fn place() -> *mut i32 {
-    // SAFETY: always callable; gives the address of the calling thread's `errno`.
+    // SAFETY: always callable; returns the address of the calling thread's `errno`.
     unsafe { libc::__errno_location() }
 }
 
 impl KeepErrno {
-    /// Remembers `errno`.
+    /// Saves `errno`.
     pub(crate) fn new() -> Self {
         // SAFETY: the place is valid for the calling thread.
         Self(unsafe { place().read() })
     }
 
-    /// What `errno` is now.
+    /// Returns the current `errno`.
     pub(super) fn now(&self) -> i32 {
         // SAFETY: the place is valid for the calling thread.
         unsafe { place().read() }
@@ -29,25 +30,26 @@ impl Drop for KeepErrno {
     }
 }
 
-/// What `f` gives, with `errno` as it was before. For an `f` that does not unwind, in places where the compiler shall not prepare for that.
+/// Returns the result of `f` and restores `errno`. `f` must not unwind: this is for places where
+/// the compiler shall add no code for unwinding.
 #[cfg(feature = "preload")]
 pub(crate) fn kept<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: the place is valid for the calling thread.
     let before = unsafe { place().read() };
     let result = f();
-    // SAFETY: as above; it is the same thread.
+    // SAFETY: the place is valid for the calling thread, which has not changed.
     unsafe { place().write(before) };
     result
 }
 
-/// The calling thread's `errno`.
+/// Returns the calling thread's `errno`.
 #[cfg(feature = "preload")]
 pub(crate) fn now() -> i32 {
     // SAFETY: the place is valid for the calling thread.
     unsafe { place().read() }
 }
 
-/// The calling thread's `errno`, for tests.
+/// Returns the calling thread's `errno`, for tests.
 #[cfg(test)]
 pub(super) fn get() -> i32 {
     // SAFETY: the place is valid for the calling thread.

@@ -1,9 +1,10 @@
-//! The hook that runs when the process exits: after the handlers that were registered later, in the thread that called `exit`, while others
-//! may still run. It does not run at `_exit`, an abort or a signal.
+//! The hook that runs when the process exits. It runs in the thread that called `exit`, after
+//! handlers registered later, while other threads may still run. It does not run after `_exit`, an
+//! abort or a fatal signal.
 
 use core::ffi::c_int;
 
-/// What runs at exit. It does not unwind, as a [`Destructor`](super::tls::Destructor).
+/// A function that runs at exit. It does not unwind, like a [`Destructor`](super::tls::Destructor).
 pub(crate) type Handler = extern "C-unwind" fn();
 
 unsafe extern "C" {
@@ -12,6 +13,7 @@ unsafe extern "C" {
 
 /// Runs `handler` at exit. `false`: the system has no room for it.
 pub(crate) fn register(handler: Handler) -> bool {
-    // SAFETY: `atexit` belongs to the code that `handler` is a part of, so the handler runs before that is unloaded.
+    // SAFETY: `atexit` belongs to the object that holds `handler`, so the handler runs before that
+    // object is unloaded.
     unsafe { atexit(handler) == 0 }
 }

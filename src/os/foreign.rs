@@ -1,26 +1,29 @@
-//! Memory that other allocators of the process handed out: libc's own `malloc`, before this one took its place, and the loader's.
+//! Memory of the process's other allocators: libc's own `malloc`, which ran before this heap took
+//! its place, and the loader's.
 //!
-//! libc's lies in the range of the program break, which nobody else uses; the loader's first blocks lie behind its own data. Programs that mix
-//! the allocators by right are rare; pointers that are plainly wrong lie elsewhere. Asked only about pointers that this heap does not know.
+//! libc's blocks lie in the range of the program break, which nothing else uses. The loader's first
+//! blocks lie behind its own data. Few correct programs mix allocators, and wrong pointers usually
+//! lie elsewhere. The heap asks only about pointers that it does not know.
 
 use super::errno::KeepErrno;
 use crate::base::addr::align_up;
 use core::ffi::{c_int, c_void};
 
-/// Whether another allocator has its blocks where `ptr` points.
+/// Returns whether another allocator has its blocks where `ptr` points.
 #[cold]
 pub(crate) fn is_others(ptr: *mut u8) -> bool {
     let _errno = KeepErrno::new();
     ptr.addr().is_multiple_of(16) && (left_of_break(ptr.addr()).is_some() || is_loaders(ptr.addr()))
 }
 
-/// Bytes that may be used behind `ptr`, as far as its allocator says so; else 0.
+/// Returns the usable bytes behind `ptr` if its allocator tells them, else 0.
 #[cold]
 pub(crate) fn usable(ptr: *mut u8) -> usize {
     let _errno = KeepErrno::new();
     match left_of_break(ptr.addr()) {
         Some(left) if ptr.addr().is_multiple_of(16) => {
-            // glibc's chunks begin two words in front of the block, and their second word is their size, with flags in the low three bits.
+            // A glibc chunk begins two words before the block. Its second word is the chunk's size,
+            // with flags in the low three bits.
             // SAFETY: the break's range is readable, and the block is not at its start.
             let size = unsafe { ptr.cast::<usize>().wrapping_sub(1).read() } & !7;
             size.saturating_sub(8).min(left)
@@ -29,7 +32,8 @@ pub(crate) fn usable(ptr: *mut u8) -> usize {
     }
 }
 
-/// Bytes from `address` to the end of the program break's range; `None` outside of it and at its start.
+/// Returns the bytes from `address` to the end of the program break's range; `None` outside the
+/// range and at its start.
 fn left_of_break(address: usize) -> Option<usize> {
     // SAFETY: moves nothing.
     let end = unsafe { libc::sbrk(0) }.addr();
@@ -39,7 +43,7 @@ fn left_of_break(address: usize) -> Option<usize> {
     (address >= break_start()? + 16).then_some(end - address)
 }
 
-/// Where the program break's range begins: field 47 of `/proc/self/stat`.
+/// Returns the start of the program break's range: field 47 of `/proc/self/stat`.
 fn break_start() -> Option<usize> {
     // SAFETY: the path is a C string.
     let file = unsafe { libc::open(c"/proc/self/stat".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
@@ -52,7 +56,8 @@ fn break_start() -> Option<usize> {
     // SAFETY: opened above.
     unsafe { libc::close(file) };
     let text = text.get(..usize::try_from(got).ok()?)?;
-    // The second field, a name in parentheses, may hold anything; the third follows the last parenthesis.
+    // The second field is a name in parentheses and may hold any bytes. The third field follows the
+    // last parenthesis.
     let behind_name = text.iter().rposition(|&byte| byte == b')')? + 2;
     let field = text.get(behind_name..)?.split(|&byte| byte == b' ').nth(47 - 3)?;
     let number = field.iter().try_fold(0usize, |sum, digit| {
@@ -62,7 +67,7 @@ fn break_start() -> Option<usize> {
     (number > 0).then_some(number)
 }
 
-/// Whether `address` lies between the end of the loader's data and the end of that page.
+/// Returns whether `address` lies between the end of the loader's data and the end of that page.
 fn is_loaders(address: usize) -> bool {
     let mut search = Search { address, found: false };
     // SAFETY: the callback gets `search`, which lives as long as the call.
@@ -78,7 +83,7 @@ struct Search {
 unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _: usize, search: *mut c_void) -> c_int {
     // SAFETY: the caller is `dl_iterate_phdr`, with the search of `is_loaders`.
     let search = unsafe { &mut *search.cast::<Search>() };
-    // SAFETY: likewise, with a valid object.
+    // SAFETY: `dl_iterate_phdr` passes a valid object.
     let info = unsafe { &*info };
     // SAFETY: always callable.
     let loader = unsafe { libc::getauxval(libc::AT_BASE) };
@@ -88,7 +93,7 @@ unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _: usize, search: *mut 
     // SAFETY: always callable.
     let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
     for index in 0..usize::from(info.dlpi_phnum) {
-        // SAFETY: the object has so many headers.
+        // SAFETY: `index` is below the object's number of headers.
         let header = unsafe { &*info.dlpi_phdr.wrapping_add(index) };
         if header.p_type == libc::PT_LOAD {
             let end = (loader + header.p_vaddr + header.p_memsz) as usize;

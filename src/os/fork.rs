@@ -1,4 +1,4 @@
-//! Hooks around `fork`, and which thread it is that forks.
+//! Hooks around `fork`, and the identity of the thread that forks.
 
 #[cfg(not(loom))]
 use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -8,35 +8,37 @@ use core::mem::MaybeUninit;
 #[cfg(not(loom))]
 use core::ptr::null_mut;
 
-/// What runs around a fork. It does not unwind, as a [`Destructor`](super::tls::Destructor).
+/// A function that runs around a fork. It does not unwind, like a
+/// [`Destructor`](super::tls::Destructor).
 pub(crate) type Hook = extern "C-unwind" fn();
 
 unsafe extern "C" {
     fn pthread_atfork(prepare: Hook, parent: Hook, child: Hook) -> c_int;
 }
 
-/// Runs `prepare` before each fork, `parent` and `child` after it. `false`: the system has no room for the hooks.
+/// Runs `prepare` before each fork, and `parent` or `child` after it. `false`: the system has no
+/// room for the hooks.
 pub(crate) fn register(prepare: Hook, parent: Hook, child: Hook) -> bool {
     // SAFETY: the functions live as long as the process.
     unsafe { pthread_atfork(prepare, parent, child) == 0 }
 }
 
-/// The calling thread: a number that no other thread has while this one lives, and that it keeps in
-/// a child. Never 0.
+/// Returns a number for the calling thread. No other live thread has it, and the thread keeps it in
+/// a fork child. Never 0.
 #[cfg(not(loom))]
 pub(crate) fn me() -> u64 {
     // SAFETY: always callable.
     unsafe { libc::pthread_self() as u64 }
 }
 
-/// The number of this process.
+/// Returns the id of this process.
 #[cfg(not(loom))]
 pub(crate) fn process() -> u32 {
     // SAFETY: always callable.
     (unsafe { libc::getpid() }) as u32
 }
 
-/// The calling thread of the model.
+/// Returns a number for the calling thread of the model.
 #[cfg(loom)]
 pub(crate) fn me() -> u64 {
     loom::thread_local! {
@@ -45,11 +47,11 @@ pub(crate) fn me() -> u64 {
     HERE.with(|here| core::ptr::from_ref(here).addr() as u64)
 }
 
-/// Whether this process, or one that it is a fork of, ever had a thread of our own.
+/// Whether this process, or a process that it was forked from, ever had a thread of the heap.
 #[cfg(not(loom))]
 static HAD_THREAD: AtomicBool = AtomicBool::new(false);
 
-/// A thread of our own is about to start.
+/// Notes that the heap is about to start a thread.
 #[cfg(not(loom))]
 pub(crate) fn note_thread() {
     HAD_THREAD.store(true, Relaxed);
@@ -57,10 +59,10 @@ pub(crate) fn note_thread() {
 
 /// The calling thread's signals, held back around a fork.
 ///
-/// In a program with threads, glibc 2.36 and others hold a lock of their own from the last hook
-/// before a fork to the first after it, and wait for it in a `fork` of a signal handler that comes
-/// in between: for ever. A program without threads of its own has not to fear that, and a thread of
-/// ours shall not change it. Where there was none, no call of the system is made.
+/// In a program with threads, some C libraries (such as glibc 2.36) hold an internal lock from the
+/// last hook before a fork to the first hook after it. A signal handler that forks in between waits
+/// for that lock for ever. A program without threads has no such problem, and the heap's thread
+/// must not create it. If the heap has no thread, no system call is made.
 #[cfg(not(loom))]
 #[derive(Clone, Copy)]
 pub(crate) struct Signals(MaybeUninit<libc::sigset_t>);
@@ -80,7 +82,7 @@ impl Signals {
         held.then_some(Self(before))
     }
 
-    /// Lets them through that came through before.
+    /// Restores the signal mask from before `hold`.
     pub(crate) fn let_through(self) {
         // SAFETY: `hold` filled the set.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, self.0.as_ptr(), null_mut()) };

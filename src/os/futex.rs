@@ -1,4 +1,4 @@
-//! Sleeping on a word, and waking who sleeps.
+//! Sleeping on a word, and waking a sleeping thread.
 
 use super::errno::KeepErrno;
 use crate::sync::atomic::AtomicU32;
@@ -8,7 +8,7 @@ pub(crate) fn wait(word: &AtomicU32, value: u32) {
     wait_until(word, value, core::ptr::null());
 }
 
-/// Sleeps while `word` holds `value`, for `millis` milliseconds at the most; may return early.
+/// Sleeps while `word` holds `value`, for at most `millis` milliseconds; may return early.
 #[cfg(not(loom))]
 pub(crate) fn wait_for(word: &AtomicU32, value: u32, millis: u64) {
     let limit = libc::timespec {
@@ -18,10 +18,11 @@ pub(crate) fn wait_for(word: &AtomicU32, value: u32, millis: u64) {
     wait_until(word, value, &raw const limit);
 }
 
-/// `limit` is null, for none, or valid.
+/// Sleeps up to `limit`, which is valid, or null for no limit.
 fn wait_until(word: &AtomicU32, value: u32, limit: *const libc::timespec) {
     let _errno = KeepErrno::new();
-    // SAFETY: the word is valid for the call, and so is the limit unless it is null, which means none.
+    // SAFETY: the word is valid for the call. So is the limit, unless it is null, which means no
+    // limit.
     unsafe {
         libc::syscall(
             libc::SYS_futex,
@@ -36,7 +37,7 @@ fn wait_until(word: &AtomicU32, value: u32, limit: *const libc::timespec) {
 /// Wakes one thread that sleeps on `word`.
 pub(crate) fn wake_one(word: &AtomicU32) {
     let _errno = KeepErrno::new();
-    // SAFETY: the address is only compared by the kernel.
+    // SAFETY: the kernel only compares the address.
     unsafe {
         libc::syscall(
             libc::SYS_futex,

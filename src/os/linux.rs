@@ -14,15 +14,15 @@ const DONTNEED_LOCKED: i32 = 24;
 pub(crate) struct Linux {
     /// Read once; 0 before.
     page_size: AtomicUsize,
-    /// The kernel refused a move by page tables as such (before 5.7, or a filter): not asked again.
+    /// The kernel refuses every move by page tables (before 5.7, or under a filter); it is not
+    /// asked again.
     no_remap: AtomicBool,
-    /// Where the next window lies, before it is folded into the range of windows; 0 before the
-    /// first.
+    /// The random number from which the next window's place follows; 0 before the first window.
     next_window: AtomicUsize,
 }
 
 impl Linux {
-    /// Has asked the kernel nothing yet.
+    /// Returns the state in which the kernel was not asked for anything yet.
     pub(crate) const fn new() -> Self {
         Self {
             page_size: AtomicUsize::new(0),
@@ -31,15 +31,15 @@ impl Linux {
         }
     }
 
-    /// A random number. The kernel is asked for the first one only, so that a program in a sandbox
-    /// is not held up by a later one.
+    /// Returns a random number. Asks the kernel only for the first one, so that a filter that is
+    /// installed later cannot stop the program here.
     fn draw(&self) -> usize {
         let last = match self.next_window.load(Relaxed) {
             0 => super::random() | 1,
             last => last,
         };
-        // Weyl's sequence, mixed. Two threads that draw at once may get one number: `claim` tells
-        // what is taken.
+        // Weyl's sequence, mixed. If two threads draw at once, they may get the same number; then
+        // `claim` finds the place taken.
         let next = last.wrapping_add(0x9e37_79b9_7f4a_7c15) | 1;
         self.next_window.store(next, Relaxed);
         let mixed = (next ^ next >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
@@ -47,8 +47,8 @@ impl Linux {
     }
 }
 
-/// One past the largest address of the program, rounded up to a power of two: the kernel lays the
-/// first stack right below it.
+/// Returns an upper bound of the program's addresses: the stack's address, rounded up to a power of
+/// two. The kernel puts the first stack right below the end.
 fn address_space_end() -> Option<usize> {
     // SAFETY: always callable.
     let on_the_stack = unsafe { libc::getauxval(libc::AT_RANDOM) } as usize;
@@ -76,7 +76,8 @@ fn map(at: *mut c_void, bytes: usize, protection: i32, flags: i32) -> Option<Non
     }
 }
 
-// SAFETY: `mmap` gives memory that is nobody else's, and `mprotect` makes it readable and writable.
+// SAFETY: `mmap` returns memory that is not in use elsewhere, and `mprotect` makes it readable and
+// writable.
 unsafe impl PageSource for Linux {
     fn page_size(&self) -> usize {
         match self.page_size.load(Relaxed) {
@@ -102,9 +103,9 @@ unsafe impl PageSource for Linux {
         NonNull::new(start)
     }
 
-    /// The window lies in the wide empty middle of the address space: between an eighth of it and
-    /// five sixteenths. The program, `brk` and sanitizers lie outside of that, and libraries and
-    /// mappings too, whether the kernel lays them from the top down or from a third up.
+    /// Chooses the window in the wide, empty middle of the address space: between 1/8 and 5/16 of
+    /// it. The program, `brk` and sanitizers lie outside. So do libraries and mappings, whether the
+    /// kernel places them from the top down or from one third up.
     fn window(&self, least: usize, most: usize, align: usize) -> Option<(NonNull<u8>, usize)> {
         let end = address_space_end()?;
         let (low, high) = (align_up(end / 8, align), end / 16 * 5);
@@ -122,13 +123,13 @@ unsafe impl PageSource for Linux {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         match map(base.as_ptr().cast(), bytes, protection, libc::MAP_FIXED_NOREPLACE) {
             Some(at) if at == base => Claim::Done,
-            // Kernels before 4.17, valgrind and sanitizers take the place as a wish.
+            // Kernels before 4.17, valgrind and sanitizers take the place as a hint.
             Some(at) => {
                 unmap(at.as_ptr(), bytes);
                 Claim::Taken
             }
             None if matches!(errno.now(), libc::ENOMEM | libc::EAGAIN) => Claim::Refused,
-            // EEXIST; or a kernel that has no such call.
+            // EEXIST, or the kernel has no such call.
             None => Claim::Taken,
         }
     }
@@ -144,7 +145,7 @@ unsafe impl PageSource for Linux {
             return true;
         }
         // A range of several mappings may have been changed in part.
-        // SAFETY: the caller's range, which was Reserved: nobody uses it.
+        // SAFETY: the caller's range, which was Reserved, so no code uses it.
         unsafe { libc::mprotect(base, bytes, libc::PROT_NONE) };
         false
     }
@@ -160,18 +161,19 @@ unsafe impl PageSource for Linux {
         }
         let errno = KeepErrno::new();
         let base = base.as_ptr().cast();
-        // SAFETY: the caller's range, with nothing in it that is needed.
+        // SAFETY: the caller's range, whose contents are not needed.
         if unsafe { libc::madvise(base, bytes, libc::MADV_DONTNEED) } == 0 {
             return true;
         }
-        // Pages that the program has locked, by `mlockall` for one, go only if that is asked for;
-        // since Linux 5.18. SAFETY: likewise.
+        // Pages that the program has locked (for example by `mlockall`) need a special request,
+        // since Linux 5.18. SAFETY: the caller's range, whose contents are not needed.
         errno.now() == libc::EINVAL && unsafe { libc::madvise(base, bytes, DONTNEED_LOCKED) } == 0
     }
 
-    /// In two moves: to a place that the kernel picks, then onto `to`. What the kernel can object to, such as a range of several
-    /// mappings, it says in the first, when nothing has changed. One move onto `to` could be refused after `to` was unmapped, and
-    /// another thread's mapping could land in the hole.
+    /// Moves in two steps: to a place that the kernel picks, then onto `to`. The kernel raises its
+    /// objections, such as a range of several mappings, in the first step, before anything changed.
+    /// A single move onto `to` could be refused after `to` was unmapped, and another thread's
+    /// mapping could land in the hole.
     unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, bytes: usize) -> bool {
         if self.no_remap.load(Relaxed) || super::sandbox::is_strict() {
             return false;
@@ -179,7 +181,8 @@ unsafe impl PageSource for Linux {
         let errno = KeepErrno::new();
         let (from, to) = (from.as_ptr().cast::<c_void>(), to.as_ptr().cast::<c_void>());
         let lift = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
-        // SAFETY: `from` is the caller's and stays mapped, reading as zero; the kernel takes the null address for no wish.
+        // SAFETY: `from` is the caller's and stays mapped, reading as zero. The null address means
+        // that the kernel picks the place.
         let lifted = unsafe { libc::mremap(from, bytes, bytes, lift, null_mut::<c_void>()) };
         if lifted == libc::MAP_FAILED {
             if matches!(errno.now(), libc::ENOSYS | libc::EINVAL | libc::EPERM) {
@@ -192,11 +195,12 @@ unsafe impl PageSource for Linux {
         if unsafe { libc::mremap(lifted, bytes, bytes, place, to) } == to {
             return true;
         }
-        // The kernel lacks memory for its own records: back by copy.
-        // SAFETY: both ranges are ours, mapped and apart.
+        // The kernel lacks memory for its own records: copy the contents back.
+        // SAFETY: both ranges are ours, mapped and disjoint.
         unsafe { lifted.cast::<u8>().copy_to_nonoverlapping(from.cast(), bytes) };
         unmap(lifted.cast(), bytes);
-        // If `to` was unmapped before the refusal this closes the hole; if not, it is refused, and `to` is whole.
+        // If `to` was unmapped before the refusal, this closes the hole. If not, the call is
+        // refused, and `to` is whole.
         map(to, bytes, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_FIXED_NOREPLACE);
         false
     }
@@ -207,7 +211,7 @@ unsafe impl PageSource for Linux {
     }
 
     fn advise_huge(&self, base: NonNull<u8>, bytes: usize, huge: bool) -> bool {
-        // A filter that a program makes for itself often lists the advice that it allows.
+        // A program's own filter often lists the advice that it allows.
         if super::sandbox::is_announced() {
             return false;
         }
@@ -217,13 +221,13 @@ unsafe impl PageSource for Linux {
         } else {
             libc::MADV_NOHUGEPAGE
         };
-        // SAFETY: advice that changes nothing that a program can see.
+        // SAFETY: advice that changes nothing that a program can observe.
         unsafe { libc::madvise(base.as_ptr().cast(), bytes, advice) == 0 }
     }
 
     unsafe fn touch(&self, base: NonNull<u8>) -> u64 {
         let began = super::nanos();
-        // SAFETY: as the caller promised.
+        // SAFETY: the page is Ready and the caller's (contract of this function).
         unsafe { base.write_volatile(0) };
         super::nanos().saturating_sub(began)
     }
@@ -238,7 +242,8 @@ unsafe impl PageSource for Linux {
         let (mut at, mut pages, mut total) = (base.as_ptr(), bytes.checked_div(page).unwrap_or(0), 0);
         while pages > 0 {
             let now = pages.min(there.len());
-            // SAFETY: `there` has a byte for each page asked for; an address that is not mapped is an error and no fault.
+            // SAFETY: `there` has a byte for each page asked for. An address that is not mapped is
+            // an error, not a fault.
             if unsafe { libc::mincore(at.cast(), now * page, there.as_mut_ptr()) } != 0 {
                 return None;
             }
@@ -265,7 +270,8 @@ unsafe impl PageSource for Linux {
     }
 }
 
-/// Bytes of address space that the process has mapped: the first number of `/proc/self/statm`.
+/// Returns the bytes of address space that the process has mapped: the first number of
+/// `/proc/self/statm`.
 fn mapped_bytes(page_size: usize) -> Option<usize> {
     // SAFETY: the path is a C string.
     let file = unsafe { libc::open(c"/proc/self/statm".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };

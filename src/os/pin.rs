@@ -1,11 +1,15 @@
-//! Keeps the object that holds this code in the process, whatever the program closes.
+//! Keeps the object that holds this code loaded, even if the program closes it.
 //!
-//! A plug-in written in Rust may have the heap as its own allocator. A `dlclose` would take away
-//! the code that the background thread runs, and the code that the C library calls when a thread
-//! ends. So the object pins itself, once, when it makes the first of these.
+//! A plug-in written in Rust may use the heap as its own allocator. A `dlclose` would unmap the
+//! code that the background thread runs, and the code that the C library calls when a thread ends.
+//! So the object pins itself before it first creates either of them.
 //!
-//! The program itself is never closed, libgreyspan.so is linked so that it stays, musl closes
-//! nothing, and a static program has no loader.
+//! Four cases need no pin:
+//!
+//! - The program itself is never closed.
+//! - libgreyspan.so is linked so that it stays.
+//! - musl never unloads an object.
+//! - A static program has no loader.
 
 #[cfg(all(not(feature = "preload"), target_env = "gnu", not(target_feature = "crt-static")))]
 pub(crate) use loaded::pin;
@@ -21,8 +25,8 @@ mod loaded {
     use core::ffi::{c_char, c_int, c_void};
     use core::ptr::null;
 
-    /// What is looked for, and the name under which the loader knows the object; null for the
-    /// program itself.
+    /// A search for the object that holds an address. `name` is the loader's name of it; null for
+    /// the program itself.
     struct Search {
         address: usize,
         program: usize,
@@ -30,10 +34,9 @@ mod loaded {
         found: bool,
     }
 
-    /// Pins the object, if it may be closed. `false`: the loader refuses.
+    /// Pins the object, unless it cannot be closed. `false`: the loader refuses.
     ///
-    /// Takes the loader's lock, and may allocate by the C library; so no lock is held when this is
-    /// called.
+    /// Takes the loader's lock and may call the C library's `malloc`. So the caller holds no lock.
     pub(crate) fn pin() -> bool {
         let _errno = KeepErrno::new();
         let mut search = Search {
@@ -49,22 +52,22 @@ mod loaded {
             return search.found;
         }
         let mode = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
-        // SAFETY: the name is that of a loaded object, which this code is in. Nothing is loaded and
+        // SAFETY: the name is that of a loaded object, which holds this code. Nothing is loaded and
         // no code runs.
         let handle = unsafe { libc::dlopen(search.name, mode) };
         !handle.is_null()
     }
 
-    /// Lies in the object.
+    /// An address inside the object.
     static ANCHOR: u8 = 0;
 
     unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _: usize, search: *mut c_void) -> c_int {
         // SAFETY: the caller is `dl_iterate_phdr`, with the search of `pin`.
         let search = unsafe { &mut *search.cast::<Search>() };
-        // SAFETY: likewise, with a valid object.
+        // SAFETY: `dl_iterate_phdr` passes a valid object.
         let info = unsafe { &*info };
         for index in 0..usize::from(info.dlpi_phnum) {
-            // SAFETY: the object has so many headers.
+            // SAFETY: `index` is below the object's number of headers.
             let header = unsafe { &*info.dlpi_phdr.wrapping_add(index) };
             let start = (info.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
             if header.p_type == libc::PT_LOAD && search.address.wrapping_sub(start) < header.p_memsz as usize {

@@ -1,11 +1,13 @@
-//! Words to the user, from a place where nothing may allocate: a fixed buffer on the stack, written to file descriptor 2. A line is one
-//! `write`, cut where the buffer ends; a longer text is as many as it needs.
+//! Messages to the user, from places where nothing may allocate: a buffer on the stack, written to
+//! file descriptor 2.
+//!
+//! A line is one `write`, and is cut where the buffer ends. A longer text takes several writes.
 
 use super::errno::KeepErrno;
 use core::fmt::{self, Write};
 use core::mem::ManuallyDrop;
 
-/// Bytes of a line: the list of all options fits.
+/// Bytes of a line. The message that lists all options fits.
 const LINE: usize = 1024;
 
 /// A line that is cut where the buffer ends.
@@ -29,7 +31,7 @@ impl Line {
         }
     }
 
-    /// Ends the line, also where it was cut.
+    /// Ends the line, even if it was cut.
     fn end(&mut self) {
         self.len = self.len.min(LINE - 1);
         self.push("\n");
@@ -46,8 +48,8 @@ impl Line {
         self.push_bytes(part.as_bytes());
     }
 
-    /// Digits to a base of 16 at the most. `core::fmt` is not used where the process is about to abort: the compiler would hold that it may
-    /// unwind, and prepare for that in every caller.
+    /// Writes a number to a base of at most 16. A process that is about to abort does not use
+    /// `core::fmt`: the compiler would assume that it may unwind, and add code to all callers.
     fn push_number<const BASE: usize>(&mut self, number: usize) {
         const { assert!(BASE > 1 && BASE <= 16) };
         let (mut rest, mut digits, mut first) = (number, [0u8; usize::BITS as usize], usize::BITS as usize);
@@ -64,24 +66,24 @@ impl Line {
     }
 
     fn write(&self) {
-        // By number, since `write` is a point at which a thread may be cancelled.
+        // A system call by number, because `libc::write` is a cancellation point.
         // SAFETY: `len` bytes of the buffer are written.
         unsafe { libc::syscall(libc::SYS_write, 2, self.text.as_ptr(), self.len) };
     }
 }
 
 fn print(args: fmt::Arguments<'_>) {
-    // Put back by hand: nothing unwinds here, which the compiler does not see.
+    // Restored by hand: nothing unwinds here, but the compiler does not know that.
     let errno = ManuallyDrop::new(KeepErrno::new());
     let mut line = Line::new();
-    // Writing to the buffer cannot fail; what a value's own Display may answer changes nothing here.
+    // Writing to the buffer cannot fail, and an error of a value's own `Display` changes nothing.
     let _ = line.write_fmt(format_args!("greyspan: {args}"));
     line.end();
     line.write();
     drop(ManuallyDrop::into_inner(errno));
 }
 
-/// A text of any length, written whenever the buffer is full; what is left of it is dropped once writing fails.
+/// A text of any length, written whenever the buffer is full. Once writing fails, the rest is lost.
 #[cfg(not(loom))]
 struct Text {
     text: [u8; 512],
@@ -94,8 +96,9 @@ impl Text {
     fn flush(&mut self) -> fmt::Result {
         let mut rest = self.text.get(..core::mem::take(&mut self.len)).unwrap_or_default();
         while !rest.is_empty() {
+            // A system call by number, because `libc::write` is a cancellation point.
             // SAFETY: the pointer and the length are those of a slice.
-            let written = unsafe { libc::write(2, rest.as_ptr().cast(), rest.len()) };
+            let written = unsafe { libc::syscall(libc::SYS_write, 2, rest.as_ptr(), rest.len()) };
             match usize::try_from(written) {
                 Ok(written) => rest = rest.get(written..).unwrap_or_default(),
                 Err(_) if self.errno.now() == libc::EINTR => {}
@@ -122,22 +125,22 @@ impl Write for Text {
     }
 }
 
-/// A whole text as it stands, with nothing before it.
+/// Writes a whole text unchanged, without a prefix.
 #[cfg(not(loom))]
 pub(crate) fn text(text: &impl fmt::Display) {
-    // Put back by hand, as in `print`.
+    // Restored by hand: nothing unwinds here, but the compiler does not know that.
     let mut out = ManuallyDrop::new(Text {
         text: [0; 512],
         len: 0,
         errno: KeepErrno::new(),
     });
-    // An error is for nobody to hear: standard error is where it would be told.
+    // An error has no place to go: it would be reported on standard error too.
     let _ = write!(*out, "{text}").and_then(|()| out.flush());
     drop(ManuallyDrop::into_inner(out));
 }
 
-/// A file could not be written: which, where, and the system's error by number, and by name where it is a frequent one. Without `core::fmt`,
-/// whose reports of errors libgreyspan.so does not have.
+/// Reports that a file could not be written: the file, its path, and the system's error by number
+/// (frequent ones also in words). Without `core::fmt`, whose texts for errors libgreyspan.so lacks.
 #[cfg(all(feature = "preload", not(loom)))]
 pub(crate) fn unwritten(what: &str, path: &[u8], error: i32) {
     let mut line = Line::new();
@@ -147,12 +150,13 @@ pub(crate) fn unwritten(what: &str, path: &[u8], error: i32) {
     line.push_bytes(path.get(..path.len().min(300)).unwrap_or_default());
     line.push(match error {
         libc::ENOENT => ": no such folder",
-        libc::EACCES | libc::EPERM | libc::EROFS => ": it may not be written to",
+        libc::EACCES | libc::EPERM => ": no permission to write there",
+        libc::EROFS => ": the file system is read-only",
         libc::EISDIR => ": it is a folder",
         libc::ENOSPC => ": the disk is full",
         libc::ENAMETOOLONG => ": the path is too long",
         libc::ENOMEM => ": no memory",
-        _ => ": it cannot be written",
+        _ => ": it cannot be written to",
     });
     line.push(" (error ");
     line.push_number::<10>(error.unsigned_abs() as usize);
@@ -160,10 +164,10 @@ pub(crate) fn unwritten(what: &str, path: &[u8], error: i32) {
     line.write();
 }
 
-/// The hard limit refuses a request. `errno` stays.
+/// Reports that the hard limit refuses a request; all numbers are bytes. Keeps `errno`.
 #[cfg(not(loom))]
 pub(crate) fn limited(limit: usize, wanted: usize, footprint: usize) {
-    // Put back by hand, as in `print`.
+    // Restored by hand: nothing unwinds here, but the compiler does not know that.
     let errno = ManuallyDrop::new(KeepErrno::new());
     let mut line = Line::new();
     line.push("greyspan: the hard limit of ");
@@ -172,18 +176,18 @@ pub(crate) fn limited(limit: usize, wanted: usize, footprint: usize) {
     line.push_number::<10>(wanted);
     line.push(" bytes: ");
     line.push_number::<10>(footprint);
-    line.push(" are in use; later refusals are not told");
+    line.push(" bytes are in use; raise the limit or free memory (later refusals are not reported)");
     line.end();
     line.write();
     drop(ManuallyDrop::into_inner(errno));
 }
 
-/// A warning.
+/// Prints a warning in one line.
 pub(crate) fn warn(args: fmt::Arguments<'_>) {
     print(args);
 }
 
-/// A broken invariant, or a call that would break one: says so in one line and aborts.
+/// Reports a broken invariant, or a call that would break one, in one line. Aborts.
 #[cold]
 pub(crate) fn fatal(what: &str, address: usize) -> ! {
     let mut line = Line::new();
@@ -197,7 +201,8 @@ pub(crate) fn fatal(what: &str, address: usize) -> ! {
     unsafe { libc::abort() }
 }
 
-/// A call of the program that would break the heap: says in one line which call, which block, of which size, and why, and aborts.
+/// Reports a call of the program that would break the heap, in one line: the call, the block's
+/// address, its size in bytes (if `size` is above 0), and the reason. Aborts.
 #[cold]
 pub(crate) fn misuse(call: &str, address: usize, size: usize, why: &str) -> ! {
     let mut line = Line::new();

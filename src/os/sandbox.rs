@@ -1,48 +1,51 @@
-//! Whether the process runs under a seccomp filter, which may end it for a system call that its
-//! author did not think of.
+//! Detects whether the process runs under a seccomp filter. A filter may end the process for a
+//! system call that its author did not expect.
 //!
-//! Owns two words for the process. The kernel is asked through `/proc`: a process that was started
-//! under a filter could open the libraries that it is linked with, so it can open that file. A
-//! filter that the process installs later is announced by [`enter`], before it is there, since
-//! asking may be forbidden afterwards. A process never gets out of a filter, and its children
-//! inherit it. No call here is a point at which a thread may be cancelled.
+//! - This module owns two words for the process.
+//! - It asks the kernel through `/proc`. A process started under a filter could open its libraries,
+//!   so it can open that file.
+//! - The program announces a filter of its own by [`enter`] before it installs it, because asking
+//!   may be forbidden afterwards.
+//! - A process never leaves a filter, and its children inherit it.
+//! - No call here is a point at which a thread may be cancelled.
 
 use super::errno::KeepErrno;
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
-/// Not asked yet.
+/// The kernel was not asked yet.
 const UNKNOWN: u32 = 0;
 /// There was no filter when the kernel was asked.
 const FREE: u32 = 1;
-/// There was one, by a process with privileges, as in a container.
+/// There was a filter, installed by a privileged process, as in a container.
 const HOUSED: u32 = 2;
-/// There was one that the program may have made itself, or the kernel does not tell.
+/// There was a filter that the program may have installed itself, or the kernel does not tell.
 const FILTERED: u32 = 3;
-/// The program has said that it confines itself.
+/// The program has announced that it confines itself.
 const CONFINED: u32 = 4;
 
 // Relaxed, everywhere: the words guard no memory, and only grow.
 static STATE: AtomicU32 = AtomicU32::new(UNKNOWN);
-/// The thread that can do nothing but read, write and end; 0 for none, `SEVERAL` for any.
+/// The one thread that may only read, write and exit; 0 for none, `SEVERAL` for any.
 static STRICT: AtomicUsize = AtomicUsize::new(0);
 const SEVERAL: usize = usize::MAX;
 
-/// Whether the heap may have a thread of its own.
+/// Whether the heap may have a thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Answer {
     Yes,
-    /// Perhaps later: the kernel cannot tell now, or the program has no second thread yet that
+    /// Perhaps later. The kernel cannot tell now, or the program has no second thread yet that
     /// would show that threads are allowed.
     NotYet,
     No,
 }
 
-/// The program is about to confine itself.
+/// Notes that the program is about to confine itself.
 pub(crate) fn enter() {
     STATE.fetch_max(CONFINED, Relaxed);
 }
 
-/// The calling thread is in strict mode now: it may not change the process's memory any more.
+/// Notes that the calling thread is in strict mode: it may not change the process's mappings any
+/// more.
 #[cfg(feature = "preload")]
 pub(crate) fn enter_strict_mode() {
     let own = super::thread::own_number();
@@ -54,7 +57,7 @@ pub(crate) fn enter_strict_mode() {
     }
 }
 
-/// Whether calls that change the process's memory are forbidden to the calling thread.
+/// Returns whether the calling thread may not make calls that change the process's mappings.
 #[inline]
 pub(crate) fn is_strict() -> bool {
     match STRICT.load(Relaxed) {
@@ -64,12 +67,12 @@ pub(crate) fn is_strict() -> bool {
     }
 }
 
-/// Whether the program has confined itself, or is about to. Does not ask the kernel.
+/// Returns whether the program has confined itself, or is about to. Does not ask the kernel.
 pub(crate) fn is_announced() -> bool {
     STATE.load(Relaxed) >= CONFINED
 }
 
-/// Whether the heap may ask which pages have memory. Asks the kernel about filters once.
+/// Returns whether the heap may ask which pages have memory. Asks the kernel about filters once.
 pub(crate) fn allows_looks() -> bool {
     if STATE.load(Relaxed) == UNKNOWN {
         may_have_thread();
@@ -77,14 +80,14 @@ pub(crate) fn allows_looks() -> bool {
     matches!(STATE.load(Relaxed), FREE | HOUSED)
 }
 
-/// Whether the heap may have a thread, by what the kernel says of the calling thread now.
+/// Returns whether the heap may have a thread, by what the kernel now says of the calling thread.
 pub(crate) fn may_have_thread() -> Answer {
     if STATE.load(Relaxed) >= FILTERED {
         return Answer::No;
     }
     let (state, answer) = match Status::read() {
         Ok(status) if status.seccomp == 0 => (FREE, Answer::Yes),
-        // Its threads may be older than the filter.
+        // The process's threads may be older than the filter.
         Ok(status) if status.no_new_privileges != 0 => (FILTERED, Answer::No),
         Ok(status) if status.threads < 2 => (HOUSED, Answer::NotYet),
         Ok(_) => (HOUSED, Answer::Yes),
@@ -95,7 +98,7 @@ pub(crate) fn may_have_thread() -> Answer {
     answer
 }
 
-/// What the kernel says of a thread.
+/// The kernel's statements about a thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Status {
     threads: usize,
@@ -104,7 +107,7 @@ struct Status {
 }
 
 impl Status {
-    /// That of the calling thread, or the error by which the kernel refuses to tell.
+    /// Reads those of the calling thread. `Err`: the error by which the kernel refuses.
     fn read() -> Result<Self, i32> {
         let errno = KeepErrno::new();
         let (path, mode) = (c"/proc/thread-self/status".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
@@ -129,10 +132,10 @@ impl Status {
     }
 }
 
-/// The number behind a key in a text that comes byte by byte.
+/// The number behind a key, in a text that arrives byte by byte.
 struct Field {
     key: &'static [u8],
-    /// How many bytes of the key the last ones were; all of them until the number is over.
+    /// Bytes of the key that the last bytes matched; the whole key until the number ends.
     matched: usize,
     value: Option<usize>,
 }
@@ -152,7 +155,7 @@ impl Field {
             self.value = Some(self.value.unwrap_or(0).saturating_mul(10).saturating_add(digit));
             return;
         }
-        // Only the first byte of a key is a new line.
+        // A new line occurs only as the first byte of a key.
         self.matched = match self.key.get(self.matched) {
             Some(&next) if next == byte && self.value.is_none() => self.matched + 1,
             _ => usize::from(byte == b'\n' && self.value.is_none()),
@@ -160,7 +163,7 @@ impl Field {
     }
 }
 
-/// Those of the status that count.
+/// The fields of the status that matter here.
 struct Fields {
     threads: Field,
     no_new_privileges: Field,
@@ -182,7 +185,8 @@ impl Fields {
         self.seccomp.take(byte);
     }
 
-    /// A kernel without filters says nothing of them, and one before 4.10 nothing of privileges.
+    /// Returns the status. A kernel without filters has no field for them, and one before 4.10 has
+    /// none for privileges.
     fn status(&self) -> Status {
         Status {
             threads: self.threads.value.unwrap_or(1),

@@ -1,16 +1,19 @@
-//! [`Sim`]: a page source for tests that refuses on demand and checks every transition of the contract.
+//! [`Sim`]: a page source for tests. It refuses calls on demand and checks every transition of the
+//! contract.
 //!
-//! - Owns: the state of every page it handed out; the memory itself comes from the real backend.
-//! - Callers: unit tests, with heaps that are not the global allocator: its bookkeeping allocates.
-//! - Locks and ordering: one lock around the books and each call, so that books and memory never disagree.
+//! - It owns the state of every page that it handed out. The memory comes from the real backend.
+//! - Its callers are unit tests, with heaps that are not the global allocator: its records
+//!   allocate.
+//! - One lock covers the records and each call, so that records and memory never disagree.
 //!
-//! A heap that is right on this source is right on a stricter system than the real one: pages that are not Ready fault,
-//! and a refused `release` overwrites the contents. Its pages may be larger than the machine's.
+//! A heap that is correct on this source is correct on a system stricter than the real one: pages
+//! that are not Ready fault, and a refused `release` overwrites the contents. Its pages may be
+//! larger than the machine's.
 //!
 //! Invariants:
-//! 1. A range in `runs` is ours and in that state; runs do not overlap. What is in no run is None.
-//!    A window is kept from others by a mapping without access.
-//! 2. Pages that are Reserved or Prepared have no access; pages that are Ready have all.
+//! 1. A range in `runs` is this system's and in that state; runs do not overlap. Pages in no run
+//!    are None. A mapping without access keeps a window from other callers.
+//! 2. Pages that are Reserved or Prepared have no access; pages that are Ready have full access.
 //! 3. A call that breaks the contract is recorded in `violations`, refused, and changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,11 +44,12 @@ pub(crate) enum Kind {
     Release,
     /// [`PageSource::remap`].
     Remap,
-    /// [`PageSource::free`]; when refused, the range is lost: not ours any more, and never mapped again.
+    /// [`PageSource::free`]. If it is refused, the range is lost: no longer this system's, and
+    /// never mapped again.
     Free,
 }
 
-/// State of a page that is not None.
+/// The state of a page that is not None.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Reserved,
@@ -53,62 +57,62 @@ enum State {
     Ready,
 }
 
-/// Which calls are refused.
+/// The calls that are refused.
 #[derive(Clone, Copy, Debug)]
 enum Plan {
     Nothing,
     At(usize),
     From(usize),
     Every(Kind),
-    /// Every release of pages among these addresses.
+    /// Every release of a page among these addresses.
     ReleaseIn(usize, usize),
 }
 
 struct Books {
-    /// Bytes of a page: as many as the machine's or more.
+    /// Bytes of a page: at least the machine's.
     page: usize,
     /// Start of each run of pages in one state -> its end and state (invariant 1).
     runs: BTreeMap<usize, (usize, State)>,
-    /// Base and bytes of every reservation there was.
+    /// Base and bytes of all reservations ever made.
     reservations: Vec<(NonNull<u8>, usize)>,
-    /// Base and bytes of every window, and what other mappings lie there.
+    /// Base and bytes of every window. The next field holds the other mappings in them.
     windows: Vec<(NonNull<u8>, usize)>,
     occupied: Vec<(usize, usize)>,
     calls: usize,
     refusals: usize,
     plan: Plan,
     violations: Vec<String>,
-    /// Addresses of the huge pages that were asked for, and not told to stop.
+    /// Addresses of the huge pages that were asked for and not revoked.
     advised: BTreeSet<usize>,
 }
 
 // SAFETY: the pointers are addresses to hand to the system, used under the lock.
 unsafe impl Send for Books {}
 
-/// Bytes of a window at the most.
+/// Most bytes of a window.
 const WINDOW_BYTES: usize = 64 << 30;
 
 /// The simulated system.
 pub(crate) struct Sim {
-    /// Bytes of a page, for those who ask without the lock.
+    /// Bytes of a page, for callers without the lock.
     page: usize,
     books: Lock<Books>,
-    /// Nanoseconds that a first touch takes, and how many there were.
+    /// Nanoseconds that a first touch takes. The next field counts first touches.
     touch_nanos: AtomicU64,
     touches: AtomicUsize,
-    /// Whether `resident` tells the truth, and not any number.
+    /// Whether `resident` tells the truth instead of a made-up number.
     honest: AtomicBool,
     /// Whether there are windows.
     windows: AtomicBool,
 }
 
 impl Sim {
-    /// A system that refuses nothing. It is leaked: heaps hold it for ever.
+    /// Returns a system that refuses nothing. It is leaked, because heaps hold it for ever.
     pub(crate) fn new() -> &'static Self {
         Self::with_page_size(NATIVE.page_size())
     }
 
-    /// The same with pages of `page` bytes, a power of two that is not below the machine's.
+    /// Returns a system with pages of `page` bytes, a power of two that is not below the machine's.
     pub(crate) fn with_page_size(page: usize) -> &'static Self {
         assert!(page.is_power_of_two() && page >= NATIVE.page_size());
         let books = Books {
@@ -133,41 +137,42 @@ impl Sim {
         }))
     }
 
-    /// First touches take so long from here on.
+    /// Makes each first touch from now on take `nanos` nanoseconds.
     pub(crate) fn set_touch_nanos(&self, nanos: u64) {
         // Relaxed: a test's own thread reads it.
         self.touch_nanos.store(nanos, Ordering::Relaxed);
     }
 
-    /// [`PageSource::resident`] tells the truth from here on.
+    /// Makes [`PageSource::resident`] tell the truth from now on.
     pub(crate) fn be_honest(&self) {
-        // Relaxed: as above.
+        // Relaxed: a test's own thread reads it.
         self.honest.store(true, Ordering::Relaxed);
     }
 
-    /// There are no windows from here on.
+    /// Removes all windows from now on.
     pub(crate) fn board_up_windows(&self) {
-        // Relaxed: as above.
+        // Relaxed: a test's own thread reads it.
         self.windows.store(false, Ordering::Relaxed);
     }
 
-    /// Another mapping lies at `base` from here on.
+    /// Puts another mapping at `base` from now on.
     pub(crate) fn occupy(&self, base: usize, bytes: usize) {
         self.books().occupied.push((base, base + bytes));
     }
 
-    /// How many windows were chosen.
+    /// Returns the number of windows chosen so far.
     pub(crate) fn windows(&self) -> usize {
         self.books().windows.len()
     }
 
-    /// How many first touches there were.
+    /// Returns the number of first touches so far.
     pub(crate) fn touches(&self) -> usize {
-        // Relaxed: as above.
+        // Relaxed: a test's own thread writes it.
         self.touches.load(Ordering::Relaxed)
     }
 
-    /// Refuses the `k`-th call, counted as [`calls`](Self::calls) counts: the next one is `calls() + 1`.
+    /// Refuses the `k`-th call, counted as [`calls`](Self::calls) counts: the next one is `calls()
+    /// + 1`.
     pub(crate) fn fail_at(&self, k: usize) {
         self.books().plan = Plan::At(k);
     }
@@ -182,50 +187,50 @@ impl Sim {
         self.books().plan = Plan::Every(kind);
     }
 
-    /// Refuses every release that concerns a page at one of these addresses.
+    /// Refuses every release that covers a page at one of these addresses.
     pub(crate) fn fail_release_in(&self, addresses: Range<usize>) {
         self.books().plan = Plan::ReleaseIn(addresses.start, addresses.end);
     }
 
-    /// Refuses nothing any more.
+    /// Refuses no call any more.
     pub(crate) fn heal(&self) {
         self.books().plan = Plan::Nothing;
     }
 
-    /// Calls that could be refused, since the system was made.
+    /// Returns the number of calls, since the system was made, that could be refused.
     pub(crate) fn calls(&self) -> usize {
         self.books().calls
     }
 
-    /// Calls that were refused by plan.
+    /// Returns the number of calls refused by plan.
     pub(crate) fn refusals(&self) -> usize {
         self.books().refusals
     }
 
-    /// Every call that broke the contract.
+    /// Returns every call that broke the contract.
     pub(crate) fn violations(&self) -> Vec<String> {
         self.books().violations.clone()
     }
 
-    /// Huge pages that were asked for, and not told to stop.
+    /// Returns the number of huge pages that were asked for and not revoked.
     pub(crate) fn advised(&self) -> usize {
         self.books().advised.len()
     }
 
-    /// Bytes in Ready pages.
+    /// Returns the bytes in Ready pages.
     pub(crate) fn ready_bytes(&self) -> usize {
         self.books().bytes(|state| state == State::Ready)
     }
 
-    /// Bytes of address space that are ours, whatever their state.
+    /// Returns the bytes of address space that are this system's, in any state.
     pub(crate) fn reserved_bytes(&self) -> usize {
         self.books().bytes(|_| true)
     }
 
-    /// Gives everything back to the real system: whoever used this one is gone.
+    /// Gives everything back to the real system. The heaps that used this one are gone.
     ///
     /// # Safety
-    /// Nobody touches any memory of this system any more.
+    /// No code touches any memory of this system any more.
     pub(crate) unsafe fn tear_down(&self) {
         let mut books = self.books();
         let reservations = std::mem::take(&mut books.reservations);
@@ -241,7 +246,7 @@ impl Sim {
             unsafe { NATIVE.free(base, end - start) };
         }
         for (base, bytes) in windows {
-            // SAFETY: as above.
+            // SAFETY: the window is this system's, and unused by the contract of this function.
             unsafe { NATIVE.free(base, bytes) };
         }
     }
@@ -260,7 +265,7 @@ impl Books {
             .sum()
     }
 
-    /// Counts a call, and says whether the plan lets it pass.
+    /// Counts a call, and returns whether the plan lets it pass.
     fn admit(&mut self, kind: Kind) -> bool {
         self.calls += 1;
         let refused = match self.plan {
@@ -268,14 +273,15 @@ impl Books {
             Plan::At(k) => self.calls == k,
             Plan::From(k) => self.calls >= k,
             Plan::Every(refused) => refused == kind,
-            // Who calls `release` has the range.
+            // The caller of `release` knows the range and applies this plan.
             Plan::ReleaseIn(..) => false,
         };
         self.refusals += usize::from(refused);
         !refused
     }
 
-    /// Whether `bytes` from `base` are whole pages, all of them in a state that is `allowed`; if not, a violation.
+    /// Returns whether `bytes` from `base` are whole pages in an `allowed` state. If not, records a
+    /// violation.
     fn check(&mut self, call: &dyn fmt::Debug, base: NonNull<u8>, bytes: usize, allowed: &[State]) -> bool {
         let (start, page) = (base.addr().get(), self.page);
         let whole = bytes > 0 && bytes.is_multiple_of(page) && start.is_multiple_of(page);
@@ -303,7 +309,7 @@ impl Books {
         whole
     }
 
-    /// Puts a range into a state; `None` takes it out of the books.
+    /// Puts a range into a state; `None` removes it from the records.
     fn set(&mut self, base: NonNull<u8>, bytes: usize, state: Option<State>) {
         let (start, end) = (base.addr().get(), base.addr().get() + bytes);
         let cut: Vec<_> = self
@@ -328,28 +334,31 @@ impl Books {
     }
 }
 
-/// Whether `bytes` bytes from `start` on lie in the range.
+/// Returns whether `bytes` bytes from `start` on lie in the range.
 fn lies_in(start: usize, bytes: usize, (base, room): (NonNull<u8>, usize)) -> bool {
     let offset = start.wrapping_sub(base.addr().get());
     offset < room && bytes <= room - offset
 }
 
-/// Gives a range all access or none (invariant 2). A refusal is the test machine's own failure.
+/// Gives a range full access or none (invariant 2). A refusal is a failure of the test machine.
 ///
 /// # Safety
-/// The range is the simulated system's, and nobody uses it in a way that the new protection forbids.
+/// The range is the simulated system's, and no code uses it in a way that the new protection
+/// forbids.
 unsafe fn protect(base: NonNull<u8>, bytes: usize, access: bool) {
     let protection = if access {
         libc::PROT_READ | libc::PROT_WRITE
     } else {
         libc::PROT_NONE
     };
-    // SAFETY: the contract of this function.
+    // SAFETY: no code uses the range in a way that the new protection forbids (contract of this
+    // function).
     let refused = unsafe { libc::mprotect(base.as_ptr().cast(), bytes, protection) };
     assert_eq!(refused, 0, "the real system refused a change of protection");
 }
 
-// SAFETY: memory and its transitions are the real backend's, less the access that invariant 2 takes away.
+// SAFETY: memory and its transitions are the real backend's, without the access that invariant 2
+// takes away.
 unsafe impl PageSource for Sim {
     fn page_size(&self) -> usize {
         self.page
@@ -368,7 +377,7 @@ unsafe impl PageSource for Sim {
             return None;
         }
         let base = NATIVE.reserve(bytes, align.max(self.page))?;
-        // SAFETY: the range is new and nobody knows it.
+        // SAFETY: the range is new, and no other code knows it.
         unsafe { protect(base, bytes, false) };
         books.set(base, bytes, Some(State::Reserved));
         books.reservations.push((base, bytes));
@@ -380,7 +389,7 @@ unsafe impl PageSource for Sim {
         if !self.windows.load(Ordering::Relaxed) {
             return None;
         }
-        // Many tests have a system each in one address space.
+        // Many tests have one system each in one address space.
         let bytes = most.min(WINDOW_BYTES).max(least);
         let base = NATIVE.reserve(bytes, align.max(self.page))?;
         self.books().windows.push((base, bytes));
@@ -424,7 +433,7 @@ unsafe impl PageSource for Sim {
         if !unsafe { NATIVE.prepare(base, bytes) } {
             return false;
         }
-        // SAFETY: the range is Prepared, so nobody uses it.
+        // SAFETY: the range is Prepared, so no code uses it.
         unsafe { protect(base, bytes, false) };
         books.set(base, bytes, Some(State::Prepared));
         true
@@ -462,15 +471,17 @@ unsafe impl PageSource for Sim {
         }
         // SAFETY: all access forbids nothing.
         unsafe { protect(base, bytes, true) };
-        // SAFETY: the range is Ready or Prepared (checked), the caller's, and nobody refers into it.
+        // SAFETY: the range is Ready or Prepared (checked) and the caller's, and no reference
+        // points into it.
         if !admitted || !unsafe { NATIVE.release(base, bytes) } {
-            // Unknown contents, by the contract: so that who takes them for zero, or for what they were, is found out.
-            // SAFETY: the range is Ready, the caller's, and nobody refers into it.
+            // The contents are undefined by the contract. The pattern exposes a caller that expects
+            // zeros or the old contents.
+            // SAFETY: the range is Ready and the caller's, and no reference points into it.
             unsafe { base.write_bytes(0xDB, bytes) };
             books.set(base, bytes, Some(State::Ready));
             return false;
         }
-        // SAFETY: the range is Prepared now, so nobody uses it.
+        // SAFETY: the range is Prepared now, so no code uses it.
         unsafe { protect(base, bytes, false) };
         books.set(base, bytes, Some(State::Prepared));
         true
@@ -493,13 +504,14 @@ unsafe impl PageSource for Sim {
         if !books.admit(Kind::Remap) {
             return false;
         }
-        // SAFETY: the ranges are in the states that the contract wants (checked), disjoint, and the caller's.
+        // SAFETY: the ranges are in the states that the contract requires (checked), disjoint, and
+        // the caller's.
         if !unsafe { NATIVE.remap(from, to, bytes) } {
             return false;
         }
         // SAFETY: all access forbids nothing.
         unsafe { protect(to, bytes, true) };
-        // SAFETY: `from` is Prepared now, so nobody uses it.
+        // SAFETY: `from` is Prepared now, so no code uses it.
         unsafe { protect(from, bytes, false) };
         books.set(to, bytes, Some(State::Ready));
         books.set(from, bytes, Some(State::Prepared));
@@ -526,18 +538,18 @@ unsafe impl PageSource for Sim {
             books.admit(Kind::Free);
             // SAFETY: all access forbids nothing.
             unsafe { protect(base, bytes, true) };
-            // SAFETY: the range is the caller's (checked), who does not use it any more.
+            // SAFETY: the range is the caller's (checked), and the caller does not use it any more.
             let zero = unsafe { NATIVE.release(base, bytes) };
             assert!(zero, "the real system has nothing to refuse here");
-            // SAFETY: as above.
+            // SAFETY: the range is None now, so no code uses it.
             unsafe { protect(base, bytes, false) };
             return;
         }
         if books.admit(Kind::Free) {
-            // SAFETY: the range is the caller's (checked), who does not use it any more.
+            // SAFETY: the range is the caller's (checked), and the caller does not use it any more.
             unsafe { NATIVE.free(base, bytes) };
         } else {
-            // SAFETY: as above; the range stays mapped without access.
+            // SAFETY: the range is the caller's, who gives it up; it stays mapped without access.
             unsafe { protect(base, bytes, false) };
         }
     }
@@ -546,10 +558,11 @@ unsafe impl PageSource for Sim {
         NATIVE.address_space_left()
     }
 
-    /// A part that differs from place to place, so that sums of it divide into nothing evenly.
+    /// Returns a time that differs from place to place, so that sums of it divide evenly into
+    /// nothing.
     unsafe fn touch(&self, base: NonNull<u8>) -> u64 {
         self.books().check(&"Touch", base, self.page, &[State::Ready]);
-        // SAFETY: as the caller promised.
+        // SAFETY: the page is Ready and the caller's (contract of this function).
         unsafe { base.write_volatile(0) };
         // Relaxed, both: a test's own thread reads and writes them.
         self.touches.fetch_add(1, Ordering::Relaxed);
@@ -565,8 +578,7 @@ unsafe impl PageSource for Sim {
         Some(bytes / (3 + base.addr().get() / (8 << 10) % 5))
     }
 
-    /// Notes the advice and does nothing with it, so that what a test sees does not depend on the
-    /// machine.
+    /// Records the advice and does nothing else, so that tests do not depend on the machine.
     fn advise_huge(&self, base: NonNull<u8>, bytes: usize, huge: bool) -> bool {
         let all = [State::Reserved, State::Prepared, State::Ready];
         let mut books = self.books();

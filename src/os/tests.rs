@@ -7,7 +7,8 @@ use super::PageSource;
 /// Pages of one test range.
 const PAGES: usize = 16;
 
-/// Whether the byte at `at` can be read, asked of the kernel so that a "no" is no fault.
+/// Returns whether the byte at `at` can be read. Asks the kernel, so that the answer "no" is not a
+/// fault.
 pub(crate) fn is_readable(at: NonNull<u8>) -> bool {
     let mut ends = [0; 2];
     // SAFETY: `ends` has room for both descriptors.
@@ -21,7 +22,7 @@ pub(crate) fn is_readable(at: NonNull<u8>) -> bool {
     wrote == 1
 }
 
-/// The byte `offset` behind `base`.
+/// Returns the address `offset` bytes behind `base`.
 pub(crate) fn at(base: NonNull<u8>, offset: usize) -> NonNull<u8> {
     NonNull::new(base.as_ptr().wrapping_add(offset)).unwrap()
 }
@@ -32,14 +33,14 @@ pub(crate) fn fill(base: NonNull<u8>, bytes: usize, value: u8) {
     unsafe { base.write_bytes(value, bytes) };
 }
 
-/// Whether Ready memory holds one value throughout.
+/// Returns whether Ready memory holds one value throughout.
 pub(crate) fn holds(base: NonNull<u8>, bytes: usize, value: u8) -> bool {
-    // SAFETY: the tests pass Ready ranges of their own, which nobody writes meanwhile.
+    // SAFETY: the tests pass Ready ranges of their own, which no other thread writes.
     let memory = unsafe { std::slice::from_raw_parts(base.as_ptr(), bytes) };
     memory.iter().all(|&byte| byte == value)
 }
 
-/// A Ready range of its own.
+/// Returns a new Ready range.
 pub(crate) fn ready_range(source: &dyn PageSource, bytes: usize) -> NonNull<u8> {
     let base = source.reserve(bytes, source.page_size()).unwrap();
     // SAFETY: the range is Reserved and ours.
@@ -49,9 +50,9 @@ pub(crate) fn ready_range(source: &dyn PageSource, bytes: usize) -> NonNull<u8> 
     base
 }
 
-/// Frees a range of its own.
+/// Frees a range of the test.
 pub(crate) fn free(source: &dyn PageSource, base: NonNull<u8>, bytes: usize) {
-    // SAFETY: the tests pass ranges of their own that they use no more.
+    // SAFETY: the tests pass ranges of their own that they do not use any more.
     unsafe { source.free(base, bytes) };
 }
 
@@ -67,7 +68,7 @@ pub(crate) fn new_memory_is_zero_and_writable_and_zero_again_after_release(sourc
     let base = ready_range(source, PAGES * page);
     assert!(holds(base, PAGES * page, 0));
     fill(base, PAGES * page, 0x5A);
-    // SAFETY: the two pages are Ready, ours, and nobody refers into them.
+    // SAFETY: the two pages are Ready and ours, and no reference points into them.
     assert!(unsafe { source.release(at(base, 3 * page), 2 * page) });
     // SAFETY: the two pages are Prepared and ours.
     assert!(unsafe { source.ready(at(base, 3 * page), 2 * page) });
@@ -95,8 +96,9 @@ pub(crate) fn freed_memory_is_unmapped_and_its_neighbours_stay(source: &dyn Page
     let page = source.page_size();
     let base = ready_range(source, PAGES * page);
     fill(base, PAGES * page, 7);
-    // In a child, whose one thread maps nothing: here another test could map the hole at once.
-    // SAFETY: the child makes system calls only and exits without running anybody's handlers.
+    // In a child, whose one thread maps nothing. In this process, another test could map the hole
+    // at once.
+    // SAFETY: the child makes system calls only and exits without running exit handlers.
     let child = unsafe { libc::fork() };
     if child == 0 {
         free(source, at(base, 4 * page), 4 * page);

@@ -1,4 +1,4 @@
-//! A thread of our own, below the standard library's: with a small stack, no signals and no
+//! A thread of the heap, made without the standard library: with a small stack, no signals and no
 //! thread-local destructors.
 
 use super::errno::KeepErrno;
@@ -9,7 +9,8 @@ use core::ptr::null_mut;
 /// Bytes of stack.
 const STACK: usize = 128 << 10;
 
-/// What a thread runs. It does not unwind, as a [`Destructor`](super::tls::Destructor).
+/// The function that a thread runs. It does not unwind, like a
+/// [`Destructor`](super::tls::Destructor).
 type Body = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 
 unsafe extern "C" {
@@ -22,13 +23,13 @@ unsafe extern "C" {
     fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
 }
 
-/// The state of a thread that is not cancelled now; so in glibc and in musl.
+/// The state of a thread that cannot be cancelled now; the same number in glibc and in musl.
 const CANCEL_DISABLE: c_int = 1;
 
-/// Starts a thread that runs `body`. `false`: the system refuses. When it ends, another thread
-/// waits for it by [`join`], or it calls [`detach_self`] before.
+/// Starts a thread that runs `body`. `false`: the system refuses. Either another thread calls
+/// [`join`] for it, or it calls [`detach_self`] before it ends.
 ///
-/// May allocate by the process's `malloc`; so no lock is held and no structure is half changed when this is called.
+/// May call the process's `malloc`. So the caller holds no lock, and no structure is half changed.
 pub(crate) fn spawn(body: Body) -> bool {
     let _errno = KeepErrno::new();
     let mut attributes = MaybeUninit::uninit();
@@ -38,7 +39,7 @@ pub(crate) fn spawn(body: Body) -> bool {
     }
     // SAFETY: initialised above.
     unsafe { libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), STACK) };
-    // The thread inherits the mask: the program's signals are for the program's threads.
+    // The new thread inherits the mask, so that the program's signals go to the program's threads.
     let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
     // SAFETY: a valid place for a set.
     unsafe { libc::sigfillset(all.as_mut_ptr()) };
@@ -55,13 +56,13 @@ pub(crate) fn spawn(body: Body) -> bool {
     started
 }
 
-/// The number of the calling thread, which is not 0.
+/// Returns the number of the calling thread, which is not 0.
 pub(crate) fn own_number() -> usize {
     // SAFETY: always callable.
     unsafe { libc::pthread_self() as usize }
 }
 
-/// No thread waits for the calling one, which [`spawn`] has made.
+/// Detaches the calling thread, which [`spawn`] has made: no thread waits for it.
 pub(crate) fn detach_self() {
     // SAFETY: always callable.
     let own = unsafe { libc::pthread_self() };
@@ -72,20 +73,21 @@ pub(crate) fn detach_self() {
 /// Waits until the thread with this number has ended, for the kernel too.
 ///
 /// # Safety
-/// [`spawn`] has made it, it is not detached, and no other thread waits for it.
+/// [`spawn`] has made the thread, it is not detached, and no other thread waits for it.
 pub(crate) unsafe fn join(number: usize) {
     let _errno = KeepErrno::new();
     let mut before = 0;
-    // SAFETY: a valid place. Waiting is a point at which the thread might be cancelled.
+    // SAFETY: a valid place. Cancellation is off, because waiting is a cancellation point.
     unsafe { pthread_setcancelstate(CANCEL_DISABLE, &raw mut before) };
-    // SAFETY: as the caller promised; a thread's result may be left where it is.
+    // SAFETY: the thread is joinable and no other thread waits for it (contract of this function).
+    // Its result may stay where it is.
     unsafe { libc::pthread_join(number as libc::pthread_t, null_mut()) };
-    // SAFETY: a valid place, and what the state was.
+    // SAFETY: a valid place, and the state from before.
     unsafe { pthread_setcancelstate(before, &raw mut before) };
 }
 
-/// Names the calling thread, for those who look at the process; at most 15 bytes.
+/// Names the calling thread for tools that list threads; at most 15 bytes.
 pub(crate) fn name_self(name: &core::ffi::CStr) {
-    // SAFETY: the string is valid; a name that does not fit is refused.
+    // SAFETY: the string is valid. The kernel cuts a longer name.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }

@@ -1,11 +1,13 @@
 //! The hook that runs when a thread ends: a pthread key with a destructor.
 //!
-//! Destructors of keys run after those of Rust's and C++'s thread-locals, in no order among themselves, for up to four rounds. glibc keeps the
-//! values of the first 32 keys in the thread itself, so a key made early is set without allocating.
+//! Destructors of keys run after those of Rust's and C++'s thread-locals, in no fixed order, for up
+//! to four rounds. glibc keeps the values of the first 32 keys in the thread itself, so setting a
+//! key that was made early does not allocate.
 
 use core::ffi::{c_int, c_void};
 
-/// What runs at the end of a thread. It does not unwind; an ABI that forbade it would have the compiler add code for when it does.
+/// A function that runs at the end of a thread. It does not unwind. The ABI allows it all the same,
+/// because an ABI that forbids it makes the compiler add code for that case.
 pub(crate) type Destructor = extern "C-unwind" fn(*mut c_void);
 
 unsafe extern "C" {
@@ -17,21 +19,22 @@ unsafe extern "C" {
 pub(crate) struct Key(libc::pthread_key_t);
 
 impl Key {
-    /// The key's number.
+    /// Returns the key's number.
     pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
 
-    /// The key with number `index`, which came from [`index`](Self::index).
+    /// Returns the key with number `index`, which came from [`index`](Self::index).
     pub(crate) fn from_index(index: usize) -> Self {
         Self(index as libc::pthread_key_t)
     }
 }
 
-/// A new key, whose `destructor` runs at the end of each thread that set it to something else than null.
+/// Makes a key. Its `destructor` runs at the end of each thread whose value is not null. `None`:
+/// the system has no more keys.
 pub(crate) fn create_key(destructor: Destructor) -> Option<Key> {
     let mut key = 0;
-    // SAFETY: `key` is a valid place for the answer, and the destructor lives as long as the process.
+    // SAFETY: `key` is a valid place, and the destructor lives as long as the process.
     let made = unsafe { pthread_key_create(&raw mut key, destructor) } == 0;
     made.then_some(Key(key))
 }

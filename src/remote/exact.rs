@@ -1,12 +1,15 @@
-//! Exact counts of what the program allocated and freed (feature `stats`): one set for each thread cache, and one for calls of threads that
-//! have none.
+//! Exact counts of allocations and frees (feature `stats`): one set per thread cache, and one for
+//! threads without a cache.
 //!
-//! A cache's set is written by its thread alone, with plain loads and stores; when the thread ends, the set stays with the cache for the next
-//! one, so that sums over all caches miss nothing. A child of `fork` goes on from its parent's counts.
+//! Only the cache's thread writes its set, with plain loads and stores. When the thread ends, the
+//! set stays with the cache for the next thread. So sums over all caches are complete. A fork child
+//! starts from its parent's counts.
 //!
-//! - X1. A block is counted as allocated before the program has it, and as freed after the program gave it up and before anybody can get it again.
-//! - X2. Whoever sums reads all frees first (Acquire, for the Release of their writers) and the rest then: of a block whose free it has read it
-//!   also reads the allocation, whichever threads did the two. So frees never pass allocations.
+//! - EXACT-1. A block is counted as allocated before the program has it. It is counted as freed
+//!   after the program gave it up and before another request can get it.
+//! - EXACT-2. A thread that sums reads all frees first (Acquire, for the Release of their writers),
+//!   then the rest. If it has read a block's free, it also reads the block's allocation, whichever
+//!   threads made the two calls. So frees never exceed allocations.
 
 use super::{COUNT_FREE, Tally};
 use crate::base::geometry::PAGE;
@@ -18,21 +21,22 @@ use crate::sync::atomic::{
 
 /// One set of counts.
 pub(crate) struct Exact {
-    /// One a class, and one for large objects.
+    /// One tally per class, and one for large objects.
     tallies: [Tally; COUNT + 1],
-    /// Bytes of large objects that were handed out, and given back.
+    /// Bytes of all large objects handed out. The next field counts those freed.
     large_bytes: AtomicU64,
     large_freed: AtomicU64,
 }
 
-/// Who else may write to a set.
+/// How many threads write to a set.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Writers {
     One,
     Many,
 }
 
-/// Release, of allocations too, which costs nothing where it matters: pairs with the Acquires in `frees`.
+/// Adds `by` to a count. Release (for allocations too, where it costs nothing that matters): pairs
+/// with the Acquires in `frees`.
 fn add(count: &AtomicU64, by: u64, writers: Writers) {
     match writers {
         Writers::One => count.store(count.load(Relaxed).wrapping_add(by), COUNT_FREE),
@@ -42,14 +46,14 @@ fn add(count: &AtomicU64, by: u64, writers: Writers) {
     }
 }
 
-/// Bytes of a large object as they are counted: those of its pages.
+/// Returns the bytes that count for a large object: those of its pages.
 fn large_bytes(size: usize) -> u64 {
     (large_pages(size).max(1) * PAGE) as u64
 }
 
 impl Exact {
     crate::sync::const_unless_loom! {
-        /// Nothing counted.
+        /// Returns a set of zeros.
         pub(crate) fn new() -> Self {
             Self {
                 tallies: crate::sync::array_of!(Tally::new(); COUNT + 1),
@@ -64,13 +68,14 @@ impl Exact {
         &self.tallies[index.min(COUNT)]
     }
 
-    /// A block of `class` was handed out. Called by the one thread that writes to this set.
+    /// Counts an allocation of `class`. Only the one thread that writes to this set calls this.
     #[inline(always)]
     pub(crate) fn alloc_small(&self, class: SizeClass) {
         add(&self.tally(class.index()).mallocs, 1, Writers::One);
     }
 
-    /// A block of the class with this number was given back. Called by the one thread that writes to this set.
+    /// Counts a free of the class with this number. Only the one thread that writes to this set
+    /// calls this.
     #[inline(always)]
     pub(crate) fn free_small(&self, class: usize) {
         add(&self.tally(class).frees, 1, Writers::One);
@@ -105,7 +110,8 @@ impl Exact {
         }
     }
 
-    /// The process's frees of the classes, then of large objects, then bytes of these: to be read of all sets before the rest (X2).
+    /// Returns the frees per class, the frees of large objects, and the bytes of the latter.
+    /// Callers read the frees of all sets before the rest (EXACT-2).
     pub(crate) fn frees(&self) -> (impl Iterator<Item = u64>, u64, u64) {
         // Acquire: pairs with the Releases in `add`.
         let classes = self.tallies.iter().take(COUNT).map(|tally| tally.frees.load(Acquire));
@@ -116,7 +122,7 @@ impl Exact {
         )
     }
 
-    /// The same of allocations.
+    /// Returns the allocations per class, those of large objects, and the bytes of the latter.
     pub(crate) fn mallocs(&self) -> (impl Iterator<Item = u64>, u64, u64) {
         let classes = self.tallies.iter().take(COUNT).map(|tally| tally.mallocs.load(Relaxed));
         (
@@ -127,7 +133,7 @@ impl Exact {
     }
 }
 
-/// A set and who may write to it.
+/// A set of counts, and how many threads write to it.
 #[derive(Clone, Copy)]
 pub(crate) struct Counter<'a> {
     set: &'a Exact,
@@ -135,7 +141,7 @@ pub(crate) struct Counter<'a> {
 }
 
 impl<'a> Counter<'a> {
-    /// For the one thread that writes to `set`.
+    /// Returns a counter for the one thread that writes to `set`.
     pub(crate) fn own(set: &'a Exact) -> Self {
         Self {
             set,
@@ -143,7 +149,7 @@ impl<'a> Counter<'a> {
         }
     }
 
-    /// For one of many threads that write to `set`.
+    /// Returns a counter for one of many threads that write to `set`.
     pub(crate) fn shared(set: &'a Exact) -> Self {
         Self {
             set,
@@ -151,17 +157,17 @@ impl<'a> Counter<'a> {
         }
     }
 
-    /// A block of `class`, or a large object of `size` bytes, was handed out.
+    /// Counts an allocation of `class`, or of a large object of `size` bytes.
     pub(crate) fn alloc(self, class: Option<SizeClass>, size: usize) {
         self.set.alloc_by(class, size, self.writers);
     }
 
-    /// Such a block was given back.
+    /// Counts a free of `class`, or of a large object of `size` bytes.
     pub(crate) fn free(self, class: Option<SizeClass>, size: usize) {
         self.set.free_by(class, size, self.writers);
     }
 
-    /// A large object changed its size where it is.
+    /// Counts that a large object changed its size in place.
     pub(crate) fn resize(self, old: usize, new: usize) {
         self.set.resize_by(old, new, self.writers);
     }

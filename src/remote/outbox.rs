@@ -1,14 +1,17 @@
-//! The outgoing side: the chains of other threads' blocks that a thread gathers before it sends them home.
+//! The outgoing side: chains of other threads' blocks that a thread gathers before it sends them to
+//! their owners.
 //!
-//! Owned by the thread's cache, reached by its thread alone, but for the counts (O3). A thread that
-//! only frees what another made comes here with each block; so what it needs to know of the span is
-//! noted beside the chain, and the record, which the span's owner writes to, is not looked at.
+//! The outbox belongs to a thread's cache. Only that thread reaches it, except for the counts
+//! (OUTBOX-3). A thread that only frees another thread's blocks comes here with each block. So the
+//! slot keeps the facts it needs about the span next to the chain. The span's record, which its
+//! owner writes to, is not read.
 //!
-//! - O1. The blocks of a chain count as live in their span until they are sent; so the span stays what it is.
-//! - O2. A slot that has no chain has length 0 and matches no block.
-//! - O3. Threads that gather statistics read how many blocks there are, and of what size: blocks
-//!   that the program has freed shall not count as held. Nothing is ordered by these three, so they
-//!   are relaxed throughout.
+//! - OUTBOX-1. The blocks of a chain count as live in their span until they are sent. So the span
+//!   keeps its class and its pages.
+//! - OUTBOX-2. A slot without a chain has length 0 and matches no block.
+//! - OUTBOX-3. Threads that gather statistics read the number and size of the gathered blocks, so
+//!   that freed blocks do not count as held. These counts order nothing, so they are relaxed
+//!   throughout.
 
 use super::{Delivery, Directory, deliver};
 use crate::base::geometry::OUTGOING_BYTES;
@@ -26,13 +29,14 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// A chain of one block.
+    /// Returns a chain of one block.
     ///
     /// # Safety
-    /// `block` is a live object of `span` that nobody uses any more.
+    /// `block` is a live object of `span`, and no code uses it any more.
     #[cfg(loom)]
     pub(crate) unsafe fn one(span: &'static MSpan, block: *mut Block) -> Self {
-        // SAFETY: as the caller promised.
+        // SAFETY: `block` is an object of `span` that the caller gives up (contract of this
+        // function).
         unsafe { Block::push_trunk(null_mut(), block, span.cut()) };
         Self {
             span,
@@ -42,7 +46,7 @@ impl Outgoing {
         }
     }
 
-    /// Sends the chain. `Some`: the sender, `me`, owns the span now, and this list of it.
+    /// Sends the chain. `Some`: the sender `me` owns the span now and has taken this list.
     pub(crate) fn send(self, directory: &Directory, me: OwnerId) -> Option<Taken> {
         let span = self.span;
         let link = |head| {
@@ -60,12 +64,13 @@ impl Outgoing {
     }
 }
 
-/// How many blocks of `span` a thread gathers before it sends them.
+/// Returns the number of blocks of `span` that a thread gathers before it sends them.
 fn gather_limit(span: &MSpan) -> u32 {
     (OUTGOING_BYTES / span.size().max(1)).max(1) as u32
 }
 
-/// A chain in the making. What the span's record says about it is noted here: the owner's processor has that in its cache.
+/// A chain in the making. It copies the facts that it needs from the span's record, because the
+/// record is in the cache of the owner's processor.
 #[repr(align(64))]
 struct Gathering {
     cut: Cell<Cut>,
@@ -73,10 +78,11 @@ struct Gathering {
     bytes: Cell<usize>,
     /// The chain's first trunk; null while there is no chain.
     first: Cell<*mut Block>,
-    /// Leaves of the first trunk, which are not noted in it yet, and how many it may get.
+    /// Leaves of the first trunk, which does not note their number yet. The next field is their
+    /// limit.
     leaves: AtomicU32,
     most: Cell<u32>,
-    /// Blocks of the chain but for those leaves.
+    /// Blocks of the chain without those leaves.
     count: AtomicU32,
     /// Bytes of each block.
     size: AtomicU32,
@@ -84,7 +90,7 @@ struct Gathering {
     span: Cell<Option<&'static MSpan>>,
 }
 
-/// Chains that a thread is gathering, one span in each slot.
+/// The chains that a thread is gathering, one span per slot.
 pub(crate) struct Outbox {
     /// The slot that was last added to.
     current: Cell<usize>,
@@ -94,7 +100,7 @@ pub(crate) struct Outbox {
 impl Outbox {
     const SLOTS: usize = 16;
 
-    /// Nothing gathered.
+    /// Returns an outbox without chains.
     pub(crate) const fn new() -> Self {
         Self {
             current: Cell::new(0),
@@ -120,17 +126,17 @@ impl Outbox {
         &self.slots[number % Self::SLOTS]
     }
 
-    /// The slot where blocks of `span` gather.
+    /// Returns the slot where blocks of `span` gather.
     fn slot_of(&self, span: &'static MSpan) -> usize {
-        // Records are 128 bytes: neighbouring spans gather in different slots.
+        // Records are 128 bytes, so neighbouring records map to different slots.
         core::ptr::from_ref(span).addr() / size_of::<MSpan>() % Self::SLOTS
     }
 
-    /// Adds a block as a leaf to the chain that was last added to, if it is of the same span. `false`: it is not, or the trunk is full; nothing
-    /// was done.
+    /// Adds a block as a leaf to the chain that was last added to. `false`: the block is of another
+    /// span, or the trunk is full; nothing changed.
     ///
     /// # Safety
-    /// `block` was handed out by this heap and nobody uses it any more.
+    /// `block` was handed out by this heap, and no code uses it any more.
     #[inline(always)]
     pub(crate) unsafe fn add_leaf(&self, block: *mut Block) -> bool {
         let slot = self.slot(self.current.get());
@@ -145,10 +151,11 @@ impl Outbox {
         true
     }
 
-    /// Adds a block to the chain of its span. `false`: there is none, or it is full; nothing was done.
+    /// Adds a block to the chain of its span. `false`: there is no such chain, or it is full;
+    /// nothing changed.
     ///
     /// # Safety
-    /// `block` is a live object of `span` that nobody uses any more.
+    /// `block` is a live object of `span`, and no code uses it any more.
     pub(crate) unsafe fn add(&self, span: &'static MSpan, block: *mut Block) -> bool {
         let number = self.slot_of(span);
         let slot = self.slot(number);
@@ -156,7 +163,8 @@ impl Outbox {
             return false;
         }
         self.current.set(number);
-        // SAFETY: as the caller promised.
+        // SAFETY: `block` is an object of this heap that the caller gives up (contract of this
+        // function).
         if unsafe { self.add_leaf(block) } {
             return true;
         }
@@ -167,23 +175,24 @@ impl Outbox {
         }
         slot.close_trunk();
         let first = slot.first.replace(block);
-        // SAFETY: the block is the caller's to give.
+        // SAFETY: the caller gives the block up, so it is this chain's.
         unsafe { Block::push_trunk(first, block, slot.cut.get()) };
         slot.count.store(count + 1, Relaxed);
         slot.most.set(slot.cut.get().leaves().min(limit - count - 1));
         true
     }
 
-    /// Begins a chain of `span` with `block`, and gives the one that had its slot, to be sent.
+    /// Begins a chain of `span` with `block`. Returns the chain that had the slot before; the
+    /// caller sends it.
     ///
     /// # Safety
-    /// As for `add`.
+    /// `block` is a live object of `span`, and no code uses it any more.
     pub(crate) unsafe fn begin(&self, span: &'static MSpan, block: *mut Block) -> Option<Outgoing> {
         let number = self.slot_of(span);
         let slot = self.slot(number);
         let before = slot.take();
         let cut = span.cut();
-        // SAFETY: the block is the caller's to give.
+        // SAFETY: the caller gives the block up, so it is this chain's.
         unsafe { Block::push_trunk(null_mut(), block, cut) };
         slot.span.set(Some(span));
         slot.cut.set(cut);
@@ -197,7 +206,8 @@ impl Outbox {
         before
     }
 
-    /// How many blocks are gathered, and their bytes, as of a moment ago; for any thread.
+    /// Returns the number of gathered blocks and their bytes, as of some moment. Any thread may
+    /// call this.
     #[cfg(not(feature = "stats"))]
     pub(crate) fn gathered(&self) -> (u64, u64) {
         let mut sum = (0, 0);
@@ -209,23 +219,23 @@ impl Outbox {
         sum
     }
 
-    /// Takes out all chains, to be sent.
+    /// Takes all chains out; the caller sends them.
     pub(crate) fn drain(&self) -> impl Iterator<Item = Outgoing> {
         self.slots.iter().filter_map(Gathering::take)
     }
 }
 
 impl Gathering {
-    /// Blocks of the chain.
+    /// Returns the number of the chain's blocks.
     fn gathered(&self) -> u32 {
         self.count.load(Relaxed) + self.leaves.load(Relaxed)
     }
 
-    /// Notes in the first trunk how many leaves it has.
+    /// Notes the number of leaves in the first trunk.
     fn close_trunk(&self) {
         let leaves = self.leaves.load(Relaxed) as usize;
         self.leaves.store(0, Relaxed);
-        // SAFETY: the trunk is this thread's, and has so many.
+        // SAFETY: the trunk is this thread's and has that many leaves.
         unsafe { self.cut.get().set_count(self.first.get(), leaves) };
     }
 

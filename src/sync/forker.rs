@@ -1,17 +1,18 @@
-//! The thread that forks: whether there is one, which, and how many of its forks are under way at
+//! The thread that forks: which thread it is, if any, and how many of its forks are under way at
 //! once.
 //!
-//! From its first hook to its last that thread holds the heap's locks, and goes on using what they
-//! guard ([`Lock`](super::lock::Lock) lends it to that thread). A signal handler may interrupt a
-//! hook and fork itself; so one word tells all, and each step of a hook may be done again.
+//! From its first fork hook to its last, that thread holds the heap's locks and goes on using the
+//! data that they guard ([`Lock`](super::lock::Lock) lends it to that thread). A signal handler may
+//! interrupt a hook and call `fork` itself. So one word holds the whole state, and each step of a
+//! hook may run again.
 //!
-//! - N1. The word is 0, or holds a thread and the number of its forks under way. Only that thread
-//!   changes it then, and no fork begins in another thread.
-//! - N2. A fork that began inside of another one changes the number back before the outer one goes
-//!   on. So neither sees the other's count.
-//! - N3. While the outermost fork gives the locks back, the word says so: a fork inside of that
-//!   gives them back once more at its end, since the outer one may have passed those that the inner
-//!   one took again.
+//! - FORKER-1. The word is 0, or holds a thread and the number of its forks under way. While it is
+//!   not 0, only that thread changes it, and no other thread begins a fork.
+//! - FORKER-2. A nested fork restores the number before the outer one goes on. So neither sees the
+//!   other's count.
+//! - FORKER-3. While the outermost fork releases the locks, `CLOSING` is set. A fork nested in that
+//!   phase releases all locks again at its end, because the outer fork may already be past locks
+//!   that the inner one took again.
 
 use super::atomic::{
     AtomicU64,
@@ -19,55 +20,55 @@ use super::atomic::{
 };
 use super::const_unless_loom;
 
-/// The outermost fork gives the locks back.
+/// The outermost fork is releasing the locks.
 const CLOSING: u64 = 1;
 /// One fork under way, of at most 2^15 - 1.
 const FORK: u64 = 2;
-/// Above it lies the thread, by its address, of which the highest 16 bits tell no two threads
-/// apart.
+/// Above these bits lies the thread's address. Its highest 16 bits are dropped: they are equal in
+/// all threads.
 const THREAD: u32 = 16;
 
 /// The thread that forks.
 pub(crate) struct Forker(AtomicU64);
 
-/// What a fork does with the locks when it ends.
+/// How a fork treats the locks when it ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Left {
     /// Nothing: this thread never got the turn.
     Stranger,
-    /// Nothing: the fork around this one holds them.
+    /// Nothing: the fork around this one holds the locks.
     Inner,
-    /// Gives them back; the fork around this one is about to do so too.
+    /// Releases the locks; the fork around this one is releasing them too.
     Closing,
-    /// Gives them back, and the turn after them.
+    /// Releases the locks, and then the turn.
     Last,
 }
 
 impl Forker {
     const_unless_loom! {
-        /// No thread forks.
+        /// Returns the state in which no thread forks.
         pub(crate) fn new() -> Self {
             Self(AtomicU64::new(0))
         }
     }
 
-    /// Whether the thread `me` forks.
+    /// Returns whether the thread `me` forks.
     pub(crate) fn is(&self, me: u64) -> bool {
         // Relaxed: no other thread can have written this thread's number.
         self.0.load(Relaxed) >> THREAD == me << THREAD >> THREAD && self.is_any()
     }
 
-    /// Whether some thread forks.
+    /// Returns whether some thread forks.
     pub(crate) fn is_any(&self) -> bool {
         self.0.load(Relaxed) != 0
     }
 
-    /// Whether more than one fork is under way. For the thread that has the turn.
+    /// Returns whether more than one fork is under way. For the thread that has the turn.
     pub(crate) fn is_nested(&self) -> bool {
         self.0.load(Relaxed) & 0xffff >= 2 * FORK
     }
 
-    /// A fork of the thread `me` begins. `false`: another thread forks.
+    /// Begins a fork of the thread `me`. `false`: another thread forks.
     pub(crate) fn enter(&self, me: u64) -> bool {
         if self.is(me) {
             self.0.store(self.0.load(Relaxed) + FORK, Relaxed);
@@ -78,7 +79,7 @@ impl Forker {
         self.0.compare_exchange(0, first, Acquire, Relaxed).is_ok()
     }
 
-    /// A fork of the thread `me` ends.
+    /// Ends a fork of the thread `me`.
     pub(crate) fn leave(&self, me: u64) -> Left {
         if !self.is(me) {
             return Left::Stranger;
@@ -97,15 +98,15 @@ impl Forker {
         }
     }
 
-    /// The last fork of this thread has given the locks back; or the caller is the only thread of a
-    /// child.
+    /// Gives the turn back. The last fork of this thread has released the locks, or the caller is
+    /// the only thread of a child.
     pub(crate) fn finish(&self) {
         // Release: pairs with the Acquire in `enter`.
         self.0.store(0, Release);
     }
 }
 
-/// The process's.
+/// The state of this process.
 #[cfg(not(loom))]
 pub(crate) static FORKER: Forker = Forker::new();
 

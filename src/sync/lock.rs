@@ -1,14 +1,14 @@
-//! A lock of four bytes: allocation-free, fair enough, and one that a `fork` child can make new.
+//! A lock of four bytes that allocates nothing, is fair enough, and can be reset in a fork child.
 //!
-//! After Drepper, "Futexes Are Tricky" (2011), mutex 2: free, held, held while some thread may
-//! sleep. A short spin comes first. The standard library's locks are ruled out because a child
-//! cannot force them open.
+//! The algorithm is mutex 2 of Drepper, "Futexes Are Tricky" (2011): free, held, or held while some
+//! thread may sleep. A short spin comes first. The standard library's locks do not serve, because a
+//! child cannot force them open.
 //!
-//! - L1. A thread that forks holds each lock with the bit `FORK`, from before the fork to after it.
-//!   Calls of its own that come meanwhile, by other libraries' fork handlers, are lent the value
-//!   and leave the lock as it is.
-//! - L2. The bit comes with the lock in one step. So a signal handler that interrupts the thread,
-//!   and forks, never finds a lock of which its own thread does not know yet that it holds it.
+//! - LOCK-1. A thread that forks holds each lock, with the bit `FORK` set, from before the fork
+//!   until after it. Other libraries' fork handlers may call the heap in that thread meanwhile.
+//!   Such a call borrows the value and leaves the lock unchanged.
+//! - LOCK-2. The bit is set in the same step that takes the lock. So a signal handler that
+//!   interrupts the thread and forks never finds a lock that its thread holds without the bit.
 
 use super::atomic::{
     AtomicU32,
@@ -24,10 +24,10 @@ const FREE: u32 = 0;
 const HELD: u32 = 1;
 /// Beside `HELD`: some thread may sleep.
 const WAITED: u32 = 2;
-/// Beside `HELD`: the thread that forks holds it (L1).
+/// Beside `HELD`: the thread that forks holds the lock (LOCK-1).
 const FORK: u32 = 4;
 
-/// Looks at a held lock before the thread goes to sleep.
+/// How often a thread looks at a held lock before it sleeps.
 const SPINS: u32 = if cfg!(loom) { 1 } else { 64 };
 
 /// A value that one thread at a time may reach.
@@ -41,17 +41,17 @@ unsafe impl<T: Send> Sync for Lock<T> {}
 // SAFETY: owning the lock is owning the value.
 unsafe impl<T: Send> Send for Lock<T> {}
 
-/// The right to reach the value; gives the lock back when dropped. Stays in its thread.
+/// The right to reach the value. Releases the lock when dropped. Stays in its thread.
 pub(crate) struct Guard<'a, T> {
     lock: &'a Lock<T>,
-    /// The lock is the thread's since it forked, and stays so.
+    /// The thread has held the lock since it forked, and keeps it after this guard.
     lent: bool,
     stays: PhantomData<*mut ()>,
 }
 
 impl<T> Lock<T> {
     const_unless_loom! {
-        /// A free lock around `value`.
+        /// Returns a free lock around `value`.
         pub(crate) fn new(value: T) -> Self {
             Self { state: AtomicU32::new(FREE), value: UnsafeCell::new(value) }
         }
@@ -73,7 +73,8 @@ impl<T> Lock<T> {
         self.state.compare_exchange(FREE, held, Acquire, Relaxed).is_ok()
     }
 
-    /// `true`: the lock is lent, since this thread holds it for a fork (L1).
+    /// Waits for the lock. `true`: the lock is lent, because this thread holds it for a fork
+    /// (LOCK-1).
     #[cold]
     fn acquire_slow(&self) -> bool {
         for _ in 0..SPINS {
@@ -92,7 +93,7 @@ impl<T> Lock<T> {
                 return true;
             }
             if state == FREE {
-                // WAITED, because this thread cannot know that it slept alone.
+                // With WAITED: this thread cannot know that no other thread sleeps.
                 if self.try_acquire(HELD | WAITED) {
                     return false;
                 }
@@ -102,7 +103,8 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Notes in the held lock that a thread sleeps. `false`: it changed since it read as `state`.
+    /// Notes in the held lock that a thread sleeps. `false`: the lock has changed since it read as
+    /// `state`.
     fn say_waiting(&self, state: u32) -> bool {
         state & WAITED != 0
             || self
@@ -113,15 +115,15 @@ impl<T> Lock<T> {
 
     #[inline]
     fn release(&self) {
-        // Release: pairs with the Acquires above.
+        // Release: pairs with the Acquire in `try_acquire`.
         if self.state.swap(FREE, Release) & WAITED != 0 {
             wake_one(&self.state);
         }
     }
 
     /// Takes the lock without a guard, before a fork of this thread, which has the turn of
-    /// [`FORKER`]; a lock that it holds so already stays as it is. Without the lock once the
-    /// `patience` is at its end.
+    /// [`FORKER`]. If the thread holds the lock for a fork already, nothing changes. If the
+    /// `patience` ends first, the thread goes on without the lock.
     pub(crate) fn hold_for_fork(&self, patience: &mut Patience) {
         let mut held = HELD | FORK;
         loop {
@@ -142,26 +144,27 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Gives back a lock taken by [`hold_for_fork`](Self::hold_for_fork); nothing for one that is
-    /// not held so.
+    /// Releases a lock taken by [`hold_for_fork`](Self::hold_for_fork). Does nothing if the lock is
+    /// not held that way.
     ///
     /// # Safety
-    /// The caller is in the thread that has the turn of [`FORKER`], and uses the value no more.
+    /// The caller is the thread that has the turn of [`FORKER`], and does not use the value any
+    /// more.
     pub(crate) unsafe fn release_after_fork(&self) {
         if self.state.load(Relaxed) & FORK != 0 {
             self.release();
         }
     }
 
-    /// Makes the lock free, whichever thread holds it; or this thread's for a fork around this one,
-    /// which goes on in the child (`keep`).
+    /// Frees the lock, whichever thread holds it. `keep`: makes it this thread's instead, for an
+    /// outer fork that goes on in the child.
     ///
     /// # Safety
-    /// This is the only thread of a process just forked. The value is at rest, or the call that
-    /// changes it goes on in this thread before any other call looks at it.
+    /// The caller is the only thread of a new fork child. The value is at rest, or the call that
+    /// changes it continues in this thread before any other call reads it.
     pub(crate) unsafe fn reset_in_child(&self, keep: bool) {
         let state = if keep { HELD | FORK } else { FREE };
-        // What is not written stays on a page that the parent shares. Relaxed: there is no other
+        // A page that is not written stays shared with the parent. Relaxed: the child has one
         // thread.
         if self.state.load(Relaxed) != state {
             self.state.store(state, Relaxed);
@@ -169,32 +172,32 @@ impl<T> Lock<T> {
     }
 }
 
-/// Whether the lock that reads as `state` is this thread's since it forked.
+/// Returns whether this thread holds the lock, which reads as `state`, since it forked.
 fn is_lent(state: u32) -> bool {
     state & FORK != 0 && FORKER.is(crate::os::fork::me())
 }
 
 /// How long a thread that forks waits for locks.
 pub(crate) struct Patience {
-    /// Milliseconds; `None`: as long as it takes.
+    /// Milliseconds left; `None`: no limit.
     left: Option<u32>,
 }
 
 impl Patience {
-    /// As long as it takes.
+    /// Waits without limit.
     pub(crate) fn endless() -> Self {
         Self { left: None }
     }
 
-    /// Milliseconds, for a thread that may wait for itself: it has interrupted a call of the heap.
-    /// Far longer than a thread holds a lock that does not wait for that call.
+    /// Waits 30 ms. For a thread that may be waiting for itself, because it has interrupted a call
+    /// of the heap. Threads hold locks far shorter than that, unless they wait for that call.
     #[cfg(not(loom))]
     pub(crate) fn short() -> Self {
         Self { left: Some(30) }
     }
 
-    /// Waits for a change of `word`, unless it does not hold `value`; may return early. `false`:
-    /// the patience is at its end.
+    /// Waits for a change of `word` while it holds `value`; may return early. `false`: the patience
+    /// has ended.
     fn wait(&mut self, word: &AtomicU32, value: u32) -> bool {
         if self.left.is_some() {
             return self.wait_briefly(word, value);
@@ -203,7 +206,7 @@ impl Patience {
         true
     }
 
-    /// As [`wait`](Self::wait), for a millisecond at the most.
+    /// Does what [`wait`](Self::wait) does, for at most a millisecond.
     pub(crate) fn wait_briefly(&mut self, word: &AtomicU32, value: u32) -> bool {
         match &mut self.left {
             None => {}

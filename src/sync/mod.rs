@@ -1,7 +1,8 @@
-//! The one door to atomics, cells and locks: `core`'s in normal builds, loom's under `--cfg loom`.
+//! The only source of atomics, cells and locks: `core`'s in normal builds, loom's under `--cfg
+//! loom`.
 //!
-//! Everything above writes its protocols against these names once, and the models run the real code. Nothing here allocates, panics or
-//! keeps state that a `fork` child could not set right.
+//! All protocols above are written once against these names, so the models run the real code.
+//! Nothing here allocates, panics, or keeps state that a fork child could not repair.
 
 pub(crate) mod forker;
 pub(crate) mod lock;
@@ -27,7 +28,7 @@ pub(crate) mod atomic {
     };
 }
 
-/// Atomics for figures: nothing is ordered by them, so the models need not look at them.
+/// Atomics for statistics. They order nothing, so the models need not track them.
 pub(crate) mod tally {
     #[cfg(all(feature = "gc", not(loom)))]
     pub(crate) use core::sync::atomic::AtomicU8;
@@ -36,8 +37,8 @@ pub(crate) mod tally {
     pub(crate) use core::sync::atomic::{AtomicU32, Ordering};
 }
 
-/// The standard library's shared ownership and blocking locks, for the collector and for what writes profiles, which stand above the heap
-/// and may allocate.
+/// The standard library's shared ownership and blocking locks. For the collector and the profile
+/// writers, which lie above the heap and may allocate.
 #[cfg(any(feature = "gc", feature = "profiling"))]
 #[cfg_attr(
     not(feature = "gc"),
@@ -75,7 +76,7 @@ macro_rules! const_unless_loom {
 }
 pub(crate) use const_unless_loom;
 
-/// An array of values made by a constructor that is `const` except under loom.
+/// Makes an array of values with a constructor that is `const` except under loom.
 macro_rules! array_of {
     ($new:expr; $count:expr) => {{
         #[cfg(not(loom))]
@@ -90,7 +91,8 @@ macro_rules! array_of {
 }
 pub(crate) use array_of;
 
-/// Keeps a value on cache lines of its own: two, because processors fetch lines in pairs.
+/// Keeps a value on two cache lines that nothing else shares. Two, because processors fetch lines
+/// in pairs.
 #[repr(align(128))]
 pub(crate) struct CachePadded<T>(pub(crate) T);
 

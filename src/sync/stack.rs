@@ -1,8 +1,9 @@
-//! An intrusive stack that many threads push to and one takes whole, and that can be closed.
+//! An intrusive stack. Many threads push to it, one thread takes it whole, and it can be closed.
 //!
-//! - S1. An item is on at most one stack at a time; who pushes it has the right to its link until it is taken.
-//! - S2. Items are taken all at once, so there is no ABA.
-//! - S3. `CLOSED` is an address that no item has; a closed stack holds nothing.
+//! - STACK-1. An item is on at most one stack at a time. The thread that pushes an item has the
+//!   right to its link until the item is taken.
+//! - STACK-2. Items are taken all at once, so there is no ABA problem.
+//! - STACK-3. `CLOSED` is an address that no item has. A closed stack holds no item.
 
 use super::atomic::{
     AtomicPtr,
@@ -13,7 +14,7 @@ use core::ptr::{null_mut, without_provenance_mut};
 
 /// An item with room for the stack's link.
 pub(crate) trait Linked: Sized + 'static {
-    /// The link.
+    /// Returns the link.
     fn link(&self) -> &AtomicPtr<Self>;
 }
 
@@ -36,13 +37,13 @@ fn is_closed<T>(head: *mut T) -> bool {
 
 impl<T: Linked> Inbox<T> {
     const_unless_loom! {
-        /// Open and empty.
+        /// Returns an open, empty stack.
         pub(crate) fn new() -> Self {
             Self { head: AtomicPtr::new(null_mut()) }
         }
     }
 
-    /// Pushes `item`. `false`: the stack is closed, nothing was done.
+    /// Pushes `item`. `false`: the stack is closed, and nothing changed.
     pub(crate) fn push(&self, item: &'static T) -> bool {
         let node = core::ptr::from_ref(item).cast_mut();
         let mut head = self.head.load(Relaxed);
@@ -51,7 +52,8 @@ impl<T: Linked> Inbox<T> {
                 return false;
             }
             item.link().store(head, Relaxed);
-            // Release: pairs with the Acquire in `take_all` and `close`, for the link and all that the pusher did before.
+            // Release: pairs with the Acquire in `take_all` and `close`, for the link and all
+            // earlier writes of this thread.
             match self.head.compare_exchange_weak(head, node, PUSH, Relaxed) {
                 Ok(_) => return true,
                 Err(now) => head = now,
@@ -59,7 +61,7 @@ impl<T: Linked> Inbox<T> {
         }
     }
 
-    /// Takes everything; a closed stack stays closed and yields nothing.
+    /// Takes all items. A closed stack stays closed and yields none.
     pub(crate) fn take_all(&self) -> Chain<T> {
         let mut head = self.head.load(Relaxed);
         while !head.is_null() && !is_closed(head) {
@@ -72,9 +74,10 @@ impl<T: Linked> Inbox<T> {
         Chain(null_mut())
     }
 
-    /// Closes the stack and takes everything.
+    /// Closes the stack and takes all items.
     pub(crate) fn close(&self) -> Chain<T> {
-        // Acquire: pairs with the Release in `push`. Release: orders the close before what its caller does to the items.
+        // Acquire: pairs with the Release in `push`. Release: orders the close before the caller's
+        // work on the items.
         let head = self.head.swap(without_provenance_mut(CLOSED), AcqRel);
         Chain(if is_closed(head) { null_mut() } else { head })
     }
@@ -85,7 +88,7 @@ impl<T: Linked> Inbox<T> {
         self.head.store(null_mut(), Relaxed);
     }
 
-    /// Whether there is nothing to take, as of some moment.
+    /// Returns whether the stack holds no item, as of some moment.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         let head = self.head.load(Relaxed);
@@ -93,14 +96,14 @@ impl<T: Linked> Inbox<T> {
     }
 }
 
-/// Items that were taken, the last pushed first.
+/// Items taken off a stack, the last pushed first.
 pub(crate) struct Chain<T: Linked>(*mut T);
 
-// SAFETY: the chain owns the items' links (S1), and hands out shared references to the items.
+// SAFETY: the chain owns the items' links (STACK-1), and hands out shared references to the items.
 unsafe impl<T: Linked + Sync> Send for Chain<T> {}
 
 impl<T: Linked> Chain<T> {
-    /// Without an item.
+    /// Returns a chain without items.
     #[cfg(feature = "gc")]
     pub(crate) const fn empty() -> Self {
         Self(null_mut())
@@ -112,7 +115,7 @@ impl<T: Linked> Iterator for Chain<T> {
     fn next(&mut self) -> Option<&'static T> {
         // SAFETY: null, or made from a `&'static T` in `push`.
         let item = unsafe { self.0.as_ref() }?;
-        // Read before the item is handed out: its next holder may push it elsewhere.
+        // The link is read before the item is handed out: its next holder may push it elsewhere.
         self.0 = item.link().load(Relaxed);
         Some(item)
     }

@@ -1,15 +1,14 @@
-//! A strip of memory from whose front threads cut pieces, and which begins anew when all of them
-//! are back.
+//! A strip of memory. Threads cut pieces from its front; once all pieces are back, it begins anew.
 //!
-//! For the few blocks that cannot come from a thread's cache (`heap::nested`). Neither waits for
-//! another thread nor for the call that it interrupted. Knows places only; the memory is the
-//! caller's.
+//! For the few blocks that cannot come from a thread's cache (`heap::nested`). Its calls wait
+//! neither for another thread nor for a call that they interrupted. The strip handles offsets only;
+//! the memory is the caller's.
 //!
-//! - T1. One word tells how much is cut and how many pieces are out, and each step replaces all of
-//!   it. A place at or behind what is cut is no piece's, so a word that became the same again is as
-//!   good as one that stayed.
-//! - T2. The thread that brings the last piece back has the whole strip until it renews it. Nothing
-//!   is cut meanwhile.
+//! - STRIP-1. One word holds the number of bytes cut and the number of pieces out, and each step
+//!   replaces the whole word. Memory behind the cut part belongs to no piece. So a word that
+//!   changed and became the same again is as good as one that stayed, and ABA does no harm.
+//! - STRIP-2. The thread that brings the last piece back owns the whole strip until it renews it.
+//!   No thread can cut a piece meanwhile.
 
 use super::atomic::{
     AtomicU64,
@@ -19,9 +18,9 @@ use super::const_unless_loom;
 
 /// Bits for the number of pieces that are out.
 const COUNT_BITS: u32 = 20;
-/// As many pieces as this are never out: the strip is being renewed.
+/// A number of pieces that is never out. It says that the strip is being renewed.
 const RENEWED: u64 = (1 << COUNT_BITS) - 1;
-/// What is cut is counted in units of so many bytes.
+/// Bytes per unit in which the cut part is counted.
 pub(crate) const UNIT: usize = 16;
 
 const RENEW: super::atomic::Ordering = if cfg!(greyspan_broken = "strip_renewed_relaxed") {
@@ -35,17 +34,18 @@ pub(crate) struct Strip(AtomicU64);
 
 impl Strip {
     const_unless_loom! {
-        /// Nothing is cut.
+        /// Returns a strip of which nothing is cut.
         pub(crate) fn new() -> Self {
             Self(AtomicU64::new(0))
         }
     }
 
-    /// Cuts a piece: `fit` gets how many bytes are cut, a multiple of [`UNIT`], and says how many
-    /// shall be; `None` where the piece does not fit. Gives what `fit` got.
+    /// Cuts a piece. `fit` gets the number of bytes cut so far, a multiple of [`UNIT`], and returns
+    /// the number after the cut, or `None` if the piece does not fit. Returns the argument of the
+    /// successful `fit`.
     pub(crate) fn cut(&self, fit: impl Fn(usize) -> Option<usize>) -> Option<usize> {
-        // Acquire: pairs with the Release in `renew`, for what those who had the pieces before did
-        // to them.
+        // Acquire: pairs with the Release in `renew`, for the earlier holders' writes to the
+        // pieces.
         let mut word = self.0.load(Acquire);
         loop {
             let (cut, count) = (word >> COUNT_BITS, word & RENEWED);
@@ -55,7 +55,7 @@ impl Strip {
             let before = usize::try_from(cut).ok()? * UNIT;
             let after = fit(before)?.div_ceil(UNIT) as u64;
             let next = after << COUNT_BITS | (count + 1);
-            // Acquire: likewise.
+            // Acquire: pairs with the Release in `renew`.
             match self.0.compare_exchange(word, next, Acquire, Acquire) {
                 Ok(_) => return Some(before),
                 Err(now) => word = now,
@@ -63,15 +63,15 @@ impl Strip {
         }
     }
 
-    /// Brings a piece back. `true`: it was the last, and the caller has the strip until it calls
-    /// [`renew`](Self::renew).
+    /// Brings a piece back. `true`: it was the last one, and the caller owns the strip until it
+    /// calls [`renew`](Self::renew).
     pub(crate) fn bring_back(&self) -> bool {
         let mut word = self.0.load(Acquire);
         loop {
             let last = word & RENEWED == 1;
             let next = if last { RENEWED } else { word - 1 };
-            // Release: what this thread did to the piece, for the thread that brings the last one
-            // back. Acquire: the same of the others'.
+            // Release: this thread's writes to the piece, for the thread that brings the last one
+            // back. Acquire: the same of the other threads' writes.
             match self
                 .0
                 .compare_exchange(word, next, super::atomic::Ordering::AcqRel, Acquire)
@@ -82,7 +82,7 @@ impl Strip {
         }
     }
 
-    /// The strip begins anew. For the caller that has it.
+    /// Begins the strip anew. For the caller that owns it.
     pub(crate) fn renew(&self) {
         // Release: pairs with the Acquires in `cut`.
         self.0.store(0, RENEW);

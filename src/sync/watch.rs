@@ -1,5 +1,5 @@
-//! The word of one thread that looks after something, sleeps while there is nothing to do, and is
-//! called when there is.
+//! The state word of one watcher thread. The watcher does some upkeep, sleeps while there is no
+//! work, and is called when there is.
 //!
 //! ```text
 //!          claim             lie_down
@@ -8,14 +8,14 @@
 //!     └──── leave ───┘ └──── CALLED ◄──────┴── call (also from AWAKE)
 //! ```
 //!
-//! Owned by the background thread of the heap. The word carries no data: what there is to do lies
-//! under a lock.
+//! The heap's background thread uses it. The word carries no data: the work is described under a
+//! lock.
 //!
-//! - WATCH-1. The watcher lies down first and then takes the lock and looks. A caller changes the
-//!   matter under the lock and then reads the word. So either the look finds the change, or the
-//!   caller finds ASLEEP.
-//! - WATCH-2. The same holds for `leave`: the watcher looks once more after it, and claims the word
-//!   again if there is work.
+//! - WATCH-1. The watcher first lies down, then takes the lock and looks for work. A caller adds
+//!   work under the lock, then reads the word. So either the look finds the work, or the caller
+//!   finds `ASLEEP`.
+//! - WATCH-2. The same holds for `leave`: after it the watcher looks once more. If there is work,
+//!   the watcher claims the word again.
 
 use super::atomic::{
     AtomicU32,
@@ -29,9 +29,9 @@ const NONE: u32 = 0;
 pub(crate) const AWAKE: u32 = 1;
 /// The watcher sleeps without a limit.
 pub(crate) const ASLEEP: u32 = 2;
-/// The watcher looks as soon as it runs.
+/// The watcher looks for work as soon as it runs.
 const CALLED: u32 = 3;
-/// There shall be no watcher.
+/// The watch is off: no watcher may start.
 pub(crate) const OFF: u32 = 4;
 
 /// The state of a watcher.
@@ -39,52 +39,52 @@ pub(crate) struct Watch(AtomicU32);
 
 impl Watch {
     const_unless_loom! {
-        /// There is no watcher yet.
+        /// Returns the state without a watcher.
         pub(crate) fn new() -> Self {
             Self(AtomicU32::new(NONE))
         }
     }
 
-    /// The word to sleep on: while it is `AWAKE`, with a limit, or `ASLEEP`.
+    /// Returns the word to sleep on: with a time limit while it is `AWAKE`, without one while it is
+    /// `ASLEEP`.
     #[cfg(not(loom))]
     pub(crate) fn word(&self) -> &AtomicU32 {
         &self.0
     }
 
-    /// Whether there is no watcher, and one may come.
+    /// Returns whether there is no watcher, and one may start.
     pub(crate) fn is_none(&self) -> bool {
         self.0.load(Relaxed) == NONE
     }
 
-    /// Whether there is a watcher that does not sleep, or not for long.
+    /// Returns whether there is a watcher that works or sleeps for a limited time.
     #[cfg(not(loom))]
     pub(crate) fn is_awake(&self) -> bool {
         matches!(self.0.load(Relaxed), AWAKE | CALLED)
     }
 
-    /// Whether there shall be no watcher.
+    /// Returns whether the watch is off.
     #[cfg(not(loom))]
     pub(crate) fn is_off(&self) -> bool {
         self.0.load(Relaxed) == OFF
     }
 
-    /// Whether the watcher sleeps without a limit. Relaxed: the lock orders this against the
-    /// watcher's last look (WATCH-1).
+    /// Returns whether the watcher sleeps without a limit. Relaxed: the lock orders this load and
+    /// the watcher's last look (WATCH-1).
     pub(crate) fn is_asleep(&self) -> bool {
         self.0.load(Relaxed) == ASLEEP
     }
 
-    /// The calling thread makes the watcher, or is it. `false`: there is one, or there shall be
-    /// none.
+    /// Makes the calling thread the watcher, or the thread that starts one. `false`: there is a
+    /// watcher, or the watch is off.
     pub(crate) fn claim(&self) -> bool {
-        // Acquire: pairs with the Release in `leave`, so that what the last watcher wrote comes
-        // before.
+        // Acquire: pairs with the Release in `leave`, for the last watcher's writes.
         self.0.compare_exchange(NONE, AWAKE, Acquire, Relaxed).is_ok()
     }
 
-    /// The watcher, or the thread that claimed the word in vain, is about to end. `work` takes the
-    /// lock and looks. `false`: there is work, and the caller is the watcher again; or the watch
-    /// was turned off.
+    /// Ends the watcher, or gives up a claim that led to no watcher. `work` takes the lock and
+    /// looks for work. `false`: there is work and the caller is the watcher again, or the watch is
+    /// off.
     pub(crate) fn leave(&self, work: impl Fn() -> bool) -> bool {
         let blind = cfg!(greyspan_broken = "watch_leaves_blindly");
         if blind && work() {
@@ -97,8 +97,8 @@ impl Watch {
         left.is_ok() && (blind || !(work() && self.claim()))
     }
 
-    /// The watcher is about to sleep without a limit. `work` takes the lock and looks. `false`:
-    /// there is work, or the watcher was called.
+    /// Prepares the watcher to sleep without a limit. `work` takes the lock and looks for work.
+    /// `false`: there is work, or the watcher was called.
     pub(crate) fn lie_down(&self, work: impl Fn() -> bool) -> bool {
         let blind = cfg!(greyspan_broken = "watch_looks_first");
         if blind && work() {
@@ -115,19 +115,19 @@ impl Watch {
         true
     }
 
-    /// The watcher runs again. Returns whether it was called.
+    /// Notes that the watcher runs again. Returns whether it was called.
     pub(crate) fn get_up(&self) -> bool {
-        // Relaxed: the work lies under a lock.
+        // Relaxed: the work is described under a lock.
         let woken = self.0.fetch_update(Relaxed, Relaxed, |state| {
             matches!(state, ASLEEP | CALLED).then_some(AWAKE)
         });
         woken == Ok(CALLED)
     }
 
-    /// The watcher, if there is one, is to look now. Returns whether its sleep is to be ended by
-    /// the system.
+    /// Tells the watcher, if there is one, to look for work now. Returns whether the caller must
+    /// wake it by a system call.
     pub(crate) fn call(&self) -> bool {
-        // Relaxed: as in `get_up`.
+        // Relaxed: the work is described under a lock.
         self.0
             .fetch_update(Relaxed, Relaxed, |state| {
                 matches!(state, AWAKE | ASLEEP).then_some(CALLED)
@@ -135,23 +135,22 @@ impl Watch {
             .is_ok()
     }
 
-    /// There shall be no watcher. Returns whether there is one, which ends when it runs next; the
+    /// Turns the watch off. Returns whether there is a watcher; it ends when it runs next, and the
     /// caller wakes it.
     #[cfg(not(loom))]
     pub(crate) fn turn_off(&self) -> bool {
-        // Acquire: pairs with the Release in `leave`, as in `claim`.
+        // Acquire: pairs with the Release in `leave`, for the last watcher's writes.
         matches!(self.0.swap(OFF, Acquire), AWAKE | ASLEEP | CALLED)
     }
 
-    /// There shall be no watcher, unless there is one.
+    /// Turns the watch off, unless there is a watcher.
     #[cfg(not(loom))]
     pub(crate) fn rule_out(&self) {
-        // Relaxed: if another thread has just claimed the word, there is one.
+        // Relaxed: if another thread has just claimed the word, there is a watcher.
         let _ = self.0.compare_exchange(NONE, OFF, Relaxed, Relaxed);
     }
 
-    /// After `fork`, in the child: the watcher is the parent's. Nothing is written where nothing
-    /// changes.
+    /// Forgets the parent's watcher, in the child after `fork`. Writes only if the state changes.
     #[cfg(not(loom))]
     pub(crate) fn forget(&self) {
         if !matches!(self.0.load(Relaxed), OFF | NONE) {

@@ -189,7 +189,10 @@ fn growth() -> Next {
     assert!(
         purge.time() >= begun - Duration::from_secs(1) && purge.time() <= SystemTime::now() + Duration::from_secs(1)
     );
-    assert!(purge.to_string().contains("bytes back: the program asked"), "{purge}");
+    assert!(
+        purge.to_string().contains("bytes to the system: the program asked"),
+        "{purge}"
+    );
     let numbers: Vec<u64> = first
         .iter()
         .chain(&grown)

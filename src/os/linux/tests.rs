@@ -42,7 +42,8 @@ fn windows_are_aligned_random_and_claimed_piece_by_piece() {
         fill(at(base, piece), MIB, 7);
     }
     for taken in [0, MIB / 2, 3 * MIB] {
-        // SAFETY: the contract is broken on purpose: what is mapped is refused, and stays as it is.
+        // SAFETY: the test breaks the contract on purpose. A mapped place is refused and stays
+        // unchanged.
         assert_eq!(unsafe { linux.claim(at(base, taken), 2 * MIB) }, Claim::Taken);
     }
     assert!(holds(base, 2 * MIB, 7) && holds(at(base, 3 * MIB), MIB, 7));
@@ -50,7 +51,7 @@ fn windows_are_aligned_random_and_claimed_piece_by_piece() {
     assert_eq!(unsafe { linux.claim(base, 1 << 60) }, Claim::Refused);
     assert_eq!(linux.window(1 << 60, 1 << 60, 2 * MIB), None);
     for (piece, bytes) in [(0, 2 * MIB), (3 * MIB, MIB)] {
-        // SAFETY: claimed above, and nothing in it is used any more.
+        // SAFETY: claimed above, and not used any more.
         unsafe { linux.free(at(base, piece), bytes) };
     }
 }
@@ -63,7 +64,7 @@ fn a_reservation_is_aligned_and_released_pages_read_zero() {
     // SAFETY: the range is the test's.
     assert!(unsafe { linux.release(base, MIB) });
     assert!(holds(base, MIB, 0));
-    // SAFETY: nothing in it is used any more.
+    // SAFETY: the range is the test's and not used any more.
     unsafe { linux.free(base, 4 * MIB) };
 }
 
@@ -76,18 +77,18 @@ fn pages_that_the_program_has_locked_are_released_too() {
         eprintln!("skipped: this user may lock no memory");
         return;
     }
-    // SAFETY: likewise.
+    // SAFETY: the range is the test's.
     let refused = unsafe { libc::madvise(base.as_ptr().cast(), MIB, libc::MADV_DONTNEED) } != 0;
     assert!(refused, "the kernel releases locked pages, and this shows nothing");
     crate::os::errno::set(42);
-    // SAFETY: likewise.
+    // SAFETY: the range is the test's.
     if unsafe { linux.release(base, MIB) } {
         assert!(holds(base, MIB, 0));
     } else {
         eprintln!("skipped: the kernel is older than 5.18");
     }
     assert_eq!(crate::os::errno::get(), 42);
-    // SAFETY: nothing in it is used any more.
+    // SAFETY: the range is the test's and not used any more.
     unsafe { linux.free(base, 4 * MIB) };
 }
 
@@ -103,7 +104,7 @@ fn a_move_by_page_table_takes_the_contents_and_leaves_zero() {
     } else {
         assert!(holds(base, 2 * MIB, 5), "a refused move keeps what was there");
     }
-    // SAFETY: nothing in it is used any more.
+    // SAFETY: the range is the test's and not used any more.
     unsafe { linux.free(base, 8 * MIB) };
 }
 
@@ -114,10 +115,10 @@ fn a_refused_move_of_several_mappings_changes_nothing_and_leaves_no_hole() {
     fill(base, 2 * MIB, 5);
     // SAFETY: the ranges are the test's and apart.
     let moved = unsafe { linux.remap(base, to, 2 * MIB) };
-    // The range from `to` on now begins with a mapping of its own, where the kernel keeps moved pages apart.
+    // Where the kernel keeps moved pages apart, a separate mapping now begins at `to`.
     fill(to, 4 * MIB, 6);
     fill(end, 4 * MIB, 8);
-    // SAFETY: as above.
+    // SAFETY: the ranges are the test's and apart.
     if unsafe { linux.remap(to, end, 4 * MIB) } {
         assert!(holds(end, 4 * MIB, 6) && holds(to, 4 * MIB, 0));
     } else {
@@ -127,12 +128,12 @@ fn a_refused_move_of_several_mappings_changes_nothing_and_leaves_no_hole() {
             "one odd range does not end moving for good"
         );
     }
-    // SAFETY: nothing in it is used any more.
+    // SAFETY: the range is the test's and not used any more.
     unsafe { linux.free(base, 16 * MIB) };
 }
 
-/// What a child of this process, which has used up its mappings but for `left`, finds when it moves pages: 0 where they moved, 1 where they
-/// did not, and more where the contract is broken.
+/// Moves pages in a fork child that has only `left` mappings left. Returns 0 if they moved, 1 if
+/// they did not, and more if the contract is broken.
 fn move_with_mappings_left(left: usize) -> i32 {
     const PAGE: usize = 4096;
     // SAFETY: the child makes system calls only and ends by `_exit`.
@@ -151,7 +152,8 @@ fn move_with_mappings_left(left: usize) -> i32 {
             .step_by(2)
             .take_while(|&page| split(page, libc::PROT_READ))
             .count();
-        // Each page that is as its neighbours again leaves room for two mappings; an odd number is had at the range's end.
+        // Each page that is like its neighbours again leaves room for two mappings. The range's end
+        // gives an odd number.
         (1..=left).for_each(|back| {
             split((used - back) * 2, libc::PROT_NONE);
         });
@@ -160,7 +162,7 @@ fn move_with_mappings_left(left: usize) -> i32 {
         let right = if moved {
             holds(to, 2 * MIB, 5) && holds(base, 2 * MIB, 0)
         } else {
-            // What `to` holds is not known, but it is there.
+            // The contents of `to` are undefined, but it is mapped.
             fill(to, 2 * MIB, 1);
             holds(base, 2 * MIB, 5) && holds(to, 2 * MIB, 1)
         };
@@ -182,7 +184,8 @@ fn a_move_keeps_its_promise_however_few_mappings_are_left() {
     let outcomes: Vec<i32> = (0..8).map(move_with_mappings_left).collect();
     assert!(outcomes.iter().all(|&outcome| outcome <= 1), "{outcomes:?}");
     let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").expect("procfs");
-    // Where the kernel allows for more than the children make, this was merely ordinary.
+    // If the kernel allows more mappings than the children make, the moves above were ordinary
+    // ones.
     if limit.trim().parse::<usize>().expect("a number") < 200_000 {
         assert_eq!(outcomes[0], 1, "without mappings nothing can move: {outcomes:?}");
     }
@@ -193,13 +196,13 @@ fn memory_is_counted_page_by_page_and_errno_is_kept() {
     let (linux, base) = prepared(4 * MIB);
     let page = linux.page_size();
     assert_eq!(linux.resident(base, 4 * MIB), Some(0));
-    // Beyond what one call of the system is asked for.
+    // Pages beyond those that one system call covers.
     for number in [0, 3, 300, 4 * MIB / page - 1] {
         fill(at(base, number * page), 1, 7);
     }
     assert_eq!(linux.resident(base, 4 * MIB), Some(4 * page));
     assert_eq!(linux.resident(at(base, page), page), Some(0));
-    // SAFETY: nothing in it is used any more.
+    // SAFETY: the range is the test's and not used any more.
     unsafe { linux.free(base, 4 * MIB) };
     crate::os::errno::set(42);
     assert_eq!(linux.resident(base, MIB), None, "the system does not tell");
@@ -209,7 +212,7 @@ fn memory_is_counted_page_by_page_and_errno_is_kept() {
 #[test]
 fn no_call_of_the_system_shows_in_errno_whether_it_is_granted_or_refused() {
     let (linux, base) = prepared(4 * MIB);
-    // Where no page begins, so that the kernel refuses what it is asked and touches nothing.
+    // An address inside a page, so that the kernel refuses the call and touches nothing.
     let (odd, to) = (at(base, 8), at(base, 2 * MIB));
     let no_errno = |what: &str, granted: bool, call: &dyn Fn() -> bool| {
         for errno in [0, 4711] {
@@ -219,17 +222,17 @@ fn no_call_of_the_system_shows_in_errno_whether_it_is_granted_or_refused() {
             assert_eq!(got, granted, "{what}");
         }
     };
-    // SAFETY: ranges of the test's, with nothing in them that is needed; what is odd is refused.
+    // SAFETY: the range is the test's, and its contents are not needed.
     no_errno("release", true, &|| unsafe { linux.release(base, MIB) });
-    // SAFETY: likewise.
+    // SAFETY: the kernel refuses a range that begins inside a page.
     no_errno("release", false, &|| unsafe { linux.release(odd, MIB) });
-    // SAFETY: likewise.
+    // SAFETY: the range is the test's, and its contents are not needed.
     no_errno("prepare", true, &|| unsafe { linux.prepare(base, MIB) });
-    // SAFETY: likewise.
+    // SAFETY: the kernel refuses a range that begins inside a page.
     no_errno("prepare", false, &|| unsafe { linux.prepare(odd, MIB) });
-    // SAFETY: likewise.
+    // SAFETY: the range is the test's, and its contents are not needed.
     no_errno("ready", true, &|| unsafe { linux.ready(base, MIB) });
-    // SAFETY: likewise.
+    // SAFETY: the kernel refuses a range that begins inside a page.
     no_errno("remap", false, &|| unsafe { linux.remap(odd, to, MIB) });
     no_errno("advice", false, &|| linux.advise_huge(odd, MIB, false));
     no_errno("reserve", false, &|| linux.reserve(1 << 60, 2 * MIB).is_some());
@@ -237,12 +240,12 @@ fn no_call_of_the_system_shows_in_errno_whether_it_is_granted_or_refused() {
     no_errno("address space", true, &|| {
         linux.address_space_left().is_none_or(|left| left > 0)
     });
-    // SAFETY: refused, as above.
+    // SAFETY: the kernel refuses a range that begins inside a page.
     no_errno("free", true, &|| unsafe {
         linux.free(odd, MIB);
         true
     });
     fill(base, 4 * MIB, 1);
-    // SAFETY: nothing in it is used any more.
+    // SAFETY: the range is the test's and not used any more.
     unsafe { linux.free(base, 4 * MIB) };
 }

@@ -25,7 +25,7 @@ fn only_ready_pages_can_be_accessed() {
     // SAFETY: the page is Prepared and ours.
     assert!(unsafe { sim.ready(base, page) });
     assert!(is_readable(base));
-    // SAFETY: the page is Ready, ours, and nobody refers into it.
+    // SAFETY: the page is Ready and ours, and no reference points into it.
     assert!(unsafe { sim.release(base, page) });
     assert!(!is_readable(base));
 }
@@ -35,7 +35,7 @@ fn the_books_follow_pieces_of_a_reservation() {
     let sim = Sim::new();
     let page = sim.page_size();
     let base = ready_range(sim, 10 * page);
-    // SAFETY: the pages are Ready, ours, and nobody refers into them.
+    // SAFETY: the pages are Ready and ours, and no reference points into them.
     assert!(unsafe { sim.release(at(base, 2 * page), 3 * page) });
     assert_eq!((sim.reserved_bytes(), sim.ready_bytes()), (10 * page, 7 * page));
     // SAFETY: one Prepared page in the middle.
@@ -60,30 +60,31 @@ fn every_call_in_the_wrong_state_is_a_violation_and_changes_nothing() {
     let before = (sim.calls(), sim.reserved_bytes(), sim.ready_bytes());
     let mut expected = 0;
     for wrong in [prepared, ready, lost] {
-        // SAFETY: the wrong state is what this test is about; the simulated system refuses it.
+        // SAFETY: the simulated system refuses the wrong state, which this test is about.
         assert!(!unsafe { sim.prepare(wrong, page) });
         expected += 1;
     }
     for wrong in [reserved, lost] {
-        // SAFETY: as above.
+        // SAFETY: the simulated system refuses the wrong state.
         assert!(!unsafe { sim.ready(wrong, page) });
         expected += 1;
     }
     for wrong in [reserved, lost] {
-        // SAFETY: as above.
+        // SAFETY: the simulated system refuses the wrong state.
         assert!(!unsafe { sim.release(wrong, page) });
-        // SAFETY: as above.
+        // SAFETY: the simulated system refuses the wrong state.
         assert!(!unsafe { sim.remap(wrong, ready, page) });
         expected += 2;
     }
     for wrong in [reserved, lost, ready] {
-        // SAFETY: as above; the last one overlaps with itself.
+        // SAFETY: the simulated system refuses the wrong state; the last range overlaps with
+        // itself.
         assert!(!unsafe { sim.remap(ready, wrong, page) });
         expected += 1;
     }
     free(sim, lost, page);
     assert!(!sim.advise_huge(lost, page, true));
-    // SAFETY: as above; not a whole page.
+    // SAFETY: the simulated system refuses a part of a page.
     assert!(!unsafe { sim.release(ready, page - 1) });
     assert_eq!(sim.reserve(page + 1, page), None);
     assert_eq!(sim.violations().len(), expected + 4, "{:#?}", sim.violations());
@@ -121,7 +122,8 @@ fn remap_moves_contents_and_states() {
     assert_eq!(sim.violations(), Vec::<String>::new());
 }
 
-/// Reserves, prepares, readies, releases and frees one page as far as the system lets it; the calls that succeeded.
+/// Reserves, prepares, readies, releases and frees one page, as far as the system lets it. Returns
+/// the calls that succeeded.
 fn life_of_a_page(sim: &Sim) -> Vec<Kind> {
     let page = sim.page_size();
     let mut done = Vec::new();
@@ -136,7 +138,7 @@ fn life_of_a_page(sim: &Sim) -> Vec<Kind> {
         if unsafe { sim.ready(base, page) } {
             done.push(Kind::Ready);
             fill(base, page, 1);
-            // SAFETY: the page is Ready, ours, and nobody refers into it.
+            // SAFETY: the page is Ready and ours, and no reference points into it.
             if unsafe { sim.release(base, page) } {
                 done.push(Kind::Release);
             } else {
