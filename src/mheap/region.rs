@@ -2,8 +2,8 @@
 //! made ready from the front.
 //!
 //! ```text
-//! base                                       first * 2 MiB               ready * 2 MiB     end * 2 MiB
-//!  | page map | trackers | free huge pages .. | heap pages, in use or free | nothing yet ...  |
+//! base                                    first * 2 MiB                ready * 2 MiB end * 2 MiB
+//!  | page map | trackers | free huge pages | heap pages, in use or free | nothing yet |
 //!    8 B/page   1/huge     1 bit/huge
 //! ```
 //!
@@ -146,7 +146,8 @@ pub(super) struct Region {
     advised: Range<usize>,
 }
 
-// SAFETY: the pointers lead into memory that the region owns; the page heap's lock orders all access.
+// SAFETY: the pointers lead into memory that the region owns, and the page heap's lock orders all
+// access.
 unsafe impl Send for Region {}
 
 /// Returns where the three tables of a region of `huge` huge pages begin, and the bytes that they

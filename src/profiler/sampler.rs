@@ -7,7 +7,7 @@
 //!   `rate`. The process is memoryless, so earlier allocations do not matter. A request of `size`
 //!   bytes is sampled with probability `1 - exp(-size / rate)`, and a sample stands for the inverse
 //!   of that many requests.
-//! - SAMPLER-2. The process also runs while no profile runs, at a rate of its own. So a profile
+//! - SAMPLER-2. The process also runs while no profile runs, at a separate rate. So a profile
 //!   that starts finds every thread in a valid state, and a thread counts its first sample at the
 //!   rate that the sample was drawn at.
 //! - SAMPLER-3. If the rate is [`PATIENT`] or more, samples take at most about half a per cent of
