@@ -7,8 +7,8 @@
 //!   it calls only the operating system and notes events, which never waits.
 //! - MHEAP-2. A span handed out is reachable through the page map. A span given back is not, and
 //!   no thread keeps its record.
-//! - MHEAP-3. Calls to the system that may take long (to release memory, to touch a huge page
-//!   first) run without the lock, on pages that the calling thread holds meanwhile.
+//! - MHEAP-3. Calls to the system that may take long run without the lock, on pages that the
+//!   calling thread holds meanwhile. These calls release memory, or touch a new huge page.
 
 mod large;
 mod page_alloc;
@@ -155,10 +155,7 @@ impl MHeap {
     }
 
     /// Takes a span of `pages` pages for the collector, which cuts it into `objects` objects of
-    /// `size` bytes.
-    ///
-    /// If there is more than one object, the page map leads from each of the span's pages to the
-    /// span; if there is one, it does so from the first page only.
+    /// `size` bytes. The page map leads from each of its pages to the span.
     #[cfg(feature = "gc")]
     pub(crate) fn take_managed(&self, pages: usize, objects: u32, size: usize, tag: *mut u8) -> Option<&'static MSpan> {
         let purpose = if objects > 1 { Purpose::Small } else { Purpose::Large };

@@ -12,9 +12,8 @@
 //!   from the page heap and before it gives them back. A thread that was handed a pointer into a
 //!   span sees the span's entry, because that handover orders the two. So relaxed loads are enough.
 //! - PAGEMAP-3. `limit` only grows, and only after the entries below it are readable.
-//! - PAGEMAP-4. In builds for programs in C, the entry of a page of a small span in use also
-//!   holds the span's class and the page's number in the span ([`tag`]). So a free need not read
-//!   the span.
+//! - PAGEMAP-4. In builds for programs in C, entries hold more for a small span in use: the
+//!   span's class, and the page's number in the span ([`tag`]). So a free need not read the span.
 
 use crate::base::addr::Addr;
 use crate::base::geometry::{PAGE, PAGE_SHIFT};

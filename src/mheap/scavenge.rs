@@ -161,8 +161,9 @@ impl MHeap {
         }
     }
 
-    /// Names the hard limit on standard error, once per limit, if it refused the last request that
-    /// found no memory. The program may end because of that, with a message that names no limit.
+    /// Explains a request that found no memory: if the hard limit refused it, names the limit on
+    /// standard error, once per limit. The program may end because of the refusal, with a message
+    /// that names no limit.
     #[cold]
     pub(crate) fn name_hard_limit(&self) {
         let limit = self.hard_limit.load(Relaxed);

@@ -3,9 +3,9 @@
 //! - An object normally goes to the shortest free run that holds it. The run may begin anywhere
 //!   and cross huge pages.
 //! - An object that has begun to grow goes to the start of a long run, where it may grow on
-//!   without a copy. If a run of [`LONG`] pages exists, the search takes the shortest run that
-//!   leaves room to grow, and keeps the long one for objects that are large from the first.
-//!   Otherwise it takes the longest run.
+//!   without a copy. Without a run of [`LONG`] pages it takes the longest run. Otherwise it takes
+//!   the shortest run that leaves room to grow, and the long one stays for objects that are large
+//!   from the first.
 //!
 //! Small spans are packed by tracker, so that huge pages stay whole. A large object needs no huge
 //! page for itself. If large objects began only at huge pages, the pages between them would serve

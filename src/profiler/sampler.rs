@@ -8,11 +8,11 @@
 //!   bytes is sampled with probability `1 - exp(-size / rate)`, and a sample stands for the inverse
 //!   of that many requests.
 //! - SAMPLER-2. The process also runs while no profile runs, at a separate rate. So a profile
-//!   that starts finds every thread in a valid state, and a thread counts its first sample at the
-//!   rate that the sample was drawn at.
+//!   that starts finds every thread in a valid state. A thread counts its first sample at the rate
+//!   that the sample was drawn at.
 //! - SAMPLER-3. If the rate is [`PATIENT`] or more, samples take at most about half a per cent of
-//!   a thread's time. A thread that allocates faster doubles its rate, once or a few times. The
-//!   same holds for its looks while no profile runs. The next draw depends only on the past, so
+//!   a thread's time. A thread that allocates faster doubles its rate, repeatedly up to a limit.
+//!   The same holds for its looks while no profile runs. The next draw depends only on the past, so
 //!   SAMPLER-1 stays true for every sample.
 //! - SAMPLER-4. Small and large requests have separate processes. Buffers that come and go by the
 //!   gigabyte raise only the rate of their own process, and hide no leak of small objects.

@@ -1,9 +1,8 @@
 use super::table::SIZES;
 use super::*;
 
-/// Returns the rows of the table in `table.rs`: class, bytes of an object, bytes of a span, objects
-/// in it, bytes left at its end, and the mean waste of requests that fall into the class, in
-/// percent of the object.
+/// Returns the rows of the table in `table.rs`, with its columns. The mean waste is that of the
+/// requests that fall into the class, in percent of the object.
 fn rows() -> Vec<String> {
     let mut below = 0;
     SizeClass::all()

@@ -110,7 +110,7 @@ impl Page {
     /// Returns the byte of the entry that begins at bit `SHIFT`.
     ///
     /// A byte is read while another thread may write the word. That does no harm: no thread writes
-    /// the entries of a span in which the program holds an object, and for any other address every
+    /// the entries of a span in which the program holds an object. For any other address every
     /// answer is allowed.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]

@@ -1,6 +1,9 @@
-//! Edges of the page heap that no other test covers: limits at every size and by every way, the
-//! page map after a run was given back, the end of huge pages, and the order of pages after a
-//! refusal.
+//! Edges of the page heap that no other test covers:
+//!
+//! - limits at every size and by every way,
+//! - the page map after a run was given back,
+//! - the end of huge pages,
+//! - the order of pages after a refusal.
 
 use super::*;
 
