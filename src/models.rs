@@ -1,8 +1,10 @@
-//! loom models of the protocols between threads, over the real ownership word, mailboxes, remote lists and central lists.
+//! loom models of the protocols between threads, over the real ownership word, mailboxes, remote
+//! lists and central lists.
 //!
-//! Each block of the model's span has a cell that loom watches: who frees a block writes it, who gets the block from a list reads it. So an
-//! ordering that is too weak shows as a data race, and a lost or doubled block as a wrong count. `.ci/loom.sh` runs the models and each
-//! broken variant.
+//! Each block of the model's span has a cell that loom watches. The freeing thread writes it, and
+//! the thread that gets the block from a list reads it. So an ordering that is too weak appears as
+//! a data race, and a lost or doubled block as a wrong count. `.ci/loom.sh` runs the models and
+//! each broken variant.
 
 use crate::events::ring::{Read, Ring};
 use crate::mcentral::MCentral;
@@ -19,7 +21,7 @@ use crate::sync::watch::Watch;
 use loom::cell::UnsafeCell;
 use loom::thread;
 
-/// Objects in play; the class has more, which stay uncarved.
+/// Objects in play. The class has more, which stay uncarved.
 const BLOCKS: usize = 2;
 
 struct World {
@@ -31,11 +33,11 @@ struct World {
     retired: AtomicU32,
 }
 
-// SAFETY: the cells are what the models are about; loom checks each access.
+// SAFETY: the models are about these cells; loom checks each access.
 unsafe impl Sync for World {}
 
 impl World {
-    /// A span that cache 1 owns, with `BLOCKS` live objects and no more room.
+    /// Creates a span that cache 1 owns, with `BLOCKS` live objects and no more room.
     fn new() -> &'static Self {
         let class = SizeClass::from_index(79).expect("a class of large objects");
         let span: &'static MSpan = Box::leak(Box::new(MSpan::new()));
@@ -68,19 +70,19 @@ impl World {
         self.span.base().wrapping_add(index * self.span.size()).cast()
     }
 
-    /// Cache `me` frees object `index`, which belongs to another thread's span.
+    /// Frees object `index`, which belongs to another thread's span, from cache `me`.
     fn free_remote(&self, me: u32, index: usize) {
         self.watched[index].with_mut(|cell| {
-            // SAFETY: loom checks that nobody else accesses it meanwhile.
+            // SAFETY: loom checks that no other thread accesses the cell meanwhile.
             unsafe { *cell += 1 }
         });
-        // SAFETY: the object is live, and freed once.
+        // SAFETY: the object is live, and no other code frees it.
         let chain = unsafe { Outgoing::one(self.span, self.block(index)) };
         if let Some(taken) = chain.send(&self.directory, me) {
             self.receive(me, taken);
             self.give_up(me);
         }
-        // The thread ends; mail that came to it while it had the span is its to deal with.
+        // The thread ends. If mail came while it owned the span, it must deal with it.
         for span in self.caches[me as usize - 1].mailbox.close() {
             if let Delivery::Mine(taken) = deliver(&self.directory, me, span) {
                 self.receive(me, taken);
@@ -89,7 +91,8 @@ impl World {
         }
     }
 
-    /// The owner `me` joins a list to the span; every block on it must be seen as its freeing thread left it.
+    /// Joins a list to the span, as its owner `me`. The owner must see every block on the list as
+    /// its freeing thread left it.
     fn receive(&self, me: u32, taken: Taken) {
         assert_eq!(self.retired.load(Relaxed), 0, "cache {me} got a span that was retired");
         if taken.listed {
@@ -99,16 +102,16 @@ impl World {
         for _ in 0..taken.count {
             let index = (block.addr() - self.span.base().addr()) / self.span.size();
             self.watched[index].with(|cell| {
-                // SAFETY: loom checks that nobody writes meanwhile.
+                // SAFETY: loom checks that no thread writes meanwhile.
                 assert_eq!(unsafe { *cell }, 1);
             });
-            // SAFETY: the list is this thread's.
+            // SAFETY: the list belongs to this thread.
             block = unsafe { Block::next(block) };
         }
         self.span.absorb(taken);
     }
 
-    /// The owner `me` looks into its mailbox.
+    /// Reads the mailbox of the owner `me`.
     fn collect(&self, me: u32) {
         for span in self.caches[me as usize - 1].mailbox.take_all() {
             self.accept(me, span);
@@ -121,7 +124,7 @@ impl World {
         }
     }
 
-    /// The owner `me` gives the span up, as `MCache::give_up` does.
+    /// Gives up the span of the owner `me`, as `MCache::give_up` does.
     fn give_up(&self, me: u32) {
         loop {
             self.receive(me, self.span.word.take());
@@ -143,7 +146,7 @@ impl World {
         }
     }
 
-    /// The span came back once with all its blocks, and no list names it.
+    /// Checks that the span came back once, with all its blocks, and is on no list.
     fn assert_ended(&self) {
         assert_eq!(
             (self.span.live(), self.retired.load(Relaxed)),
@@ -153,7 +156,7 @@ impl World {
         assert!(self.central.take(3).is_none(), "a span that ended is listed");
     }
 
-    /// The owner `me` exits, as `MCache::leave` does: the mailbox closes first.
+    /// Ends the owner `me`, as `MCache::leave` does: the mailbox closes first.
     fn leave(&self, me: u32) {
         for span in self.caches[me as usize - 1].mailbox.close() {
             self.accept(me, span);
@@ -175,7 +178,7 @@ fn models_an_owner_gets_all_blocks_that_two_threads_send() {
         assert_eq!(
             world.span.live(),
             0,
-            "a block is lost: the mail named the span, or nobody did"
+            "a block is lost, though the mailbox was read after both sends"
         );
         assert!(world.span.word.retire(1), "no token is out once all mail was read");
     });
@@ -199,7 +202,7 @@ fn models_an_owner_that_takes_the_list_early_waits_for_the_token() {
     loom::model(|| {
         let world = World::new();
         let senders = [2, 3].map(|me| thread::spawn(move || world.free_remote(me, me as usize - 2)));
-        // What a refill does: the list first, the mail later.
+        // As in a refill: the list first, the mail later.
         world.receive(1, world.span.word.take());
         if world.span.live() == 0 && world.span.word.retire(1) {
             world.retired.fetch_add(1, Relaxed);
@@ -217,7 +220,8 @@ fn models_an_owner_that_takes_the_list_early_waits_for_the_token() {
 fn models_a_listed_span_goes_to_one_of_a_freeing_and_an_allocating_thread() {
     loom::model(|| {
         let world = World::new();
-        // One object is free, so the span is listed; the other is freed while a third thread looks for a span.
+        // One object is free, so the span is listed. A thread frees the other object while a third
+        // thread looks for a span.
         world.free_remote(2, 0);
         world.leave(1);
         let sender = thread::spawn(move || world.free_remote(4, 1));
@@ -242,7 +246,7 @@ fn models_a_mailbox_that_opens_again_for_another_thread_leaves_no_list_without_i
         let world = World::new();
         let senders = [2, 3].map(|me| thread::spawn(move || world.free_remote(me, me as usize - 2)));
         world.leave(1);
-        // Another thread gets the cache, and the span if that is listed.
+        // Another thread gets the cache, and also the span if it is listed.
         world.caches[0].mailbox.reopen();
         if let Some((_, taken)) = world.central.take(1) {
             world.receive(1, Taken { listed: false, ..taken });
@@ -270,7 +274,7 @@ struct Letter {
     text: UnsafeCell<u32>,
 }
 
-// SAFETY: the cell is what the model is about; loom checks each access.
+// SAFETY: the model is about this cell; loom checks each access.
 unsafe impl Sync for Letter {}
 
 impl crate::sync::stack::Linked for Letter {
@@ -291,7 +295,7 @@ fn models_an_inbox_that_closes_loses_and_doubles_nothing() {
                     text: UnsafeCell::new(0),
                 }));
                 letter.text.with_mut(|text| {
-                    // SAFETY: loom checks that nobody else accesses it meanwhile.
+                    // SAFETY: loom checks that no other thread accesses the cell meanwhile.
                     unsafe { *text = value }
                 });
                 inbox.push(letter)
@@ -299,7 +303,7 @@ fn models_an_inbox_that_closes_loses_and_doubles_nothing() {
         });
         let read = |letter: &'static Letter| {
             letter.text.with(|text| {
-                // SAFETY: loom checks that nobody writes meanwhile.
+                // SAFETY: loom checks that no thread writes meanwhile.
                 unsafe { *text }
             })
         };
@@ -310,7 +314,7 @@ fn models_an_inbox_that_closes_loses_and_doubles_nothing() {
     });
 }
 
-/// A table of stacks with room for a few.
+/// Creates a table of stacks with room for a few.
 fn table() -> &'static Depot<1> {
     let depot: &'static Depot<1> = Box::leak(Box::new(Depot::new()));
     let memory: &'static mut [u64] = Box::leak(vec![0u64; 512].into_boxed_slice());
@@ -326,7 +330,7 @@ fn models_a_stack_that_two_threads_find_at_once_has_one_node() {
         let finders = [1, 2].map(|other| {
             thread::spawn(move || {
                 depot.intern(64, &[7, 8]).expect("room").add_allocated();
-                // Another in the same chain.
+                // A second stack in the same chain.
                 depot.intern(64, &[other]).expect("room").add_allocated();
             })
         });
@@ -347,7 +351,7 @@ fn models_a_snapshot_never_shows_more_freed_than_allocated() {
     loom::model(|| {
         let depot = table();
         let node = depot.intern(64, &[7]).expect("room");
-        // The object goes from one thread to the other with this.
+        // This cell hands the object from one thread to the other.
         let object: &'static AtomicU32 = Box::leak(Box::new(AtomicU32::new(0)));
         let maker = thread::spawn(move || {
             node.add_allocated();
@@ -365,7 +369,8 @@ fn models_a_snapshot_never_shows_more_freed_than_allocated() {
     });
 }
 
-/// What a reader finds of the events 1 and 2 in a ring of one slot; each word of an event is its number.
+/// Reads the events 1 and 2 from a ring of one slot. Each word of an event is its number, so a torn
+/// event shows.
 fn look(ring: &Ring<1>) {
     for ticket in 0..2 {
         if ring.next() <= ticket {
@@ -407,7 +412,7 @@ fn models_two_writers_of_a_slot_leave_one_event_and_nobody_waits_for_the_other()
     });
 }
 
-/// A watcher, which has claimed the watch, and the work that lies under a lock.
+/// Creates a watcher that has claimed the watch, and the work behind a lock.
 fn watched() -> (&'static Watch, &'static Lock<bool>) {
     let watch: &'static Watch = Box::leak(Box::new(Watch::new()));
     assert!(watch.claim());
@@ -422,7 +427,7 @@ fn models_a_watcher_does_not_sleep_while_there_is_work() {
         *work.lock() = true;
         let called = watch.is_asleep() && watch.call();
         let asleep = watcher.join().unwrap();
-        assert!(!asleep || called, "nobody wakes the watcher");
+        assert!(!asleep || called, "no thread wakes the watcher");
     });
 }
 
@@ -463,20 +468,20 @@ fn models_who_reads_that_a_block_was_freed_reads_that_it_was_handed_out() {
 /// A lock with a value that loom watches.
 struct Guarded(crate::sync::lock::Lock<()>, UnsafeCell<u32>);
 
-// SAFETY: the cell is what the model is about; loom checks each access.
+// SAFETY: the model is about this cell; loom checks each access.
 unsafe impl Sync for Guarded {}
 
 impl Guarded {
     fn add(&self) {
         let _guard = self.0.lock();
         self.1.with_mut(|value| {
-            // SAFETY: loom checks that no other thread accesses it meanwhile.
+            // SAFETY: loom checks that no other thread accesses the cell meanwhile.
             unsafe { *value += 1 }
         });
     }
 }
 
-/// The handler of another library runs between the hooks of a fork, and so may one of its signals.
+/// Another library's handler runs between the hooks of a fork, and so may its signal handlers.
 #[test]
 fn models_a_thread_that_forks_goes_on_with_what_it_holds_and_others_wait() {
     use crate::sync::forker::{FORKER, Left};
@@ -489,9 +494,10 @@ fn models_a_thread_that_forks_goes_on_with_what_it_holds_and_others_wait() {
         assert!(FORKER.enter(me));
         guarded.0.hold_for_fork(&mut Patience::endless());
         guarded.add();
-        // What lies behind the lock is at rest, and stays so, however often this thread used it.
+        // The value behind the lock is at rest and stays so, however often this thread used the
+        // lock.
         guarded.1.with_mut(|value| {
-            // SAFETY: loom checks that no other thread accesses it meanwhile.
+            // SAFETY: loom checks that no other thread accesses the cell meanwhile.
             unsafe { *value += 1 }
         });
         assert!(FORKER.enter(me));
@@ -499,7 +505,7 @@ fn models_a_thread_that_forks_goes_on_with_what_it_holds_and_others_wait() {
         assert_eq!(FORKER.leave(me), Left::Inner);
         guarded.add();
         assert_eq!(FORKER.leave(me), Left::Last);
-        // SAFETY: this thread has the turn, and uses the value no more.
+        // SAFETY: this thread has the turn to fork, and uses the value no more.
         unsafe { guarded.0.release_after_fork() };
         FORKER.finish();
         other.join().unwrap();
@@ -513,7 +519,7 @@ fn models_a_thread_that_forks_goes_on_with_what_it_holds_and_others_wait() {
 fn models_a_strip_is_cut_anew_only_after_all_pieces_are_back() {
     loom::model(|| {
         struct World(crate::sync::strip::Strip, [UnsafeCell<u32>; 2]);
-        // SAFETY: the cells are what the model is about; loom checks each access.
+        // SAFETY: the model is about these cells; loom checks each access.
         unsafe impl Sync for World {}
         let world: &'static World = Box::leak(Box::new(World(
             crate::sync::strip::Strip::new(),
@@ -523,7 +529,7 @@ fn models_a_strip_is_cut_anew_only_after_all_pieces_are_back() {
             let fit = |cut: usize| (cut < 32).then_some(cut + 16);
             let Some(place) = world.0.cut(fit) else { return };
             world.1[place / 16].with_mut(|value| {
-                // SAFETY: loom checks that no other thread accesses it meanwhile.
+                // SAFETY: loom checks that no other thread accesses the cell meanwhile.
                 unsafe { *value += 1 }
             });
             if world.0.bring_back() {

@@ -1,32 +1,35 @@
-//! The map cut into cells of equal length, for pictures: each shows what most of its pages are.
+//! Cuts the map into cells of equal length, for pictures. A cell shows the use of most of its
+//! pages.
 
 use super::{Arena, HeapMap, Kind, Run, Usage};
 
 /// One piece of an arena.
 #[derive(Clone, Copy)]
 pub(super) struct Cell {
-    /// What most of its pages are.
+    /// The kind of most of its pages.
     pub(super) kind: Kind,
-    /// Of its pages in spans of small objects: the bytes of objects, and those that they have room for.
+    /// In its pages with spans of small objects: the bytes of objects, and the bytes for which
+    /// there is room.
     pub(super) live: u64,
     pub(super) room: u64,
-    /// Pages in use, and in all: fewer at an arena's end.
+    /// The pages in use, and all pages; fewer at an arena's end.
     pub(super) used: u64,
     pub(super) pages: u64,
-    /// The run at its first page, and whether it begins there or in the cell.
+    /// The run at its first page, and whether a run begins in the cell.
     pub(super) first: Run,
     pub(super) begins: bool,
 }
 
 impl Cell {
-    /// How full the spans of small objects are, in quarters: 1 to 4.
+    /// Returns how full the spans of small objects are, in quarters: 1 to 4.
     pub(super) fn quarter(&self) -> usize {
         let quarters = (self.live * 4).div_ceil(self.room.max(1));
         (quarters as usize).clamp(1, 4)
     }
 }
 
-/// Pages of a cell, a power of two of `least` or more, so that `map` has at most `most` rows of `columns` cells.
+/// Returns the pages of a cell: a power of two times `least`, so that `map` has at most `most` rows
+/// of `columns` cells.
 pub(super) fn pages_per_cell(map: &HeapMap, columns: u64, least: u64, most: u64) -> u64 {
     let rows = |pages: u64| -> u64 {
         let row = pages * columns * HeapMap::PAGE_BYTES;
@@ -39,11 +42,11 @@ pub(super) fn pages_per_cell(map: &HeapMap, columns: u64, least: u64, most: u64)
     pages
 }
 
-/// The cells of an arena, `pages` pages each.
+/// Returns the cells of an arena, `pages` pages each.
 pub(super) fn cells(arena: &Arena, pages: u64) -> impl Iterator<Item = Cell> + '_ {
     let mut runs = arena.runs.iter().copied();
     let mut current = runs.next();
-    // Pages of the current run that earlier cells have.
+    // The pages of the current run that earlier cells hold.
     let mut taken = 0;
     core::iter::from_fn(move || {
         let first = current?;
@@ -64,7 +67,7 @@ pub(super) fn cells(arena: &Arena, pages: u64) -> impl Iterator<Item = Cell> + '
                 *count += here;
             }
             if let Usage::Small { size, objects, live } = run.usage {
-                // A span that two cells share is in both with its whole figures by its pages.
+                // A span that two cells share counts in each by the share of its pages.
                 cell.live += size * live * here / run.pages.max(1);
                 cell.room += size * objects * here / run.pages.max(1);
             }
@@ -78,7 +81,7 @@ pub(super) fn cells(arena: &Arena, pages: u64) -> impl Iterator<Item = Cell> + '
                 cell.begins |= cell.pages < pages && current.is_some();
             }
         }
-        // Of equals the first: what is in use shows rather than what is free.
+        // Of equal kinds the first wins, so use shows rather than free pages.
         let most = by_kind.iter().copied().max().unwrap_or(0);
         let of_kind = Kind::ALL.iter().zip(by_kind).find(|&(_, count)| count == most);
         cell.kind = of_kind.map_or(cell.kind, |(&kind, _)| kind);

@@ -1,4 +1,4 @@
-//! The map for machines.
+//! The heap map as JSON, for machines.
 
 use super::{HeapMap, Kind, Usage};
 use std::fmt::Write;
@@ -11,17 +11,22 @@ macro_rules! push {
 }
 
 impl HeapMap {
-    /// The map as one line of JSON:
+    /// Returns the map as one line of JSON:
     ///
     /// ```text
     /// {"version":1,"page":8192,"huge":2097152,"has_served":1,
-    ///  "bytes":{"ready":..,"in_use":..,"huge":..,"small":..,"large":..,"managed":..,"spare":..,"changing":..,"free":..,"room":..,"released":..},
+    ///  "bytes":{"ready":..,"in_use":..,"huge":..,"small":..,"large":..,"managed":..,
+    ///           "spare":..,"changing":..,"free":..,"room":..,"released":..},
     ///  "classes":[{"size":64,"spans":..,"objects":..,"live":..,"bytes":..},..],
-    ///  "arenas":[{"address":"0x..","reserved":..,"tables":..,"ready":..,"first":"0x..","huge":"0110..",
-    ///             "runs":[[pages,"small",size,objects,live],[pages,"large",bytes],[pages,"managed",size,objects],[pages,"free"],..]},..]}
+    ///  "arenas":[{"address":"0x..","reserved":..,"tables":..,"ready":..,
+    ///             "first":"0x..","huge":"0110..",
+    ///             "runs":[[pages,"small",size,objects,live],[pages,"large",bytes],
+    ///                     [pages,"managed",size,objects],[pages,"free"],..]},..]}
     /// ```
     ///
-    /// Runs follow each other without gaps from the address `first` on. New keys and kinds of run may come within a version, none goes.
+    /// Runs follow each other without gaps from the address `first`. `huge` of an arena has one
+    /// digit per huge page, as [`Arena::huge`](super::Arena::huge). Within a version, keys and
+    /// kinds of run may be added but never removed.
     pub fn to_json(&self) -> String {
         let mut text = String::with_capacity(1024 + self.runs().count() * 24);
         push!(

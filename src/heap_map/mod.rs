@@ -1,11 +1,13 @@
-//! The heap map: what lies where in the heap, from page to page.
+//! The heap map: shows page by page how the heap uses its memory.
 //!
-//! [`greyspan::heap_map()`](crate::heap_map()) makes a [`HeapMap`]. It is a copy: it takes no lock and does not change.
+//! [`greyspan::heap_map()`](crate::heap_map()) makes a [`HeapMap`]. It is a copy: it takes no lock
+//! and does not change.
 //!
-//! - A1. The runs of an arena follow each other without a gap, by address, and cover its pages from the first to the last that is ready.
+//! - MAP-1. The runs of an arena follow each other by address without a gap. They cover its pages
+//!   from the first to the last ready one.
 
-// The heap fills it in (`heap::map`); its forms for people and machines are in `text`, `svg` and `json`. `cells` cuts it into equal pieces
-// for the pictures.
+// The heap fills it in (`heap::map`). `text`, `svg` and `json` are its output formats for people
+// and machines. `cells` cuts it into equal pieces for the pictures.
 
 #![forbid(unsafe_code)]
 
@@ -16,7 +18,7 @@ mod text;
 
 use crate::base::geometry::{HUGE, PAGE};
 
-/// What the pages of one run are used for.
+/// The use of the pages of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Usage {
@@ -24,21 +26,21 @@ pub enum Usage {
     Small {
         /// Bytes of one object.
         size: u64,
-        /// Objects that the span has room for.
+        /// The number of objects for which the span has room.
         objects: u64,
-        /// Objects that the program holds, those included that a thread keeps ready.
+        /// The number of objects that the program holds, including those that a thread keeps ready.
         live: u64,
     },
-    /// One large object. One that was freed and that its thread keeps for reuse is among these.
+    /// One large object. This includes a freed one that its thread keeps for reuse.
     Large {
         /// Bytes that the program asked for.
         bytes: u64,
     },
-    /// A span of the collector's (feature `gc`), which keeps its own books on what lies in it.
+    /// A span of the collector (feature `gc`), which records its objects itself.
     Managed {
         /// Bytes of one object's slot.
         size: u64,
-        /// Slots.
+        /// The number of slots.
         objects: u64,
     },
     /// An empty span that a thread or its size class keeps for reuse.
@@ -49,11 +51,12 @@ pub enum Usage {
     Free,
     /// Free pages without physical memory: given back to the operating system, or never touched.
     Released,
-    /// Pages on their way from one use to another while the map was made, or being given back.
+    /// Pages that changed from one use to another while the map was made, or that are being given
+    /// back.
     Changing,
 }
 
-/// What the pages of a run are used for, without the figures: what pictures tell apart.
+/// The use of the pages of a run, without the figures. Pictures tell these apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Kind {
@@ -88,7 +91,8 @@ impl Kind {
         Self::Released,
     ];
 
-    /// A word for machines: `small`, `large`, `managed`, `spare`, `changing`, `free`, `room`, `released`.
+    /// Returns a word for machines: `small`, `large`, `managed`, `spare`, `changing`, `free`,
+    /// `room` or `released`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Small => "small",
@@ -102,14 +106,14 @@ impl Kind {
         }
     }
 
-    /// A line for people.
+    /// Returns a line for people.
     const fn meaning(self) -> &'static str {
         match self {
             Self::Small => "spans of small objects, by how full they are",
-            Self::Large => "large objects, each with a span of its own",
+            Self::Large => "large objects, one span each",
             Self::Managed => "the collector's spans",
             Self::Spare => "empty spans, kept for reuse",
-            Self::Changing => "on the way from one use to another",
+            Self::Changing => "changing from one use to another",
             Self::Free => "free pages that may have memory",
             Self::Room => "untouched room for large objects to grow",
             Self::Released => "free pages without memory",
@@ -118,7 +122,14 @@ impl Kind {
 }
 
 impl Usage {
-    /// The kind.
+    /// Returns the kind of this use.
+    ///
+    /// ```
+    /// use greyspan::heap_map::{Kind, Usage};
+    ///
+    /// assert_eq!(Usage::Spare.kind(), Kind::Spare);
+    /// assert_eq!(Kind::Spare.name(), "spare");
+    /// ```
     pub const fn kind(self) -> Kind {
         match self {
             Self::Small { .. } => Kind::Small,
@@ -139,9 +150,9 @@ impl Usage {
 pub struct Run {
     /// The address of the first page.
     pub address: u64,
-    /// Pages, of [`HeapMap::PAGE_BYTES`] each.
+    /// The number of pages, of [`HeapMap::PAGE_BYTES`] each.
     pub pages: u64,
-    /// What they are used for.
+    /// The use of the pages.
     pub usage: Usage,
 }
 
@@ -150,27 +161,28 @@ impl Run {
         Self { address, pages, usage }
     }
 
-    /// Bytes of the pages.
+    /// Returns the bytes of the pages.
     pub const fn bytes(&self) -> u64 {
         self.pages * HeapMap::PAGE_BYTES
     }
 }
 
-/// A range of addresses in which the heap grows. The first is usually the only one: it has 512 GiB
+/// A range of addresses in which the heap grows. Usually there is only the first, which has 512 GiB
 /// to grow in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Arena {
-    /// Where the arena begins: with the page map and the other tables.
+    /// The address of the arena's first byte. The page map and the other tables come first.
     pub address: u64,
-    /// Bytes of address space that the arena takes up now: its pages and its tables. An arena takes
-    /// no more than it uses, unless the system can only reserve a range as a whole.
+    /// Bytes of address space that the arena takes up now: its pages and its tables. It takes only
+    /// as much as it uses, unless the system can only reserve a range as a whole.
     pub reserved: u64,
     /// Bytes of the tables.
     pub tables: u64,
-    /// What lies in the pages that are ready, in the order of addresses, without gaps.
+    /// The uses of the ready pages, by address, without gaps.
     pub runs: Vec<Run>,
-    /// One for each [`HeapMap::HUGE_BYTES`] of the ready pages: whether the system was asked to back them by one huge page.
+    /// One entry per [`HeapMap::HUGE_BYTES`] of the ready pages: whether the system was asked to
+    /// back them by one huge page.
     pub huge: Vec<bool>,
 }
 
@@ -185,17 +197,18 @@ impl Arena {
         }
     }
 
-    /// The address of the first page.
+    /// Returns the address of the first page.
     pub fn first(&self) -> u64 {
         self.runs.first().map_or(self.address, |run| run.address)
     }
 
-    /// Bytes of pages that are ready for use.
+    /// Returns the bytes of pages that are ready for use.
     pub fn ready(&self) -> u64 {
         self.runs.iter().map(Run::bytes).sum()
     }
 
-    /// Appends a run behind the last (A1); pages of the same use that are no spans become one run.
+    /// Appends a run behind the last (MAP-1). Pages of the same use become one run if they are not
+    /// spans.
     pub(crate) fn push(&mut self, run: Run) {
         let joins = matches!(run.usage, Usage::Free | Usage::Released | Usage::Changing | Usage::Room);
         match self.runs.last_mut() {
@@ -204,14 +217,14 @@ impl Arena {
         }
     }
 
-    /// What the last run was taken for has changed meanwhile.
+    /// Marks the last run as changing: its pages changed to another use meanwhile.
     pub(crate) fn change_last(&mut self) {
         if let Some(last) = self.runs.last_mut() {
             last.usage = Usage::Changing;
         }
     }
 
-    /// The next page belongs to the last run too.
+    /// Adds the next page to the last run.
     pub(crate) fn extend_last(&mut self) {
         if let Some(last) = self.runs.last_mut() {
             last.pages += 1;
@@ -219,17 +232,17 @@ impl Arena {
     }
 }
 
-/// What the spans of one size class hold.
+/// The spans of one size class, and the objects in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClassUse {
     /// Bytes of one object.
     pub size: u64,
-    /// Spans.
+    /// The number of spans.
     pub spans: u64,
-    /// Objects that they have room for.
+    /// The number of objects for which they have room.
     pub objects: u64,
-    /// Objects that the program holds.
+    /// The number of objects that the program holds.
     pub live: u64,
     /// Bytes of the spans.
     pub bytes: u64,
@@ -237,15 +250,26 @@ pub struct ClassUse {
 
 /// A map of the heap, made by [`heap_map()`](crate::heap_map()).
 ///
-/// `Display` prints a picture for a terminal, [`to_svg`](Self::to_svg) one for a browser, and [`to_json`](Self::to_json) all of it for machines.
+/// `Display` prints a picture for a terminal, [`to_svg`](Self::to_svg) makes one for a browser, and
+/// [`to_json`](Self::to_json) gives all of it to machines.
 ///
-/// It is made while the other threads go on. Which pages are free is one snapshot for every 128 MiB; what lies in the others is read right
-/// after it, span by span. So a map of a busy heap is no picture of one instant, but every page is in it once, and each span is
-/// as it was at some moment of the call; what changed hands between the two looks says [`Usage::Changing`].
+/// Other threads continue while it is made. It takes the free pages as one snapshot per 128 MiB,
+/// and reads the other pages directly after that, span by span. So a map of a busy heap is not a
+/// picture of one instant. But every page is in it once, and each span is as it was at some moment
+/// of the call. Pages that changed between the two looks are [`Usage::Changing`].
+///
+/// ```
+/// use greyspan::heap_map::Kind;
+///
+/// let map = greyspan::heap_map();
+/// let total: u64 = Kind::ALL.iter().map(|&kind| map.bytes(kind)).sum();
+/// assert_eq!(map.ready(), total);
+/// println!("{map}");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HeapMap {
-    /// The arenas, in the order in which they were made.
+    /// The arenas, in the order in which the heap made them.
     pub arenas: Vec<Arena>,
     /// Whether the program has ever allocated from this heap, as
     /// [`Stats::has_served`](crate::Stats::has_served). If not, its memory is not on the map.
@@ -258,34 +282,35 @@ impl HeapMap {
     /// Bytes of a huge page.
     pub const HUGE_BYTES: u64 = HUGE as u64;
 
-    /// All runs of all arenas.
+    /// Returns all runs of all arenas.
     pub fn runs(&self) -> impl Iterator<Item = &Run> {
         self.arenas.iter().flat_map(|arena| &arena.runs)
     }
 
-    /// Bytes of all pages of one kind.
+    /// Returns the bytes of all pages of one kind.
     pub fn bytes(&self, kind: Kind) -> u64 {
         let of_kind = self.runs().filter(|run| run.usage.kind() == kind);
         of_kind.map(Run::bytes).sum()
     }
 
-    /// Bytes of all pages that are ready for use.
+    /// Returns the bytes of all pages that are ready for use.
     pub fn ready(&self) -> u64 {
         self.arenas.iter().map(Arena::ready).sum()
     }
 
-    /// Bytes of pages that are in use, as [`Stats::heap_inuse`](crate::Stats::heap_inuse) counts them.
+    /// Returns the bytes of pages in use, as [`Stats::heap_inuse`](crate::Stats::heap_inuse) counts
+    /// them.
     pub fn in_use(&self) -> u64 {
         self.ready() - self.bytes(Kind::Free) - self.bytes(Kind::Room) - self.bytes(Kind::Released)
     }
 
-    /// Bytes for which the system was asked to use huge pages.
+    /// Returns the bytes for which the system was asked to use huge pages.
     pub fn huge_bytes(&self) -> u64 {
         let asked = self.arenas.iter().flat_map(|arena| &arena.huge).filter(|&&asked| asked);
         asked.count() as u64 * Self::HUGE_BYTES
     }
 
-    /// What each size class that has spans holds, by size.
+    /// Returns the use of each size class that has spans, smallest size first.
     pub fn classes(&self) -> Vec<ClassUse> {
         let mut classes: Vec<ClassUse> = Vec::new();
         for run in self.runs() {

@@ -1,7 +1,8 @@
-//! The map for a browser: one SVG without scripts or outside resources, readable on light and on dark ground.
+//! The heap map for a browser: one SVG without scripts or outside resources, readable on light and
+//! on dark ground.
 //!
-//! Cells in a row with the same look become one rectangle, whose tool tip tells what is there. Colours stand in one style sheet, twice: the
-//! viewer's preference decides.
+//! Adjacent cells of the same look become one rectangle with a tool tip. One style sheet holds the
+//! colours twice, and the viewer's preference selects.
 
 use super::cells::{Cell, cells, pages_per_cell};
 use super::text::{Short, percent};
@@ -9,11 +10,11 @@ use super::{Arena, ClassUse, HeapMap, Kind, Usage};
 use crate::stats::why_empty;
 use std::fmt::Write;
 
-/// Cells in a row, pages of a cell at the least, and rows of the whole map at the most.
+/// The cells in a row, the least pages per cell, and the most rows of the map.
 const COLUMNS: u64 = 128;
 const LEAST: u64 = 2;
 const ROWS: u64 = 96;
-/// Size classes that get a bar.
+/// The most size classes that get a bar.
 const CLASSES: usize = 24;
 
 /// Lengths in the picture's units.
@@ -44,10 +45,10 @@ fn shade(cell: &Cell) -> &'static str {
     }
 }
 
-/// The picture as far as it is drawn.
+/// The picture as drawn so far.
 struct Picture {
     text: String,
-    /// Where the next line goes.
+    /// The place of the next line.
     y: u64,
 }
 
@@ -59,8 +60,9 @@ macro_rules! draw {
 }
 
 impl HeapMap {
-    /// The map as an SVG picture that stands alone: the pages of each arena, a legend, and how full the size classes are. Tool tips say what
-    /// lies where. It follows the viewer's preference for light or dark.
+    /// Returns the map as a self-contained SVG picture: the pages of each arena, a legend, and how
+    /// full the size classes are. Tool tips explain the cells. It follows the viewer's preference
+    /// for light or dark.
     pub fn to_svg(&self) -> String {
         let pages = pages_per_cell(self, COLUMNS, LEAST, ROWS);
         let mut picture = Picture {
@@ -96,7 +98,7 @@ impl Picture {
         self.y += LINE + 4;
         let cell = pages * HeapMap::PAGE_BYTES;
         let words = format!(
-            "{} ready for use, {} in use. One cell is {}, one row {}; its colour is that of most of its pages.",
+            "{} ready for use, {} in use. One cell is {}, one row {}; its colour shows the use of most of its pages.",
             Short(map.ready()),
             Short(map.in_use()),
             Short(cell),
@@ -110,7 +112,7 @@ impl Picture {
         }
     }
 
-    /// A patch, an amount and a line for each kind that there is.
+    /// Draws a patch, an amount and a line for each kind that the map has.
     fn legend(&mut self, map: &HeapMap) {
         for kind in Kind::ALL.into_iter().filter(|&kind| map.bytes(kind) > 0) {
             let top = self.y;
@@ -150,7 +152,7 @@ impl Picture {
             self.y += 11;
             let bytes = Short(map.huge_bytes()).to_string();
             self.label(150, "end", &bytes);
-            self.label(208, "", "for which the system was asked for huge pages");
+            self.label(208, "", "the system was asked for huge pages here");
             self.y += LINE - 11;
         }
         self.y += LINE;
@@ -196,7 +198,7 @@ impl Picture {
             draw!(
                 self,
                 "<rect x=\"{x}\" y=\"{top}\" width=\"{}\" height=\"{}\" class=\"{class}\"><title>{}</title></rect>\n",
-                // Objects and spans beside each other show as such.
+                // The gap keeps adjacent objects and spans apart.
                 width - 1,
                 ROW_HEIGHT - 1,
                 tip(part)
@@ -219,7 +221,8 @@ impl Picture {
         self.y = top + ROW_HEIGHT;
     }
 
-    /// A bar for each of the classes that hold most memory: as long as their share, filled as far as they are full.
+    /// Draws a bar for each of the classes with the most memory: its length shows their share, its
+    /// filled part how full they are.
     fn classes(&mut self, classes: &[ClassUse]) {
         let mut most: Vec<&ClassUse> = classes.iter().collect();
         most.sort_by_key(|class| core::cmp::Reverse(class.bytes));
@@ -230,7 +233,7 @@ impl Picture {
         };
         self.y += 8;
         self.label(16, "head", "Size classes");
-        let words = "that hold most memory: the bar is their spans, filled as far as objects are in them";
+        let words = "with the most memory: a bar shows a class's spans, its filled part the objects in them";
         self.label(104, "soft", words);
         self.y += LINE + 2;
         for class in most {
@@ -259,7 +262,7 @@ impl Picture {
     }
 }
 
-/// What lies in cells of one look, for a tool tip.
+/// Describes cells of one look, for a tool tip.
 fn tip(part: &[Cell]) -> String {
     let Some(first) = part.first() else {
         return String::new();

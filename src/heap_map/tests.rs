@@ -3,7 +3,7 @@ use super::*;
 
 const PAGE: u64 = HeapMap::PAGE_BYTES;
 
-/// A map of one arena with these runs.
+/// Returns a map of one arena with these runs.
 fn map(runs: &[(u64, Usage)]) -> HeapMap {
     let base = 1 << 30;
     let mut arena = Arena::new(base, 1 << 40, 1 << 16);
@@ -23,7 +23,7 @@ fn small(size: u64, objects: u64, live: u64) -> Usage {
     Usage::Small { size, objects, live }
 }
 
-/// One huge page with some of everything.
+/// Returns a map of one huge page with some pages of every kind.
 fn mixed() -> HeapMap {
     map(&[
         (4, small(64, 512, 512)),
@@ -134,7 +134,7 @@ fn the_text_has_a_legend_and_rows_of_one_width() {
     assert!(HeapMap::default().to_string().contains("none"));
 }
 
-/// Reads JSON as strictly as this needs: gives the end of the value that begins at `at`.
+/// Reads one JSON value that begins at `at`, as strictly as this test needs. Returns its end.
 fn value(text: &[u8], at: usize) -> usize {
     match text[at] {
         open @ (b'{' | b'[') => {
@@ -195,7 +195,7 @@ fn the_json_is_json_and_has_all_runs() {
     }
 }
 
-/// Every tag of the picture is closed, and in order; gives their names.
+/// Checks that every tag of the picture is closed in order, and returns the names.
 fn tags(svg: &str) -> Vec<&str> {
     let (mut open, mut all) = (Vec::new(), Vec::new());
     for tag in svg.split('<').skip(1) {

@@ -1,18 +1,18 @@
-//! The map for a terminal: a mark for every few pages, a row for each huge page or more.
+//! The heap map for a terminal: one mark for a few pages, one row for a huge page or more.
 
 use super::cells::{Cell, cells, pages_per_cell};
 use super::{HeapMap, Kind};
 use crate::stats::{Human, why_empty};
 use std::fmt;
 
-/// Marks in a row, pages of a mark at the least, and rows at the most.
+/// The marks in a row, the least pages per mark, and the most rows.
 const COLUMNS: u64 = 64;
 const LEAST: u64 = 4;
 const ROWS: u64 = 48;
-/// Cells of a bar that shows a share.
+/// The cells of a bar that shows a share.
 const BAR: u64 = 16;
 
-/// Marks of spans of small objects, by quarters.
+/// The marks of spans of small objects, by quarters.
 const QUARTERS: [char; 4] = ['░', '▒', '▓', '█'];
 
 const fn mark(kind: Kind) -> char {
@@ -36,13 +36,14 @@ fn mark_of(cell: &Cell) -> char {
     }
 }
 
-/// Whole percent of `part` in `whole`.
+/// Returns `part` in percent of `whole`, rounded; 0 if `whole` is 0.
 pub(super) fn percent(part: u64, whole: u64) -> u64 {
     (part * 100 + whole / 2).checked_div(whole).unwrap_or(0)
 }
 
 impl fmt::Display for HeapMap {
-    /// A picture with its legend, a row for each 2 MiB of a small heap and more in larger ones, and a table of the size classes.
+    /// Prints a picture with its legend and a table of the size classes. In a small heap a row is 2
+    /// MiB; in a larger one it is more.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pages = pages_per_cell(self, COLUMNS, LEAST, ROWS);
         let (cell, row) = (pages * Self::PAGE_BYTES, pages * COLUMNS * Self::PAGE_BYTES);
@@ -58,7 +59,7 @@ impl fmt::Display for HeapMap {
         }
         writeln!(
             f,
-            "one mark is {}, one row {}; a mark shows what most of its pages are\n",
+            "one mark is {}, one row {}; a mark shows the use of most of its pages\n",
             Short(cell),
             Short(row)
         )?;

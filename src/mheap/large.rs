@@ -1,6 +1,7 @@
-//! Large objects: runs of whole pages, one object each, and how they grow, shrink and move without copying.
+//! Large objects: runs of whole pages with one object each. They grow, shrink and move without
+//! copying.
 //!
-//! The holder of the object is the only one that calls with its span; the page heap's lock guards the pages.
+//! Only the holder of the object calls with its span; the page heap's lock guards the pages.
 
 use super::page_alloc::Purpose;
 use super::{MHeap, non_null};
@@ -9,12 +10,13 @@ use crate::mspan::MSpan;
 #[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 
-/// Moves by page table: after so many, objects are copied instead, so that the process keeps its mappings for itself.
+/// Moves by page table before the heap copies objects instead, so that the process keeps its
+/// mappings for itself.
 const REMAPS_MAX: usize = 16 << 10;
 
 impl MHeap {
-    /// A span of `pages` pages at a multiple of `align` bytes, holding one object of `bytes`; up to `headroom` pages behind it are its own
-    /// to grow into.
+    /// Takes a span of `pages` pages at a multiple of `align` bytes, with one object of `bytes`
+    /// bytes. The span also holds up to `headroom` pages behind it, into which it may grow.
     pub(crate) fn take_large(
         &self,
         bytes: usize,
@@ -26,7 +28,7 @@ impl MHeap {
             return None;
         }
         let purpose = if headroom > 0 { Purpose::Growing } else { Purpose::Large };
-        // Where `move_pages` can move it.
+        // An address from which `move_pages` can move it.
         let align = if headroom > 0 {
             align.max(self.os.page_size())
         } else {
@@ -35,7 +37,7 @@ impl MHeap {
         self.take_for(bytes, pages, align, headroom, purpose)
     }
 
-    /// As `take_large` without headroom, but only of free pages that may have memory already.
+    /// Like `take_large` without headroom, but only from free pages that may have memory already.
     pub(crate) fn take_idle(&self, bytes: usize, pages: usize, align: usize) -> Option<&'static MSpan> {
         if pages * PAGE > self.idle_bytes() {
             return None;
@@ -43,7 +45,8 @@ impl MHeap {
         self.take_for(bytes, pages, align, 0, Purpose::Idle)
     }
 
-    /// As `take_idle`, for an object that has begun to grow: at the start of a run of twice the pages at least (`search`).
+    /// Like `take_idle`, for an object that has begun to grow: takes the start of a run of at least
+    /// twice the pages (`search`).
     pub(crate) fn take_begun(&self, bytes: usize, pages: usize) -> Option<&'static MSpan> {
         if 2 * pages * PAGE > self.idle_bytes() {
             return None;
@@ -65,8 +68,9 @@ impl MHeap {
         Some(span)
     }
 
-    /// Makes the run `pages` pages long without moving it: into its headroom, then into free pages behind. The new pages keep what
-    /// they hold; `Some(true)` tells that they read as zero.
+    /// Makes the run `pages` pages long without moving it: first into its headroom, then into the
+    /// free pages behind. The new pages keep their contents; `Some(true)` says that they read as
+    /// zero.
     pub(crate) fn grow_in_place(&self, span: &'static MSpan, pages: usize) -> Option<bool> {
         let (old, headroom) = (span.pages(), span.headroom());
         let more = pages.checked_sub(old)?;
@@ -75,7 +79,7 @@ impl MHeap {
         let mut clean = true;
         let mut inner = self.inner.lock();
         if !self.admits(&inner, more) {
-            // The caller asks for another place then, and hears of the limit there.
+            // The caller then asks for another place, and that request reports the limit.
             return None;
         }
         if more > headroom {
@@ -103,7 +107,7 @@ impl MHeap {
         Some(clean)
     }
 
-    /// Gives the pages behind the first `pages` back.
+    /// Gives back all pages behind the first `pages`.
     pub(crate) fn shrink_in_place(&self, span: &'static MSpan, pages: usize) {
         let (old, headroom) = (span.pages(), span.headroom());
         if pages >= old {
@@ -123,13 +127,14 @@ impl MHeap {
         self.heed(due);
     }
 
-    /// Moves all pages of `from` to the front of `to` by page tables. `false`: nothing moved, copy instead.
+    /// Moves all pages of `from` to the front of `to` by page tables. `false`: nothing moved, and
+    /// the caller copies instead.
     pub(crate) fn move_pages(&self, from: &'static MSpan, to: &'static MSpan) -> bool {
         let (pages, os_page) = (from.pages(), self.os.page_size());
         if pages * PAGE < HUGE / 2 || to.pages() < pages {
             return false;
         }
-        // Only whole pages of the system's move, or others' memory would go with them.
+        // Only whole system pages move; a part of one would take the memory of other runs with it.
         let whole = |place: usize| place & (os_page - 1) == 0;
         if !(whole(from.base().addr()) && whole(to.base().addr()) && whole(pages * PAGE)) {
             return false;
@@ -141,12 +146,14 @@ impl MHeap {
             }
             inner.remaps += 1;
         }
-        // SAFETY: both runs are held by the caller, and Ready; nobody else knows their addresses.
+        // SAFETY: the caller holds both runs, both are Ready, and no other thread knows their
+        // addresses.
         unsafe { self.os.remap(non_null(from.base()), non_null(to.base()), pages * PAGE) }
     }
 
-    /// How many pages of room to leave behind an object of `pages` pages that has begun to grow: address space costs nothing, and
-    /// twice the size makes the next doubling a matter of page tables only.
+    /// Returns how many pages of room to leave behind an object of `pages` pages that has begun to
+    /// grow. Address space costs nothing, and with three times its size as room an object can
+    /// double twice in place.
     pub(crate) fn growth_room(pages: usize) -> usize {
         if pages < PAGES_PER_HUGE / 2 {
             0

@@ -1,12 +1,14 @@
-//! The page heap: hands out spans, small and large, and takes them back. One for the process.
+//! The page heap: hands out spans, small and large, and takes them back. The process has one.
 //!
-//! Owns the regions, the page map, the pool of span records and the limits. Callers are the central lists and the thread caches; the
-//! collector asks through `heap::source`.
+//! It owns the regions, the page map, the pool of span records and the limits. Its callers are the
+//! central lists and the thread caches; the collector asks through `heap::source`.
 //!
-//! - H1. One lock orders everything here; it is the last in the lock order, and nothing is called under it but the operating
-//!   system, and events are noted, for which nobody waits.
-//! - H2. A span handed out is reachable through the page map; a span given back is not, and nobody holds its record.
-//! - H3. Advice to the system that may take long (giving memory back) runs without the lock, on pages that are held meanwhile.
+//! - MHEAP-1. One lock orders everything here. It is the last in the lock order: code that holds
+//!   it calls only the operating system and notes events, which never waits.
+//! - MHEAP-2. A span handed out is reachable through the page map. A span given back is not, and
+//!   no thread keeps its record.
+//! - MHEAP-3. Calls to the system that may take long run without the lock, on pages that the
+//!   calling thread holds meanwhile. These calls release memory, or touch a new huge page.
 
 mod large;
 mod page_alloc;
@@ -33,23 +35,23 @@ use page_alloc::{PageAlloc, Purpose, Run};
 use page_map::PageMap;
 use scavenge::Told;
 
-/// Pages of a usual span of small objects.
+/// Pages in a typical span of small objects.
 const SPAN_PAGES: usize = 4;
 
-/// What the lock guards.
+/// The state that the lock guards.
 struct Inner {
     pages: PageAlloc,
     spans: Pool<ByUse>,
-    /// Pages that spans hold as room to grow: never touched.
+    /// Untouched pages that spans hold as room to grow.
     headroom: usize,
-    /// Moves by page table that were made; each may cost the process a mapping.
+    /// Moves by page table so far; each may cost the process a mapping.
     remaps: usize,
     /// When the scavenger last looked, in coarse milliseconds.
     looked_at: u64,
     told: Told,
 }
 
-// SAFETY: the cells and records inside are reached only by the holder of the lock around this value.
+// SAFETY: only the holder of the lock around this value reaches the cells and records inside.
 unsafe impl Send for Inner {}
 
 /// The page heap.
@@ -57,16 +59,18 @@ pub(crate) struct MHeap {
     os: &'static Os,
     map: PageMap,
     inner: Lock<Inner>,
-    /// Bytes of footprint beyond which memory is given back at once, and beyond which allocation fails; `usize::MAX` for none.
+    /// Footprint in bytes beyond which the heap gives memory back at once, and beyond which
+    /// allocation fails; `usize::MAX` for no limit.
     soft_limit: AtomicUsize,
     hard_limit: AtomicUsize,
-    /// Milliseconds that free pages stay before they are given back; `usize::MAX` for ever.
+    /// Milliseconds that free pages stay before the heap gives them back; `usize::MAX` for ever.
     purge_delay: AtomicUsize,
     /// Bytes of free pages that may have physical memory, for readers without the lock.
     idle: AtomicUsize,
-    /// Bytes of pages in use, or free with physical memory, when a run was last taken; likewise.
+    /// Bytes of pages that were in use, or free with physical memory, when the heap last handed out
+    /// a run; for readers without the lock.
     grown: AtomicUsize,
-    /// A thread in the background looks after free pages.
+    /// A background thread looks after free pages.
     attended: AtomicBool,
 }
 
@@ -84,7 +88,7 @@ pub(crate) struct HeapFigures {
 
 impl MHeap {
     crate::sync::const_unless_loom! {
-        /// A heap over `os` that owns nothing yet.
+        /// Creates a heap over `os` that owns nothing yet.
         pub(crate) fn new(os: &'static Os) -> Self {
             Self {
                 os,
@@ -107,34 +111,35 @@ impl MHeap {
         }
     }
 
-    /// The system underneath.
+    /// Returns the system underneath.
     pub(crate) fn os(&self) -> &'static Os {
         self.os
     }
 
-    /// From address to span.
+    /// Returns the page map.
     #[inline(always)]
     pub(crate) fn map(&self) -> &PageMap {
         &self.map
     }
 
-    /// Sets the bytes of the first region's window, at the most; without effect once there is one.
+    /// Sets the maximum size of the first region's window, in bytes. Has no effect once that region
+    /// exists.
     #[cfg(test)]
     pub(crate) fn set_window(&self, bytes: usize) {
         self.inner.lock().pages.set_window(bytes);
     }
 
-    /// Sets whether the heap asks for huge pages; for what it grows by from here on.
+    /// Sets whether the heap asks for huge pages. Applies to growth from here on.
     pub(crate) fn set_huge(&self, huge: Huge) {
         self.inner.lock().pages.huge = huge;
     }
 
-    /// A free span of `class`, `pages` pages long, that nobody owns.
+    /// Takes a free span of `class`, `pages` pages long; no cache owns it yet.
     pub(crate) fn take_small(&self, class: SizeClass, pages: usize) -> Option<&'static MSpan> {
         self.take_small_for(class, pages, Purpose::Small)
     }
 
-    /// As `take_small`, but only of free pages that may have memory already.
+    /// Like `take_small`, but only from free pages that may have memory already.
     pub(crate) fn take_small_idle(&self, class: SizeClass, pages: usize) -> Option<&'static MSpan> {
         if pages * PAGE > self.idle_bytes() {
             return None;
@@ -149,8 +154,8 @@ impl MHeap {
         Some(span)
     }
 
-    /// A span of `pages` pages for the collector, which cuts it into `objects` objects of `size` bytes. More than one object: each address in
-    /// it leads to the span; one: the addresses of its first page do.
+    /// Takes a span of `pages` pages for the collector, which cuts it into `objects` objects of
+    /// `size` bytes. The page map leads from each of its pages to the span.
     #[cfg(feature = "gc")]
     pub(crate) fn take_managed(&self, pages: usize, objects: u32, size: usize, tag: *mut u8) -> Option<&'static MSpan> {
         let purpose = if objects > 1 { Purpose::Small } else { Purpose::Large };
@@ -160,7 +165,8 @@ impl MHeap {
         Some(span)
     }
 
-    /// The small span's state or class has changed: the page map tells too (I4 of `page_map`).
+    /// Records a change of the small span's state or class in the page map, whose entries hold them
+    /// too (PAGEMAP-4).
     #[inline]
     pub(crate) fn note_use(&self, span: &'static MSpan) {
         if CHECKED {
@@ -168,8 +174,8 @@ impl MHeap {
         }
     }
 
-    /// Takes a run of `pages` pages, with up to `headroom` untouched pages behind it, and describes it in a record that is not in the
-    /// page map yet.
+    /// Takes a run of `pages` pages, with up to `headroom` untouched pages behind it, and describes
+    /// it in a record. The record is not in the page map yet.
     fn take_run(&self, pages: usize, align: usize, headroom: usize, purpose: Purpose) -> Option<&'static MSpan> {
         let (span, run, due) = {
             let mut inner = self.inner.lock();
@@ -178,7 +184,7 @@ impl MHeap {
                 self.purge_for_request();
                 inner = self.inner.lock();
                 if !self.admits(&inner, pages) {
-                    // Who looks for idle pages asks for others next.
+                    // After a look for idle pages the caller asks again, for any pages.
                     if !purpose.is_idle() {
                         self.note_refusal(&mut inner, pages * PAGE);
                     }
@@ -222,19 +228,20 @@ impl MHeap {
         Some(span)
     }
 
-    /// Makes pages ready, and with them what else lies in the same pages of the system's.
+    /// Makes the pages ready, and with them everything that shares a page of the system with them.
     ///
     /// # Safety
-    /// The pages are Prepared or Ready, and the caller's.
+    /// The pages are Prepared or Ready, and the caller holds them.
     unsafe fn make_ready(&self, base: *mut u8, pages: usize) -> bool {
         let os_page = self.os.page_size();
         let before = base.addr() & (os_page - 1);
         let bytes = align_up(before + pages * PAGE, os_page);
-        // SAFETY: the caller's pages; regions consist of whole pages of the system's, and what is free in them may be Ready as well as Prepared.
+        // SAFETY: the caller holds the pages. Regions consist of whole system pages, and `ready`
+        // accepts the free pages in them, which are Prepared or Ready.
         unsafe { self.os.ready(non_null(base.wrapping_sub(before)), bytes) }
     }
 
-    /// Takes `pages` pages, and more behind them where `headroom` asks for it and untouched pages follow.
+    /// Takes `pages` pages, and up to `headroom` more if untouched pages follow.
     fn find_run(
         os: &Os,
         map: &PageMap,
@@ -244,7 +251,7 @@ impl MHeap {
         headroom: usize,
         purpose: Purpose,
     ) -> Option<Run> {
-        // No growth for the sake of room while pages that have memory lie idle.
+        // The heap does not grow for headroom while idle pages with memory can serve the request.
         if headroom > 0
             && inner.pages.counts.dirty < pages
             && let Some(run) = inner.pages.take_with_room(os, map, pages, headroom, align)
@@ -255,29 +262,30 @@ impl MHeap {
         inner.pages.take(os, map, pages, align, purpose)
     }
 
-    /// Whether the hard limit leaves room for `pages` more pages.
+    /// Returns whether the hard limit leaves room for `pages` more pages.
     fn admits(&self, inner: &Inner, pages: usize) -> bool {
         let limit = self.hard_limit.load(Relaxed);
         limit == usize::MAX || Self::footprint(inner).saturating_add(pages * PAGE) <= limit
     }
 
-    /// Bytes of memory that are ready for use, in spans or free.
+    /// Returns the bytes of ready memory, in spans or free.
     pub(crate) fn sys_bytes(&self) -> usize {
         self.inner.lock().pages.counts.ready * PAGE
     }
 
-    /// Bytes that the heap and its records keep in physical memory at the most.
+    /// Returns an upper bound of the physical memory of the heap and its records, in bytes.
     fn footprint(inner: &Inner) -> usize {
         let counts = inner.pages.counts;
         (counts.ready - counts.clean - inner.headroom) * PAGE + inner.spans.touched()
     }
 
-    /// Takes back a span that nobody owns, none of whose objects is in use.
+    /// Takes back a span that no cache owns and that holds no live object.
     pub(crate) fn give(&self, span: &'static MSpan) {
         self.give_run(span, false);
     }
 
-    /// Takes back a large span all of whose pages were moved elsewhere: they have no memory and read as zero.
+    /// Takes back a large span whose pages were all moved elsewhere: they have no memory and read
+    /// as zero.
     pub(crate) fn give_moved(&self, span: &'static MSpan) {
         self.give_run(span, true);
     }
@@ -303,7 +311,7 @@ impl MHeap {
         self.heed(due);
     }
 
-    /// One snapshot.
+    /// Returns the figures as of one moment.
     pub(crate) fn figures(&self) -> HeapFigures {
         let inner = self.inner.lock();
         let counts = inner.pages.counts;
@@ -318,37 +326,41 @@ impl MHeap {
         }
     }
 
-    /// Every span record there is, in use or not; fields of records in use may change while they are read.
+    /// Returns every span record, in use or not. Fields of records in use may change during the
+    /// read.
     pub(crate) fn all_spans(&self) -> impl Iterator<Item = &'static MSpan> {
         self.inner.lock().spans.all()
     }
 
-    /// Before `fork`: holds the lock so that the child finds the heap at rest.
+    /// Takes the lock before `fork`, so that the child finds the heap at rest.
     pub(crate) fn before_fork(&self, patience: &mut Patience) {
         self.inner.hold_for_fork(patience);
     }
 
-    /// After `fork`, in the parent, or in a child that gives back what a fork around its own took.
+    /// Gives the lock back after `fork`: in the parent, or in a child that ends a fork around its
+    /// own.
     ///
     /// # Safety
-    /// The caller is in the thread that forks, and has its turn.
+    /// The caller is the thread that forks, and has the turn to fork.
     pub(crate) unsafe fn after_fork_in_parent(&self) {
-        // SAFETY: as the caller promised; nothing of the value is in use.
+        // SAFETY: this thread forks and has the turn (contract of this function), and uses nothing
+        // of the value.
         unsafe { self.inner.release_after_fork() };
     }
 
-    /// After `fork`, in the child; the thread keeps the lock for a fork around this one, or it is
-    /// free.
+    /// Resets the lock after `fork`, in the child. With `keep` the thread keeps the lock for a fork
+    /// around this one; otherwise the lock is free.
     ///
     /// # Safety
     /// The caller is the child's only thread, and its parent called `before_fork`.
     pub(crate) unsafe fn after_fork_in_child(&self, keep: bool) {
-        // SAFETY: as the caller promised.
+        // SAFETY: this is the child's only thread, and the parent held the lock (contract of this
+        // function).
         unsafe { self.inner.reset_in_child(keep) };
     }
 }
 
-/// The run's base as `NonNull`: runs come from a reservation, which is never at null.
+/// Returns the run's base as `NonNull`. A run lies in a region, which is never at null.
 fn non_null(base: *mut u8) -> core::ptr::NonNull<u8> {
     core::ptr::NonNull::new(base).unwrap_or(core::ptr::NonNull::dangling())
 }

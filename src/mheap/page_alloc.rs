@@ -1,12 +1,20 @@
-//! The page allocator: runs of pages out of regions, packed so that whole huge pages stay free.
+//! The page allocator: takes runs of pages from the regions, and packs them so that whole huge
+//! pages stay free.
 //!
-//! After TCMalloc's Temeraire (Hunter et al., OSDI 2021): each 2 MiB huge page has a tracker; trackers are binned by their longest free
-//! run. A run shorter than a huge page comes from a tracker whose longest run is the shortest that holds it, so long runs are not
-//! broken for short requests and empty huge pages are the last resort; a tracker with room that still has physical memory goes first, and
-//! among equals the fullest of a few. A longer run takes
-//! whole empty huge pages, best fit, and leaves the rest of its last one to short runs.
+//! The design follows TCMalloc's Temeraire (Hunter et al., OSDI 2021). Each 2 MiB huge page has a
+//! tracker, and the trackers are binned by their longest free run.
 //!
-//! Everything here happens under the page heap's lock and makes no decision about limits or giving memory back.
+//! - A run shorter than a huge page comes from a tracker whose longest free run is the shortest
+//!   that holds it. So short requests do not break long runs, and empty huge pages are the last
+//!   resort.
+//! - A tracker that still has physical memory in free pages goes first. Among equal trackers the
+//!   fullest of a few goes first.
+//! - A longer run takes whole empty huge pages, best fit, and leaves the rest of its last one to
+//!   short runs.
+//! - In a small heap, large objects go to the best free run instead (`search`).
+//!
+//! The page heap's lock guards everything here. This module decides nothing about limits or about
+//! giving memory back.
 
 mod grow;
 mod huge;
@@ -31,11 +39,12 @@ pub(crate) struct Run {
     pub(crate) pages: usize,
     /// Every page reads as zero and had no physical memory.
     pub(crate) clean: bool,
-    /// Where the run is the first to have pages of a huge page that was asked for; null where it is not.
+    /// The first page of the run in a huge page that the system was asked for and that no run
+    /// touched before; null if there is none.
     wakes: *mut u8,
 }
 
-/// Page counts; see `Stats` for their meaning.
+/// Page counts; `Stats` explains their meaning.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Counts {
     /// Pages in ready huge pages.
@@ -44,42 +53,44 @@ pub(super) struct Counts {
     pub(super) clean: usize,
     /// Free pages that may have physical memory.
     pub(super) dirty: usize,
-    /// The fewest dirty pages there were since the scavenger last set this: what nobody missed.
+    /// The fewest dirty pages since the scavenger last set this. The program did not need so many
+    /// pages since then.
     pub(super) low_dirty: usize,
     /// Pages in spans of small objects.
     pub(super) small: usize,
 }
 
-/// What a run is for.
+/// The use of a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// Small objects, which touch all of it in time.
     Small,
-    /// As `Small`, in pages that have memory or not at all.
+    /// Like `Small`, but only in pages that may have memory.
     SmallIdle,
-    /// One large object, of which the program may touch little: as it did of others.
+    /// One large object. The program may touch little of it; samples of other objects tell.
     Large,
     /// One large object that grew to this size, and so was touched all over.
     Growing,
-    /// One large object, in pages that have memory or not at all.
+    /// One large object, only in pages that may have memory.
     Idle,
-    /// As `Idle`, with as many such pages behind it at least: the object has begun to grow.
+    /// Like `Idle`, for an object that has begun to grow: at least as many such pages follow.
     Begun,
 }
 
 impl Purpose {
-    /// Whether the run is for small objects.
+    /// Returns whether the run is for small objects.
     pub(super) fn is_small(self) -> bool {
         matches!(self, Self::Small | Self::SmallIdle)
     }
 
-    /// Whether pages without memory do not serve: the heap does not grow for it.
+    /// Returns whether only pages that may have memory serve. The heap does not grow for such a
+    /// run.
     pub(super) fn is_idle(self) -> bool {
         matches!(self, Self::SmallIdle | Self::Idle | Self::Begun)
     }
 }
 
-/// How many trackers are looked at for a short run.
+/// The number of trackers that a search for a short run looks at.
 const CANDIDATES: usize = 16;
 
 /// All regions and the bins of their trackers.
@@ -89,19 +100,19 @@ pub(super) struct PageAlloc {
     bins: [List<ByLongest>; PAGES_PER_HUGE + 1],
     /// Bit n is set when bin n is not empty.
     filled: [Cell<u64>; PAGES_PER_HUGE / 64 + 1],
-    /// Trackers with dirty pages, the latest to become so last.
+    /// Trackers with dirty pages; the tracker that became so last is at the end.
     aged: List<ByAge>,
     pub(super) counts: Counts,
     /// Whether to ask the system for huge pages.
     pub(super) huge: Huge,
     pace: Pace,
-    /// Bytes of the first region's window, at the most.
+    /// The maximum size of the first region's window, in bytes.
     window: usize,
 }
 
 impl PageAlloc {
     crate::sync::const_unless_loom! {
-        /// Owns no memory yet.
+        /// Creates a page allocator without memory.
         pub(super) fn new() -> Self {
             Self {
                 regions: [const { None }; REGIONS],
@@ -117,7 +128,7 @@ impl PageAlloc {
         }
     }
 
-    /// Sets the bytes of the first region's window, at the most, so that a test needs further
+    /// Sets the maximum size of the first region's window in bytes, so that a test needs further
     /// regions.
     #[cfg(test)]
     pub(super) fn set_window(&mut self, bytes: usize) {
@@ -128,12 +139,12 @@ impl PageAlloc {
         self.regions.iter().flatten()
     }
 
-    /// The region with this number.
+    /// Returns the region with this number.
     pub(super) fn region(&self, number: usize) -> Option<&Region> {
         self.regions.get(number)?.as_ref()
     }
 
-    /// Bytes of the regions' tables.
+    /// Returns the ready bytes of the regions' tables.
     pub(super) fn table_bytes(&self) -> usize {
         self.regions().map(Region::table_bytes).sum()
     }
@@ -156,12 +167,14 @@ impl PageAlloc {
     }
 
     fn bin(&self, longest: usize) -> &List<ByLongest> {
-        // `longest` counts pages of one tracker, so it is at most the last bin; the mask of `min` keeps the access total.
+        // `longest` counts pages of one tracker, so it is at most the last bin; `min` spares the
+        // check of bounds.
         #[expect(clippy::indexing_slicing, reason = "the index is clipped to the array's length")]
         &self.bins[longest.min(PAGES_PER_HUGE)]
     }
 
-    /// Takes the tracker off its lists, lets `change` alter it, and puts it where it belongs.
+    /// Takes the tracker off its lists, lets `change` alter it, and puts it on the right lists
+    /// again.
     fn update<R>(&mut self, tracker: &'static Tracker, change: impl FnOnce(&Tracker) -> R) -> R {
         let (longest, dirty) = (tracker.longest(), tracker.dirty_pages());
         let was_empty = tracker.is_empty();
@@ -191,7 +204,8 @@ impl PageAlloc {
         result
     }
 
-    /// Takes free pages of one tracker. Tells whether all were clean, and whether they are the first of a huge page that was asked for.
+    /// Takes free pages of one tracker. Returns whether all were clean, and whether they are the
+    /// first touched pages of a huge page that the system was asked for.
     fn take_pages(&mut self, tracker: &'static Tracker, start: usize, pages: usize) -> (bool, bool) {
         let first_touch = tracker.advised.get() && tracker.is_untouched();
         let (taken, soiled) = self.update(tracker, |tracker| {
@@ -214,8 +228,8 @@ impl PageAlloc {
         }
     }
 
-    /// Takes `pages` pages whose address is a multiple of `align` pages (a power of two). Grows the heap where no free run fits;
-    /// `None` when the system refuses.
+    /// Takes `pages` pages whose address is a multiple of `align` pages (a power of two). Grows the
+    /// heap if no free run fits. Returns `None` if the system refuses.
     pub(super) fn take(&mut self, os: &Os, map: &PageMap, pages: usize, align: usize, purpose: Purpose) -> Option<Run> {
         if purpose == Purpose::Begun {
             let want = Want::begun(pages);
@@ -265,12 +279,12 @@ impl PageAlloc {
         Some(run)
     }
 
-    /// Whether the heap is small enough to be searched for the best run.
+    /// Returns whether the heap is small enough to search for the best run.
     fn is_searchable(&self) -> bool {
         self.counts.ready <= search::HUGE_MAX * PAGES_PER_HUGE
     }
 
-    /// Takes what is wanted from the free run that is best for it, of any number of huge pages.
+    /// Takes the wanted pages from the free run that serves best, across any number of huge pages.
     fn take_best(&mut self, want: Want) -> Option<Run> {
         let found = self
             .regions()
@@ -280,7 +294,8 @@ impl PageAlloc {
         self.take_at(region, page / PAGES_PER_HUGE, page % PAGES_PER_HUGE, want.pages)
     }
 
-    /// Takes `pages` pages for an object that grows, where `room` more follow; these too, if none of them has memory.
+    /// Takes `pages` pages for an object that grows, at a place where `room` more follow. Takes
+    /// these too, if none of them has memory.
     pub(super) fn take_with_room(
         &mut self,
         os: &Os,
@@ -295,7 +310,7 @@ impl PageAlloc {
             self.grow(os, map, huge, align, Purpose::Growing)?;
         }
         let (region, index) = self.find_huge(huge, align)?;
-        // Room that was used before would keep its memory; an object may have that.
+        // Room with memory would keep that memory unused; the object itself may have such pages.
         let (mut page, mut clean) = (pages, true);
         while clean && page < pages + room {
             let start = page % PAGES_PER_HUGE;
@@ -309,7 +324,8 @@ impl PageAlloc {
 
     fn take_short(&mut self, pages: usize, align: usize, purpose: Purpose) -> Option<Run> {
         let want = pages + align - 1;
-        // Pages that still have memory come first: taking untouched ones while those lie free would only grow the footprint.
+        // Pages with memory come first: an untouched page would grow the footprint while those lie
+        // free.
         let mut best: Option<&'static Tracker> = None;
         let mut choice = None;
         for tracker in self.trackers_from(want).take(CANDIDATES) {
@@ -339,7 +355,8 @@ impl PageAlloc {
         })
     }
 
-    /// Trackers whose longest free run is at least `want`, those with the shortest such run first.
+    /// Returns the trackers whose longest free run is at least `want`, in the order of that length,
+    /// shortest first.
     fn trackers_from(&self, want: usize) -> impl Iterator<Item = &'static Tracker> {
         Bits(&self.filled)
             .runs()
@@ -352,13 +369,13 @@ impl PageAlloc {
             })
     }
 
-    /// The region and first index of `huge` empty huge pages in a row.
+    /// Returns the region and first index of `huge` empty huge pages in a row.
     fn find_huge(&self, huge: usize, align: usize) -> Option<(usize, usize)> {
         self.regions().enumerate().find_map(|(number, region)| {
             let phase = region.base().addr().get() >> HUGE_SHIFT;
             region
                 .empty()
-                // The alignment is a power of two.
+                // `align` is a power of two, so the mask is the remainder.
                 .best_fit(huge, align, phase & align.wrapping_sub(1), region.ready)
                 .map(|index| (number, index))
         })
@@ -395,13 +412,13 @@ impl PageAlloc {
             .find_map(|(number, region)| region.locate(base).map(|(huge, page)| (number, huge, page)))
     }
 
-    /// The region in whose ready part `base` lies.
+    /// Returns the region in whose ready part `base` lies.
     fn region_of(&mut self, base: *mut u8) -> Option<&mut Region> {
         let (number, ..) = self.locate(base)?;
         self.regions.get_mut(number)?.as_mut()
     }
 
-    /// Whether the huge page at `base` was asked for, and not told to stop.
+    /// Returns whether the system was asked for a huge page at `base`, and not told to stop.
     fn is_advised(&self, base: *mut u8) -> bool {
         let tracker = self
             .locate(base)
@@ -427,7 +444,8 @@ impl PageAlloc {
         }
     }
 
-    /// Takes up to `pages` free pages that directly follow `end`, the end of an object of `held` pages, if there are at least `least`.
+    /// Takes up to `pages` free pages that directly follow `end`, the end of an object of `held`
+    /// pages. Returns `None` if there are fewer than `least`.
     pub(super) fn take_behind(
         &mut self,
         os: &Os,
@@ -437,7 +455,8 @@ impl PageAlloc {
         least: usize,
         pages: usize,
     ) -> Option<Run> {
-        // The page in front of `end` belongs to the caller, so it names the region even when `end` is the end of what is ready.
+        // The page in front of `end` belongs to the caller. It names the region even if `end` is
+        // the end of the ready part.
         let (region, mut index, mut start) = self.locate(end.wrapping_sub(PAGE))?;
         start += 1;
         if start == PAGES_PER_HUGE {
@@ -447,7 +466,8 @@ impl PageAlloc {
         while found < pages {
             let ready = self.regions.get(region)?.as_ref()?.ready;
             if index == ready {
-                // No growth while idle pages with memory could hold all of it: the object moves there.
+                // The heap does not grow while idle pages with memory may hold the whole object: it
+                // moves there.
                 if self.counts.dirty > held + pages {
                     break;
                 }
@@ -472,10 +492,12 @@ impl PageAlloc {
         }
     }
 
-    /// Takes one run of free pages that may have physical memory, of the huge page that has had such pages for longest; whole pages of the
-    /// system's, which are `unit` of ours. The caller gives them back, clean or dirty.
+    /// Takes one run of free pages that may have physical memory, from the huge page that has had
+    /// such pages for longest. The run consists of whole system pages, which are `unit` of ours.
+    /// The caller gives it back, clean or dirty.
     ///
-    /// Where `unit` is 1 the first huge page has some. Else so many are looked at, a matter of some hundred microseconds; the others' turn comes next.
+    /// If `unit` is 1, the first huge page has a run. Otherwise a call looks at up to 1024 huge
+    /// pages, which takes some hundred microseconds, and the next call goes on with the rest.
     pub(super) fn take_dirty(&mut self, unit: usize) -> Option<Run> {
         const LOOKS: usize = 1024;
         let (tracker, run) = (0..LOOKS).find_map(|_| {
@@ -490,7 +512,7 @@ impl PageAlloc {
         let base = self.address(tracker, run.start);
         let low = self.counts.low_dirty;
         self.take_pages(tracker, run.start, run.len);
-        // The scavenger is not the demand that `low_dirty` looks for.
+        // `low_dirty` measures the program's demand, and the scavenger's is none.
         self.counts.low_dirty = low;
         Some(Run {
             base,
@@ -500,7 +522,8 @@ impl PageAlloc {
         })
     }
 
-    /// The release of pages of the huge page at `base` was refused: the others' turn comes first.
+    /// Moves the huge page at `base` to the end of the list after the system refused to release
+    /// pages of it.
     pub(super) fn postpone(&mut self, base: *mut u8) {
         let found = self
             .locate(base)

@@ -1,17 +1,19 @@
-//! The page map: from any address to the span that holds it, or to nothing.
+//! The page map: leads from any address to the span that holds it, or to nothing.
 //!
-//! Each region begins with a flat array of one entry for each of its pages. The main region's two
-//! words are all that the fast path reads. Further regions are searched behind it; they begin when
-//! another mapping lies in the way of the main one, or when it is full.
+//! Each region begins with a flat array of entries, one per page. The fast path reads only the two
+//! words that describe the main region. A look-up that misses the main region searches the others.
+//! Another region begins if another mapping lies in the way of the last one, or if that one is
+//! full.
 //!
-//! - I1. Every page of a small or managed span, and the first page of a large one, has the span in
-//!   its entry; all other entries are null. A pointer that the program may free therefore always
-//!   finds its span, and null, foreign and stale ones find nothing.
-//! - I2. Entries are written by whoever holds the pages, between taking them from the page heap and returning them. A thread that was
-//!   handed a pointer into a span sees its entry, because the pointer itself was handed over in order; so relaxed loads do.
-//! - I3. `limit` only grows, after the entries below it are readable.
-//! - I4. In builds for programs in C an entry of a small span in use also tells its class and which of the span's pages it is for ([`tag`]),
-//!   so that a free needs no look at the span.
+//! - PAGEMAP-1. Every page of a small or managed span, and the first page of a large one, has the
+//!   span in its entry. All other entries are null. So a pointer that the program may free always
+//!   finds its span, and null, foreign and stale pointers find nothing.
+//! - PAGEMAP-2. The thread that holds the pages writes their entries, after it takes the pages
+//!   from the page heap and before it gives them back. A thread that was handed a pointer into a
+//!   span sees the span's entry, because that handover orders the two. So relaxed loads are enough.
+//! - PAGEMAP-3. `limit` only grows, and only after the entries below it are readable.
+//! - PAGEMAP-4. In builds for programs in C, entries hold more for a small span in use: the
+//!   span's class, and the page's number in the span ([`tag`]). So a free need not read the span.
 
 use crate::base::addr::Addr;
 use crate::base::geometry::{PAGE, PAGE_SHIFT};
@@ -24,16 +26,16 @@ use core::ptr::null_mut;
 
 pub(crate) mod tag;
 
-/// How many regions there can be.
+/// The maximum number of regions.
 pub(crate) const REGIONS: usize = 64;
 
 type Entry = AtomicPtr<MSpan>;
 
-/// Where one region lies, for readers without a lock.
+/// The place of one region, for readers without a lock.
 pub(crate) struct RegionMap {
-    /// The region's first byte, and its first entry.
+    /// The region's first byte, which is also its first entry.
     entries: AtomicPtr<Entry>,
-    /// Pages from the region's first byte that have a readable entry.
+    /// Pages from the region's first byte on that have a readable entry.
     limit: AtomicUsize,
 }
 
@@ -53,12 +55,13 @@ impl RegionMap {
             return None;
         }
         let entry = entries.wrapping_add(page);
-        // SAFETY: entries below the limit are mapped, zeroed or written, and never unmapped (I3).
+        // SAFETY: PAGEMAP-3: an entry below the limit is mapped, zeroed or written, and never
+        // unmapped.
         Some(unsafe { &*entry })
     }
 }
 
-/// All regions.
+/// The map over all regions.
 pub(crate) struct PageMap {
     main: RegionMap,
     more: [RegionMap; REGIONS - 1],
@@ -67,7 +70,7 @@ pub(crate) struct PageMap {
 }
 
 impl PageMap {
-    /// Knows no region.
+    /// Creates a map that knows no region.
     pub(crate) const fn new() -> Self {
         Self {
             main: RegionMap::new(),
@@ -77,7 +80,7 @@ impl PageMap {
         }
     }
 
-    /// The span that holds `addr`.
+    /// Returns the span that holds `addr`.
     #[inline(always)]
     pub(crate) fn span_of(&self, addr: Addr) -> Option<&'static MSpan> {
         let entry = match self.main.entry(addr) {
@@ -88,7 +91,7 @@ impl PageMap {
         unsafe { tag::bare(entry.load(Relaxed)).as_ref() }
     }
 
-    /// The main region as it is now.
+    /// Returns the main region as it is now.
     #[cfg(feature = "preload")]
     pub(crate) fn main(&self) -> tag::Main {
         tag::Main::new(self.main.entries.load(Relaxed), self.main.limit.load(Relaxed))
@@ -97,7 +100,8 @@ impl PageMap {
     #[cold]
     #[inline(never)]
     fn entry_elsewhere(&self, addr: Addr) -> Option<&'static Entry> {
-        // Acquire: pairs with the Release in `publish`, so that a counted region's words are seen.
+        // Acquire: pairs with the Release in `publish`, so that the words of a counted region are
+        // visible.
         let count = self.count.load(Acquire).saturating_sub(1);
         let found = self.more.iter().take(count).find_map(|region| region.entry(addr));
         if found.is_none() {
@@ -114,7 +118,7 @@ impl PageMap {
         }
     }
 
-    /// Makes the region with the next number known. The caller holds the page heap's lock.
+    /// Adds the region with the next number to the map. The caller holds the page heap's lock.
     pub(crate) fn publish(&self, index: usize, entries: *mut Entry) {
         if let Some(region) = self.region(index) {
             region.entries.store(entries, Relaxed);
@@ -123,14 +127,15 @@ impl PageMap {
         }
     }
 
-    /// Raises the number of pages of a region that have an entry. The caller holds the page heap's lock and has prepared them.
+    /// Raises the number of pages of a region that have an entry. The caller holds the page heap's
+    /// lock and has prepared the entries.
     pub(crate) fn raise_limit(&self, index: usize, pages: usize) {
         if let Some(region) = self.region(index) {
             region.limit.store(pages, Relaxed);
         }
     }
 
-    /// Writes the entries of `pages` pages from `base`, which the caller holds (I2).
+    /// Writes the entries of `pages` pages from `base`, which the caller holds (PAGEMAP-2).
     pub(crate) fn set(&self, base: *mut u8, pages: usize, span: Option<&'static MSpan>) {
         let first = Addr::of(base);
         for page in 0..pages {
@@ -143,14 +148,15 @@ impl PageMap {
         }
     }
 
-    /// The span that the page at `addr` of region `index` leads to. Not counted among the look-ups.
+    /// Returns the span that the page at `addr` of region `index` leads to. Does not count as a
+    /// look-up.
     pub(crate) fn span_in(&self, index: usize, addr: Addr) -> Option<&'static MSpan> {
         let entry = self.region(index)?.entry(addr)?;
         // SAFETY: an entry is null or a record, which is never freed.
         unsafe { tag::bare(entry.load(Relaxed)).as_ref() }
     }
 
-    /// Look-ups of addresses that lie in no region, a count.
+    /// Returns the number of look-ups of addresses that lie in no region.
     pub(crate) fn misses(&self) -> usize {
         self.misses.load(Relaxed)
     }

@@ -1,21 +1,22 @@
-//! A region: a window of addresses with its page map, trackers and heap pages, mapped and made
-//! ready from the front on.
+//! A region: a window of addresses with its page map, trackers and heap pages. It is mapped and
+//! made ready from the front.
 //!
 //! ```text
-//! base                                        first * 2 MiB        ready * 2 MiB           end * 2 MiB
-//!  | page map | trackers | free huge pages ..  | heap pages, in use or free | nothing yet ...   |
+//! base                                    first * 2 MiB                ready * 2 MiB end * 2 MiB
+//!  | page map | trackers | free huge pages | heap pages, in use or free | nothing yet |
 //!    8 B/page   1/huge     1 bit/huge
 //! ```
 //!
-//! The three tables are mapped up to what `ready` needs, so a window of 1 TiB costs what is in use
-//! and no more. Where the system has no windows, a region is reserved as a whole and prepared
-//! likewise. Reached under the page heap's lock.
+//! The three tables are mapped up to the size that `ready` needs, so a window of 1 TiB costs only
+//! as much as its used part. If the system has no windows, a region is reserved as a whole and
+//! prepared the same way. The page heap's lock guards a region.
 //!
-//! - I1. Huge pages `first..ready` have a tracker; their pages are Ready when a run holds them, else Prepared or Ready.
-//! - I2. The bit of a huge page is set exactly when its tracker is empty (all pages free).
-//! - I3. What lies behind the prepared parts of the tables and of the heap pages is the region's
-//!   only in a reserved region. In a window another mapping may lie there; then the region ends in
-//!   front of it.
+//! - REGION-1. Huge pages `first..ready` have a tracker. Their pages are Ready if a run holds
+//!   them, else Prepared or Ready.
+//! - REGION-2. The bit of a huge page is set exactly when its tracker is empty (all pages free).
+//! - REGION-3. The addresses behind the prepared parts of the tables and of the heap pages belong
+//!   to the region only if it is reserved. In a window another mapping may lie there; then the
+//!   region ends in front of it.
 
 use super::tracker::Tracker;
 use crate::base::addr::{Addr, align_up};
@@ -28,10 +29,10 @@ use core::cell::Cell;
 use core::ops::Range;
 use core::ptr::NonNull;
 
-/// What lies behind the prepared parts of a region (I3).
+/// The kind of address space behind the prepared parts of a region (REGION-3).
 #[derive(Clone, Copy)]
 enum Ground {
-    /// Nothing. `small`: the system shall use huge pages only when asked.
+    /// Nothing. With `small`, the system is to use huge pages only when asked.
     Window { small: bool },
     /// A reservation.
     Reserved,
@@ -41,10 +42,10 @@ impl Ground {
     /// Makes the next part of the region Prepared.
     ///
     /// # Safety
-    /// The range lies in the region, behind what is prepared.
+    /// The range lies in the region, behind its prepared part.
     unsafe fn prepare(self, os: &Os, base: NonNull<u8>, bytes: usize) -> Claim {
         match self {
-            // SAFETY: a part of the window that the region has not claimed yet.
+            // SAFETY: the range is a part of the window that the region has not claimed yet.
             Self::Window { small } => match unsafe { os.claim(base, bytes) } {
                 Claim::Done => {
                     if small {
@@ -54,7 +55,7 @@ impl Ground {
                 }
                 refused => refused,
             },
-            // SAFETY: a Reserved part of the reservation.
+            // SAFETY: the range is a Reserved part of the reservation.
             Self::Reserved => match unsafe { os.prepare(base, bytes) } {
                 true => Claim::Done,
                 false => Claim::Refused,
@@ -63,18 +64,18 @@ impl Ground {
     }
 }
 
-/// A table at the front of a region that is made ready piece by piece.
+/// A table at the front of a region, which becomes ready piece by piece.
 #[derive(Clone, Copy)]
 struct Table {
     base: NonNull<u8>,
     prepared: usize,
     ready: usize,
-    /// Bytes set aside for it.
+    /// Bytes set aside for the table.
     room: usize,
 }
 
 impl Table {
-    /// The byte at `offset`, which is at most the table's length and ends on an OS page.
+    /// Returns the byte at `offset`, which is at most the table's length and ends on a system page.
     fn at(&self, offset: usize) -> NonNull<u8> {
         // SAFETY: inside the part of the region set aside for this table, or at its end.
         unsafe { self.base.add(offset) }
@@ -86,10 +87,10 @@ impl Table {
         if want <= self.ready {
             return Claim::Done;
         }
-        // What an earlier call prepared and could not make ready is prepared still.
+        // A part that an earlier call prepared and could not make ready stays prepared.
         if want > self.prepared {
-            // Each piece is larger than the last, so that there are few. Where the system has not
-            // so much, what is needed may still be had.
+            // Each piece is larger than the last, so that there are few. If the system refuses the
+            // larger piece, the needed size may still succeed.
             let piece = align_up(
                 want.max(self.prepared + (self.prepared / 4).max(TABLE_MIN)),
                 os.page_size(),
@@ -100,7 +101,8 @@ impl Table {
             let mut claim = unsafe { ground.prepare(os, from, to - self.prepared) };
             if claim != Claim::Done && to > want {
                 to = want;
-                // SAFETY: as above; nothing changed.
+                // SAFETY: the refused call changed nothing, so the bytes behind `prepared` are not
+                // prepared yet.
                 claim = unsafe { ground.prepare(os, from, to - self.prepared) };
             }
             if claim != Claim::Done {
@@ -116,10 +118,10 @@ impl Table {
         Claim::Done
     }
 
-    /// Gives back what is prepared.
+    /// Gives the prepared part back.
     fn abandon(&self, os: &Os) {
         if self.prepared > 0 {
-            // SAFETY: the table's own, and no thread uses it any more.
+            // SAFETY: the table owns these bytes, and no thread uses it any more.
             unsafe { os.free(self.base, self.prepared) };
         }
     }
@@ -132,20 +134,24 @@ pub(super) struct Region {
     map: Table,
     trackers: Table,
     free: Table,
-    /// Huge pages: the first that holds heap pages, one past the last that is ready, and one past the last.
+    /// Huge pages: the first that holds heap pages, one past the last ready one, and one past the
+    /// last.
     pub(super) first: usize,
     pub(super) ready: usize,
     pub(super) end: usize,
-    /// Readiness already asked of the system beyond `ready` (kept so that a failed later step is not repeated).
+    /// One past the last Prepared huge page. Above `ready` after a call in which a later step
+    /// failed, so that the next call does not prepare them again.
     prepared: usize,
-    /// Huge pages for which the system was asked to use huge pages, and was not told to stop.
+    /// Huge pages for which the system was asked for huge pages and was not told to stop.
     advised: Range<usize>,
 }
 
-// SAFETY: the pointers lead into memory that the region owns; the page heap's lock orders all access.
+// SAFETY: the pointers lead into memory that the region owns, and the page heap's lock orders all
+// access.
 unsafe impl Send for Region {}
 
-/// Bytes at the front of a region of `huge` huge pages, and where its three tables begin.
+/// Returns where the three tables of a region of `huge` huge pages begin, and the bytes that they
+/// take at its front.
 fn layout(huge: usize, os_page: usize) -> ([usize; 3], usize) {
     let map = align_up(huge * PAGES_PER_HUGE * 8, os_page);
     let trackers = align_up(huge * size_of::<Tracker>(), os_page);
@@ -154,15 +160,15 @@ fn layout(huge: usize, os_page: usize) -> ([usize; 3], usize) {
 }
 
 impl Region {
-    /// Bytes of a region that can hold a run of `huge` huge pages.
+    /// Returns the bytes of a region that can hold a run of `huge` huge pages.
     pub(super) fn bytes_for(huge: usize, os_page: usize) -> usize {
-        // The tables take less than a huge page for every hundred.
+        // The tables take less than one huge page per hundred.
         let total = huge + huge / 100 + 2;
         layout(total, os_page).1 + huge * HUGE
     }
 
-    /// A region over `end` huge pages from `base` on, none of them prepared; `None` where the
-    /// tables would leave no room.
+    /// Creates a region over `end` huge pages from `base` on, none of them prepared. Returns `None`
+    /// if the tables leave no room.
     fn at(os: &Os, base: NonNull<u8>, end: usize, ground: Ground) -> Option<Self> {
         let ([map, trackers, free], front) = layout(end, os.page_size());
         let first = front >> HUGE_SHIFT;
@@ -193,9 +199,11 @@ impl Region {
         })
     }
 
-    /// A region in a window of up to `bytes`, with its first `huge` huge pages prepared; `small`
-    /// where the system shall use huge pages only when asked. `Taken`: the system has no windows,
-    /// or none that is free.
+    /// Creates a region in a window of up to `bytes` bytes and prepares its first `huge` huge
+    /// pages. With `small`, the system is to use huge pages only when asked.
+    ///
+    /// # Errors
+    /// `Taken` if the system has no windows, or no free one; `Refused` if it refuses the memory.
     pub(super) fn in_window(os: &Os, bytes: usize, huge: usize, small: bool) -> Result<Self, Claim> {
         let least = Self::bytes_for(huge, os.page_size());
         for _ in 0..WINDOW_TRIES {
@@ -216,8 +224,9 @@ impl Region {
         Err(Claim::Taken)
     }
 
-    /// A region over a reservation of `bytes` (rounded down to huge pages), with its first `huge`
-    /// huge pages prepared; `small` as above.
+    /// Creates a region over a reservation of `bytes` bytes (rounded down to huge pages) and
+    /// prepares its first `huge` huge pages. With `small`, the system is to use huge pages only
+    /// when asked.
     pub(super) fn reserve(os: &Os, bytes: usize, huge: usize, small: bool) -> Option<Self> {
         let end = bytes >> HUGE_SHIFT;
         if layout(end, os.page_size()).1 >> HUGE_SHIFT >= end {
@@ -236,7 +245,7 @@ impl Region {
         None
     }
 
-    /// Gives back all that was claimed, of a region of which no page was handed out.
+    /// Gives back everything that the region has claimed; no page of it was handed out.
     fn abandon(&self, os: &Os) {
         for table in [self.map, self.trackers, self.free] {
             table.abandon(os);
@@ -248,54 +257,56 @@ impl Region {
         }
     }
 
-    /// The region grows no further: another mapping lies behind what is prepared.
+    /// Ends the region's growth: another mapping lies behind its prepared part.
     pub(super) fn close(&mut self) {
         self.end = self.prepared;
     }
 
-    /// The region's first byte, where the page map begins.
+    /// Returns the region's first byte, where the page map begins.
     pub(super) fn base(&self) -> NonNull<u8> {
         self.base
     }
 
-    /// The address of huge page `index`.
+    /// Returns the address of huge page `index`.
     pub(super) fn address(&self, index: usize) -> NonNull<u8> {
-        // SAFETY: callers name huge pages below `end`.
+        // SAFETY: callers name huge pages up to `end`, the region's end.
         unsafe { self.base.add(index << HUGE_SHIFT) }
     }
 
-    /// The huge page and the page in it that `base` is, if it lies in this region's ready part.
+    /// Returns the huge page that `base` lies in and the page within it, if `base` lies in the
+    /// region's ready part.
     pub(super) fn locate(&self, base: *mut u8) -> Option<(usize, usize)> {
         let offset = Addr::of(base).offset_from(Addr::of(self.base.as_ptr()));
         let huge = offset >> HUGE_SHIFT;
         (huge >= self.first && huge < self.ready).then_some((huge, offset % HUGE / PAGE))
     }
 
-    /// The tracker of huge page `index`, if that is ready.
+    /// Returns the tracker of huge page `index`, if that huge page is ready.
     pub(super) fn tracker(&self, index: usize) -> Option<&'static Tracker> {
         if index < self.first || index >= self.ready {
             return None;
         }
         // SAFETY: the table holds a tracker for every huge page below `ready`.
         let tracker = unsafe { self.trackers.base.cast::<Tracker>().add(index) };
-        // SAFETY: written by `grow` (I1), and never unmapped.
+        // SAFETY: REGION-1: `grow` wrote the tracker, and it is never unmapped.
         Some(unsafe { tracker.as_ref() })
     }
 
-    /// The bits of empty huge pages, for `0..ready`.
+    /// Returns the bits of empty huge pages, for `0..ready`.
     pub(super) fn empty(&self) -> Bits<'_> {
         let words = self.free.base.cast::<Cell<u64>>();
-        // A region that could not grow yet has no table.
+        // A region that has not grown yet has no table.
         let count = if self.ready > self.first {
             self.ready.div_ceil(64)
         } else {
             0
         };
-        // SAFETY: `grow` made the words of all huge pages below `ready` readable, zeroed or written.
+        // SAFETY: `grow` made the words of all huge pages below `ready` readable, zeroed or
+        // written.
         Bits(unsafe { core::slice::from_raw_parts(words.as_ptr(), count) })
     }
 
-    /// Notes whether huge page `index` is empty (I2).
+    /// Records whether huge page `index` is empty (REGION-2).
     pub(super) fn set_empty(&self, index: usize, empty: bool) {
         if empty {
             self.empty().set(index, 1);
@@ -304,8 +315,8 @@ impl Region {
         }
     }
 
-    /// Makes the tables ready for huge pages up to `to`, and these Prepared. What an earlier call
-    /// prepared is kept.
+    /// Makes the tables ready for huge pages up to `to`, and these huge pages Prepared. Keeps the
+    /// parts that an earlier call prepared.
     fn prepare(&mut self, os: &Os, to: usize) -> Claim {
         let ground = self.ground;
         for (table, bytes) in [
@@ -330,8 +341,9 @@ impl Region {
         Claim::Done
     }
 
-    /// Makes huge pages up to `to` ready, asks for real ones where `huge` says so, and calls `each`
-    /// with their trackers. Unless it is done, no huge page became ready.
+    /// Makes huge pages up to `to` ready and calls `each` with their trackers. With `huge`, asks
+    /// the system to back them by huge pages. If the result is not `Done`, no huge page became
+    /// ready.
     pub(super) fn grow(
         &mut self,
         os: &Os,
@@ -346,7 +358,7 @@ impl Region {
             return claim;
         }
         let old = core::mem::replace(&mut self.ready, to);
-        // Ready pages that were prepared by a failed call before are asked for here too.
+        // The range includes huge pages that an earlier, failed call prepared.
         let huge = huge && os.advise_huge(self.address(old), (to - old) << HUGE_SHIFT, true);
         if huge {
             let from = if self.advised.is_empty() {
@@ -359,7 +371,7 @@ impl Region {
         for index in old..to {
             // SAFETY: the table is ready up to `to`.
             let slot = unsafe { self.trackers.base.cast::<Tracker>().add(index) };
-            // SAFETY: a slot of the table, used for this tracker only.
+            // SAFETY: a slot of the table, used only for this tracker.
             unsafe { slot.write(Tracker::new(number, index as u32)) };
             self.set_empty(index, true);
             if let Some(tracker) = self.tracker(index) {
@@ -370,8 +382,10 @@ impl Region {
         Claim::Done
     }
 
-    /// Whether the program has written to nearly all of what large objects hold: to go by samples of the last few huge pages that are in use
-    /// throughout. Where none shows, because all are backed by huge pages already, what held for them.
+    /// Estimates whether the program has written to nearly all of its large objects.
+    ///
+    /// Samples a few of the last huge pages that are wholly in use and were not asked for as huge
+    /// pages. If there is none, the answer is whether the region asks for huge pages already.
     pub(super) fn is_touched(&self, os: &dyn PageSource) -> bool {
         const SAMPLES: usize = 8;
         const SAMPLE_BYTES: usize = HUGE / 4;
@@ -382,10 +396,12 @@ impl Region {
         });
         let (mut asked, mut there) = (0, 0);
         for index in full.take(SAMPLES) {
-            // From the middle: what was taken last, and may not be used yet, often begins or ends here.
+            // The middle: the run taken last, which may be untouched yet, often begins or ends
+            // here.
             let middle = self.address(index).as_ptr().wrapping_add(HUGE / 2 - SAMPLE_BYTES / 2);
             let Some(found) = NonNull::new(middle).and_then(|middle| os.resident(middle, SAMPLE_BYTES)) else {
-                // Huge pages are asked for only where they are known to pay.
+                // The system cannot tell. The heap asks for huge pages only where they are known to
+                // pay.
                 return false;
             };
             asked += SAMPLE_BYTES;
@@ -397,12 +413,13 @@ impl Region {
         there >= asked / 4 * 3
     }
 
-    /// Whether the system was asked for a huge page for number `index`.
+    /// Returns whether the system was asked to back number `index` by a huge page.
     pub(super) fn advises(&self, index: usize) -> bool {
         self.advised.contains(&index)
     }
 
-    /// Asks for huge pages no longer. What has one keeps it until it is released. Returns the bytes that this concerns.
+    /// Stops asking for huge pages. A huge page that exists stays until it is released. Returns the
+    /// bytes concerned.
     pub(super) fn stop_huge(&mut self, os: &Os) -> usize {
         let advised = core::mem::take(&mut self.advised);
         let bytes = advised.len() << HUGE_SHIFT;
@@ -413,12 +430,12 @@ impl Region {
         bytes
     }
 
-    /// Bytes of the tables that are ready.
+    /// Returns the ready bytes of the tables.
     pub(super) fn table_bytes(&self) -> usize {
         self.map.ready + self.trackers.ready + self.free.ready
     }
 
-    /// Bytes of address space that are the region's now.
+    /// Returns the bytes of address space that the region owns now.
     pub(super) fn mapped_bytes(&self) -> usize {
         match self.ground {
             Ground::Window { .. } => {

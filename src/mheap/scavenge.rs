@@ -1,12 +1,14 @@
-//! The scavenger: gives free pages back to the operating system once nobody has missed them for the purge delay, or at once when a limit
-//! is near or the program asks.
+//! The scavenger: returns free pages to the operating system once they have been idle for the purge
+//! delay. It returns them at once if a limit is near or the program asks.
 //!
-//! What nobody missed is counted, not timed page by page: the fewest free pages with memory that there were at any moment of the last
-//! delay. A program that frees and takes in turn keeps what it circulates; after a peak, what is beyond that goes back within two delays.
-//! (TCMalloc skips subrelease by the same kind of look at recent demand.) The background thread looks where there is one, else whoever
-//! gives pages back.
+//! It measures idle pages by a watermark, not page by page: the fewest free pages with memory at
+//! any moment of the last delay. A program that frees and takes in turn keeps the pages that it
+//! circulates. After a peak, the pages beyond that go back within two delays. (TCMalloc's
+//! skip-subrelease looks at recent demand in the same way.) The background thread checks the
+//! watermark; without one, the threads that give pages back do.
 //!
-//! Pages on their way are held like a span's, without the lock (H3), so allocation goes on beside it.
+//! The scavenger holds the pages that it releases as a span does, without the lock (MHEAP-3), so
+//! allocation continues meanwhile.
 
 use super::{Inner, MHeap, non_null};
 use crate::base::geometry::PAGE;
@@ -15,41 +17,42 @@ use crate::events::{self, EventKind, PurgeCause};
 use crate::os::PageSource;
 use crate::sync::atomic::Ordering::Relaxed;
 
-/// Free pages below this many bytes are not worth a system call unless the program asks.
+/// Free pages of up to this many bytes are not worth a system call unless the program asks.
 pub(crate) const IDLE_BYTES: usize = 256 << 10;
-/// Refusals after which a round ends: the system may refuse everything.
+/// Refusals after which a round ends, since the system may refuse everything.
 const REFUSALS_MAX: usize = 16;
-/// Milliseconds between two looks at the least.
+/// The least number of milliseconds between two looks.
 const PERIOD: u64 = 10;
-/// Milliseconds between two events of one limit at the least: a program that stays at its limit shall not fill the ring.
+/// The least number of milliseconds between two events of one limit, so that a program at its limit
+/// does not fill the ring.
 const QUIET: u64 = 100;
 
-/// What is to be given back now, and why.
+/// The bytes to give back now, and the cause.
 #[derive(Clone, Copy)]
 pub(super) struct Due {
     bytes: usize,
     cause: PurgeCause,
 }
 
-/// What the events of the limits say next.
+/// The state behind the events of the limits.
 #[derive(Clone, Copy)]
 pub(super) struct Told {
-    /// The soft limit that the footprint has been beyond since it was last well below.
+    /// The soft limit that the footprint has exceeded since it was last well below.
     over: Option<usize>,
-    /// Bytes given back because of the soft limit, and of the hard one, that no event tells of yet, and when one last did, in coarse
-    /// milliseconds.
+    /// For the soft and the hard limit: bytes given back because of it that no event reports yet,
+    /// and the time of the last event, in coarse milliseconds.
     purged: [(usize, u64); 2],
-    /// Requests refused likewise.
+    /// Requests refused that no event reports yet, and the time of the last event.
     refused: u64,
     refused_at: u64,
     /// Bytes of the last request that the hard limit refused, and the limit that a line on standard
-    /// error has named; 0: none.
+    /// error has named; 0 for none.
     wanted: usize,
     named: usize,
 }
 
 impl Told {
-    /// Nothing happened yet.
+    /// Creates a state in which nothing has happened.
     pub(super) const fn new() -> Self {
         Self {
             over: None,
@@ -61,13 +64,13 @@ impl Told {
         }
     }
 
-    /// Whether a refusal was told of, and how many were not yet, for tests.
+    /// Returns whether an event reported a refusal, and how many refusals wait for the next event.
     #[cfg(test)]
     pub(super) fn refusals(&self) -> (bool, u64) {
         (self.refused_at != 0, self.refused)
     }
 
-    /// Whether the time has come to tell again of what was last told `at`.
+    /// Returns whether an event is due again after the last one at `at`.
     fn is_time(at: &mut u64) -> bool {
         let now = crate::os::coarse_millis();
         let due = *at == 0 || now.saturating_sub(*at) >= QUIET;
@@ -85,47 +88,51 @@ impl MHeap {
             .store(usize::try_from(millis).unwrap_or(usize::MAX), Relaxed);
     }
 
-    /// Milliseconds that free pages stay; `None` for ever.
+    /// Returns the milliseconds that free pages stay; `None` for ever.
     pub(crate) fn purge_delay(&self) -> Option<u64> {
         let delay = self.purge_delay.load(Relaxed);
         (delay != usize::MAX).then_some(delay as u64)
     }
 
-    /// Sets the bytes beyond which memory is given back at once; `None` for no limit.
+    /// Sets the footprint in bytes beyond which the heap gives memory back at once; `None` for no
+    /// limit.
     pub(crate) fn set_soft_limit(&self, bytes: Option<usize>) {
         self.soft_limit.store(bytes.unwrap_or(usize::MAX), Relaxed);
     }
 
-    /// Sets the bytes beyond which allocation fails; `None` for no limit.
+    /// Sets the footprint in bytes beyond which allocation fails; `None` for no limit.
     pub(crate) fn set_hard_limit(&self, bytes: Option<usize>) {
         self.hard_limit.store(bytes.unwrap_or(usize::MAX), Relaxed);
     }
 
-    /// What [`set_soft_limit`](Self::set_soft_limit) and [`set_hard_limit`](Self::set_hard_limit) have set.
+    /// Returns the soft and the hard limit in bytes ([`set_soft_limit`](Self::set_soft_limit),
+    /// [`set_hard_limit`](Self::set_hard_limit)).
     pub(crate) fn limits(&self) -> [Option<usize>; 2] {
         let limits = [self.soft_limit.load(Relaxed), self.hard_limit.load(Relaxed)];
         limits.map(|bytes| Some(bytes).filter(|&bytes| bytes != usize::MAX))
     }
 
-    /// Whether free pages stay for a while: neither a limit nor the delay asks for their return at once.
+    /// Returns whether free pages stay for a while: neither a limit nor the delay asks for their
+    /// return at once.
     pub(crate) fn keeps_free_pages(&self) -> bool {
         self.purge_delay.load(Relaxed) > 0 && self.soft_limit.load(Relaxed) == usize::MAX
     }
 
-    /// Whether a background thread looks after free pages, so that the program's threads need not.
+    /// Sets whether a background thread looks after free pages, so that the program's threads need
+    /// not.
     pub(crate) fn set_attended(&self, attended: bool) {
-        // What is not written stays on a page that a fork's child shares.
+        // A page that is not written stays shared with the child of a fork.
         if self.attended.load(Relaxed) != attended {
             self.attended.store(attended, Relaxed);
         }
     }
 
-    /// Bytes of free pages that wait to be given back, as of a moment ago.
+    /// Returns the bytes of free pages that wait to be given back, as of a moment ago.
     pub(crate) fn idle_bytes(&self) -> usize {
         self.idle.load(Relaxed)
     }
 
-    /// Bytes that the heap had taken from the system when it last handed out pages.
+    /// Returns the bytes of pages in use, or free with memory, when the heap last handed out pages.
     pub(crate) fn grown_bytes(&self) -> usize {
         self.grown.load(Relaxed)
     }
@@ -135,12 +142,12 @@ impl MHeap {
         self.scavenge(usize::MAX, PurgeCause::Asked)
     }
 
-    /// As [`purge`](Self::purge), for a request that the hard limit has no room for.
+    /// Like [`purge`](Self::purge), for a request for which the hard limit has no room.
     pub(super) fn purge_for_request(&self) {
         self.scavenge(usize::MAX, PurgeCause::HardLimit);
     }
 
-    /// The hard limit has no room for a request of `bytes`.
+    /// Records that the hard limit has no room for a request of `bytes` bytes.
     pub(super) fn note_refusal(&self, inner: &mut Inner, bytes: usize) {
         inner.told.refused += 1;
         inner.told.wanted = bytes;
@@ -154,8 +161,9 @@ impl MHeap {
         }
     }
 
-    /// A request found no memory: if the hard limit refuses it, says so on standard error, once for
-    /// each limit. The program may end of it, with a message that names no limit.
+    /// Explains a request that found no memory: if the hard limit refused it, names the limit on
+    /// standard error, once per limit. The program may end because of the refusal, with a message
+    /// that names no limit.
     #[cold]
     pub(crate) fn name_hard_limit(&self) {
         let limit = self.hard_limit.load(Relaxed);
@@ -174,7 +182,7 @@ impl MHeap {
         crate::os::report::limited(limit, wanted, footprint);
     }
 
-    /// What to give back now because of the soft limit.
+    /// Returns the bytes to give back now because of the soft limit.
     pub(super) fn over_soft_limit(&self, inner: &mut Inner) -> Due {
         let soft = self.soft_limit.load(Relaxed);
         let mut due = Due {
@@ -201,14 +209,14 @@ impl MHeap {
         due
     }
 
-    /// Gives back what is due.
+    /// Gives back the pages that are due.
     pub(super) fn heed(&self, due: Due) {
         if due.bytes > 0 {
             self.scavenge(due.bytes, due.cause);
         }
     }
 
-    /// What to give back now, after pages became free.
+    /// Returns the bytes to give back now, after pages became free.
     pub(super) fn due(&self, inner: &mut Inner) -> Due {
         let idle = inner.pages.counts.dirty * PAGE;
         self.idle.store(idle, Relaxed);
@@ -227,7 +235,7 @@ impl MHeap {
         }
     }
 
-    /// Bytes that were free for a whole delay; 0 while that is not over.
+    /// Returns the bytes that were free for a whole delay; 0 until the delay is over.
     fn unmissed(&self, inner: &mut Inner) -> usize {
         let Some(delay) = self.purge_delay() else { return 0 };
         if delay == 0 {
@@ -244,7 +252,7 @@ impl MHeap {
         if unmissed > IDLE_BYTES { unmissed } else { 0 }
     }
 
-    /// One look of the background thread. Returns the bytes of free pages that are left.
+    /// Makes one look of the background thread. Returns the bytes of free pages that remain.
     pub(crate) fn attend(&self) -> usize {
         let due = {
             let inner = &mut *self.inner.lock();
@@ -262,10 +270,11 @@ impl MHeap {
         self.idle_bytes()
     }
 
-    /// Gives back free pages, up to about `most` bytes, those that have been free for longest first. Returns the bytes given back.
+    /// Gives back up to about `most` bytes of free pages, those that have been free for longest
+    /// first. Returns the bytes given back.
     fn scavenge(&self, most: usize, cause: PurgeCause) -> usize {
         let (mut given, mut refusals) = (0, 0);
-        // Only whole pages of the system's can go.
+        // Only whole system pages can go back.
         let unit = (self.os.page_size() / PAGE).max(1);
         while given < most {
             let run = {
@@ -275,12 +284,12 @@ impl MHeap {
                 run
             };
             let bytes = run.pages * PAGE;
-            // SAFETY: the pages are Ready, held by this thread, and no object is in them.
+            // SAFETY: the pages are Ready, held by this thread, and hold no object.
             let released = unsafe { self.os.release(non_null(run.base), bytes) };
             let mut inner = self.inner.lock();
             inner.pages.give(run.base, run.pages, released);
             if !released {
-                // A refusal may be for these pages alone.
+                // The system may refuse these pages alone.
                 inner.pages.postpone(run.base);
                 refusals += 1;
                 if refusals == REFUSALS_MAX {
@@ -301,7 +310,8 @@ impl MHeap {
         given
     }
 
-    /// Notes what was given back; of what goes back for a limit, often in little pieces, the sum now and then.
+    /// Notes an event for the bytes given back. Pages often go back for a limit in little pieces,
+    /// so an event reports their sum now and then.
     fn note_purge(&self, given: usize, cause: PurgeCause) {
         let mut bytes = given;
         if matches!(cause, PurgeCause::SoftLimit | PurgeCause::HardLimit) {

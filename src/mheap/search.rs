@@ -1,39 +1,49 @@
-//! Best fit for large objects: the shortest free run that holds them, wherever it begins and whatever huge pages it crosses. An object that has
-//! begun to grow goes to the start of a long one instead, where it may go on growing without being copied: of the longest; but where that is
-//! of more use to objects that are large from the first, of the shortest that leaves room to grow.
+//! Best fit for large objects.
 //!
-//! Small spans are packed by tracker, so that huge pages stay whole; a large object needs no huge page of its own, and one that began at huge
-//! pages only would leave what lies between to nobody. The search walks the trackers in address order and looks at the runs that cross from
-//! one to the next; so it costs some nanoseconds for each huge page of the heap, and is made in heaps of up to [`HUGE_MAX`] of them
-//! (jemalloc and glibc keep a tree of free runs for the same purpose). Reached under the page heap's lock.
+//! - An object normally goes to the shortest free run that holds it. The run may begin anywhere
+//!   and cross huge pages.
+//! - An object that has begun to grow goes to the start of a long run, where it may grow on
+//!   without a copy. Without a run of [`LONG`] pages it takes the longest run. Otherwise it takes
+//!   the shortest run that leaves room to grow, and the long one stays for objects that are large
+//!   from the first.
+//!
+//! Small spans are packed by tracker, so that huge pages stay whole. A large object needs no huge
+//! page for itself. If large objects began only at huge pages, the pages between them would serve
+//! no request.
+//!
+//! The search walks the trackers in address order and looks at the runs that cross from one to the
+//! next. It costs some nanoseconds per huge page of the heap, and so serves only heaps of up to
+//! [`HUGE_MAX`] huge pages. (jemalloc and glibc keep a tree of free runs for the same purpose.) The
+//! page heap's lock guards it.
 
 use super::region::Region;
 use super::tracker::Tracker;
 use crate::base::addr::align_up;
 use crate::base::geometry::{HUGE_SHIFT, PAGES_PER_HUGE};
 
-/// Huge pages that a search looks at, at the most.
+/// The most huge pages that a search looks at.
 pub(super) const HUGE_MAX: usize = 512;
 
-/// Pages of a run from which on it is kept for large objects.
+/// A run of at least this many pages is kept for objects that are large from the first.
 const LONG: usize = PAGES_PER_HUGE;
-/// Pages of a run that leaves an object room to grow, if it has twice the object's.
+/// A run of at least this many pages leaves an object room to grow, if it also has twice the
+/// object's pages.
 const ROOMY: usize = PAGES_PER_HUGE / 4;
 
-/// What is looked for.
+/// A request to the search.
 #[derive(Clone, Copy)]
 pub(super) struct Want {
     pub(super) pages: usize,
     /// In pages; a power of two.
     pub(super) align: usize,
-    /// Only pages that may have physical memory.
+    /// Take only pages that may have physical memory.
     pub(super) dirty: bool,
-    /// For an object that has begun to grow.
+    /// The object has begun to grow.
     begun: bool,
 }
 
 impl Want {
-    /// `pages` pages at a multiple of `align`, in the shortest run.
+    /// Asks for `pages` pages at a multiple of `align`, in the shortest run.
     pub(super) fn of(pages: usize, align: usize, dirty: bool) -> Self {
         Self {
             pages,
@@ -43,7 +53,7 @@ impl Want {
         }
     }
 
-    /// `pages` pages for an object that has begun to grow.
+    /// Asks for `pages` pages for an object that has begun to grow.
     pub(super) fn begun(pages: usize) -> Self {
         Self {
             begun: true,
@@ -51,17 +61,17 @@ impl Want {
         }
     }
 
-    /// Pages of the run that they are taken from, at the least.
+    /// Returns the least length in pages of a run that serves the request.
     fn run(self) -> usize {
         if self.begun { 2 * self.pages } else { self.pages }
     }
 }
 
-/// A run, and where in it the wanted pages would lie.
+/// A run, and the place of the wanted pages in it.
 #[derive(Clone, Copy)]
 struct Place {
     length: usize,
-    /// In pages from the region's base on.
+    /// In pages from the region's base.
     start: usize,
 }
 
@@ -69,7 +79,7 @@ struct Place {
 #[derive(Default)]
 struct Best {
     shortest: Option<Place>,
-    /// The shortest of those that are [`ROOMY`].
+    /// The shortest run of at least [`ROOMY`] pages.
     roomy: Option<Place>,
     longest: Option<Place>,
 }
@@ -88,19 +98,20 @@ impl Best {
         }
     }
 
-    /// The best for `want`.
+    /// Returns the best run for `want`.
     fn choose(&self, want: Want) -> Option<Place> {
         let has_long = self.longest.is_some_and(|longest| longest.length >= LONG);
         match (want.begun, has_long) {
             (false, _) => self.shortest,
             (true, false) => self.longest,
-            // The longest is one, if no other.
+            // There is one: the longest run is [`ROOMY`] too.
             (true, true) => self.roomy,
         }
     }
 }
 
-/// The page, counted from the region's base, at which the wanted pages fit best; `None` where no free run of the region holds them.
+/// Returns the page, counted from the region's base, at which the wanted pages fit best. Returns
+/// `None` if no free run of the region holds them.
 pub(super) fn best_run(region: &Region, want: Want) -> Option<usize> {
     let phase = (region.base().addr().get() >> HUGE_SHIFT) * PAGES_PER_HUGE;
     let mut best = Best::default();
@@ -110,7 +121,7 @@ pub(super) fn best_run(region: &Region, want: Want) -> Option<usize> {
             best.consider(Place { length, start: aligned });
         }
     };
-    // The free pages in a row that end where the next tracker begins.
+    // The number of free pages in a row that end where the next tracker begins.
     let mut open = 0;
     for index in region.first..region.ready {
         let Some(tracker) = region.tracker(index) else { break };
@@ -134,7 +145,7 @@ pub(super) fn best_run(region: &Region, want: Want) -> Option<usize> {
     best.choose(want).map(|place| place.start)
 }
 
-/// How many of a tracker's first and last pages are free in a row.
+/// The number of free pages in a row at a tracker's start and end.
 struct Ends {
     head: usize,
     tail: usize,

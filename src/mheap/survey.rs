@@ -1,14 +1,15 @@
-//! What the page heap's books say of each region and huge page, copied out for the heap map.
+//! Copies the page heap's books of each region and huge page, for the heap map.
 //!
-//! Called by `heap::map`. Takes the page heap's lock for one region's figures or a few huge pages at a time, and allocates nothing.
+//! Called by `heap::map`. Takes the page heap's lock for one region's figures or a few huge pages
+//! at a time, and allocates nothing.
 
 use super::MHeap;
 
-/// Where a region lies and how much of it is ready.
+/// The place of a region, and its ready part.
 #[derive(Clone, Copy)]
 pub(crate) struct RegionFigures {
     pub(crate) base: *mut u8,
-    /// Huge pages: the first that holds heap pages, one past the last that is ready.
+    /// Huge pages: the first that holds heap pages, and one past the last ready one.
     pub(crate) first: usize,
     pub(crate) ready: usize,
     /// Bytes of address space, and of the tables at its front.
@@ -16,7 +17,7 @@ pub(crate) struct RegionFigures {
     pub(crate) tables: usize,
 }
 
-/// One huge page: a bit for each of its pages.
+/// The books of one huge page: a bit per page.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct HugeBooks {
     free: [u64; 4],
@@ -25,10 +26,10 @@ pub(crate) struct HugeBooks {
     pub(crate) advised: bool,
 }
 
-/// What the books say of one page.
+/// The state of one page in the books.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PageBooks {
-    /// Some run holds it.
+    /// A run holds it.
     Held,
     /// Free, and may have memory.
     Dirty,
@@ -37,14 +38,14 @@ pub(crate) enum PageBooks {
 }
 
 impl HugeBooks {
-    /// Nothing is known.
+    /// Books that know nothing.
     pub(crate) const UNKNOWN: Self = Self {
         free: [0; 4],
         clean: [0; 4],
         advised: false,
     };
 
-    /// The entry of page `page`, below `PAGES_PER_HUGE`.
+    /// Returns the state of page `page`, which is below `PAGES_PER_HUGE`.
     pub(crate) fn page(&self, page: usize) -> PageBooks {
         let bit = |words: &[u64; 4]| words.get(page / 64).is_some_and(|word| word >> (page % 64) & 1 == 1);
         match (bit(&self.free), bit(&self.clean)) {
@@ -56,7 +57,7 @@ impl HugeBooks {
 }
 
 impl MHeap {
-    /// The figures of region `number`; `None` where there is none.
+    /// Returns the figures of region `number`, or `None` if there is no such region.
     pub(crate) fn region_figures(&self, number: usize) -> Option<RegionFigures> {
         let inner = self.inner.lock();
         let region = inner.pages.region(number)?;
@@ -69,7 +70,8 @@ impl MHeap {
         })
     }
 
-    /// Copies the books of region `number`'s huge pages from `from` on, as of one moment. Returns how many there are in `out`.
+    /// Copies the books of region `number`'s huge pages from `from` on, as of one moment. Returns
+    /// the number of entries written to `out`.
     pub(crate) fn huge_books(&self, number: usize, from: usize, out: &mut [HugeBooks]) -> usize {
         let inner = self.inner.lock();
         let Some(region) = inner.pages.region(number) else {

@@ -22,7 +22,8 @@ fn heap_on(sim: &'static Sim) -> (&'static Sim, MHeap) {
     (sim, heap)
 }
 
-/// The figures agree with each other and with the spans that are out, and the system saw no wrong call.
+/// Checks that the figures agree with each other and with the spans in `out`, and that the system
+/// saw no wrong call.
 fn check(sim: &Sim, heap: &MHeap, out: &[&'static MSpan]) -> HeapFigures {
     let figures = heap.figures();
     let pages: usize = out.iter().map(|span| span.pages()).sum();
@@ -37,7 +38,7 @@ fn end(sim: &Sim, heap: &MHeap) {
     heap.purge();
     let figures = check(sim, heap, &[]);
     assert_eq!(figures.released, figures.sys, "all that is free is released");
-    // SAFETY: the heap is not used any more.
+    // SAFETY: no code uses the heap any more.
     unsafe { sim.tear_down() };
 }
 
@@ -50,7 +51,7 @@ fn large(heap: &MHeap, bytes: usize, align: usize) -> &'static MSpan {
 fn pages_that_lie_in_parts_of_the_systems_keep_no_others_from_going_back() {
     let (sim, heap) = heap_on(Sim::with_page_size(64 << 10));
     let mut out: Vec<_> = (0..41 * PAGES_PER_HUGE).map(|_| large(&heap, PAGE, 1)).collect();
-    // Every other page of forty huge pages is free, and then all of another.
+    // First all pages of one huge page become free, then every other page of forty more.
     for span in out.split_off(40 * PAGES_PER_HUGE) {
         heap.give(span);
     }
@@ -70,7 +71,7 @@ fn pages_that_lie_in_parts_of_the_systems_keep_no_others_from_going_back() {
     end(sim, &heap);
 }
 
-/// Numbers that are the same in each run (xorshift, Marsaglia 2003).
+/// A sequence of numbers that is the same in each run (xorshift, Marsaglia 2003).
 struct Numbers(u64);
 
 impl Numbers {
@@ -184,7 +185,7 @@ fn what_nobody_missed_for_a_delay_goes_back_and_no_more() {
     end(sim, &heap);
 }
 
-/// As pages that the program has locked are, by a kernel that releases no such pages.
+/// Models pages that the program has locked, on a kernel that does not release such pages.
 #[test]
 fn pages_that_the_system_does_not_take_back_keep_no_others_from_going_back() {
     let (sim, heap) = heap();
@@ -192,7 +193,7 @@ fn pages_that_the_system_does_not_take_back_keep_no_others_from_going_back() {
     spans.into_iter().for_each(|span| heap.give(span));
     sim.fail_at(sim.calls() + 1);
     let given = heap.purge();
-    // The refused ones have their turn at the end of the same round.
+    // The refused pages have their turn at the end of the same round.
     assert_eq!((given, sim.refusals()), (16 * MIB, 1));
     let spans = [(); 8].map(|()| large(&heap, 2 * MIB, PAGES_PER_HUGE));
     spans.into_iter().for_each(|span| heap.give(span));
@@ -211,7 +212,7 @@ fn the_hard_limit_refuses_and_lets_go() {
     let span = large(&heap, 12 * MIB, 1);
     assert!(heap.take_large(8 * MIB, large_pages(8 * MIB), 1, 0).is_none());
     heap.give(span);
-    // The idle pages count until they are purged, which the request does by itself.
+    // Idle pages count until they are purged, and the request purges them itself.
     let span = large(&heap, 8 * MIB, 1);
     heap.set_hard_limit(None);
     let more = large(&heap, 32 * MIB, 1);
@@ -254,7 +255,7 @@ fn huge_pages_are_asked_for_where_small_objects_fill_much_and_stop_with_the_firs
     let spans: Vec<_> = (0..2000)
         .map(|_| heap.take_small(class, class.span_pages()).expect("memory"))
         .collect();
-    // An advised huge page counts as touched all over with its first run.
+    // The first run in an advised huge page touches all of it.
     let figures = heap.figures();
     assert!(figures.sys - figures.inuse > figures.released, "{figures:?}");
     spans.into_iter().for_each(|span| heap.give(span));
@@ -266,7 +267,7 @@ fn after_a_slow_first_touch_the_heap_goes_without_huge_pages_for_a_while_and_for
     let (sim, heap) = heap();
     let class = SizeClass::serving(32 << 10, 8).expect("a class");
     let mut out = Vec::new();
-    // How much the heap grows until the next huge page is asked for and touched.
+    // Returns the bytes by which the heap grows until it asks for and touches the next huge page.
     let mut grown = || {
         let (touches, before) = (sim.touches(), heap.figures().sys);
         while sim.touches() == touches {
@@ -290,7 +291,8 @@ fn after_a_slow_first_touch_the_heap_goes_without_huge_pages_for_a_while_and_for
     end(sim, &heap);
 }
 
-/// Bytes that count as having memory after 23 objects of 1 MiB, of which the program touched every page or only the first.
+/// Returns the bytes that count as having memory after 23 objects of 1 MiB. The program touched
+/// every page of them, or only the first.
 #[cfg(target_os = "linux")]
 fn with_memory(touch_all: bool) -> usize {
     let (sim, heap) = heap();
@@ -299,12 +301,12 @@ fn with_memory(touch_all: bool) -> usize {
         let span = large(&heap, MIB, 1);
         let last = if touch_all { MIB } else { 1 };
         for offset in (0..last).step_by(4096) {
-            // SAFETY: the span holds 1 MiB, and is this test's.
+            // SAFETY: the span holds 1 MiB, and only this test uses it.
             unsafe { span.base().wrapping_add(offset).write(1) };
         }
     }
     let figures = heap.figures();
-    // SAFETY: the heap is not used any more.
+    // SAFETY: no code uses the heap any more.
     unsafe { sim.tear_down() };
     figures.sys - figures.released
 }
@@ -312,7 +314,8 @@ fn with_memory(touch_all: bool) -> usize {
 #[cfg(target_os = "linux")]
 #[test]
 fn huge_pages_are_asked_for_where_large_objects_are_touched_all_over() {
-    // An advised huge page counts as touched with its first run, so that what is free of it does not count as released.
+    // The first run in an advised huge page touches all of it, so its free pages do not count as
+    // released.
     assert_eq!(with_memory(false), 23 * MIB);
     assert!(with_memory(true) > 23 * MIB);
 }

@@ -1,11 +1,14 @@
-//! The tracker: which pages of one huge page are free, and which of the free ones have no physical memory.
+//! The tracker: records which pages of one huge page are free, and which free pages have no
+//! physical memory.
 //!
-//! Reached only under the page heap's lock, so its fields are plain cells.
+//! The page heap's lock guards it, so its fields are plain cells.
 //!
-//! - I1. A page's `free` bit is set when no run holds it; `clean` may be set for a free page only, and then the page reads as zero.
-//! - I2. `free_pages`, `dirty_pages` and `longest` say of the bits what their names say.
-//! - I3. A tracker stands on the bin of its `longest` exactly when `longest` is not 0, and on the dirty list exactly when `dirty_pages`
-//!   is not 0.
+//! - TRACKER-1. A page's `free` bit is set exactly when no run holds it. `clean` may be set only
+//!   for a free page, and then the page reads as zero.
+//! - TRACKER-2. `free_pages` and `dirty_pages` count the free and the free but not clean pages of
+//!   the bits; `longest` is their longest free run.
+//! - TRACKER-3. A tracker is in the bin of its `longest` exactly when `longest` is not 0. It is
+//!   on the dirty list exactly when `dirty_pages` is not 0.
 
 use crate::base::bitmap::{BitRun, Bits};
 use crate::base::geometry::PAGES_PER_HUGE;
@@ -16,19 +19,20 @@ use core::cell::Cell;
 pub(super) struct Tracker {
     free: [Cell<u64>; 4],
     clean: [Cell<u64>; 4],
-    /// Region and index in it.
+    /// The region's number, and the index in it.
     pub(super) region: Cell<u16>,
     pub(super) index: Cell<u32>,
     longest: Cell<u16>,
     free_pages: Cell<u16>,
     dirty_pages: Cell<u16>,
-    /// The system was asked to back it by one huge page: the first touch brings memory to all of it.
+    /// The system was asked to back it by one huge page: the first touch brings memory to all of
+    /// it.
     pub(super) advised: Cell<bool>,
     by_longest: Links<Tracker>,
     by_age: Links<Tracker>,
 }
 
-/// Links of the bins by longest free run.
+/// Links of the bins, by longest free run.
 pub(super) struct ByLongest;
 /// Links of the dirty list.
 pub(super) struct ByAge;
@@ -47,7 +51,7 @@ impl Linked for ByAge {
     }
 }
 
-/// How many free pages a change took away (negative) or gave, by kind.
+/// The number of pages that a call took, by kind.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Taken {
     pub(super) clean: usize,
@@ -55,7 +59,7 @@ pub(super) struct Taken {
 }
 
 impl Tracker {
-    /// The record of a huge page that was never touched.
+    /// Creates the record of a huge page that was never touched.
     pub(super) fn new(region: u16, index: u32) -> Self {
         Self {
             free: [const { Cell::new(u64::MAX) }; 4],
@@ -79,7 +83,7 @@ impl Tracker {
         Bits(&self.clean)
     }
 
-    /// Which pages are free, and which of them have no memory.
+    /// Returns the bits of the free pages, and of the free pages without memory.
     pub(super) fn bits(&self) -> ([u64; 4], [u64; 4]) {
         (
             self.free.each_ref().map(Cell::get),
@@ -87,32 +91,32 @@ impl Tracker {
         )
     }
 
-    /// Longest run of free pages.
+    /// Returns the length of the longest run of free pages.
     pub(super) fn longest(&self) -> usize {
         self.longest.get() as usize
     }
 
-    /// Free pages.
+    /// Returns the number of free pages.
     pub(super) fn free_pages(&self) -> usize {
         self.free_pages.get() as usize
     }
 
-    /// Free pages that may have physical memory.
+    /// Returns the number of free pages that may have physical memory.
     pub(super) fn dirty_pages(&self) -> usize {
         self.dirty_pages.get() as usize
     }
 
-    /// Whether no run holds any page.
+    /// Returns whether no run holds any page.
     pub(super) fn is_empty(&self) -> bool {
         self.free_pages() == PAGES_PER_HUGE
     }
 
-    /// The first page of the best place for `n` pages aligned to `align` pages.
+    /// Returns the first page of the best place for `n` pages aligned to `align` pages.
     pub(super) fn best_fit(&self, n: usize, align: usize) -> Option<usize> {
         self.free().best_fit(n, align, 0, PAGES_PER_HUGE)
     }
 
-    /// Like [`best_fit`](Self::best_fit), among the pages that may have physical memory.
+    /// Like [`best_fit`](Self::best_fit), among the free pages that may have physical memory.
     pub(super) fn best_fit_dirty(&self, n: usize, align: usize) -> Option<usize> {
         if self.dirty_pages() < n {
             return None;
@@ -128,7 +132,7 @@ impl Tracker {
         words
     }
 
-    /// Calls `f` with the runs of free pages, or of those that may have physical memory.
+    /// Calls `f` with each run of free pages; with `dirty`, of those that may have physical memory.
     pub(super) fn each_run(&self, dirty: bool, f: impl FnMut(BitRun)) {
         if dirty {
             Bits(&self.dirty()).runs().for_each(f);
@@ -137,7 +141,8 @@ impl Tracker {
         }
     }
 
-    /// How many of the first and of the last pages in a row are free, or may have physical memory besides.
+    /// Returns how many pages are free in a row at the start and at the end; with `dirty`, how many
+    /// of those that may have physical memory.
     pub(super) fn ends(&self, dirty: bool) -> (usize, usize) {
         if dirty {
             let words = self.dirty();
@@ -147,17 +152,18 @@ impl Tracker {
         }
     }
 
-    /// Whether `n` pages from `start` are free and without memory.
+    /// Returns whether `n` pages from `start` are free and without memory.
     pub(super) fn is_clean(&self, start: usize, n: usize) -> bool {
         self.clean().count(start, n) == n
     }
 
-    /// Free pages from `start` on without a gap.
+    /// Returns the number of free pages in a row from `start`.
     pub(super) fn free_at(&self, start: usize) -> usize {
         self.free().run_at(start)
     }
 
-    /// The whole huge page has memory now: no free page is clean. Returns how many were.
+    /// Records that the whole huge page has memory now: no free page is clean. Returns how many
+    /// were.
     pub(super) fn soil(&self) -> usize {
         let clean = self.clean().count(0, PAGES_PER_HUGE);
         self.clean().clear(0, PAGES_PER_HUGE);
@@ -165,12 +171,12 @@ impl Tracker {
         clean
     }
 
-    /// Whether no page has memory, as far as free ones tell: all are free and clean.
+    /// Returns whether all pages are free and clean.
     pub(super) fn is_untouched(&self) -> bool {
         self.is_empty() && self.dirty_pages() == 0
     }
 
-    /// Takes `n` free pages from `start`. Tells how many of them were clean.
+    /// Takes `n` free pages from `start`. Returns how many of them were clean and dirty.
     pub(super) fn take(&self, start: usize, n: usize) -> Taken {
         let clean = self.clean().count(start, n);
         self.free().clear(start, n);
@@ -196,8 +202,9 @@ impl Tracker {
         self.longest.set(self.free().longest() as u16);
     }
 
-    /// The first run of free pages that may have physical memory; where the system's pages are `unit` of ours, the first of whole ones that are
-    /// free and may have memory in part.
+    /// Returns the first run of free pages that may have physical memory. If a system page is
+    /// `unit` of ours, returns the first run of whole system pages that are free and have memory in
+    /// part.
     pub(super) fn first_dirty(&self, unit: usize) -> Option<BitRun> {
         let dirty = self.dirty();
         if unit == 1 {

@@ -1,12 +1,17 @@
-//! Where samples are kept: a table of stacks with what was allocated and freed by each, and a slot for each sampled object that lives.
+//! The store of samples: a table of stacks, each with the objects and bytes allocated and freed
+//! there, and a slot per live sampled object.
 //!
-//! All of it lies in metadata memory of a fixed size; beyond that samples are counted as lost. Nothing is locked, nothing is ever removed:
-//! a thread that is interrupted or a process that is copied at any point leaves it whole.
+//! It lies in metadata memory of a fixed size, and counts further samples as lost. It uses no locks
+//! and removes nothing. So an interrupted thread, or a `fork` at any point, leaves it whole.
 //!
-//! - D1. A node is complete before it is in a chain (Release), and in one for ever; whoever follows the chain (Acquire) sees it complete.
-//! - D2. A stack has one node for each rate: who loses the race for the head of a chain looks at what came before it tries again.
-//! - D3. What a node counts as freed it has counted as allocated before, since the object was handed out in between.
-//! - D4. A span's slot is its own for ever. Whoever holds the sampled object writes and reads it, so order comes with the object.
+//! - DEPOT-1. A node is complete before it enters a chain (Release), and it stays there for ever.
+//!   A thread that follows the chain (Acquire) sees it complete.
+//! - DEPOT-2. A stack has one node per rate. A thread that loses the race for the head of a chain
+//!   looks at the new nodes before it tries again.
+//! - DEPOT-3. A node counts an object as allocated before it counts it as freed, since the object
+//!   is handed out in between.
+//! - DEPOT-4. A span's slot belongs to it for ever. Only the holder of the sampled object writes
+//!   and reads the slot, so the object's handover orders the accesses.
 
 use super::math::weight;
 use crate::sync::array_of;
@@ -16,10 +21,10 @@ use crate::sync::atomic::{
 };
 use core::ptr::{NonNull, null_mut};
 
-/// The frames of a stack that are kept, from the innermost.
+/// The number of frames kept of a stack, from the innermost.
 pub(crate) const DEPTH: usize = 64;
 
-/// Memory of a fixed size that is handed out once.
+/// Memory of a fixed size, each part of which is handed out once.
 pub(crate) struct Region {
     base: AtomicPtr<u8>,
     bytes: AtomicUsize,
@@ -28,21 +33,21 @@ pub(crate) struct Region {
 
 impl Region {
     crate::sync::const_unless_loom! {
-        /// Has none.
+        /// Creates a region without memory.
         pub(crate) fn new() -> Self {
             Self { base: AtomicPtr::new(null_mut()), bytes: AtomicUsize::new(0), used: AtomicUsize::new(0) }
         }
     }
 
-    /// Whether it has memory.
+    /// Returns whether the region has memory.
     pub(crate) fn is_open(&self) -> bool {
         // Acquire: pairs with the Release in `open`.
         !self.base.load(Acquire).is_null()
     }
 
-    /// Gives it `bytes` zeroed bytes at `base`, for ever. `false`: it has some.
+    /// Gives the region `bytes` zeroed bytes at `base`, for ever. `false`: it has memory already.
     pub(crate) fn open(&self, base: NonNull<u8>, bytes: usize) -> bool {
-        // Every caller comes with the same length, so whoever wins, it is right.
+        // Every caller passes the same length, so the race for `base` does not matter.
         self.bytes.store(bytes, Relaxed);
         // Release: pairs with the Acquire in `is_open`.
         self.base
@@ -50,15 +55,16 @@ impl Region {
             .is_ok()
     }
 
-    /// Whether none of it was handed out, as far as this thread knows.
+    /// Returns whether no part was handed out, as far as this thread knows.
     fn is_unused(&self) -> bool {
-        // Relaxed: what this thread has heard of any of it came with a later number.
+        // Relaxed: this thread knows of a part only after it has seen a later number.
         self.used.load(Relaxed) == 0
     }
 
-    /// `bytes` of it, a multiple of 8, and where they begin; `None` when they are used up.
+    /// Takes `bytes` bytes, a multiple of 8. Returns their address and their offset, or `None` if
+    /// the region is used up.
     pub(super) fn take(&self, bytes: usize) -> Option<(*mut u8, usize)> {
-        // Acquire: as in `is_open`; the length comes with it.
+        // Acquire: pairs with the Release in `open`; the length comes with it.
         let base = self.base.load(Acquire);
         let most = self.bytes.load(Relaxed);
         let mut used = self.used.load(Relaxed);
@@ -83,13 +89,13 @@ pub(crate) struct Node {
     depth: usize,
     allocated: [AtomicU64; 2],
     freed: [AtomicU64; 2],
-    /// Stands for all that is written before the node is known, for the models.
+    /// Stands for all parts of the node that are written before it is published; for the models.
     #[cfg(loom)]
     complete: loom::cell::UnsafeCell<bool>,
-    // The frames lie behind.
+    // The frames follow the node in memory.
 }
 
-/// What a node has counted, in 1/256 of objects and of bytes.
+/// The counts of a node, in 1/256 of objects and of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) allocated: [u64; 2],
@@ -97,19 +103,20 @@ pub(crate) struct Counted {
 }
 
 impl Node {
-    /// Return addresses, the innermost first.
+    /// Returns the return addresses, the innermost first.
     pub(crate) fn frames(&self) -> &[usize] {
         #[cfg(loom)]
         self.complete.with(|complete| {
-            // SAFETY: loom checks that nobody writes meanwhile.
+            // SAFETY: loom checks that no thread writes meanwhile.
             assert!(unsafe { *complete });
         });
         let frames = core::ptr::from_ref(self).wrapping_add(1).cast::<usize>();
-        // SAFETY: a node's frames lie behind it, were written before it was known, and are never changed.
+        // SAFETY: DEPOT-1: a node's frames follow it in memory, were written before it was
+        // published, and never change.
         unsafe { core::slice::from_raw_parts(frames, self.depth) }
     }
 
-    /// The figures now.
+    /// Returns the counts as they are now.
     pub(crate) fn counted(&self) -> Counted {
         // Acquire: pairs with the Release in `add`.
         let read = |totals: &[AtomicU64; 2]| [totals[0].load(Acquire), totals[1].load(Acquire)];
@@ -118,7 +125,7 @@ impl Node {
             let freed = read(&self.freed);
             return Counted { allocated, freed };
         }
-        // What was freed is read first (D3).
+        // The freed counts come first (DEPOT-3).
         let freed = read(&self.freed);
         let allocated = read(&self.allocated);
         Counted { allocated, freed }
@@ -143,7 +150,7 @@ impl Node {
     }
 }
 
-/// What is known of a sampled object that lives.
+/// The record of a live sampled object.
 struct Slot {
     node: AtomicPtr<Node>,
     size: AtomicUsize,
@@ -157,13 +164,13 @@ pub(crate) struct Depot<const HEADS: usize> {
     lost: AtomicU64,
 }
 
-/// Nodes of a chain.
+/// The nodes of a chain.
 struct Chain(*mut Node);
 
 impl Iterator for Chain {
     type Item = &'static Node;
     fn next(&mut self) -> Option<&'static Node> {
-        // SAFETY: null, or a node, which is complete (D1) and lives for ever.
+        // SAFETY: null, or a node, which is complete (DEPOT-1) and lives for ever.
         let node = unsafe { self.0.as_ref() }?;
         self.0 = node.next.load(Relaxed);
         Some(node)
@@ -172,7 +179,7 @@ impl Iterator for Chain {
 
 impl<const HEADS: usize> Depot<HEADS> {
     crate::sync::const_unless_loom! {
-        /// Holds nothing, and has no memory.
+        /// Creates a table that holds nothing and has no memory.
         pub(crate) fn new() -> Self {
             Self {
                 heads: array_of![AtomicPtr::new(null_mut()); HEADS],
@@ -183,12 +190,13 @@ impl<const HEADS: usize> Depot<HEADS> {
         }
     }
 
-    /// The node of the stack `frames` at `rate`; `None` when there is no room for another.
+    /// Returns the node of the stack `frames` at `rate`, and adds it if it is new. `None`: there is
+    /// no room for another node.
     pub(crate) fn intern(&self, rate: usize, frames: &[usize]) -> Option<&'static Node> {
         let hash = hash(rate, frames);
         let same = |node: &&'static Node| node.hash == hash && node.rate == rate && node.frames() == frames;
         let head = self.heads.get(hash as usize % HEADS.max(1))?;
-        // Acquire: pairs with the Release below (D1).
+        // Acquire: pairs with the Release below (DEPOT-1).
         let mut first = head.load(LOAD);
         if let Some(node) = Chain(first).find(same) {
             return Some(node);
@@ -199,11 +207,11 @@ impl<const HEADS: usize> Depot<HEADS> {
             unsafe { &*node }.next.store(first, Relaxed);
             // Release: the whole node, for the Acquires above and here.
             match head.compare_exchange(first, node, STORE, LOAD) {
-                // SAFETY: as above.
+                // SAFETY: `make` wrote the node above, and nodes are never freed.
                 Ok(_) => return Some(unsafe { &*node }),
                 Err(now) => {
                     let newer = |node: &&'static Node| !core::ptr::eq(*node, first);
-                    // The memory of ours is lost: at most one for each race.
+                    // The memory of our node is lost, at most once per race.
                     if !cfg!(greyspan_broken = "depot_blind_retry")
                         && let Some(node) = Chain(now).take_while(newer).find(same)
                     {
@@ -219,7 +227,7 @@ impl<const HEADS: usize> Depot<HEADS> {
         let (place, _) = self.nodes.take(size_of::<Node>() + size_of_val(frames))?;
         let node = place.cast::<Node>();
         let behind = node.wrapping_add(1).cast::<usize>();
-        // SAFETY: the memory is this call's, and has room for the frames behind the node.
+        // SAFETY: `take` gave this call the memory, which has room for the frames behind the node.
         unsafe { behind.copy_from_nonoverlapping(frames.as_ptr(), frames.len()) };
         let new = Node {
             next: AtomicPtr::new(null_mut()),
@@ -233,24 +241,24 @@ impl<const HEADS: usize> Depot<HEADS> {
         };
         #[cfg(loom)]
         new.complete.with_mut(|complete| {
-            // SAFETY: loom checks that nobody reads meanwhile.
+            // SAFETY: loom checks that no thread reads meanwhile.
             unsafe { *complete = true };
         });
-        // SAFETY: likewise.
+        // SAFETY: `take` gave this call the memory, which has room for a node.
         unsafe { node.write(new) };
         Some(node)
     }
 
-    /// All nodes.
+    /// Returns all nodes.
     pub(crate) fn all(&self) -> impl Iterator<Item = &'static Node> {
-        // While there is none, the heads have no memory: a look at them would give them some.
+        // While there is no node, the heads have no memory; to read them would give them some.
         let heads: &[_] = if self.nodes.is_unused() { &[] } else { &self.heads };
-        // Acquire: as in `intern`.
+        // Acquire: pairs with the Release in `intern`.
         heads.iter().flat_map(|head| Chain(head.load(Acquire)))
     }
 
-    /// Counts an object of `size` bytes as allocated, in the slot with number `slot`, which is a new one where that is 0. Returns the number of
-    /// the slot; `None`: no room for one.
+    /// Counts an object of `size` bytes as allocated, in slot `slot`, or in a new slot if `slot` is
+    /// 0. Returns the slot's number. `None`: there is no room for a slot.
     pub(crate) fn began(&self, slot: u32, node: &'static Node, size: usize) -> Option<u32> {
         let number = match slot {
             0 => u32::try_from(self.slots.take(size_of::<Slot>())?.1 / size_of::<Slot>() + 1).ok()?,
@@ -273,29 +281,29 @@ impl<const HEADS: usize> Depot<HEADS> {
     }
 
     fn slot(&self, number: u32) -> Option<&'static Slot> {
-        // Acquire: as in `Region::take`.
+        // Acquire: pairs with the Release in `Region::open`.
         let base = self.slots.base.load(Acquire).cast::<Slot>();
         let index = (number as usize).checked_sub(1)?;
         if base.is_null() || index >= self.slots.bytes.load(Relaxed) / size_of::<Slot>() {
             return None;
         }
-        // SAFETY: within the region, whose zeroes are a slot of nobody.
+        // SAFETY: within the region, whose zeroes are an unused slot.
         Some(unsafe { &*base.wrapping_add(index) })
     }
 
-    /// A sample had to be given up.
+    /// Counts a sample that could not be taken.
     pub(crate) fn lose(&self) {
         self.lost.fetch_add(1, Relaxed);
     }
 
-    /// Samples that were given up.
+    /// Returns the number of samples that could not be taken.
     #[cfg(feature = "profiling")]
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Relaxed)
     }
 }
 
-/// With what heads are read, and written: what the broken variants of the models weaken.
+/// The orderings by which heads are read and written; broken variants of the models weaken them.
 const LOAD: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "depot_load_relaxed") {
     Relaxed
 } else {
@@ -307,7 +315,7 @@ const STORE: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "depot_st
     Release
 };
 
-/// Fowler, Noll and Vo's, by words, mixed at the end.
+/// A hash in the manner of Fowler, Noll and Vo, by words, mixed at the end.
 fn hash(rate: usize, frames: &[usize]) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325 ^ rate as u64;
     let sum = frames.iter().fold(start, |sum, &frame| {

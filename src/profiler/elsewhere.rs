@@ -1,5 +1,5 @@
-//! The profiler where the heap is not supported: its types and forms, and a profile that is always
-//! empty. Sampling cannot begin there.
+//! The profiler for targets without the heap: its types and output formats, and a profile that is
+//! always empty. Sampling cannot begin there.
 
 #[allow(dead_code, reason = "nothing is sampled")]
 mod depot;
@@ -19,23 +19,23 @@ pub use own::unsampled;
 pub use snapshot::{Profile, View, diff};
 
 mod sampler {
-    //! What the sampler is set to.
+    //! The settings of the sampler.
 
-    /// The rate of the profile.
+    /// Returns the rate of the profile.
     pub(super) fn period() -> usize {
         super::DEFAULT_RATE
     }
 }
 
-/// The usual mean bytes between samples, as in Go: 512 KiB.
+/// The default mean number of bytes between samples, as in Go: 512 KiB.
 pub const DEFAULT_RATE: usize = crate::options::PROFILE_RATE;
 
 static DEPOT: depot::Depot<1> = depot::Depot::new();
 
-/// The mean bytes between samples: nobody profiles.
+/// Returns the mean bytes between samples: 0, since no profile runs.
 pub(crate) fn rate() -> usize {
     0
 }
 
-/// Nothing to end.
+/// Does nothing: there is no sampling to end.
 pub(crate) fn end() {}

@@ -1,4 +1,4 @@
-//! `GREYSPAN_PROFILE`: the profile that a Rust program writes when it exits.
+//! `GREYSPAN_PROFILE`: writes the profile of a Rust program when it exits.
 
 use super::Profile;
 use crate::options::profile_target;
@@ -10,15 +10,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// Runs at exit; says in one line what went wrong, if anything did.
+/// Writes the profile at exit. If that fails, says so in one line.
 pub(crate) extern "C-unwind" fn write_at_exit() {
     let Some((path, _)) = profile_target() else { return };
     let mut name = Vec::new();
     super::spell(path, &mut |byte| name.push(byte));
     let path = Path::new(OsStr::from_bytes(&name));
-    // What the process does at its end is not in its profile.
+    // The profile leaves out allocations during the exit itself.
     super::end();
-    // Nobody would catch it behind this.
+    // No code outside of this function catches a panic.
     let written = catch_unwind(AssertUnwindSafe(|| {
         let mut file = BufWriter::new(File::create(path)?);
         super::pprof::write(&Profile::take(), &mut file)?;

@@ -1,6 +1,8 @@
-//! The flame graph: a picture that needs nothing but a browser, and with its script off is a picture still.
+//! The flame graph: an SVG picture that needs only a browser, and works as a plain picture without
+//! its script.
 //!
-//! After Brendan Gregg's flame graphs: a box for each function, on the one that called it, as wide as what was allocated below it.
+//! It follows Brendan Gregg's flame graphs: one box per function, on top of its caller's box, as
+//! wide as the function's share of the figure.
 
 #![forbid(unsafe_code)]
 
@@ -10,15 +12,15 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::io::{self, Write};
 
-/// Of the drawing without its margins, and of a box, in pixels.
+/// The width of the drawing without its margins, and the sizes of a box, in pixels.
 const WIDTH: f64 = 1180.0;
 const ROW: usize = 17;
 const MARGIN: f64 = 10.0;
 const TOP: usize = 64;
 const BOTTOM: usize = 34;
-/// A letter of the text in a box.
+/// The width of a letter in a box.
 const GLYPH: f64 = 6.6;
-/// What is narrower is not drawn.
+/// Narrower boxes are not drawn.
 const NARROWEST: f64 = 0.1;
 
 static SCRIPT: &str = include_str!("flame.js");
@@ -40,7 +42,7 @@ impl Call {
     }
 }
 
-/// A box to be drawn: its function, value, first byte or object of all, and row.
+/// A box to draw: its function, figure, offset in the whole figure, and row.
 struct Frame<'a> {
     name: &'a str,
     value: u64,
@@ -48,8 +50,8 @@ struct Frame<'a> {
     row: usize,
 }
 
-/// The boxes of a call and all below it that are wide enough, parents first. Stacks are as deep as they are kept, but no deeper
-/// than a loop can be.
+/// Returns the boxes of a call and of all calls below it that are wide enough, parents first. A
+/// loop instead of recursion, so that the depth of stacks does not matter.
 fn frames<'a>(root: &'a Call, name: &'a str) -> Vec<Frame<'a>> {
     let (mut open, mut found) = (vec![(name, root, 0, 0)], Vec::new());
     while let Some((name, call, start, row)) = open.pop() {
@@ -71,7 +73,7 @@ fn frames<'a>(root: &'a Call, name: &'a str) -> Vec<Frame<'a>> {
     found
 }
 
-/// A text in XML.
+/// A text with the special characters of XML escaped.
 struct Escaped<'a>(&'a str);
 
 impl Display for Escaped<'_> {
@@ -107,7 +109,7 @@ impl Display for Amount {
     }
 }
 
-/// What fits into a box.
+/// Returns the part of a name that fits into a box.
 fn fitting(name: &str, width: f64) -> String {
     let room = ((width - 6.0) / GLYPH).max(0.0) as usize;
     if room < 3 {
@@ -119,7 +121,8 @@ fn fitting(name: &str, width: f64) -> String {
     }
 }
 
-/// A warm colour that follows from the name alone, so that a function has the same one in each picture.
+/// Returns a warm colour that depends only on the name, so that a function has the same colour in
+/// every picture.
 fn colour(name: &str) -> String {
     let hash = name.bytes().fold(0x811c_9dc5u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)

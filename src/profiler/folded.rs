@@ -1,4 +1,4 @@
-//! Folded stacks: one line for each, as Brendan Gregg's `stackcollapse` scripts write them.
+//! Folded stacks: one line per stack, in the format of Brendan Gregg's `stackcollapse` scripts.
 
 #![forbid(unsafe_code)]
 
@@ -7,7 +7,8 @@ use super::symbol::Symbols;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-/// The lines of a profile's view: path and figure, by path. What is not positive is left out.
+/// Returns the lines of a profile's view, path and figure, by path. Leaves out figures that are not
+/// positive.
 pub(super) fn lines(profile: &Profile) -> BTreeMap<Vec<String>, u64> {
     let symbols = Symbols::of(profile.stacks.iter().map(|stack| stack.frames.as_slice()));
     let mut sums: BTreeMap<Vec<String>, i64> = BTreeMap::new();
@@ -21,7 +22,7 @@ pub(super) fn lines(profile: &Profile) -> BTreeMap<Vec<String>, u64> {
     sums.into_iter().filter_map(positive).collect()
 }
 
-/// The functions of a stack, the outermost first.
+/// Returns the functions of a stack, the outermost first.
 fn path(symbols: &Symbols, frames: &[usize]) -> Vec<String> {
     let mut path = Vec::new();
     for &frame in symbols.visible(frames).iter().rev() {
@@ -40,7 +41,7 @@ pub(crate) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
     for (path, value) in lines(profile) {
         for (place, name) in path.iter().enumerate() {
             let separator = if place == 0 { "" } else { ";" };
-            // What separates frames cannot be in one; a name may hold it in an array's type.
+            // `;` separates frames, so a name must not hold it; an array's type may.
             write!(out, "{separator}{}", name.replace(';', ","))?;
         }
         writeln!(out, " {value}")?;

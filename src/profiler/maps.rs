@@ -1,11 +1,13 @@
-//! The files that the process has mapped code of, with their build ids: what offline tools need to name addresses.
+//! Lists the files whose code the process has mapped, with their build ids. Offline tools need
+//! these to name addresses.
 //!
-//! Called where a profile is written. Asks the loader, which allocates nothing.
+//! Called when a profile is written. Asks the loader, which allocates nothing.
 
 #[cfg(greyspan_heap)]
 use core::ffi::{CStr, c_int, c_void};
 
-/// Does not unwind; an ABI that forbade it would have the compiler add code for when it does.
+/// The function does not unwind. With an ABI that forbids unwinding the compiler would add code for
+/// that case.
 #[cfg(greyspan_heap)]
 type Visit = unsafe extern "C-unwind" fn(*mut libc::dl_phdr_info, usize, *mut c_void) -> c_int;
 
@@ -14,7 +16,7 @@ unsafe extern "C" {
     fn dl_iterate_phdr(visit: Visit, argument: *mut c_void) -> c_int;
 }
 
-/// Bytes of a build id that are kept: SHA-1 has 20.
+/// The bytes kept of a build id; SHA-1 has 20.
 const ID_MAX: usize = 32;
 
 /// One executable part of a file.
@@ -23,34 +25,34 @@ pub(crate) struct Mapping {
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) offset: usize,
-    /// The file's path, with no zero in it; empty for the program itself.
+    /// The file's path, without a zero byte; empty for the program itself.
     pub(crate) path: &'static [u8],
     pub(crate) id: [u8; ID_MAX],
     pub(crate) id_len: usize,
 }
 
 impl Mapping {
-    /// The build id, or nothing.
+    /// Returns the build id; empty if there is none.
     pub(crate) fn build_id(&self) -> &[u8] {
         self.id.get(..self.id_len).unwrap_or_default()
     }
 }
 
-/// There is nothing to name where nothing is sampled.
+/// Shows nothing: without samples there is nothing to name.
 #[cfg(not(greyspan_heap))]
 pub(crate) fn each(_: impl FnMut(Mapping)) {}
 
-/// Shows `each` the executable parts of all files. The paths are good during the call.
+/// Calls `each` with the executable parts of all files. The paths are valid during the call.
 #[cfg(greyspan_heap)]
 pub(crate) fn each(mut each: impl FnMut(Mapping)) {
     let mut dynamic: &mut dyn FnMut(Mapping) = &mut each;
-    // SAFETY: the function fits the argument, and is called during this call only.
+    // SAFETY: `visit` takes this argument, and is called only during this call.
     unsafe { dl_iterate_phdr(visit, (&raw mut dynamic).cast()) };
 }
 
 #[cfg(greyspan_heap)]
 unsafe extern "C-unwind" fn visit(info: *mut libc::dl_phdr_info, _: usize, each: *mut c_void) -> c_int {
-    // SAFETY: what `each` has passed.
+    // SAFETY: the argument that `each` passed, which lives during the call.
     let each = unsafe { &mut *each.cast::<&mut dyn FnMut(Mapping)>() };
     // SAFETY: the loader's record, valid during the call.
     let info = unsafe { &*info };
@@ -58,13 +60,13 @@ unsafe extern "C-unwind" fn visit(info: *mut libc::dl_phdr_info, _: usize, each:
     let headers = if info.dlpi_phdr.is_null() {
         &[]
     } else {
-        // SAFETY: as many headers, which are a part of the file's mapping.
+        // SAFETY: the loader gives so many headers, which lie in the file's mapping.
         unsafe { core::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) }
     };
     let path = if info.dlpi_name.is_null() {
         c""
     } else {
-        // SAFETY: a C string, valid during the call; nobody keeps it beyond `each`.
+        // SAFETY: a C string, valid during the call; `each` does not keep it.
         unsafe { CStr::from_ptr(info.dlpi_name) }
     };
     let notes = headers.iter().filter(|header| header.p_type == libc::PT_NOTE);
@@ -72,7 +74,7 @@ unsafe extern "C-unwind" fn visit(info: *mut libc::dl_phdr_info, _: usize, each:
     for header in notes {
         let start = core::ptr::from_ref(header).cast::<u8>();
         let start = start.with_addr(base.wrapping_add(header.p_vaddr as usize));
-        // SAFETY: a note segment is readable where the loader has put it.
+        // SAFETY: a note segment is readable at the loader's address.
         let notes = unsafe { core::slice::from_raw_parts(start, header.p_filesz as usize) };
         if let Some(found) = build_id(notes, header.p_align as usize) {
             id_len = found.len().min(ID_MAX);
@@ -83,7 +85,7 @@ unsafe extern "C-unwind" fn visit(info: *mut libc::dl_phdr_info, _: usize, each:
     }
     for header in headers {
         if header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0 {
-            // Whole pages, as they are mapped.
+            // Whole pages, since the system maps whole pages.
             let slack = header.p_vaddr as usize % 4096;
             let start = base.wrapping_add(header.p_vaddr as usize).wrapping_sub(slack);
             each(Mapping {
@@ -99,7 +101,7 @@ unsafe extern "C-unwind" fn visit(info: *mut libc::dl_phdr_info, _: usize, each:
     0
 }
 
-/// The build id among the notes of a file.
+/// Returns the build id among the notes of a file.
 #[cfg(greyspan_heap)]
 fn build_id(mut notes: &[u8], align: usize) -> Option<&[u8]> {
     const GNU: u32 = 3;

@@ -1,13 +1,14 @@
-//! The functions that sampling needs, without the C library's: it may not be loaded in a process that runs a program in C.
+//! The mathematical functions that sampling needs. They replace the C library's, which may not be
+//! loaded in the process of a C program.
 
 #![forbid(unsafe_code)]
 
 use core::f64::consts::{LN_2, LOG2_E, SQRT_2};
 
-/// Fractions of a byte, or of an object, that a count is kept in.
+/// Counts are kept in 1/`SCALE` of a byte or of an object.
 pub(crate) const SCALE: f64 = 256.0;
 
-/// The natural logarithm of a normal, positive `x`, to 1e-14.
+/// Returns the natural logarithm of a normal, positive `x`, to 1e-14.
 pub(crate) fn ln(x: f64) -> f64 {
     const MANTISSA: u64 = (1 << 52) - 1;
     let bits = x.to_bits();
@@ -26,7 +27,7 @@ pub(crate) fn ln(x: f64) -> f64 {
     exponent as f64 * LN_2 + 2.0 * z * series
 }
 
-/// `1 - exp(-x)` for `x >= 0`, to 1e-14 of itself.
+/// Returns `1 - exp(-x)` for `x >= 0`, to a relative error of 1e-14.
 pub(crate) fn one_minus_exp_neg(x: f64) -> f64 {
     if x > 40.0 {
         return 1.0;
@@ -40,12 +41,12 @@ pub(crate) fn one_minus_exp_neg(x: f64) -> f64 {
     1.0 - (1.0 - near_zero(rest)) / (1u64 << (halvings & 63)) as f64
 }
 
-/// The series x - x^2/2! + x^3/3! - .., for x to 0.7.
+/// Returns the series x - x^2/2! + x^3/3! - .., for `x` up to 0.7.
 fn near_zero(x: f64) -> f64 {
     x * (1..18).rev().fold(1.0, |rest, k| 1.0 - x / f64::from(k + 1) * rest)
 }
 
-/// What a sampled request of `size` bytes stands for, objects and bytes, in 1/[`SCALE`].
+/// Returns the objects and bytes that a sampled request of `size` bytes stands for, in 1/[`SCALE`].
 pub(crate) fn weight(size: usize, rate: usize) -> (u64, u64) {
     let size = size.max(1) as f64;
     let objects = SCALE / one_minus_exp_neg(size / rate.max(1) as f64);

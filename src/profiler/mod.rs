@@ -1,7 +1,9 @@
-//! The sampling heap profiler: what is sampled, where that is kept, and how it is written. `api::profile` is its public face.
+//! The sampling heap profiler: takes samples, keeps them and writes them. `api::profile` is its
+//! public interface.
 //!
-//! Owns the table of stacks. `mcache` has a [`Sampler`] for each thread, and `heap::sample` decides what becomes of a sampled object; whatever
-//! they call here allocates nothing of the heap's but what the unwinder may ask for.
+//! It owns the table of stacks. `mcache` has a [`Sampler`] per thread, and `heap::sample` handles a
+//! sampled object. The functions that they call here allocate nothing from the heap; only the
+//! unwinder may.
 
 mod depot;
 #[cfg(all(feature = "profiling", not(feature = "preload")))]
@@ -47,21 +49,21 @@ pub(crate) use sampler::rate;
 #[cfg(feature = "preload")]
 pub(crate) use unwind::load as load_unwinder;
 
-/// The usual mean bytes between samples, as in Go: 512 KiB.
+/// The default mean number of bytes between samples, as in Go: 512 KiB.
 #[cfg_attr(
     not(feature = "profiling"),
     expect(unreachable_pub, reason = "the module is public with the feature")
 )]
 pub const DEFAULT_RATE: usize = crate::options::PROFILE_RATE;
 
-/// Gives `put` the bytes of the path `target`, where `%p` stands for the number of the process: so each of a tree of processes writes a profile of
-/// its own. Allocates nothing.
+/// Gives `put` the bytes of the path `target`, with `%p` replaced by the number of the process. So
+/// each of several processes can write a separate profile. Allocates nothing.
 pub(crate) fn spell(target: &[u8], put: &mut dyn FnMut(u8)) {
     let mut rest = target;
     loop {
         match rest {
             [b'%', b'p', after @ ..] => {
-                // SAFETY: it only tells a number.
+                // SAFETY: `getpid` has no preconditions.
                 let pid = unsafe { libc::getpid() }.cast_unsigned();
                 let mut power = 1_000_000_000;
                 while power > 0 {
@@ -81,15 +83,17 @@ pub(crate) fn spell(target: &[u8], put: &mut dyn FnMut(u8)) {
     }
 }
 
-/// Chains of stacks.
+/// The number of chains of stacks.
 const HEADS: usize = 1 << 13;
-/// Bytes of metadata memory, of which no more is touched than is needed: for stacks, and for sampled objects that live at a time.
+/// Bytes of metadata memory for stacks, and for live sampled objects. The profiler touches only as
+/// much of it as it needs.
 const NODE_BYTES: usize = 32 << 20;
 const SLOT_BYTES: usize = 16 << 20;
 
 static DEPOT: Depot<HEADS> = Depot::new();
 
-/// The stack of the calling thread, whose sampler this is, for a sample at `rate`. `None`: no room for it.
+/// Returns the stack of the calling thread, which owns `sampler`, for a sample at `rate`. `None`:
+/// the table has no room for it.
 pub(crate) fn stack(sampler: &Sampler, rate: usize) -> Option<&'static Node> {
     let left = sampler.pause();
     if sampler.memory.get().is_null()
@@ -97,7 +101,8 @@ pub(crate) fn stack(sampler: &Sampler, rate: usize) -> Option<&'static Node> {
     {
         sampler.memory.set(place.cast());
     }
-    // SAFETY: null, or this thread's, which reads as zero or as what `unwind` has put there, and is never freed.
+    // SAFETY: null, or this thread's memory, which is never freed and holds zeroes or values that
+    // `unwind` wrote.
     let stack = unwind::capture(unsafe { sampler.memory.get().as_ref() });
     let node = DEPOT.intern(rate, stack.frames());
     if node.is_none() {
@@ -107,7 +112,7 @@ pub(crate) fn stack(sampler: &Sampler, rate: usize) -> Option<&'static Node> {
     node
 }
 
-/// Counts an object as allocated by `node`, in a span's slot; as [`Depot::began`].
+/// Counts an object of `node` as allocated, in a span's slot, as [`Depot::began`] does.
 pub(crate) fn began(slot: u32, node: &'static Node, size: usize) -> Option<u32> {
     let slot = DEPOT.began(slot, node, size);
     if slot.is_none() {
@@ -116,7 +121,7 @@ pub(crate) fn began(slot: u32, node: &'static Node, size: usize) -> Option<u32> 
     slot
 }
 
-/// A sample could not be taken.
+/// Counts a sample that could not be taken.
 pub(crate) fn lose() {
     DEPOT.lose();
 }
@@ -126,7 +131,7 @@ pub(crate) fn ended(slot: u32) {
     DEPOT.ended(slot);
 }
 
-/// Begins to sample. `false`: no memory for the tables.
+/// Begins to sample. `false`: there is no memory for the tables.
 pub(crate) fn begin(rate: usize) -> bool {
     if !open(&DEPOT.slots, SLOT_BYTES) || !open(&DEPOT.nodes, NODE_BYTES) {
         return false;
@@ -135,7 +140,7 @@ pub(crate) fn begin(rate: usize) -> bool {
     true
 }
 
-/// Whether sampling has ever begun.
+/// Returns whether sampling has ever begun.
 #[cfg(feature = "preload")]
 pub(crate) fn has_begun() -> bool {
     DEPOT.nodes.is_open()
@@ -146,7 +151,7 @@ pub(crate) fn end() {
     sampler::set_rate(0);
 }
 
-/// Sees that a region has memory.
+/// Gives the region memory if it has none. Returns whether it has memory now.
 fn open(region: &Region, bytes: usize) -> bool {
     if region.is_open() {
         return true;
@@ -158,7 +163,7 @@ fn open(region: &Region, bytes: usize) -> bool {
     };
     // SAFETY: reserved just now.
     let prepared = unsafe { os.prepare(base, bytes) };
-    // SAFETY: prepared just now, where it is reached.
+    // SAFETY: the range is Prepared if this call is reached.
     if prepared && unsafe { os.ready(base, bytes) } && region.open(base, bytes) {
         return true;
     }
@@ -167,6 +172,6 @@ fn open(region: &Region, bytes: usize) -> bool {
 }
 
 fn unmap(os: &Os, base: NonNull<u8>, bytes: usize) {
-    // SAFETY: the caller's reservation, of which nobody knows.
+    // SAFETY: the caller's reservation, which no other code knows.
     unsafe { os.free(base, bytes) };
 }

@@ -1,6 +1,6 @@
-//! What the profiler itself allocates, which is in no profile.
+//! Keeps the profiler's own allocations out of the profiles.
 //!
-//! Owns a count for each thread. `snapshot` and what writes profiles work inside of [`unsampled`],
+//! It owns a count per thread. `snapshot` and the writers of profiles work inside of [`unsampled`],
 //! and so do the console's threads.
 
 #![forbid(unsafe_code)]
@@ -8,16 +8,16 @@
 use core::cell::Cell;
 
 std::thread_local! {
-    /// Calls of [`unsampled`] that the thread is in.
+    /// The number of calls of [`unsampled`] that the thread is in.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Whether the calling thread's allocations are the profiler's own. Allocates nothing.
+/// Returns whether the calling thread's allocations are the profiler's own. Allocates nothing.
 pub(super) fn is_own() -> bool {
     DEPTH.get() != 0
 }
 
-/// One call of [`unsampled`]; ends also where that unwinds.
+/// One call of [`unsampled`]. It also ends when the call unwinds.
 struct Inside;
 
 impl Inside {
@@ -33,10 +33,13 @@ impl Drop for Inside {
     }
 }
 
-/// Does `work`, and samples nothing that this thread allocates meanwhile. The thread's draws go on:
-/// what comes behind is sampled with the chance that it would have had.
+/// Runs `work` and returns its result. Allocations of this thread meanwhile are not sampled.
 ///
-/// For the console, which would else be in the profiles that it shows.
+/// The thread's draws go on, so later allocations are sampled with the same probability as without
+/// the call. The console uses it, to stay out of the profiles that it shows.
+///
+/// # Panics
+/// Panics if `work` panics. Sampling continues then.
 #[doc(hidden)]
 pub fn unsampled<R>(work: impl FnOnce() -> R) -> R {
     let _inside = Inside::new();

@@ -1,14 +1,15 @@
-//! The writer of libgreyspan.so: the same file as `pprof` writes, by a library that must neither allocate nor bring the means to report panics.
+//! The writer of libgreyspan.so. It writes the same file as `pprof`, but neither allocates nor
+//! contains the code that reports panics.
 //!
-//! Text goes out as it is made, in gzip's stored blocks. What must be known of all stacks first, the distinct addresses in them, lies in
-//! memory of the system for the time of the call. Functions are named where the loader knows them; mappings and build ids let pprof find
-//! the others.
+//! Text goes out as soon as it is made, in gzip's stored blocks. The distinct addresses of all
+//! stacks must be known first; they lie in memory of the system during the call. The file names the
+//! functions that the loader knows. With the mappings and build ids pprof finds the others.
 //!
-//! - O1. The stacks that are written are those that were noted first: others may come meanwhile.
-//! - O2. Functions, locations and mappings are numbered from 1 without a gap. pprof gives a
-//!   function that it finds itself the number behind theirs.
-//! - O3. A mapping says that its functions are known where each location in it has one: pprof looks
-//!   for functions in the others alone.
+//! - PLAIN-1. The file holds the stacks that were recorded first. Others may be added meanwhile.
+//! - PLAIN-2. Functions, locations and mappings have numbers from 1 without a gap. pprof numbers
+//!   the functions that it finds itself after them.
+//! - PLAIN-3. A mapping claims to have functions only if each location in it has one. pprof looks
+//!   for functions only in the other mappings.
 
 mod out;
 mod words;
@@ -23,7 +24,7 @@ use core::mem::MaybeUninit;
 use out::{Message, Out};
 use words::{Numbers, Words};
 
-/// The first texts of the table; their places are their numbers.
+/// The first texts of the table; the place of a text is its number.
 const TEXTS: [&[u8]; 8] = [
     b"",
     b"alloc_objects",
@@ -35,21 +36,21 @@ const TEXTS: [&[u8]; 8] = [
     b"space",
 ];
 
-/// Files with code that a profile can name.
+/// The most files with code that a profile can name.
 const MAPPINGS: usize = 1024;
 
-/// What the loader knows of an address: where its file is mapped, and the function.
+/// Asks the loader for an address's file, its base, and its function.
 fn loader(address: usize) -> Option<libc::Dl_info> {
     let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: the place is valid; any address may be asked for.
+    // SAFETY: the place is valid, and any address is allowed.
     let found = unsafe { libc::dladdr(code_at(address), info.as_mut_ptr()) } != 0;
-    // SAFETY: zeroes are a value of it, and so is what was found.
+    // SAFETY: all zeroes are a valid value, and so is the loader's answer.
     found.then(|| unsafe { info.assume_init() })
 }
 
-/// The frames of a stack without those of this library at its inner end.
+/// Returns the frames of a stack without this library's frames at its inner end.
 fn visible(node: &Node) -> &[usize] {
-    // The table of stacks lies in this library, too.
+    // The table of stacks also lies in this library.
     let own = loader((&raw const DEPOT).addr()).map(|info| info.dli_fbase);
     let inside = |frame: &&usize| own.is_some() && loader(**frame - 1).map(|info| info.dli_fbase) == own;
     let skipped = node.frames().iter().take_while(inside).count();
@@ -59,7 +60,7 @@ fn visible(node: &Node) -> &[usize] {
         .unwrap_or(node.frames())
 }
 
-/// Writes the profile as it is now to the file `path`. 0, or the system's error.
+/// Writes the profile as it is now to the file `path`. Returns 0, or the system's error.
 pub(crate) fn write(path: &CStr) -> c_int {
     // SAFETY: a C string.
     let file = unsafe {
@@ -73,7 +74,7 @@ pub(crate) fn write(path: &CStr) -> c_int {
         return errno::now();
     }
     let error = write_to(file);
-    // SAFETY: opened above, and nobody else's.
+    // SAFETY: opened above, and no other code uses it.
     if unsafe { libc::close(file) } != 0 && error == 0 {
         return errno::now();
     }
@@ -91,7 +92,7 @@ fn write_to(file: c_int) -> c_int {
     };
     let (mut room, mut count) = (true, 0);
     for node in DEPOT.all() {
-        // O1.
+        // PLAIN-1.
         if count == stacks {
             break;
         }
@@ -99,7 +100,7 @@ fn write_to(file: c_int) -> c_int {
         for &frame in visible(node) {
             room &= frames.push(frame - 1);
         }
-        // Newer, longer stacks have taken the room of older ones, which then come with the next profile.
+        // Newer, longer stacks have taken the room of older ones, which the next profile will have.
         if !room {
             break;
         }
@@ -137,8 +138,8 @@ fn write_to(file: c_int) -> c_int {
     out.finish()
 }
 
-/// The executable parts of files, three words each: where one begins and ends, and what is known of
-/// it. Its number is its place.
+/// The executable parts of files, three words each: start, end and flags. The number of a part is
+/// its place.
 struct Files(Words);
 
 /// A location lies in the mapping.
@@ -153,7 +154,7 @@ impl Files {
         Words::new(3 * MAPPINGS).map(Self)
     }
 
-    /// Learns of a mapping, where there is room.
+    /// Adds a mapping, if there is room.
     fn note(&mut self, mapping: &Mapping) {
         if self.0.words().len() < 3 * MAPPINGS {
             for word in [mapping.start, mapping.end, 0] {
@@ -162,13 +163,13 @@ impl Files {
         }
     }
 
-    /// The mappings by number.
+    /// Returns the mappings with their numbers.
     fn all(&mut self) -> impl Iterator<Item = (u64, &mut [usize; 3])> {
         (1..).zip(self.0.words().as_chunks_mut().0)
     }
 
-    /// The number of the mapping in which a location lies, which has a function or none; 0 where it
-    /// is in no mapping.
+    /// Returns the number of the mapping of a location, and records whether the location has a
+    /// function. 0: it is in no mapping.
     fn number(&mut self, address: usize, named: bool) -> u64 {
         let found = self
             .all()
@@ -179,8 +180,8 @@ impl Files {
         })
     }
 
-    /// Writes them, with what the loader says of each now. A file that was unloaded meanwhile has
-    /// no name.
+    /// Writes the mappings, with the names that the loader gives them now. A file that was unloaded
+    /// meanwhile has no name.
     fn write(&mut self, out: &mut Out) {
         maps::each(|mapping| {
             let same = |known: &&mut [usize; 3]| known.starts_with(&[mapping.start, mapping.end]);
@@ -220,14 +221,14 @@ fn write_mapping(out: &mut Out, number: u64, [start, end, known]: &mut [usize; 3
         message.number(5, out.text(path));
         message.number(6, out.text(id.written()));
     }
-    // O3. The loader knows of no files and no lines.
+    // PLAIN-3. The loader knows no files and no lines.
     message.number(7, u64::from(*known & (ASKED | UNNAMED) == ASKED));
     out.field(3, message.written());
     *known |= WRITTEN;
 }
 
 fn write_location(out: &mut Out, files: &mut Files, functions: &mut Numbers, number: u64, address: usize) {
-    // One symbol has one name, and all its addresses the same place of it.
+    // A symbol has one name, at the same address for all its locations.
     let name = loader(address).map_or(core::ptr::null(), |info| info.dli_sname);
     let function = functions.number(name.addr());
     let mut message = Message::new();
@@ -236,8 +237,8 @@ fn write_location(out: &mut Out, files: &mut Files, functions: &mut Numbers, num
     message.number(3, address as u64);
     if let Some((function, new)) = function {
         if new {
-            // SAFETY: the loader's table of names; a program that unloads code at this moment races
-            // with its own profile.
+            // SAFETY: a name in the loader's table. A program that unloads code at this moment
+            // races with its own profile.
             let name = out.text(unsafe { CStr::from_ptr(name) }.to_bytes());
             let mut message = Message::new();
             message.number(1, function);

@@ -1,4 +1,5 @@
-//! The profile as pprof reads it: `profile.proto` of <https://github.com/google/pprof>, in gzip.
+//! Writes a profile in pprof's format: `profile.proto` of <https://github.com/google/pprof>, in
+//! gzip.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::UNIX_EPOCH;
 
-/// Texts by number; 0 is the empty one.
+/// Texts by number; number 0 is the empty text.
 struct Strings {
     numbers: HashMap<String, u64>,
     texts: Vec<String>,
@@ -40,29 +41,31 @@ impl Strings {
     }
 }
 
-/// A profile in the making. Numbers of functions, places and mappings begin with 1.
+/// A profile being written. Numbers of functions, locations and mappings begin with 1.
 struct Writer<'a> {
     profile: Message,
     strings: Strings,
     symbols: &'a Symbols,
-    /// What is mapped, the file's path, and what the locations in it have; `None`: there is none.
+    /// A mapping, its file's path, and the information about its locations; `None` if it has no
+    /// location.
     mappings: Vec<(Mapping, String, Option<Known>)>,
     functions: HashMap<[Arc<str>; 2], u64>,
     locations: HashMap<usize, u64>,
 }
 
-/// What the locations in a mapping have.
+/// The information that the locations in a mapping have.
 #[derive(Clone, Copy)]
 struct Known {
     /// All have functions.
     functions: bool,
-    /// Some have files, some have lines: a few functions, such as `_start`, have none anywhere.
+    /// Some have files, and some have lines. A few functions, such as `_start`, have none in any
+    /// build.
     files: bool,
     lines: bool,
 }
 
 impl Known {
-    /// What one location with these functions has.
+    /// Returns the information of one location with these functions.
     fn of(functions: &[Function]) -> Self {
         Self {
             functions: !functions.is_empty(),
@@ -79,8 +82,8 @@ impl Known {
         }
     }
 
-    /// The mapping's flags: functions, files, lines, and what was inlined, which is known with
-    /// lines.
+    /// Returns the mapping's flags: functions, files, lines, and inlined functions, which are known
+    /// if lines are.
     fn flags(self) -> [bool; 4] {
         [true, self.files, self.lines, self.lines].map(|known| known && self.functions)
     }
@@ -100,7 +103,7 @@ pub(crate) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
         let kind = writer.kind(view.name());
         writer.profile.message(1, &kind);
     }
-    // Who ends with no sample, as short processes do, pays for none of the rest.
+    // A short process often ends without a sample, and then pays nothing for mappings.
     if !profile.stacks.is_empty() {
         writer.find_mappings();
     }
@@ -136,14 +139,15 @@ pub(crate) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
     compress(all.as_bytes(), out)
 }
 
-/// Writes `bytes` in gzip. What is short goes out as it is, in a stored block: the compressor begins with a third of a megabyte of tables.
+/// Writes `bytes` in gzip. Short input goes out in a stored block, since the compressor starts with
+/// a third of a megabyte of tables.
 fn compress(bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
     const SHORT: u16 = 4096;
     let short = u16::try_from(bytes.len()).ok().filter(|&len| len <= SHORT);
     if let Some(len) = short {
         let mut crc = Crc::new();
         crc.update(bytes);
-        // Deflate, no name, no time, unknown system; one block, the last.
+        // Deflate, no name, no time, unknown system; one block, which is the last.
         out.write_all(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1])?;
         out.write_all(&len.to_le_bytes())?;
         out.write_all(&(!len).to_le_bytes())?;
@@ -158,7 +162,7 @@ fn compress(bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
 }
 
 impl Writer<'_> {
-    /// What a column holds.
+    /// Returns the message for a column's type and unit.
     fn kind(&mut self, (kind, unit): (&str, &str)) -> Message {
         let mut message = Message::default();
         message.number(1, self.strings.number(kind));
@@ -173,7 +177,7 @@ impl Writer<'_> {
                 [] => program.clone(),
                 path => String::from_utf8_lossy(path).into_owned(),
             };
-            // The path is the loader's.
+            // The loader owns the path.
             self.mappings.push((Mapping { path: &[], ..mapping }, path, None));
         });
     }
@@ -188,8 +192,7 @@ impl Writer<'_> {
             message.number(4, mapping.offset as u64);
             message.number(5, self.strings.number(&path));
             message.number(6, self.strings.number(&id));
-            // pprof looks for functions in mappings without a flag, and numbers those that it finds
-            // behind ours.
+            // pprof looks for functions in mappings without a flag, and numbers them after ours.
             let flags = known.map_or([false; 4], Known::flags);
             for (field, flag) in (7..).zip(flags) {
                 message.number(field, u64::from(flag));

@@ -1,13 +1,13 @@
-//! The wire format of protocol buffers, as much of it as profiles need.
+//! The wire format of protocol buffers, as far as profiles need it.
 
 #![forbid(unsafe_code)]
 
-/// A message in the making.
+/// A message being built.
 #[derive(Default)]
 pub(super) struct Message(Vec<u8>);
 
 impl Message {
-    /// Field `number` as an integer; 0 is what a field without a value means.
+    /// Adds field `number` as an integer. Leaves out 0, the default of an absent field.
     pub(super) fn number(&mut self, number: u32, value: u64) {
         if value != 0 {
             self.varint(u64::from(number) << 3);
@@ -15,19 +15,19 @@ impl Message {
         }
     }
 
-    /// Field `number` as bytes or as a message, also an empty one.
+    /// Adds field `number` as bytes or as a message, even an empty one.
     pub(super) fn bytes(&mut self, number: u32, value: &[u8]) {
         self.varint(u64::from(number) << 3 | 2);
         self.varint(value.len() as u64);
         self.0.extend_from_slice(value);
     }
 
-    /// Field `number` as a message.
+    /// Adds field `number` as a message.
     pub(super) fn message(&mut self, number: u32, value: &Self) {
         self.bytes(number, &value.0);
     }
 
-    /// Field `number` as a list of integers.
+    /// Adds field `number` as a list of integers.
     pub(super) fn packed(&mut self, number: u32, values: impl Iterator<Item = u64>) {
         let mut list = Self::default();
         values.for_each(|value| list.varint(value));
@@ -42,7 +42,7 @@ impl Message {
         self.0.push(value as u8);
     }
 
-    /// What has been written.
+    /// Returns the bytes written so far.
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.0
     }

@@ -1,16 +1,21 @@
-//! Which allocations are sampled: a Poisson process over the bytes that a thread allocates.
+//! Selects the allocations to sample: a Poisson process over the bytes that a thread allocates.
 //!
-//! Owned by a thread's cache. The hot path subtracts each request from what is left until the next sample; the rest is here and cold.
+//! A thread's cache owns a sampler. The hot path subtracts each request from the bytes until the
+//! next sample; the rest is here and cold.
 //!
-//! - P1. What is left is exponentially distributed, by `rate` in the mean, whatever was allocated before: a request of `size` bytes is sampled
-//!   with a probability of `1 - exp(-size / rate)`, and stands for the inverse of that many.
-//! - P2. The process runs while nobody profiles, too, at a rate of its own. So a profile that starts finds every thread in a state that fits, and
-//!   what a thread samples first it counts at the rate that it had.
-//! - P3. Where the rate is [`PATIENT`] or more, a thread that allocates so fast that its samples would take more than half a per cent of its time
-//!   samples at twice the rate, or at a few more powers of two times, and so does who looks for a profile that has begun. The next draw depends on
-//!   what was before alone, so what P1 says stays true, sample by sample.
-//! - P4. Small and large requests have a process each. Buffers that come and go by the gigabyte raise the rate of their own process, and hide no leak of
-//!   small objects.
+//! - SAMPLER-1. The number of bytes until the next sample is exponentially distributed, with mean
+//!   `rate`. The process is memoryless, so earlier allocations do not matter. A request of `size`
+//!   bytes is sampled with probability `1 - exp(-size / rate)`, and a sample stands for the inverse
+//!   of that many requests.
+//! - SAMPLER-2. The process also runs while no profile runs, at a separate rate. So a profile
+//!   that starts finds every thread in a valid state. A thread counts its first sample at the rate
+//!   that the sample was drawn at.
+//! - SAMPLER-3. If the rate is [`PATIENT`] or more, samples take at most about half a per cent of
+//!   a thread's time. A thread that allocates faster doubles its rate, repeatedly up to a limit.
+//!   The same holds for its looks while no profile runs. The next draw depends only on the past, so
+//!   SAMPLER-1 stays true for every sample.
+//! - SAMPLER-4. Small and large requests have separate processes. Buffers that come and go by the
+//!   gigabyte raise only the rate of their own process, and hide no leak of small objects.
 
 #![forbid(unsafe_code)]
 
@@ -21,19 +26,19 @@ use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use core::cell::Cell;
 use core::ptr::null_mut;
 
-/// Mean bytes between samples; 0 while nobody profiles.
+/// Mean bytes between samples; 0 while no profile runs.
 static RATE: AtomicUsize = AtomicUsize::new(0);
 
-/// The rate that was set last.
+/// The last rate other than 0.
 static PERIOD: AtomicUsize = AtomicUsize::new(super::DEFAULT_RATE);
 
-/// The rate at which threads look while nobody profiles, and so notice when somebody does.
+/// The rate at which threads look for a profile while none runs.
 const IDLE_RATE: usize = super::DEFAULT_RATE;
 
-/// What the next thread's random numbers begin with.
+/// The seed of the next thread's random numbers.
 static SEED: AtomicU64 = AtomicU64::new(0x8c5f_21d3_7a6b_9e01);
 
-/// Sets the mean bytes between samples; 0 to end.
+/// Sets the mean bytes between samples; 0 ends sampling.
 pub(super) fn set_rate(rate: usize) {
     if rate != 0 {
         PERIOD.store(rate, Relaxed);
@@ -41,29 +46,30 @@ pub(super) fn set_rate(rate: usize) {
     RATE.store(rate, Relaxed);
 }
 
-/// The rate of the profile, which may have ended.
+/// Returns the rate of the profile that runs, or of the last one.
 pub(super) fn period() -> usize {
     PERIOD.load(Relaxed)
 }
 
-/// The mean bytes between samples; 0 while nobody profiles.
+/// Returns the mean bytes between samples; 0 while no profile runs.
 pub(crate) fn rate() -> usize {
     RATE.load(Relaxed)
 }
 
-/// Largest request, in bytes, that counts as small (P4).
+/// The largest request, in bytes, that counts as small (SAMPLER-4).
 const SMALL: usize = 1 << 10;
 
-/// One thread's processes (P4), and what it remembers.
+/// One thread's processes (SAMPLER-4) and its memory of stacks.
 pub(crate) struct Sampler {
     small: Countdown,
     large: Countdown,
-    /// What the thread remembers of its stacks; null before its first sample.
+    /// The thread's memory of its stacks; null before its first sample.
     pub(super) memory: Cell<*mut Memory>,
 }
 
 impl Sampler {
-    /// Has not counted yet. Nobody writes to that of a cache that stands in for one.
+    /// Creates a sampler that has counted nothing. No thread writes to the sampler of a cache that
+    /// stands in for one.
     pub(crate) const fn new() -> Self {
         Self {
             small: Countdown::new(8, 4),
@@ -77,13 +83,13 @@ impl Sampler {
         if size <= SMALL { &self.small } else { &self.large }
     }
 
-    /// Counts a request. `true`: [`hit`](Self::hit) has a word on it.
+    /// Counts a request. `true`: the caller asks [`hit`](Self::hit).
     #[inline(always)]
     pub(crate) fn count(&self, size: usize) -> bool {
         self.of(size).count(size)
     }
 
-    /// What to do with a request that was counted below zero: the rate to sample it at, or nothing.
+    /// Handles a request that was counted below zero. Returns the rate to sample it at, or `None`.
     #[cold]
     pub(crate) fn hit(&self, size: usize) -> Option<usize> {
         let rate = self.of(size).hit_at(rate(), size);
@@ -92,25 +98,26 @@ impl Sampler {
         rate
     }
 
-    /// A sample of a request of `size` bytes was taken between these two ticks (P3).
+    /// Charges the time of a sample of a request of `size` bytes, taken between these two ticks
+    /// (SAMPLER-3).
     pub(crate) fn took(&self, size: usize, began: u64, ended: u64) {
         self.of(size).budget.spend(began, ended);
     }
 
-    /// A sampled request of `size` bytes ended, which took so many ticks more than without (P3).
+    /// Charges the extra ticks that the end of a sampled request of `size` bytes took (SAMPLER-3).
     pub(crate) fn ended(&self, size: usize, ticks: u64) {
         let spent = &self.of(size).budget.spent;
         spent.set(spent.get().saturating_add(ticks));
     }
 
-    /// Bits that look random where the thread allocates in between.
+    /// Returns bits that look random if the thread allocates between calls.
     #[inline]
     pub(crate) fn noise(&self) -> u32 {
         let left = self.small.left.get() ^ self.large.left.get();
         ((left as u64).wrapping_mul(GOLDEN) >> 32) as u32
     }
 
-    /// From here on nothing is sampled, until [`resume`](Self::resume) with what this returns.
+    /// Stops sampling until [`resume`](Self::resume), which takes this function's result.
     pub(crate) fn pause(&self) -> [isize; 2] {
         [&self.small, &self.large].map(|process| process.left.replace(isize::MAX))
     }
@@ -121,7 +128,7 @@ impl Sampler {
         self.large.left.set(left[1]);
     }
 
-    /// The rate has changed.
+    /// Draws anew after a change of the rate.
     #[cfg(feature = "profiling")]
     pub(crate) fn renew(&self) {
         for process in [&self.small, &self.large] {
@@ -132,7 +139,7 @@ impl Sampler {
         }
     }
 
-    /// Makes what comes a matter of `seed` and the rate alone.
+    /// Makes all further draws depend only on `seed` and the rate.
     #[cfg(feature = "profiling")]
     pub(crate) fn reseed(&self, seed: u64) {
         for (process, seed) in [(&self.small, seed), (&self.large, !seed)] {
@@ -146,16 +153,17 @@ impl Sampler {
 /// One process.
 struct Countdown {
     left: Cell<isize>,
-    /// The rate that `left` was drawn at; 0 before the first time.
+    /// The rate at which `left` was drawn; 0 before the first draw.
     rate: Cell<usize>,
-    /// Whether it was drawn while nobody profiled.
+    /// `left` was drawn while no profile ran.
     idle: Cell<bool>,
     random: Cell<u64>,
     budget: Budget,
 }
 
 impl Countdown {
-    /// Its rate is doubled so often at the most, and so often while nobody profiles.
+    /// Creates a process that doubles its rate at most `most` times, and at most `most_idle` times
+    /// while no profile runs.
     const fn new(most: u32, most_idle: u32) -> Self {
         Self {
             left: Cell::new(0),
@@ -176,7 +184,7 @@ impl Countdown {
     fn hit_at(&self, asked: usize, size: usize) -> Option<usize> {
         let drawn_at = self.rate.get();
         if drawn_at == 0 {
-            // The first request of all: `left` was no draw.
+            // The first request of all: `left` is not a draw yet.
             self.random.set(SEED.fetch_add(GOLDEN, Relaxed));
             self.draw(asked);
             if !self.count(size) {
@@ -191,7 +199,7 @@ impl Countdown {
             return None;
         }
         if self.idle.get() {
-            // What looking cost says nothing of what sampling will.
+            // The cost of looks does not predict the cost of samples.
             self.budget.start_over();
         }
         self.draw(asked);
@@ -209,11 +217,12 @@ impl Countdown {
         self.idle.set(asked == 0);
         // In (0, 1], by 53 bits.
         let uniform = ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64;
-        // Saturates. A request of exactly so many bytes is not sampled yet.
+        // The conversion saturates. A request of exactly this many bytes is not sampled yet.
         self.left.set((-ln(uniform) * rate as f64) as isize);
     }
 
-    /// Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014): SplitMix64.
+    /// SplitMix64, from Steele, Lea and Flood, "Fast splittable pseudorandom number generators"
+    /// (2014).
     fn next(&self) -> u64 {
         let state = self.random.get().wrapping_add(GOLDEN);
         self.random.set(state);
@@ -223,20 +232,20 @@ impl Countdown {
     }
 }
 
-/// The least rate at which P3 holds: who asks for less wants what it costs.
+/// The least rate at which SAMPLER-3 holds. A program that asks for a lower rate accepts its cost.
 const PATIENT: usize = 128 << 10;
 
-/// What sampling takes of a thread's time.
+/// The share of a thread's time that samples take.
 struct Budget {
-    /// How often the rate was doubled.
+    /// The number of times the rate was doubled.
     doublings: Cell<u32>,
-    /// Ticks that sampling took, and that there were, since that last changed; and samples.
+    /// Since the last change: ticks that samples took, all ticks, and the number of samples.
     spent: Cell<u64>,
     passed: Cell<u64>,
     samples: Cell<u32>,
-    /// When the last sample ended.
+    /// The tick at which the last sample ended.
     last: Cell<u64>,
-    /// The rate stays, for tests.
+    /// The rate stays fixed, for tests.
     steady: Cell<bool>,
     most: u32,
     most_idle: u32,
@@ -256,7 +265,7 @@ impl Budget {
         }
     }
 
-    /// The rate is that which is asked for, until it proves to be too low.
+    /// Returns to the rate that was asked for, until it proves too low.
     fn start_over(&self) {
         self.change(0);
     }
@@ -278,7 +287,8 @@ impl Budget {
         let samples = self.samples.get() + 1;
         let doublings = self.doublings.get();
         let allowed = passed / 200;
-        // A few samples before the rate rises: what passes between two is random. It falls as far as is due at once.
+        // The rate rises only after a few samples, since the time between two is random. It falls
+        // at once, as far as is due.
         let next = if spent > allowed && samples >= 4 {
             (doublings + 1).min(self.most)
         } else {
@@ -302,8 +312,9 @@ mod tests {
     use super::super::math::{SCALE, weight};
     use super::*;
 
-    /// A thread that allocates objects of one size, each in so many ticks, and whose samples take 500: the bytes that its samples stand for, how
-    /// many there were, and the ticks they took by those of all.
+    /// Simulates a thread that allocates objects of one size, each in `ticks` ticks, and whose
+    /// samples take 500. Returns the bytes that its samples stand for, their number, and their
+    /// share of all ticks.
     fn run(seed: u64, asked: usize, size: usize, count: usize, ticks: u64) -> (f64, u32, f64) {
         let sampler = Sampler::new();
         for process in [&sampler.small, &sampler.large] {
@@ -358,7 +369,7 @@ mod tests {
         }
         let (mut now, mut found) = (1_000u64, 0);
         for request in 0..110_000 {
-            // One buffer of 1 MiB in 100 ticks; the last 10,000 requests leak 1 KiB each.
+            // One buffer of 1 MiB per 100 ticks; the last 10,000 requests also leak 1 KiB each.
             for size in [1 << 20, 1 << 10]
                 .into_iter()
                 .take(if request < 100_000 { 1 } else { 2 })
@@ -380,7 +391,7 @@ mod tests {
         let process = &sampler.large;
         process.rate.set(512 << 10);
         process.random.set(7);
-        // As many gigabytes of untouched buffers leave it.
+        // The state after many gigabytes of untouched buffers.
         process.budget.doublings.set(process.budget.most);
         process.draw(0);
         assert_eq!(process.rate.get(), IDLE_RATE << process.budget.most_idle);

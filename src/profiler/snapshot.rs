@@ -1,4 +1,4 @@
-//! [`Profile`]: what the depot held at one moment, and the difference of two such.
+//! [`Profile`]: a copy of the depot at one moment, or the difference of two.
 
 #![forbid(unsafe_code)]
 
@@ -8,12 +8,12 @@ use super::{DEPOT, math, sampler};
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-/// One of the four figures of a [`Profile`], in the order in which pprof files have them.
+/// One of the four figures of a [`Profile`], in the order of a pprof file's columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum View {
-    /// Objects allocated since the first start, freed or not.
+    /// Objects allocated since the first start, whether or not they are freed.
     AllocObjects,
-    /// Bytes allocated since the first start, freed or not.
+    /// Bytes allocated since the first start, whether or not they are freed.
     AllocSpace,
     /// Objects in use.
     InuseObjects,
@@ -23,7 +23,7 @@ pub enum View {
 }
 
 impl View {
-    /// All, in the order of the columns.
+    /// All views, in the order of the columns.
     pub const ALL: [Self; 4] = [
         Self::AllocObjects,
         Self::AllocSpace,
@@ -31,7 +31,8 @@ impl View {
         Self::InuseSpace,
     ];
 
-    /// Go's name of it, and its unit: `alloc_objects` in `count`, `inuse_space` in `bytes`.
+    /// Returns Go's name of the view, and its unit: `alloc_objects` in `count`, `inuse_space` in
+    /// `bytes`.
     pub const fn name(self) -> (&'static str, &'static str) {
         match self {
             Self::AllocObjects => ("alloc_objects", "count"),
@@ -41,13 +42,20 @@ impl View {
         }
     }
 
-    /// The view with Go's name `name`.
+    /// Returns the view with Go's name `name`, or `None` if there is no such view.
+    ///
+    /// ```
+    /// use greyspan::profile::View;
+    ///
+    /// assert_eq!(View::from_name("alloc_space"), Some(View::AllocSpace));
+    /// assert_eq!(View::from_name("space"), None);
+    /// ```
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|view| view.name().0 == name)
     }
 }
 
-/// One stack, and its figures in 1/256.
+/// One stack, and its figures in 1/256 of a unit.
 #[derive(Clone, Debug)]
 pub(super) struct Stack {
     /// Return addresses, the innermost first.
@@ -56,7 +64,7 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    /// The figure of one view, which may be negative in a difference.
+    /// Returns the figure of one view, rounded. It may be negative in a difference.
     pub(super) fn value(&self, view: View) -> i64 {
         let scale = math::SCALE as i64;
         let value = self.values[view as usize];
@@ -64,7 +72,9 @@ impl Stack {
     }
 }
 
-/// A heap profile: what was sampled up to one moment, or between two.
+/// A heap profile: the samples up to one moment, or between two.
+///
+/// Its figures are estimates, scaled from the samples to all allocations.
 ///
 /// ```
 /// # #[global_allocator]
@@ -101,7 +111,8 @@ impl Clone for Profile {
 }
 
 impl Profile {
-    /// The profile as it is now. Stops nobody: other threads' samples of the moment may be in it or not.
+    /// Takes the profile as it is now. Stops no thread: samples that other threads take at this
+    /// moment may or may not be in it. Its own allocations are not sampled.
     pub fn take() -> Self {
         unsampled(Self::now)
     }
@@ -136,7 +147,8 @@ impl Profile {
         }
     }
 
-    /// What has changed since `base`, an earlier profile of this process: figures may be negative.
+    /// Returns the change since `base`, an earlier profile of this process. Figures may be
+    /// negative.
     #[must_use]
     pub fn diff(&self, base: &Self) -> Self {
         unsampled(|| self.changed(base))
@@ -167,29 +179,32 @@ impl Profile {
         }
     }
 
-    /// The same, shown by `view` where a form of output shows one figure, and by pprof at first. Bytes in use unless set.
+    /// Returns the profile with `view` as its view. Formats with one figure show that view, and
+    /// pprof shows it first. The default is [`View::InuseSpace`].
     #[must_use]
     pub fn with_view(self, view: View) -> Self {
         Self { view, ..self }
     }
 
-    /// What [`with_view`](Self::with_view) has set.
+    /// Returns the view set by [`with_view`](Self::with_view).
     pub fn view(&self) -> View {
         self.view
     }
 
-    /// The sum over all stacks. An estimate: true in the mean, the nearer the more samples there are.
+    /// Returns the sum over all stacks, in objects or bytes. It is an unbiased estimate, more
+    /// accurate with more samples.
     pub fn total(&self, view: View) -> i64 {
         self.stacks.iter().map(|stack| stack.value(view)).sum()
     }
 
-    /// Samples that had to be given up, because the tables were full or memory was refused. What they stood for is missing.
+    /// Returns the number of samples that could not be taken, because the tables were full or the
+    /// system refused memory. The objects that they stood for are missing from the profile.
     pub fn lost(&self) -> u64 {
         self.lost
     }
 }
 
-/// What has changed from `base` to `now`: as pprof's `-base`.
+/// Returns the change from `base` to `now`, like pprof's `-base`. Same as [`Profile::diff`].
 #[must_use]
 pub fn diff(now: &Profile, base: &Profile) -> Profile {
     now.diff(base)

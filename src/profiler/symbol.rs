@@ -1,8 +1,8 @@
-//! Names of addresses, found when a profile is written, and remembered.
+//! Finds the names of addresses when a profile is written, and remembers them.
 //!
-//! To look one up takes the debug information of its file, tens of MiB in memory. It is let go as
-//! soon as all names are there that a profile needs. What is remembered is made after that, and
-//! each text once: it is small, and no page that the debug information was in stays for its sake.
+//! A look-up takes the debug information of its file, tens of MiB in memory. The writer frees that
+//! as soon as it has all names for its profile. It builds the remembered names only after that,
+//! each text once. So they are small and keep no page of the debug information.
 
 #![forbid(unsafe_code)]
 
@@ -11,21 +11,21 @@ use crate::sync::blocking::{Arc, Mutex, TryLockError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 
-/// One function at an address: where others were inlined into it, there are several.
+/// One function at an address. If others were inlined there, the address has several.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Function {
     pub(super) name: Arc<str>,
     pub(super) file: Arc<str>,
     pub(super) line: u32,
-    /// It only carries requests on, as [`is_carrier`] says.
+    /// The function only carries requests on; see [`is_carrier`].
     carries: bool,
 }
 
-/// What addresses are called.
+/// The functions at addresses.
 pub(super) struct Symbols(HashMap<usize, Arc<[Function]>>);
 
-/// What was looked up before. A writer that finds it locked does without, so that none waits: not
-/// in the child of a `fork` either.
+/// Earlier look-ups. A writer that finds this locked works without it, so that no writer waits, not
+/// even in the child of a `fork`.
 static KNOWN: Mutex<Known> = Mutex::new(Known::NONE);
 
 struct Known {
@@ -34,10 +34,11 @@ struct Known {
     texts: BTreeSet<Arc<str>>,
 }
 
-/// With more addresses than this the next profile begins anew: some MiB.
+/// If more addresses are known, some MiB, the next profile starts anew.
 const MOST: usize = 1 << 15;
 
-/// The call of a return address: the address itself may be in the line, or the function, behind.
+/// Returns an address in the call before a return address. The return address itself may belong to
+/// the next line or function.
 pub(super) fn call_site(frame: usize) -> usize {
     frame.saturating_sub(1)
 }
@@ -61,20 +62,21 @@ impl Symbols {
         Self(frames.into_iter().filter_map(named).collect())
     }
 
-    /// The functions at a frame, the innermost first; none where nothing is known.
+    /// Returns the functions at a frame, the innermost first; none if nothing is known.
     pub(super) fn at(&self, frame: usize) -> &[Function] {
         self.0.get(&frame).map_or(&[], |functions| functions)
     }
 
-    /// The frames of a stack without those at its inner end that are the allocator's own and the standard library's way to it.
+    /// Returns the frames of a stack without the carriers at its inner end: the allocator, and the
+    /// standard library's way to it.
     pub(super) fn visible<'a>(&self, frames: &'a [usize]) -> &'a [usize] {
         let carries = |frame: &&usize| self.at(**frame).last().is_some_and(|function| function.carries);
         let own = frames.iter().take_while(carries).count();
-        // A stack of nothing else is shown as it is.
+        // A stack of carriers only is shown as it is.
         frames.get(own..).filter(|rest| !rest.is_empty()).unwrap_or(frames)
     }
 
-    /// As [`visible`](Self::visible), of the functions that were inlined at one frame.
+    /// Like [`visible`](Self::visible), for the functions inlined at one frame.
     pub(super) fn functions(&self, frame: usize) -> &[Function] {
         let all = self.at(frame);
         let own = all.iter().take_while(|function| function.carries).count();
@@ -88,7 +90,7 @@ impl Known {
         texts: BTreeSet::new(),
     };
 
-    /// Looks up those of these frames that have no name yet.
+    /// Looks up the names of those frames that have none yet.
     fn learn(&mut self, frames: impl Iterator<Item = usize>) {
         let unknown: Vec<usize> = frames.filter(|frame| !self.names.contains_key(frame)).collect();
         if unknown.is_empty() {
@@ -130,7 +132,8 @@ impl Known {
     }
 }
 
-/// Lets the debug information go at its end, that of another writer too, which then takes it anew.
+/// Frees the debug information when dropped. Another writer may use it at that time; it then loads
+/// it anew.
 struct Forgets;
 
 impl Drop for Forgets {
@@ -139,25 +142,25 @@ impl Drop for Forgets {
     }
 }
 
-/// What was looked up, in few pieces.
+/// The results of look-ups, in few allocations.
 #[derive(Default)]
 struct Found {
-    /// All names and files, one behind the other.
+    /// All names and files, one after the other.
     text: String,
     /// Bytes of the name, bytes of the file, and the line.
     functions: Vec<(usize, usize, u32)>,
-    /// Functions at each frame.
+    /// The number of functions at each frame.
     counts: Vec<usize>,
 }
 
-/// The folder of this crate's sources, as the debug information has it.
+/// Returns the folder of this crate's sources, as the debug information spells it.
 fn root() -> Option<String> {
     #[inline(never)]
     fn here() -> u32 {
         std::hint::black_box(line!())
     }
     let mut found = Found::default();
-    // A frame lies behind its call.
+    // A frame's address follows its call.
     found.look_up((here as fn() -> u32 as usize).checked_add(1)?);
     // The outermost function is the last; its file ends the text.
     let &(_, file, _) = found.functions.last()?;
@@ -168,11 +171,11 @@ fn root() -> Option<String> {
 impl Found {
     fn look_up(&mut self, frame: usize) {
         let before = self.functions.len();
-        // It takes a return address, and looks at the call before it.
+        // `resolve` takes a return address, and looks at the call before it.
         backtrace::resolve(code_at(frame), |symbol| {
             let Some(name) = symbol.name() else { return };
             let start = self.text.len();
-            // Without the hash at the end. Writing to a string cannot fail.
+            // Without the hash at the end. A write to a string cannot fail.
             let _ = write!(self.text, "{name:#}");
             let file = self.text.len();
             if let Some(path) = symbol.filename() {
@@ -185,9 +188,10 @@ impl Found {
     }
 }
 
-/// Whether a function only carries a request on to the tiers: the allocator's own, and at the inner
-/// end of a stack the standard library's collections, so that the first function shown is the
-/// program's that fills one. `root` is the folder of the allocator's sources.
+/// Returns whether a function only carries a request to the tiers. Carriers are the allocator's
+/// functions and, at the inner end of a stack, the standard library's collections. So the first
+/// function shown is the program's, which fills a collection. `root` is the folder of the
+/// allocator's sources.
 fn is_carrier(name: &str, file: &str, root: Option<&str>) -> bool {
     // With `line-tables-only`, names have no paths.
     let bare = name
@@ -219,7 +223,8 @@ fn is_carrier_by_path(name: &str) -> bool {
         "greyspan::api::",
     ];
     const LIBRARY: [&str; 4] = ["alloc::", "core::", "std::", "hashbrown::"];
-    // `<alloc::string::String as core::fmt::Write>::write_str`, and `<u32 as core::fmt::Display>::fmt`, since the program's types have paths.
+    // `<alloc::string::String as core::fmt::Write>::write_str` and `<u32 as
+    // core::fmt::Display>::fmt` carry: the program's types have paths.
     let path = match name.strip_prefix('<').and_then(|rest| rest.split_once(" as ")) {
         Some((of, implemented)) if !of.contains("::") => implemented,
         _ => name,

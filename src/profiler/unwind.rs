@@ -1,17 +1,19 @@
-//! The stack of a sample: return addresses, the innermost first.
+//! Takes the stack of a sample: return addresses, the innermost first.
 //!
-//! Builds with frame pointers follow those. Others use the unwinder that exceptions use, which takes about a microsecond a frame; so each thread
-//! remembers the stacks that it took last, with the place of each return address. Where these still hold what they held, nothing has
-//! returned since, and the stack is the same. A program allocates most from loops.
+//! Builds with frame pointers follow those. Others use the unwinder of exceptions, which takes
+//! about a microsecond per frame. So each thread remembers the last stacks that it took, with the
+//! address of each return address. If those places still hold the same values, no function has
+//! returned since, and the stack is the same. This pays because programs allocate mostly in loops.
 //!
-//! - N1. Whoever calls has paused the thread's sampler: the unwinder may allocate.
-//! - N2. A remembered place is read only when all places nearer to the top of the stack hold what they held. Then its frame is still there.
+//! - UNWIND-1. The caller has paused the thread's sampler, since the unwinder may allocate.
+//! - UNWIND-2. A remembered place is read only if all places nearer to the top of the stack still
+//!   hold their values. Then its frame still exists.
 
 use super::depot::DEPTH;
 use core::cell::Cell;
 use core::ffi::{c_int, c_void};
 
-/// Stacks that a thread remembers.
+/// The number of stacks that a thread remembers.
 const REMEMBERED: usize = 4;
 
 /// A stack.
@@ -29,13 +31,13 @@ impl Stack {
         }
     }
 
-    /// Return addresses.
+    /// Returns the return addresses.
     pub(crate) fn frames(&self) -> &[usize] {
         self.frames.get(..self.depth).unwrap_or_default()
     }
 }
 
-/// A stack, with where its return addresses stand.
+/// A stack, with the places of its return addresses.
 #[derive(Clone, Copy)]
 struct Known {
     /// The stack pointer of [`capture`].
@@ -44,13 +46,13 @@ struct Known {
     places: [*const usize; DEPTH],
 }
 
-/// What a thread remembers; in memory that reads as zero at first.
+/// A thread's memory of stacks. It begins as zeroes.
 pub(crate) struct Memory {
     known: Cell<[Known; REMEMBERED]>,
     next: Cell<usize>,
 }
 
-/// The calling thread's stack, without the frame of this function.
+/// Returns the calling thread's stack, without the frame of this function.
 #[inline(never)]
 pub(super) fn capture(memory: Option<&Memory>) -> Stack {
     #[cfg(all(greyspan_frame_pointers, any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -58,7 +60,7 @@ pub(super) fn capture(memory: Option<&Memory>) -> Stack {
         return stack;
     }
     let top = stack_pointer();
-    // Where return addresses stand is known of this processor alone.
+    // The places of return addresses are known only on this processor.
     let memory = memory.filter(|_| cfg!(target_arch = "x86_64"));
     if let Some(stack) = memory.and_then(|memory| memory.find(top)) {
         return stack;
@@ -80,7 +82,8 @@ pub(super) fn capture(memory: Option<&Memory>) -> Stack {
     walk.stack
 }
 
-/// The stack pointer of the function that this is inlined into, which has the same in every call from one place.
+/// Returns the stack pointer of the function that this is inlined into. It is the same in every
+/// call from one place.
 #[inline(always)]
 fn stack_pointer() -> usize {
     let top: usize;
@@ -98,11 +101,12 @@ fn stack_pointer() -> usize {
 
 impl Memory {
     fn find(&self, top: usize) -> Option<Stack> {
-        // SAFETY: the cell is the thread's own, and nobody writes to it meanwhile but a signal handler, whose stack has another top.
+        // SAFETY: the cell belongs to this thread. Only a signal handler may write to it meanwhile,
+        // for a stack with another top.
         let all = unsafe { &*self.known.as_ptr() };
         let still = |known: &&Known| {
             let frames = known.stack.frames();
-            // SAFETY: the frame is still there (N2).
+            // SAFETY: UNWIND-2: the frame still exists.
             known.top == top
                 && !frames.is_empty()
                 && frames
@@ -116,7 +120,7 @@ impl Memory {
     fn keep(&self, known: Known) {
         let next = self.next.get();
         self.next.set((next + 1) % REMEMBERED);
-        // SAFETY: as in `find`.
+        // SAFETY: the cell belongs to this thread, and no reference into it is in use.
         let all = unsafe { &mut *self.known.as_ptr() };
         if let Some(place) = all.get_mut(next) {
             *place = known;
@@ -124,21 +128,21 @@ impl Memory {
     }
 }
 
-/// A walk under way.
+/// A walk in progress.
 struct Walk {
     stack: Stack,
     places: [*const usize; DEPTH],
-    /// The next frame is that of `capture`.
+    /// The next frame is the one of `capture`.
     own: bool,
-    /// Every return address stood where a call puts it.
+    /// Every return address was where a call puts it.
     regular: bool,
 }
 
-/// The unwinder has come to a frame.
+/// Takes the next frame of the unwinder.
 extern "C-unwind" fn visit(context: *mut c_void, walk: *mut c_void) -> c_int {
     const GO_ON: c_int = 0;
     const END: c_int = 5;
-    // SAFETY: what `capture` has passed.
+    // SAFETY: the argument that `capture` passed, a `Walk` that only this call uses.
     let walk = unsafe { &mut *walk.cast::<Walk>() };
     if core::mem::take(&mut walk.own) {
         return GO_ON;
@@ -154,12 +158,13 @@ extern "C-unwind" fn visit(context: *mut c_void, walk: *mut c_void) -> c_int {
     *place = frame;
     *at = above.wrapping_sub(1);
     walk.stack.depth += 1;
-    // SAFETY: the unwinder has read its own frame there: at or above the stack pointer of a function that has not returned.
+    // SAFETY: the unwinder has just read its frame there, at or above the stack pointer of a
+    // function that has not returned.
     walk.regular &= cfg!(target_arch = "x86_64") && above.is_aligned() && !above.is_null() && unsafe { **at } == frame;
     GO_ON
 }
 
-/// The unwinder of the program: libgcc's, or LLVM's by the same names.
+/// The unwinder of the program: libgcc's, or LLVM's with the same names.
 #[cfg(feature = "profiling")]
 mod unwinder {
     use core::ffi::{c_int, c_void};
@@ -172,28 +177,28 @@ mod unwinder {
         fn _Unwind_GetCFA(context: *mut c_void) -> usize;
     }
 
-    /// It is there.
+    /// Returns whether the unwinder is loaded: always.
     #[cfg(feature = "preload")]
     pub(crate) fn load() -> bool {
         true
     }
 
     pub(super) fn backtrace(visit: Visit, argument: *mut c_void) {
-        // SAFETY: the function does not unwind, and knows the argument.
+        // SAFETY: `visit` does not unwind and takes this argument.
         unsafe { _Unwind_Backtrace(visit, argument) };
     }
 
-    /// The return address into a frame, and the stack pointer behind it.
+    /// Returns the return address into a frame, and the stack pointer behind it.
     pub(super) fn position(context: *mut c_void) -> (usize, *const usize) {
-        // SAFETY: the context of the frame that is visited.
+        // SAFETY: the context is that of the frame under visit.
         let frame = unsafe { _Unwind_GetIP(context) };
-        // SAFETY: likewise.
+        // SAFETY: the context is that of the frame under visit.
         let above = unsafe { _Unwind_GetCFA(context) };
         (frame, crate::base::addr::code_at(above).cast())
     }
 }
 
-/// The unwinder of libgcc, in a library that is not linked with it and is loaded into programs that may not have it.
+/// The unwinder of libgcc, for a library that does not link it and may run in programs without it.
 #[cfg(not(feature = "profiling"))]
 mod unwinder {
     use crate::sync::atomic::{
@@ -211,18 +216,20 @@ mod unwinder {
     static GET_IP: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
     static GET_CFA: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
-    /// Loads it. `false`: there is none. Not to be called inside of a call of the heap: it allocates.
+    /// Loads the unwinder. `false`: there is none. It allocates, so no code calls it inside of a
+    /// call of the heap.
     pub(crate) fn load() -> bool {
         // Acquire: pairs with the Release below.
         if !BACKTRACE.load(Acquire).is_null() {
             return true;
         }
-        // SAFETY: a C string. The library is one that programs load at any time, and is never unloaded by us.
+        // SAFETY: a C string. Programs may load this library at any time, and this code never
+        // unloads it.
         let library = unsafe { libc::dlopen(c"libgcc_s.so.1".as_ptr(), libc::RTLD_NOW) };
         if library.is_null() {
             return false;
         }
-        // SAFETY: the library is open, the name a C string.
+        // SAFETY: the library is open, and the name is a C string.
         let find = |name: &core::ffi::CStr| unsafe { libc::dlsym(library, name.as_ptr()) };
         let (backtrace, ip, cfa) = (
             find(c"_Unwind_Backtrace"),
@@ -234,7 +241,7 @@ mod unwinder {
         }
         GET_IP.store(ip, Relaxed);
         GET_CFA.store(cfa, Relaxed);
-        // Release: the other two come first, for the Acquires.
+        // Release: publishes the other two addresses for the Acquires.
         BACKTRACE.store(backtrace, Release);
         true
     }
@@ -245,21 +252,22 @@ mod unwinder {
         if function.is_null() {
             return;
         }
-        // SAFETY: the address is that of the function of this type, by the ABI of the platform.
+        // SAFETY: the address is of a function of this type, by the platform's ABI.
         let function = unsafe { (&raw const function).cast::<Backtrace>().read() };
-        // SAFETY: the function does not unwind, and knows the argument.
+        // SAFETY: `visit` does not unwind and takes this argument.
         unsafe { function(visit, argument) };
     }
 
     fn get(function: &AtomicPtr<c_void>, context: *mut c_void) -> usize {
         let address = function.load(Relaxed);
-        // SAFETY: as in `backtrace`, through which alone a visit comes here.
+        // SAFETY: the address is of a function of this type. Only a visit calls this, through
+        // `backtrace`, whose Acquire made the address visible.
         let function = unsafe { (&raw const address).cast::<Get>().read() };
-        // SAFETY: the context of the frame that is visited.
+        // SAFETY: the context is that of the frame under visit.
         unsafe { function(context) }
     }
 
-    /// The return address into a frame, and the stack pointer behind it.
+    /// Returns the return address into a frame, and the stack pointer behind it.
     pub(super) fn position(context: *mut c_void) -> (usize, *const usize) {
         (
             get(&GET_IP, context),
@@ -271,12 +279,14 @@ mod unwinder {
 #[cfg(feature = "preload")]
 pub(crate) use unwinder::load;
 
-/// Frame pointers: each frame begins with the address of the one that called it, and the return address follows.
+/// Frame pointers: each frame begins with the address of its caller's frame, and the return address
+/// follows.
 #[cfg(all(greyspan_frame_pointers, any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod frame_pointers {
     use super::{DEPTH, Stack};
 
-    /// The stack by frame pointers. `None`: they end at once, or the end of the thread's stack is not known.
+    /// Returns the stack by frame pointers. `None`: they end at once, or the end of the thread's
+    /// stack is unknown.
     #[inline(always)]
     pub(super) fn walk() -> Option<Stack> {
         let mut frame: *const usize;
@@ -294,9 +304,10 @@ mod frame_pointers {
         let end = end_of_stack(bottom.addr())?;
         let mut stack = Stack::new();
         while stack.depth < DEPTH && frame.is_aligned() && frame.addr() < end - 2 * size_of::<usize>() {
-            // SAFETY: between this function's frame and the end of the thread's stack.
+            // SAFETY: the frame lies between this function's frame and the end of the thread's
+            // stack, which is mapped.
             let caller = unsafe { *frame };
-            // SAFETY: likewise.
+            // SAFETY: the loop's bound leaves room for two words below the end of the stack.
             let back = unsafe { *frame.wrapping_add(1) };
             if back == 0 {
                 break;
@@ -305,7 +316,8 @@ mod frame_pointers {
                 *place = back;
             }
             stack.depth += 1;
-            // Frames lie above those that they called. What does not is no frame: code without frame pointers has used the register.
+            // A caller's frame lies above the frames of its callees. A lower address is no frame:
+            // code without frame pointers has used the register.
             if caller <= frame.addr() {
                 break;
             }
@@ -314,20 +326,21 @@ mod frame_pointers {
         (stack.depth > 1).then_some(stack)
     }
 
-    /// Where the thread's stack ends, upwards of `bottom`. The thread's record lies at the end of its stack; the main thread's stack is the
-    /// kernel's. `None` elsewhere: on a stack of its own, as signal handlers may have.
+    /// Returns the end of the thread's stack, above `bottom`. The thread's record lies at the end
+    /// of its stack; the kernel made the main thread's stack. `None` if `bottom` is on another
+    /// stack, as in some signal handlers.
     fn end_of_stack(bottom: usize) -> Option<usize> {
-        /// No stack that is longer is believed to be one.
+        /// A longer distance is not taken for a stack.
         const LONGEST: usize = 1 << 30;
         unsafe extern "C" {
             static __libc_stack_end: *mut usize;
         }
-        // SAFETY: always callable.
+        // SAFETY: `pthread_self` has no preconditions.
         let record = unsafe { libc::pthread_self() } as usize;
-        // SAFETY: the loader's, written before the program began.
+        // SAFETY: the loader wrote it before the program began.
         let main = unsafe { __libc_stack_end }.addr();
         let near = |end: &usize| end.checked_sub(bottom).is_some_and(|bytes| bytes < LONGEST);
-        // The nearest of the two: the main thread's record lies elsewhere, below its stack.
+        // The nearest of the two: the main thread's record lies below its stack, elsewhere.
         [record, main]
             .into_iter()
             .filter(near)
@@ -335,11 +348,12 @@ mod frame_pointers {
             .filter(|&end| is_mapped(bottom, end))
     }
 
-    /// Whether all pages from `bottom` to `end` are there. Asked of the system where it is not known yet.
+    /// Returns whether all pages from `bottom` to `end` are mapped. Asks the system unless the last
+    /// answer covers them.
     fn is_mapped(bottom: usize, end: usize) -> bool {
         use core::cell::Cell;
         thread_local! {
-            /// What was found last.
+            /// The last stack part found to be mapped.
             static KNOWN: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
         }
         let (from, to) = KNOWN.try_with(Cell::get).unwrap_or((0, 0));
@@ -351,7 +365,8 @@ mod frame_pointers {
         let mut resident = [0u8; 256];
         while at < end {
             let bytes = (end - at).min(resident.len() * PAGE);
-            // SAFETY: the vector has a byte for each page; an address that is not mapped is refused.
+            // SAFETY: the array has a byte per page; the system refuses an address that is not
+            // mapped.
             if unsafe { libc::mincore(crate::base::addr::code_at(at), bytes, resident.as_mut_ptr()) } != 0 {
                 return false;
             }

@@ -1,14 +1,19 @@
-//! Where in a span objects begin: the test of an offset, by one multiplication.
+//! Decides by one multiplication whether an object begins at an offset of a span.
 //!
-//! With `m = floor(2^64 / size) + 1` and `e = m * size - 2^64` the product `offset * m`, modulo 2^64, is `k * e` for the offset of object
-//! `k`, and at least `m` for any other offset in a span: its remainder `r` adds `r * m`. `e` is at most `size`, so objects times `e` is at
-//! most a span's bytes, far below `m`; and one compare with that product also tells those from offsets behind the last object
-//! of a whole span.
+//! Let `m = floor(2^64 / size) + 1` and `e = m * size - 2^64`. The test is `offset * m mod 2^64 <
+//! objects * e`:
+//!
+//! - For the offset of object `k` the product is `k * e`. It is below the bound exactly if the
+//!   span has an object `k`.
+//! - For any other offset, with remainder `r`, the product is at least `r * m`, and so at least
+//!   `m`.
+//! - `e` is at most `size`, so `objects * e` is at most a span's bytes, far below `m`.
 
 use super::SizeClass;
 use super::table::COUNT;
 
-/// The numbers of all classes, by class number plus one; for what has no class they are 0, and nothing begins there.
+/// The factors and bounds of all classes, by class number plus one. Index 0 stands for no class:
+/// its numbers are 0, so no object begins there.
 struct Exact {
     factors: [u64; COUNT + 1],
     bounds: [u64; COUNT + 1],
@@ -20,7 +25,8 @@ static EXACT: Exact = {
     while index < COUNT {
         let class = SizeClass::from_number(index);
         let size = class.size() as u64;
-        // Where the size is a power of two, the quotient is one less than 2^64 divided by it, and the error would be 0.
+        // If the size is a power of two, it divides 2^64: the quotient is one less, and the error
+        // would be 0.
         let mut factor = u64::MAX / size + 1;
         if factor.wrapping_mul(size) == 0 {
             factor += 1;
@@ -32,7 +38,8 @@ static EXACT: Exact = {
     Exact { factors, bounds }
 };
 
-/// Whether an object begins at `offset` of a whole span of the class with number `tag - 1`; never for tag 0, which stands for no class.
+/// Returns whether an object begins at `offset` of a whole span of the class with number `tag - 1`.
+/// Always false for tag 0, which stands for no class.
 #[inline(always)]
 pub(crate) fn begins_object(tag: usize, offset: usize) -> bool {
     match (EXACT.factors.get(tag), EXACT.bounds.get(tag)) {

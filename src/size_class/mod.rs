@@ -1,16 +1,20 @@
-//! Request to size class: which of the fixed object sizes serves a request of so many bytes at such an alignment.
+//! Size classes: maps a request, its size and alignment, to the fixed object size that serves it.
 //!
-//! A request for `size` bytes at `align` is served as `size` rounded up to a multiple of `align`, from the smallest class that holds
-//! it. Its [`last_byte`] is all that the look-up needs. Spans begin on page boundaries, so an object of a class is aligned to every power of two that divides
-//! the class size, up to a page. The rule therefore needs no search:
+//! A request for `size` bytes at `align` counts as `size` rounded up to a multiple of `align`. The
+//! smallest class that holds so many bytes serves it, and the look-up needs only its [`last_byte`].
+//! Spans begin on page boundaries, so an object is aligned to every power of two up to a page that
+//! divides the class size. The rule therefore needs no search:
 //!
-//! - I1. For every `n` that is a multiple of a power of two `a`, where `a` is at most a cache line or `n` at most [`PACKED_MAX`], the class of
-//!   `n` has a size that is a multiple of `a`. (Classes are evenly spaced, below 128 bytes by 8 and then in each doubling by a power of two
-//!   `s`: if `a <= s` every class is a multiple of `a`, and if `a > s` then `n` is itself a class.) The tests check it for every `n`, `a`.
-//! - I2. Sizes grow strictly with the class number up to [`PACKED`], so the class of a request is the same in `alloc`, `dealloc` and `realloc`.
-//! - I3. Requests beyond [`PACKED_MAX`] at more than a cache line have classes of their own, the multiples of 4096: the others' objects
-//!   begin at any cache line of a page, so that the first lines of many objects do not share the few places that a cache has for one
-//!   offset.
+//! - SIZE-1. Let `n` be a multiple of a power of two `a`, and either `a` at most a cache line or
+//!   `n` at most [`PACKED_MAX`]. Then the size of the class of `n` is a multiple of `a`. (Classes
+//!   are evenly spaced: by 8 below 128 bytes, and then in each doubling by a power of two `s`. If
+//!   `a <= s`, every class is a multiple of `a`. If `a > s`, `n` is itself a class.) The tests
+//!   check this for every `n` and `a`.
+//! - SIZE-2. Sizes grow strictly with the class number up to [`PACKED`], so a request has the
+//!   same class in `alloc`, `dealloc` and `realloc`.
+//! - SIZE-3. Requests beyond [`PACKED_MAX`] at more than a cache line have separate classes, the
+//!   multiples of 4096. Objects of the other classes begin at any cache line of a page. So the
+//!   first lines of many objects do not share the few places that a cache has for one offset.
 
 #![forbid(unsafe_code)]
 
@@ -28,22 +32,25 @@ use table::{ALIGNED_STEP, LENGTHS, MEDIUM, PACKED, PACKED_MAX, SIZES, SMALL, SPA
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SizeClass(u8);
 
-/// Offset of the last byte in `size` bytes rounded up to a multiple of `align` (a power of two). The empty request has none: it gives
-/// a number beyond those of all classes.
+/// Returns the offset of the last byte in `size` bytes rounded up to a multiple of `align` (a power
+/// of two). The empty request has no last byte: the result is a number beyond all classes.
 #[inline(always)]
 const fn last_byte(size: usize, align: usize) -> usize {
     size.wrapping_sub(1) | (align - 1)
 }
 
 impl SizeClass {
-    /// The smallest class that holds `n` bytes, where `n` is at most [`SMALL_MAX`]; larger `n` give the largest class.
+    /// Returns the smallest class that holds `n` bytes. `n` is at most [`SMALL_MAX`]; a larger `n`
+    /// gives the largest class.
     #[cfg(test)]
     pub(crate) fn holding(n: usize) -> Self {
         Self::serving(n.max(1), 1).unwrap_or(Self(PACKED as u8 - 1))
     }
 
-    /// The class that serves `size` bytes at `align`, if that is a small request: by one table, since programs mix small sizes, and a
-    /// mispredicted branch costs more than the look-up.
+    /// Returns the class that serves `size` bytes at `align`, if that is a small request.
+    ///
+    /// One table serves all small sizes: programs mix them, and a mispredicted branch costs more
+    /// than the look-up.
     #[inline(always)]
     pub(crate) const fn small(size: usize, align: usize) -> Option<Self> {
         let last = last_byte(size, align);
@@ -54,7 +61,8 @@ impl SizeClass {
         }
     }
 
-    /// The class that serves `size` bytes at `align`, or `None` where whole pages do, and for the empty request.
+    /// Returns the class that serves `size` bytes at `align`. Returns `None` for the empty request,
+    /// and if whole pages serve it.
     #[inline(always)]
     pub(crate) const fn serving(size: usize, align: usize) -> Option<Self> {
         match Self::small(size, align) {
@@ -63,9 +71,13 @@ impl SizeClass {
         }
     }
 
-    /// A class whose objects are no larger and no more aligned than the one that serves `size` bytes at `align`: where a block of that
-    /// layout may be reused. It is the same class for every size that a type can have, which is a multiple of `align`; telling the
-    /// others costs instructions. (If a class above the smallest that holds `size` was taken, the alignment does not divide that one.)
+    /// Returns the class whose bin may take a freed block of `size` bytes at `align`. Its objects
+    /// are no larger and no more aligned than those of the class that served the request.
+    ///
+    /// The two classes are the same for every size that a type can have, a multiple of `align`. To
+    /// tell the other requests apart would cost instructions. (If the class that served the request
+    /// is not the smallest that holds `size`, then `align` does not divide the size of that
+    /// smallest one.)
     #[inline(always)]
     pub(crate) const fn freed(size: usize, align: usize) -> Option<Self> {
         match Self::small_freed(size) {
@@ -74,7 +86,8 @@ impl SizeClass {
         }
     }
 
-    /// [`freed`](Self::freed) of small blocks, for which the alignment does not matter.
+    /// Returns the class of [`freed`](Self::freed) for a small block, for which the alignment does
+    /// not matter.
     #[inline(always)]
     pub(crate) const fn small_freed(size: usize) -> Option<Self> {
         if size < SMALL.len() {
@@ -84,7 +97,7 @@ impl SizeClass {
         }
     }
 
-    /// The class of requests beyond the small ones, by their last byte.
+    /// Returns the class of a request beyond the small ones, by its last byte.
     #[inline(always)]
     const fn medium(last: usize, align: usize) -> Option<Self> {
         if last >= SMALL_MAX || align > PAGE {
@@ -96,62 +109,66 @@ impl SizeClass {
         }
     }
 
-    /// The class with number `index`, which is below [`COUNT`].
+    /// Returns the class with number `index`.
+    ///
+    /// # Panics
+    /// If `index` is not below [`COUNT`].
     pub(crate) const fn from_number(index: usize) -> Self {
         assert!(index < COUNT);
         Self(index as u8)
     }
 
-    /// The class with number `index`, if there is one.
+    /// Returns the class with number `index`, if there is one.
     pub(crate) fn from_index(index: usize) -> Option<Self> {
         (index < COUNT).then_some(Self(index as u8))
     }
 
-    /// All classes, in order.
+    /// Returns all classes, in order.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         (0..COUNT as u8).map(Self)
     }
 
-    /// The class number.
+    /// Returns the class number.
     #[inline(always)]
     pub(crate) const fn index(self) -> usize {
         self.0 as usize
     }
 
-    /// Bytes of one object.
+    /// Returns the bytes of one object.
     #[inline(always)]
     pub(crate) const fn size(self) -> usize {
         SIZES[self.index() & 127] as usize
     }
 
-    /// Pages of one whole span: a span has no more.
+    /// Returns the pages of one whole span, the longest of the class.
     #[inline(always)]
     pub(crate) const fn span_pages(self) -> usize {
         SPAN_PAGES[LENGTHS - 1][self.index() & 127] as usize
     }
 
-    /// The lengths of spans in pages, shortest first; some may be the same. The last is that of a whole one. Each holds at least 2 objects.
+    /// Returns the lengths of spans in pages, shortest first; some may be equal. The last is that
+    /// of a whole span. Each holds at least 2 objects.
     pub(crate) fn lengths(self) -> [usize; LENGTHS] {
         SPAN_PAGES.map(|row| row[self.index() & 127] as usize)
     }
 
-    /// Bytes of one whole span.
+    /// Returns the bytes of one whole span.
     #[inline(always)]
     pub(crate) const fn span_bytes(self) -> usize {
         self.span_pages() * PAGE
     }
 
-    /// Objects in one whole span.
+    /// Returns the number of objects in one whole span.
     pub(crate) const fn objects(self) -> usize {
         self.span_bytes() / self.size()
     }
 
-    /// Objects in so many bytes.
+    /// Returns the number of objects in `bytes` bytes.
     pub(crate) fn objects_in(self, bytes: usize) -> usize {
         bytes.checked_div(self.size()).unwrap_or(0)
     }
 
-    /// Whether an object begins at `offset` of a whole span.
+    /// Returns whether an object begins at `offset` of a whole span.
     #[inline]
     pub(crate) fn begins_object(self, offset: usize) -> bool {
         begins_object(self.index() + 1, offset)

@@ -1,16 +1,17 @@
 //! Run classes: the lengths of the large objects that threads keep for reuse.
 //!
-//! Every number of pages to 16, then eight lengths a doubling, to 4 MiB: a ninth of the run is waste at the most, and that is pages which
-//! the program need not touch. A large object of up to [`RUN_MAX`] bytes always has at least its class's pages, so that its size alone
-//! tells where it may be reused.
+//! There is one class per number of pages up to 16, then eight classes per doubling, up to 4 MiB.
+//! At most a ninth of a run is waste, in pages that the program need not touch. A large object of
+//! up to [`RUN_MAX`] bytes always has at least the pages of its class, so its size alone tells
+//! where it may be reused.
 
 use crate::base::geometry::{PAGE, RUN_MAX, SMALL_MAX};
 
 /// Pages of the smallest class.
 const FIRST_PAGES: usize = SMALL_MAX / PAGE + 1;
-/// Up to here every number of pages has a class.
+/// Up to here, every number of pages has a class.
 const DENSE_PAGES: usize = 16;
-/// How many run classes there are.
+/// The number of run classes.
 pub(crate) const RUN_CLASSES: usize = number(RUN_MAX / PAGE) + 1;
 
 const _: () = assert!(RUN_CLASSES <= 64, "a set of classes is one word");
@@ -19,13 +20,14 @@ const _: () = assert!(RUN_CLASSES <= 64, "a set of classes is one word");
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RunClass(u8);
 
-/// The number of the shortest class with at least `pages` pages, which are those of a large object.
+/// Returns the number of the shortest class with at least `pages` pages, the pages of a large
+/// object.
 #[inline(always)]
 const fn number(pages: usize) -> usize {
     if pages <= DENSE_PAGES {
         pages.saturating_sub(FIRST_PAGES)
     } else {
-        // Eight steps in each doubling (2^k, 2^(k+1)].
+        // Each doubling (2^k, 2^(k+1)] has eight steps.
         let doubling = (pages - 1).ilog2();
         let step = (pages - 1) >> (doubling - 3);
         DENSE_PAGES + 1 - FIRST_PAGES + (doubling as usize - 4) * 8 + (step - 8)
@@ -33,10 +35,10 @@ const fn number(pages: usize) -> usize {
 }
 
 impl RunClass {
-    /// The class that serves `size` bytes at `align`, or `None` where no run class does.
+    /// Returns the class that serves `size` bytes at `align`, or `None` if no run class does.
     #[inline(always)]
     pub(crate) const fn serving(size: usize, align: usize) -> Option<Self> {
-        // One compare for both ends.
+        // One compare checks both ends.
         if size.wrapping_sub(SMALL_MAX + 1) < RUN_MAX - SMALL_MAX && align <= PAGE {
             Some(Self(number(size.div_ceil(PAGE)) as u8))
         } else {
@@ -44,23 +46,23 @@ impl RunClass {
         }
     }
 
-    /// All classes, shortest first.
+    /// Returns all classes, shortest first.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         (0..RUN_CLASSES as u8).map(Self)
     }
 
-    /// The next longer class, if there is one.
+    /// Returns the next longer class, if there is one.
     pub(crate) fn longer(self) -> Option<Self> {
         (self.index() + 1 < RUN_CLASSES).then_some(Self(self.0 + 1))
     }
 
-    /// The class number.
+    /// Returns the class number.
     #[inline(always)]
     pub(crate) const fn index(self) -> usize {
         self.0 as usize
     }
 
-    /// Pages of the class's runs.
+    /// Returns the pages of the class's runs.
     pub(crate) const fn pages(self) -> usize {
         let dense = DENSE_PAGES - FIRST_PAGES;
         if self.index() <= dense {
@@ -70,15 +72,15 @@ impl RunClass {
         (9 + step % 8) << (step / 8 + 1)
     }
 
-    /// Bytes of the class's runs.
+    /// Returns the bytes of the class's runs.
     #[inline(always)]
     pub(crate) const fn size(self) -> usize {
-        // The mask changes no index; it spares the check of bounds.
+        // The remainder changes no index; it spares the check of bounds.
         SIZES[self.index() % SIZES.len()] as usize
     }
 }
 
-/// The size of each class in bytes: one load is shorter than the arithmetic.
+/// The size of each class in bytes. One load is shorter than the arithmetic.
 static SIZES: [u32; RUN_CLASSES.next_power_of_two()] = {
     let (mut sizes, mut index) = ([0; RUN_CLASSES.next_power_of_two()], 0);
     while index < RUN_CLASSES {
@@ -88,7 +90,8 @@ static SIZES: [u32; RUN_CLASSES.next_power_of_two()] = {
     sizes
 };
 
-/// Pages of a large object of `bytes` bytes: those of its class, or as many as hold it.
+/// Returns the pages of a large object of `bytes` bytes: those of its run class, or as many as hold
+/// it.
 pub(crate) const fn large_pages(bytes: usize) -> usize {
     match RunClass::serving(bytes, 1) {
         Some(class) => class.pages(),

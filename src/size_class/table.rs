@@ -1,14 +1,18 @@
 //! The class sizes and the look-up tables, computed at compile time.
 //!
-//! Every 8 bytes to 128, then 8 classes a doubling to 32 KiB. Eight a doubling bound the internal waste by 1/9 of the object (C peers
-//! with four: 1/5). Over requests of 16 B to 32 KiB whose logarithm is uniform, 4.3 % of the bytes are waste; four a doubling above
-//! 4 KiB would make it 7.7 %. The odd multiples of 8 serve requests aligned to 8 at the most: `Layout` tells, where C's `malloc` must
-//! assume 16. Sizes that would be multiples of 4096 are a cache line longer (I3 of the module above); the last 8 classes are those
-//! multiples.
+//! - Spacing: every 8 bytes up to 128, then 8 size classes per doubling up to 32 KiB.
+//! - Waste: 8 classes per doubling bound the internal waste by 1/9 of the object (allocators with
+//!   four: 1/5). Over requests of 16 B to 32 KiB whose logarithm is uniform, 4.3 % of the bytes are
+//!   waste. With four classes per doubling above 4 KiB it would be 7.7 %.
+//! - Odd multiples of 8 serve requests aligned to 8 at the most. `Layout` states the alignment,
+//!   where C's `malloc` must assume 16.
+//! - Sizes that would be multiples of 4096 are a cache line longer (SIZE-3). The last 8 classes
+//!   are those multiples.
+//! - The first spans of a class that a thread takes are shorter ([`SPAN_PAGES`]), since most
+//!   threads have few objects of most classes.
 //!
-//! The first spans of a class that a thread takes are shorter ([`SPAN_PAGES`]): most threads have few objects of most classes.
-//!
-//! Columns: class, bytes of an object, bytes of a whole span, objects in it, bytes left at its end, mean waste in percent of an object.
+//! Columns: class, bytes of an object, bytes of a whole span, objects in it, bytes left at its end,
+//! mean waste in percent of an object.
 //!
 //! ```text
 //!     0        8    32768     4096      0    43.75
@@ -103,18 +107,19 @@
 
 use crate::base::geometry::{CACHE_LINE, PAGE, SMALL_MAX};
 
-/// Up to here, in bytes, every multiple of 8 is a class: the class number of a request is that of its last unit of 8 bytes.
+/// Up to here, in bytes, every multiple of 8 is a class: a request's class number is that of its
+/// last unit of 8 bytes.
 const EVERY_8: usize = 128;
-/// How many size classes requests at up to a cache line have.
+/// The number of size classes for requests at up to a cache line.
 pub(super) const PACKED: usize = 80;
 /// Up to here, in bytes, requests at more than a cache line have the same classes.
 pub(super) const PACKED_MAX: usize = 3840;
-/// Bytes between the classes of requests beyond that at more than a cache line.
+/// The spacing in bytes of the classes for larger requests at more than a cache line.
 pub(super) const ALIGNED_STEP: usize = 4096;
-/// How many size classes there are.
+/// The number of size classes.
 pub(crate) const COUNT: usize = PACKED + SMALL_MAX / ALIGNED_STEP;
 
-/// The largest request of each of the first [`PACKED`] classes.
+/// Returns the largest request of each of the first [`PACKED`] classes.
 const fn requests() -> [u32; PACKED] {
     let mut sizes = [0; PACKED];
     let (mut index, mut size) = (0, 8);
@@ -127,7 +132,7 @@ const fn requests() -> [u32; PACKED] {
     sizes
 }
 
-/// Bytes from the class of `size` to the next.
+/// Returns the bytes from the class of `size` to the next.
 const fn step(size: usize) -> usize {
     if size < EVERY_8 { 8 } else { (1 << size.ilog2()) / 8 }
 }
@@ -148,11 +153,12 @@ const fn sizes() -> [u32; 128] {
     sizes
 }
 
-/// How many lengths a class's spans have.
+/// The number of lengths that the spans of a class have.
 pub(super) const LENGTHS: usize = 4;
 
-/// Rows: an eighth of a whole span, which holds at least 2 objects and leaves at most a sixth at its end; a quarter and a half, likewise; a
-/// whole one.
+/// Returns the pages of spans, one row per length: about an eighth, a quarter and a half of a whole
+/// span, and a whole one. A span shorter than a whole one is lengthened until it holds at least 2
+/// objects and leaves at most a sixth at its end.
 const fn span_pages() -> [[u8; 128]; LENGTHS] {
     let mut all = [[0; 128]; LENGTHS];
     all[LENGTHS - 1] = whole_pages();
@@ -180,8 +186,11 @@ const fn fits_well(bytes: usize, size: usize) -> bool {
     bytes >= 2 * size && bytes % size <= bytes / 6
 }
 
-/// Whole spans hold at least 8 objects, and 32 KiB of small ones. Larger ones would need fewer records; but the pages of a span are touched all
-/// over in time, and threads that come and go touch more of them. At most a sixteenth is left at the end.
+/// Returns the pages of whole spans. They hold at least 8 objects, and of small ones 32 KiB. At
+/// most a sixteenth is left at the end.
+///
+/// Longer spans would need fewer records. But the program touches all pages of a span in time, and
+/// threads that come and go would touch more of them.
 const fn whole_pages() -> [u8; 128] {
     let mut all = [0; 128];
     let mut index = 0;
@@ -202,7 +211,8 @@ const fn whole_pages() -> [u8; 128] {
     all
 }
 
-/// Class number of the smallest class that holds more than `slot * granule` bytes, for each slot.
+/// Returns for each slot the number of the smallest class that holds more than `slot * granule`
+/// bytes.
 const fn look_up<const N: usize>(granule: usize) -> [u8; N] {
     let mut table = [0; N];
     let (mut slot, mut class) = (0, 0);
@@ -230,11 +240,13 @@ const fn by_size() -> [u8; 1025] {
 }
 
 const REQUESTS: [u32; PACKED] = requests();
-/// Bytes of an object of each class; padded with zeros to a power of two so that an index can be masked.
+/// The bytes of an object of each class, padded with zeros to a power of two so that an index can
+/// be masked.
 pub(super) const SIZES: [u32; 128] = sizes();
-/// Pages of a span of each class by length, padded likewise.
+/// The pages of a span of each class by length, padded with zeros to a power of two.
 pub(super) const SPAN_PAGES: [[u8; 128]; LENGTHS] = span_pages();
-/// Class by the number of bytes, up to 1 KiB.
+/// The class by the number of bytes, up to 1 KiB.
 pub(super) const SMALL: &[u8; 1025] = &by_size();
-/// Class by the last byte's offset in units of 128 bytes, below 32 KiB; right for requests above 1 KiB.
+/// The class by the last byte's offset in units of 128 bytes, below 32 KiB. Right for requests
+/// above 1 KiB.
 pub(super) const MEDIUM: &[u8; 256] = &look_up(128);

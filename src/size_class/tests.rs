@@ -1,8 +1,8 @@
 use super::table::SIZES;
 use super::*;
 
-/// The table of the comment in `table.rs`: class, bytes of an object, bytes of a span, objects in it, bytes left at its end, and the
-/// mean waste of requests that fall into the class, in percent of the object.
+/// Returns the rows of the table in `table.rs`, with its columns. The mean waste is that of the
+/// requests that fall into the class, in percent of the object.
 fn rows() -> Vec<String> {
     let mut below = 0;
     SizeClass::all()
@@ -49,7 +49,8 @@ fn every_size_gets_the_smallest_class_that_holds_it() {
     for n in 1..=SMALL_MAX {
         let class = SizeClass::holding(n);
         assert!(class.size() >= n);
-        // A cache line of the class below may be there for its place alone.
+        // A class may be a cache line longer only to begin its objects at many cache lines
+        // (SIZE-3).
         assert!(
             class.index() == 0 || (SIZES[class.index() - 1] as usize) < n + CACHE_LINE,
             "{n} bytes fit a smaller class"
@@ -85,7 +86,7 @@ fn a_freed_block_holds_what_its_bin_gives_out() {
             let Some(class) = SizeClass::serving(n, align) else {
                 continue;
             };
-            let bin = SizeClass::freed(n, align).expect("what is served is freed");
+            let bin = SizeClass::freed(n, align).expect("a class for every served request");
             assert!(bin.size() <= class.size(), "{n} bytes at {align}: {bin:?} of {class:?}");
             let (of_bin, of_class) = (bin.size().trailing_zeros(), class.size().trailing_zeros());
             assert!(
@@ -144,7 +145,7 @@ fn short_spans_hold_two_objects_and_leave_a_sixth_at_the_most() {
                 (bytes - objects * class.size()) * 6 <= bytes,
                 "{class:?} in {pages} pages"
             );
-            // About as long as the row says: some pages more where fewer would leave much over.
+            // About as long as the row says; some pages more if fewer would leave much over.
             let named = (class.span_pages() >> (lengths.len() - 1 - row)).max(1);
             assert!(pages <= named + 5, "{class:?}: {lengths:?}");
         }

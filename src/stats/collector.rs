@@ -1,26 +1,26 @@
-//! What the collector did in this process, all heaps together. Counters that nothing is ordered by; reading them allocates nothing and waits for
-//! nobody.
+//! Figures of the collector in this process, over all managed heaps. Relaxed counters, which order
+//! nothing. A read allocates nothing and waits for no thread.
 
 #![forbid(unsafe_code)]
 
 use super::{STALL_BUCKETS, Stats, stall_bucket};
 use crate::sync::tally::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// Figures of all heaps that this process had.
+/// The figures of all managed heaps that this process has had.
 pub(crate) static TOTALS: Totals = Totals::new();
 
-/// Raised by the collector, shown by [`Stats`].
+/// Counters that the collector raises and [`Stats`] shows.
 pub(crate) struct Totals {
     pub(crate) next_gc: AtomicU64,
-    /// Nanoseconds since 1970; 0: never.
+    /// Nanoseconds since 1970; 0 before the first cycle ended.
     pub(crate) last_gc: AtomicU64,
     pub(crate) num_gc: AtomicU64,
     pub(crate) num_forced_gc: AtomicU64,
-    /// When the first cycle ended, likewise.
+    /// The end of the first cycle, in nanoseconds since 1970; 0 before.
     pub(crate) first_ns: AtomicU64,
     pub(crate) cpu_ns: AtomicU64,
     pub(crate) max_stall_ns: AtomicU64,
-    /// 0: nobody asked yet.
+    /// The number of processors; 0 before the first request for it.
     pub(crate) processors: AtomicUsize,
     pub(crate) stall_ns: [AtomicU64; STALL_BUCKETS],
 }
@@ -41,7 +41,7 @@ impl Totals {
     }
 
     fn count_cycle_at(&self, now: u64, cpu_ns: u64) {
-        // The first cycle's time is not in the share, and nothing before it.
+        // The share leaves out the first cycle and the time before its end.
         if self.first_ns.compare_exchange(0, now, Relaxed, Relaxed).is_err() {
             self.cpu_ns.fetch_add(cpu_ns, Relaxed);
         }
@@ -66,7 +66,7 @@ impl Totals {
     }
 }
 
-/// What a snapshot of the process says of the collector. Allocates nothing and waits for nobody.
+/// Fills in the collector's figures of a snapshot. Allocates nothing and waits for no thread.
 pub(crate) fn add_totals(stats: &mut Stats) {
     let read = |figure: &AtomicU64| figure.load(Relaxed);
     stats.next_gc = read(&TOTALS.next_gc);

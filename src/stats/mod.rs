@@ -1,6 +1,8 @@
-//! [`Stats`]: one snapshot of the whole allocator, in the words of jemalloc (process totals) and of Go's `MemStats` (tiers).
+//! [`Stats`]: one snapshot of the whole allocator. Process totals have jemalloc's names, tiers
+//! those of Go's `MemStats`.
 //!
-//! The heap fills it in; its forms for people and machines are in `text`. A copy: it takes no lock and does not change.
+//! The heap fills it in; `text` formats it for people and machines. It is a copy: it takes no lock
+//! and does not change.
 
 #![forbid(unsafe_code)]
 
@@ -17,57 +19,75 @@ pub(crate) use text::{Human, why_empty};
 use crate::size_class::COUNT;
 use std::fmt;
 
-/// One row of [`Stats::by_size`]: what one size class holds.
+/// One row of [`Stats::by_size`]: the objects and spans of one size class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SizeClassStats {
-    /// Bytes of one object of the class. The classes whose size is a multiple of 4096
-    /// serve requests aligned to more than a cache line; those 64 bytes longer, the same sizes without, so that not all begin on page
+    /// Bytes of one object of the class.
+    ///
+    /// Sizes that are a multiple of 4096 serve requests aligned to more than a cache line. Sizes 64
+    /// bytes longer serve other requests of the same length, so that not all objects begin on page
     /// boundaries.
     pub size: u64,
-    /// Objects handed out since the process began. Exact or a lower bound, as [`Stats::mallocs`] is.
+    /// Objects handed out since the process began. Exact or a lower bound, as [`Stats::mallocs`]
+    /// is.
     pub mallocs: u64,
-    /// Objects given back since the process began. Likewise.
+    /// Objects given back since the process began. Exact or a lower bound, as [`Stats::frees`] is.
     pub frees: u64,
     /// Spans that the class holds now.
     pub spans: u64,
 }
 
-/// Buckets of the histograms of stalls: bucket `i` counts stalls of 2^`i` nanoseconds and more, below twice that.
+/// The number of buckets in [`Stats::stall_ns`]. Bucket `i` counts stalls of at least 2^`i` and
+/// less than 2^(`i` + 1) nanoseconds. The last bucket also counts all longer stalls.
 pub const STALL_BUCKETS: usize = 36;
 
-/// The bucket of a stall.
+/// Returns the bucket of a stall of `ns` nanoseconds.
 #[cfg(feature = "gc")]
 pub(crate) fn stall_bucket(ns: u64) -> usize {
     (ns.max(1).ilog2() as usize).min(STALL_BUCKETS - 1)
 }
 
-/// One snapshot of the allocator, made by [`stats()`](crate::stats()). Bytes unless named otherwise.
+/// One snapshot of the allocator, made by [`stats()`](crate::stats()).
+///
+/// Figures are in bytes unless a field says otherwise. `Display` prints a table that explains each
+/// figure; [`to_json`](Self::to_json) and [`to_prometheus`](Self::to_prometheus) are for machines.
+///
+/// ```
+/// let stats = greyspan::stats();
+/// assert_eq!(stats.heap_sys, stats.heap_inuse + stats.heap_idle);
+/// assert!(stats.allocated <= stats.active && stats.active <= stats.mapped);
+/// println!("{stats}");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Bytes in objects that the program holds, rounded to their size class (jemalloc's `stats.allocated`).
-    /// Without the feature `stats`, objects that a thread keeps ready in its bins count as held.
+    /// Bytes in objects that the program holds, rounded up to their size class (jemalloc's
+    /// `stats.allocated`). Without the feature `stats`, objects that threads keep ready in their
+    /// bins count as held.
     pub allocated: u64,
-    /// Bytes in spans that hold objects (jemalloc's `stats.active`): `allocated` plus the free slots between them.
+    /// Bytes in spans (jemalloc's `stats.active`): `allocated` plus the free slots in these spans.
     pub active: u64,
     /// Bytes of the allocator's own records: span records, page map, trackers and thread caches.
     pub metadata: u64,
-    /// Bytes that the heap keeps in physical memory at the most: `active`, `metadata`, and free pages not yet given back.
+    /// Upper bound of the heap's physical memory: `active`, `metadata`, and free pages not yet
+    /// given back to the operating system.
     pub resident: u64,
-    /// Bytes of address space that are readable and writable for the heap and its metadata.
+    /// Bytes of address space that are readable and writable, for the heap and its metadata.
     pub mapped: u64,
-    /// Bytes of `mapped` that were given back to, or never taken from, the operating system.
+    /// Bytes of `mapped` that were given back to the operating system, or never taken from it.
     pub retained: u64,
-    /// Bytes of address space that the page heap made ready for objects: `heap_inuse + heap_idle` (Go's `HeapSys`).
+    /// Bytes of address space that the page heap has made ready for objects: `heap_inuse +
+    /// heap_idle` (Go's `HeapSys`).
     pub heap_sys: u64,
     /// Bytes in pages that no span uses (Go's `HeapIdle`); at least `heap_released`.
     pub heap_idle: u64,
     /// Bytes in pages that spans use (Go's `HeapInuse`).
     pub heap_inuse: u64,
-    /// Bytes of `heap_idle` without physical memory behind them (Go's `HeapReleased`).
+    /// Bytes of `heap_idle` without physical memory (Go's `HeapReleased`).
     pub heap_released: u64,
-    /// Objects that the program holds, a count (Go's `HeapObjects`): exact with the feature `stats`, else up to what the thread caches hold.
+    /// Objects that the program holds, a count (Go's `HeapObjects`). Exact with the feature
+    /// `stats`; without it, objects in thread caches count as held.
     pub heap_objects: u64,
     /// Bytes of span records in use (Go's `MSpanInuse`).
     pub mspan_inuse: u64,
@@ -79,56 +99,65 @@ pub struct Stats {
     pub mcache_sys: u64,
     /// Bytes of all other metadata: page map and huge-page trackers (Go's `GCSys`).
     pub gc_sys: u64,
-    /// Bytes handed out since the process began (Go's `TotalAlloc`); see [`mallocs`](Self::mallocs) for its bound.
+    /// Bytes handed out since the process began (Go's `TotalAlloc`). Exact or a lower bound, as
+    /// [`mallocs`](Self::mallocs) is.
     pub total_alloc: u64,
-    /// Objects handed out since the process began, a count: exact with the feature `stats`. Without it the fast path counts nothing, so that this
-    /// is a lower bound: what passed from the tiers below into the thread caches.
+    /// Objects handed out since the process began, a count. Exact with the feature `stats`. Without
+    /// it the fast path counts nothing, and this is a lower bound: the objects that passed from the
+    /// tiers below into the thread caches.
     pub mallocs: u64,
-    /// Objects given back since the process began, a count, with the bound of [`mallocs`](Self::mallocs).
+    /// Objects given back since the process began, a count. Exact or a lower bound, as
+    /// [`mallocs`](Self::mallocs) is.
     pub frees: u64,
-    /// Pointer lookups that found no arena of the heap, a count (Go's `Lookups`).
+    /// Pointer look-ups that found no arena of the heap, a count (Go's `Lookups`).
     pub lookups: u64,
-    /// Bytes of the managed heap that collected last at which it means to be before its next cycle ends (Go's `NextGC`). This and what follows
-    /// is zero without the feature `gc`.
+    /// Bytes that the managed heap that collected last may reach before its next cycle ends (Go's
+    /// `NextGC`). This field and those up to `stall_ns` are zero without the feature `gc`.
     pub next_gc: u64,
-    /// When the last cycle of any managed heap ended, in nanoseconds since 1970; 0: never (Go's `LastGC`).
+    /// The end of the last cycle of any managed heap, in nanoseconds since 1970; 0 if there was
+    /// none (Go's `LastGC`).
     pub last_gc: u64,
     /// Cycles of all managed heaps, a count (Go's `NumGC`).
     pub num_gc: u64,
     /// Cycles among them that `collect` asked for, a count (Go's `NumForcedGC`).
     pub num_forced_gc: u64,
-    /// The collector's share of the processor time that the process could have used since the first cycle ended, in millionths (Go's
-    /// `GCCPUFraction`).
+    /// The collector's share of the processor time available to the process since the first cycle
+    /// ended, in millionths: 0 to 1,000,000 (Go's `GCCPUFraction`).
     pub gc_cpu_fraction: u64,
-    /// The longest stall that the collector caused in a mutator, in nanoseconds.
+    /// The longest stall of a mutator caused by the collector, in nanoseconds.
     pub max_stall_ns: u64,
-    /// How often it did so: entry `i` counts stalls of 2^`i` nanoseconds and more, below twice that.
+    /// Histogram of these stalls: entry `i` counts stalls of at least 2^`i` and less than 2^(`i` +
+    /// 1) nanoseconds. The last entry also counts all longer ones.
     pub stall_ns: [u64; STALL_BUCKETS],
-    /// One row a size class, smallest first.
+    /// One row per size class, smallest first.
     pub by_size: [SizeClassStats; COUNT],
-    /// Whether the program has ever allocated from this heap: as its global allocator, through
-    /// another one that wraps it, or by hand. `false` where its global allocator is another one.
-    /// What it allocates is in none of these figures then.
+    /// Whether the program has ever allocated from this heap: as its global allocator, through a
+    /// wrapper around it, or by direct calls. If the global allocator is another one, this is
+    /// `false`, and the program's memory is in none of these figures.
     pub has_served: bool,
 }
 
 impl Stats {
-    /// Whether [`mallocs`](Self::mallocs), [`frees`](Self::frees), [`total_alloc`](Self::total_alloc), [`heap_objects`](Self::heap_objects),
-    /// [`allocated`](Self::allocated) and the counts of [`by_size`](Self::by_size) are exact: with the feature `stats`. Without it the hit
-    /// path counts nothing. What is held is exact while nobody allocates; a snapshot beside threads that do may count as held what passes through
-    /// their hands meanwhile, but no more than lies in spans.
+    /// Whether the counts are exact, which needs the feature `stats`. It concerns
+    /// [`mallocs`](Self::mallocs), [`frees`](Self::frees), [`total_alloc`](Self::total_alloc),
+    /// [`heap_objects`](Self::heap_objects), [`allocated`](Self::allocated) and the counts of
+    /// [`by_size`](Self::by_size). Without the feature the fast path counts nothing.
+    ///
+    /// The figures of held objects are exact while no thread allocates. While threads do, a
+    /// snapshot may also count objects that are handed out and freed during the call, but never
+    /// more than the spans hold.
     pub const EXACT: bool = cfg!(feature = "stats");
 
-    /// Whether [`Greyspan`](crate::Greyspan) forwards to the system's allocator: with the feature
-    /// `passthrough`, and on targets where the heap is not supported (off Linux, and on 32-bit
-    /// machines). The figures, limits, heap map and purges then concern the collector's pages at
-    /// the most, and the program's own memory is not in them.
+    /// Whether [`Greyspan`](crate::Greyspan) forwards to the system's allocator. It does with the
+    /// feature `passthrough`, and on targets where the heap is not supported (systems other than
+    /// Linux, and 32-bit machines). Figures, limits, heap map and purges then concern at most the
+    /// collector's pages, and not the program's own memory.
     pub const FORWARDS: bool = cfg!(any(feature = "passthrough", not(greyspan_heap)));
 }
 
 impl Default for Stats {
     fn default() -> Self {
-        // A test of all-zero statistics must not depend on the heap, so this is written out by value.
+        // Written out by value: a test of all-zero statistics must not depend on the heap.
         Self {
             allocated: 0,
             active: 0,

@@ -1,18 +1,22 @@
-//! The forms of [`Stats`]: a table for people, JSON and Prometheus' text format for machines.
+//! The output formats of [`Stats`]: a table for people; JSON and Prometheus' text format for
+//! machines.
 //!
-//! Owns one table of rows, [`ROWS`], that names, explains and reads every process-wide figure; all three forms are made from it. Called by
-//! users through [`Stats`], and by the heap at exit for `GREYSPAN_SHOW_STATS`. Takes no lock. [`Stats`] is a copy, so nothing here sees the heap move.
+//! The table [`ROWS`] names, explains and reads every process-wide figure, and all three formats
+//! use it. Users call this through [`Stats`], and the heap calls it at exit for
+//! `GREYSPAN_SHOW_STATS`. [`Stats`] is a copy, so this code takes no lock and sees no change of the
+//! heap.
 //!
-//! 1. `Display` allocates nothing: it may run on the way out of a process. The machine forms allocate the string they return.
-//! 2. Every field of [`Stats`] but `by_size`, `stall_ns` and `has_served` is in `ROWS` once, under
-//!    its own name.
+//! 1. `Display` allocates nothing, since it may run at the end of a process. The machine formats
+//!    allocate the string that they return.
+//! 2. Every field of [`Stats`] but `by_size`, `stall_ns` and `has_served` is in `ROWS` once,
+//!    under its own name.
 
 #![forbid(unsafe_code)]
 
 use super::{SizeClassStats, Stats};
 use std::fmt::{self, Write};
 
-/// What a figure counts, and whether it can fall.
+/// The unit of a figure, and whether the figure can fall.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Bytes now.
@@ -23,7 +27,7 @@ enum Kind {
     BytesEver,
     /// A number of things since the process began.
     CountEver,
-    /// Nanoseconds, and such since 1970.
+    /// Nanoseconds, and nanoseconds since 1970.
     Nanos,
     Since1970,
     /// Millionths.
@@ -35,7 +39,7 @@ struct Row {
     name: &'static str,
     kind: Kind,
     read: fn(&Stats) -> u64,
-    /// Continues "bytes ..." or "objects ..."; no full stop.
+    /// Begins with the unit, as "bytes ..." or "objects ..."; no full stop.
     meaning: &'static str,
 }
 
@@ -49,25 +53,25 @@ const fn row(name: &'static str, kind: Kind, read: fn(&Stats) -> u64, meaning: &
 }
 
 const TRAFFIC: &str = if Stats::EXACT {
-    "the traffic (exact: feature stats)"
+    "allocations and frees (exact: feature stats)"
 } else {
-    "the traffic (mallocs, frees and total_alloc are lower bounds: the fast path counts nothing without the feature stats)"
+    "allocations and frees (mallocs, frees and total_alloc are lower bounds; exact with the feature stats)"
 };
 
 const HELD: &str = if Stats::EXACT {
     "objects the program holds"
 } else {
-    "objects the program holds, up to what thread caches hold"
+    "objects the program holds, and those that thread caches keep ready"
 };
 
-/// Why the program's memory is not in the figures; `None`: it is.
+/// Returns why the program's memory is not in the figures; `None` if it is.
 pub(crate) fn why_empty(has_served: bool) -> Option<&'static str> {
     const FORWARDED: &str = if cfg!(greyspan_heap) {
         "Greyspan forwards to the system's allocator (feature passthrough): the program's memory is not in these figures."
     } else {
         "Greyspan forwards to the system's allocator (no heap on this target): the program's memory is not in these figures."
     };
-    const OTHER: &str = "No request has come to Greyspan: the program's global allocator is another one, and its memory is not in these figures.";
+    const OTHER: &str = "Greyspan has served no request: the program's global allocator is another one, and its memory is not in these figures.";
     (!has_served).then_some(if Stats::FORWARDS { FORWARDED } else { OTHER })
 }
 
@@ -77,12 +81,12 @@ type Section = (&'static str, &'static [Row]);
 #[rustfmt::skip]
 static ROWS: [Section; 5] = [
     ("the process: allocated <= active <= mapped", &[
-        row("allocated", Kind::Bytes, |s| s.allocated, "bytes in objects the program holds, rounded to their size class"),
-        row("active", Kind::Bytes, |s| s.active, "bytes in spans that hold objects: allocated, and free slots between"),
+        row("allocated", Kind::Bytes, |s| s.allocated, "bytes in objects the program holds, rounded up to their size class"),
+        row("active", Kind::Bytes, |s| s.active, "bytes in spans: allocated, and the free slots in them"),
         row("metadata", Kind::Bytes, |s| s.metadata, "bytes in the allocator's own records"),
-        row("resident", Kind::Bytes, |s| s.resident, "bytes in physical memory, at the most"),
+        row("resident", Kind::Bytes, |s| s.resident, "bytes in physical memory, at most"),
         row("mapped", Kind::Bytes, |s| s.mapped, "bytes of readable and writable address space"),
-        row("retained", Kind::Bytes, |s| s.retained, "bytes of mapped without physical memory behind them"),
+        row("retained", Kind::Bytes, |s| s.retained, "bytes of mapped without physical memory"),
     ]),
     ("the page heap: heap_inuse + heap_idle = heap_sys", &[
         row("heap_inuse", Kind::Bytes, |s| s.heap_inuse, "bytes in pages that spans use"),
@@ -90,7 +94,7 @@ static ROWS: [Section; 5] = [
         row("heap_sys", Kind::Bytes, |s| s.heap_sys, "bytes of pages made ready for spans"),
         row("heap_released", Kind::Bytes, |s| s.heap_released, "bytes of heap_idle without physical memory"),
     ]),
-    ("the records: inuse of sys", &[
+    ("the allocator's records: inuse <= sys", &[
         row("mspan_inuse", Kind::Bytes, |s| s.mspan_inuse, "bytes of span records in use"),
         row("mspan_sys", Kind::Bytes, |s| s.mspan_sys, "bytes taken from the system for span records"),
         row("mcache_inuse", Kind::Bytes, |s| s.mcache_inuse, "bytes of thread caches in use"),
@@ -105,11 +109,11 @@ static ROWS: [Section; 5] = [
         row("lookups", Kind::CountEver, |s| s.lookups, "pointer lookups that found no arena"),
     ]),
     ("the collector (feature gc)", &[
-        row("next_gc", Kind::Bytes, |s| s.next_gc, "bytes that the heap that collected last may grow to"),
-        row("last_gc", Kind::Since1970, |s| s.last_gc, "nanoseconds since 1970 when a cycle ended last"),
+        row("next_gc", Kind::Bytes, |s| s.next_gc, "bytes that the last heap to collect may grow to before its next cycle ends"),
+        row("last_gc", Kind::Since1970, |s| s.last_gc, "nanoseconds since 1970 at the end of the last cycle"),
         row("num_gc", Kind::CountEver, |s| s.num_gc, "cycles since the start"),
         row("num_forced_gc", Kind::CountEver, |s| s.num_forced_gc, "cycles that the program asked for"),
-        row("gc_cpu_fraction", Kind::Share, |s| s.gc_cpu_fraction, "millionths of the processors' time that collecting took"),
+        row("gc_cpu_fraction", Kind::Share, |s| s.gc_cpu_fraction, "millionths of the processors' time spent on collecting"),
         row("max_stall_ns", Kind::Nanos, |s| s.max_stall_ns, "nanoseconds of the longest stall of a mutator"),
     ]),
 ];
@@ -118,7 +122,8 @@ fn rows() -> impl Iterator<Item = &'static Row> {
     ROWS.iter().flat_map(|(_, rows)| rows.iter())
 }
 
-/// Bytes in the largest binary unit that leaves at least one, to one decimal: always ten characters wide.
+/// Bytes in the largest binary unit in which they are at least one, to one decimal. Always ten
+/// characters wide.
 pub(crate) struct Human(pub(crate) u64);
 
 impl fmt::Display for Human {
@@ -127,7 +132,8 @@ impl fmt::Display for Human {
         if self.0 < 1024 {
             return write!(f, "{:>6} B  ", self.0);
         }
-        // Tenths of the unit, rounded; a value that rounds up to 1024.0 goes on in the next unit. 128 bits: ten times `u64::MAX` fits.
+        // Tenths of the unit, rounded. A value that rounds up to 1024.0 moves to the next unit. 128
+        // bits hold ten times `u64::MAX`.
         let tenths = |unit: usize| ((u128::from(self.0) * 10) + (1 << (10 * unit + 9))) >> (10 * (unit + 1));
         let unit = (0..UNITS.len())
             .find(|&unit| tenths(unit) < 10_240)
@@ -141,8 +147,8 @@ fn used(class: &&SizeClassStats) -> bool {
 }
 
 impl fmt::Display for Stats {
-    /// A table that explains itself: the exact figure, the same in a readable unit, and what it counts. Of the size classes it shows
-    /// those in use.
+    /// Prints a table that explains itself: each figure in full, in a readable unit, and its
+    /// meaning. It shows only size classes in use.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Greyspan {}", crate::version())?;
         if let Some(why) = why_empty(self.has_served) {
@@ -163,7 +169,7 @@ impl fmt::Display for Stats {
         let bounds = if Self::EXACT {
             ""
         } else {
-            " (mallocs and frees bounded as above)"
+            " (mallocs and frees are lower bounds)"
         };
         writeln!(f, "\nthe size classes in use{bounds}")?;
         if self.by_size.iter().find(used).is_none() {
@@ -185,7 +191,7 @@ impl fmt::Display for Stats {
     }
 }
 
-/// A whole number with the point moved so many digits to the left.
+/// A whole number with the decimal point moved so many digits to the left.
 struct Point(u64, u32);
 
 impl fmt::Display for Point {
@@ -208,9 +214,23 @@ macro_rules! push {
 }
 
 impl Stats {
-    /// The snapshot as one line of JSON: `{"version":1,"exact":0,"allocated":..,..,"stall_ns":[..],"by_size":[{"size":8,"mallocs":..,"frees":..,"spans":..},..]}`.
-    /// `exact` is 1 where the counts are ([`EXACT`](Self::EXACT)). The other keys are the fields' names, the values whole numbers; some pass 2^53, beyond which JavaScript rounds. New keys may come within a
-    /// version, none goes.
+    /// Returns the snapshot as one line of JSON:
+    ///
+    /// ```text
+    /// {"version":1,"exact":0,"forwards":0,"has_served":1,"allocated":..,..,
+    ///  "stall_ns":[..],"by_size":[{"size":8,"mallocs":..,"frees":..,"spans":..},..]}
+    /// ```
+    ///
+    /// - All values are whole numbers. Some exceed 2^53, beyond which JavaScript rounds.
+    /// - `exact` is 1 if the counts are exact ([`EXACT`](Self::EXACT)), `forwards` is 1 if
+    ///   Greyspan forwards to the system's allocator ([`FORWARDS`](Self::FORWARDS)).
+    /// - The other keys are the names of the fields.
+    /// - Within a version, keys may be added but never removed.
+    ///
+    /// ```
+    /// let json = greyspan::stats().to_json();
+    /// assert!(json.starts_with(r#"{"version":1,"#) && json.contains(r#""heap_sys":"#));
+    /// ```
     pub fn to_json(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
@@ -218,7 +238,10 @@ impl Stats {
         text
     }
 
-    /// Writes what [`to_json`](Self::to_json) gives; allocates nothing of its own.
+    /// Writes the same text as [`to_json`](Self::to_json). Allocates nothing itself.
+    ///
+    /// # Errors
+    /// Those of `text`.
     pub(crate) fn write_json(&self, text: &mut impl Write) -> fmt::Result {
         let (exact, forwards) = (u8::from(Self::EXACT), u8::from(Self::FORWARDS));
         write!(text, "{{\"version\":1,\"exact\":{exact},\"forwards\":{forwards}")?;
@@ -248,9 +271,20 @@ impl Stats {
         text.write_str("]}")
     }
 
-    /// The snapshot in Prometheus' text format, version 0.0.4. Gauges are `greyspan_<field>_bytes`, or `greyspan_<field>` for counts; times are in
-    /// seconds (`greyspan_max_stall_seconds`, `greyspan_last_gc_timestamp_seconds`); what only grows ends in `_total` (`greyspan_mallocs_total`, `greyspan_alloc_bytes_total`); classes carry the label `size`, in bytes,
-    /// and stalls the label `ns`.
+    /// Returns the snapshot in Prometheus' text format, version 0.0.4.
+    ///
+    /// - Gauges are `greyspan_<field>_bytes`, or `greyspan_<field>` for counts and shares.
+    /// - Figures that only grow end in `_total`: `greyspan_mallocs_total`,
+    ///   `greyspan_alloc_bytes_total`.
+    /// - Times are in seconds: `greyspan_max_stall_seconds`,
+    ///   `greyspan_last_gc_timestamp_seconds`.
+    /// - Size classes have the label `size`, in bytes. Stalls have the label `ns`, their least
+    ///   length in nanoseconds.
+    ///
+    /// ```
+    /// let text = greyspan::stats().to_prometheus();
+    /// assert!(text.contains("\n# TYPE greyspan_allocated_bytes gauge\n"));
+    /// ```
     pub fn to_prometheus(&self) -> String {
         let mut text = String::new();
         let flags = [
@@ -274,7 +308,8 @@ impl Stats {
             );
         }
         for row in rows() {
-            // Prometheus puts `total` last, and counts time in seconds and shares in ones.
+            // Prometheus puts `total` last, and has times in seconds and shares as fractions of
+            // one.
             let stem = row.name.strip_prefix("total_").unwrap_or(row.name);
             let stem = stem.strip_suffix("_ns").unwrap_or(stem);
             let (suffix, kind, digits) = match row.kind {
@@ -324,7 +359,7 @@ impl Stats {
         let name = "greyspan_stalls_total";
         push!(
             text,
-            "# HELP {name} Stalls of mutators by the collector, of the label's nanoseconds to twice as many.\n# TYPE {name} counter\n"
+            "# HELP {name} Stalls of mutators by the collector that took from the label's nanoseconds to twice as many.\n# TYPE {name} counter\n"
         );
         for (bucket, stalls) in self.stall_ns.iter().enumerate() {
             push!(text, "{name}{{ns=\"{}\"}} {stalls}\n", 1u64 << bucket);
@@ -333,7 +368,7 @@ impl Stats {
     }
 }
 
-/// `text` with its first letter, which is ASCII, in upper case.
+/// Returns `text` with its first letter, which is ASCII, in upper case.
 fn capital(text: &str) -> String {
     let (first, rest) = text.split_at(1);
     first.to_ascii_uppercase() + rest

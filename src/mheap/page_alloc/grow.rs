@@ -1,6 +1,6 @@
-//! How the page allocator grows: a region's next huge pages are made ready, or a new region begins.
+//! Growth of the page allocator: makes a region's next huge pages ready, or begins a new region.
 //!
-//! Reached under the page heap's lock, from the page allocator alone.
+//! Only the page allocator calls this, under the page heap's lock.
 
 use super::super::page_map::{PageMap, REGIONS};
 use super::super::region::Region;
@@ -17,22 +17,24 @@ use crate::os::PageSource;
 use crate::os::{Claim, Os};
 
 impl PageAlloc {
-    /// The region that grows.
+    /// Returns the newest region.
     pub(super) fn newest(&self) -> Option<&Region> {
         self.regions.get(self.region_count.checked_sub(1)?)?.as_ref()
     }
 
-    /// Makes room for `huge` huge pages in a row, in the newest region or in a new one.
+    /// Makes room for `huge` huge pages in a row, in an existing region (the newest first) or in a
+    /// new one.
     pub(super) fn grow(&mut self, os: &Os, map: &PageMap, huge: usize, align: usize, purpose: Purpose) -> Option<()> {
         let asked = self.asks_for_huge(os, huge, purpose);
-        // Little at a time of what the first touch fills, and no more without than is due.
+        // A first touch fills a huge page that was asked for, so such growth is small. While the
+        // heap rests from huge pages, it grows by no more than the rest.
         let limit = match self.pace.rest() {
             _ if asked => GROW_ASKED_HUGE,
             0 => GROW_MAX_HUGE,
             rest => rest.clamp(GROW_MIN_HUGE, GROW_MAX_HUGE),
         };
         let generous = match self.counts.ready {
-            // Many programs need no more than one.
+            // One huge page is enough for many programs.
             0 => 1,
             ready => (ready / PAGES_PER_HUGE / 4).clamp(GROW_MIN_HUGE, limit),
         };
@@ -50,7 +52,7 @@ impl PageAlloc {
             if need > end {
                 continue;
             }
-            // Where the system refuses generous growth, what is needed may still be had.
+            // If the system refuses generous growth, the needed size may still succeed.
             let most = need.max((need - huge).saturating_add(generous)).min(end);
             match self.grow_up_to(os, map, number, need, most, asked) {
                 Claim::Done => return Some(()),
@@ -66,8 +68,8 @@ impl PageAlloc {
         (self.grow_up_to(os, map, number, need, most, asked) == Claim::Done).then_some(())
     }
 
-    /// Grows region `number` to `most` huge pages, or to `need` if there is no more. If another
-    /// mapping is in the way, the region ends there.
+    /// Grows region `number` to `most` huge pages, or to `need` if the system refuses that. If
+    /// another mapping is in the way, the region ends there.
     fn grow_up_to(&mut self, os: &Os, map: &PageMap, number: usize, need: usize, most: usize, asked: bool) -> Claim {
         let mut claim = self.grow_region(os, map, number, most, asked);
         if claim != Claim::Done && most > need {
@@ -136,12 +138,12 @@ impl PageAlloc {
         Some(number)
     }
 
-    /// Reserves region `number`, where the system has no windows. Each is twice as large as the
-    /// last, so that their number is no limit.
+    /// Reserves region `number` if the system has no windows. Each reservation is twice as large as
+    /// the last, so that the number of regions is no limit.
     fn reserve_region(os: &Os, number: usize, huge: usize, small: bool) -> Option<Region> {
         let need = Region::bytes_for(huge, os.page_size());
         let mut want = WINDOW_BYTES.min(RESERVE_BYTES << number.min(24));
-        // Leave most of a limited address space to the rest of the program: stacks, libraries,
+        // Most of a limited address space stays for the rest of the program: stacks, libraries,
         // files.
         if let Some(left) = os.address_space_left() {
             want = want.min(left / 4);

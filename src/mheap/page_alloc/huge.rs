@@ -1,11 +1,14 @@
-//! When to ask the system for huge pages, and when to stop.
+//! Decides when to ask the system for huge pages, and when to stop.
 //!
-//! Huge pages halve what first touches cost where the system has them at hand. Where it has to make one, out of memory that a virtual machine
-//! has given back to its host, or by moving other pages out of the way, one can cost ten times what 512 small pages do. So the first touch of
-//! each is timed, by whoever takes the first run in it; after a slow one the heap goes without for a while, and for twice as long after each that
-//! follows: single ones cost little, and where all are slow few are made.
+//! If the system has huge pages ready, they halve the cost of first touches. If it must make one,
+//! the first touch can cost ten times as much as those of 512 small pages. It then takes memory
+//! that a virtual machine had given back to its host, or moves other pages out of the way.
 //!
-//! Reached under the page heap's lock, but for the touch itself (H3).
+//! So the thread that takes the first run in a huge page times its first touch. After a slow touch
+//! the heap grows without huge pages for a while, and twice as long after each further slow one. A
+//! single slow touch costs little, and where all are slow the heap makes few.
+//!
+//! The page heap's lock guards everything here but the touch itself (MHEAP-3).
 
 use super::super::{Inner, MHeap};
 use super::{PageAlloc, Purpose, Run};
@@ -18,23 +21,24 @@ use crate::os::Os;
 use crate::os::PageSource;
 use core::ptr::NonNull;
 
-/// A first touch that takes longer than this is slow: about twice what the faults of as many small pages cost.
+/// A slow first touch takes longer than this, about twice the cost of the faults of as many small
+/// pages.
 const SLOW_NANOS: u64 = 1_000_000;
 
-/// Huge pages of growth that are not asked for after a slow first touch, and at the most after many.
+/// Huge pages of growth without asking after one slow first touch, and the most after many.
 const REST: usize = 8;
 const REST_MAX: usize = 1024;
 
-/// What first touches of huge pages have taken lately.
+/// The record of recent first touches of huge pages.
 pub(super) struct Pace {
-    /// Huge pages of growth to go before they are asked for again.
+    /// Huge pages of growth until the heap asks for huge pages again.
     rest: usize,
     /// The rest after the next slow touch.
     next: usize,
 }
 
 impl Pace {
-    /// Nothing is known yet.
+    /// Creates a record without touches.
     pub(super) const fn new() -> Self {
         Self { rest: 0, next: REST }
     }
@@ -48,19 +52,20 @@ impl Pace {
         }
     }
 
-    /// Huge pages of growth that are to go without; 0 for none.
+    /// Returns the huge pages of growth until the heap asks again; 0 if it asks now.
     pub(super) fn rest(&self) -> usize {
         self.rest
     }
 
-    /// The heap grew by `huge` huge pages.
+    /// Records that the heap grew by `huge` huge pages.
     pub(super) fn grew(&mut self, huge: usize) {
         self.rest = self.rest.saturating_sub(huge);
     }
 }
 
 impl PageAlloc {
-    /// Whether to ask for huge pages where the heap grows by at least `huge` of them for this purpose.
+    /// Returns whether to ask for huge pages when the heap grows by at least `huge` of them for
+    /// this purpose.
     pub(super) fn asks_for_huge(&self, os: &Os, huge: usize, purpose: Purpose) -> bool {
         match self.huge {
             Huge::Always => true,
@@ -78,8 +83,8 @@ impl PageAlloc {
         }
     }
 
-    /// Part of a huge page is about to be released: the region's huge pages are asked for no longer, or the system would fill the part
-    /// again behind our back. Growth asks anew.
+    /// Stops asking for huge pages in the region of `run` if only a part of a huge page is about to
+    /// be released. Otherwise the system would fill that part again. Later growth asks anew.
     pub(in super::super) fn stop_huge_for(&mut self, os: &Os, run: &Run) {
         let part_of_huge = run.pages < PAGES_PER_HUGE && self.is_advised(run.base);
         if part_of_huge && self.huge == Huge::Auto {
@@ -87,7 +92,7 @@ impl PageAlloc {
         }
     }
 
-    /// Asks for huge pages no longer in the region of `base`. What has one keeps it.
+    /// Stops asking for huge pages in the region of `base`. A huge page that exists stays.
     fn stop_huge(&mut self, os: &Os, base: *mut u8) {
         if let Some(region) = self.region_of(base) {
             let bytes = region.stop_huge(os) as u64;
@@ -95,7 +100,7 @@ impl PageAlloc {
         }
     }
 
-    /// The first touch of the huge page at `base` took so long.
+    /// Records the duration of the first touch of the huge page at `base`.
     fn note_first_touch(&mut self, os: &Os, base: *mut u8, nanos: u64) {
         let slow = nanos > SLOW_NANOS;
         self.pace.note(slow);
@@ -106,8 +111,8 @@ impl PageAlloc {
 }
 
 impl MHeap {
-    /// Touches the first huge page that `run`, whose first `pages` pages are Ready, is the first to have pages of; if there is one. All of it is
-    /// clean then.
+    /// Touches the first huge page of which `run` has the first pages, if there is one. All of that
+    /// huge page is clean then. The first `pages` pages of `run` are Ready.
     pub(in super::super) fn touch_first(&self, run: &Run, pages: usize) {
         let Some(touched) = NonNull::new(run.wakes) else {
             return;
@@ -115,7 +120,7 @@ impl MHeap {
         if Addr::of(run.wakes).offset_from(Addr::of(run.base)) >= pages * PAGE {
             return;
         }
-        // SAFETY: a page of the run, which is Ready and held by the caller, and reads as zero.
+        // SAFETY: a page of the run, which is Ready, held by the caller, and reads as zero.
         let nanos = unsafe { self.os.touch(touched) };
         let Inner { pages, .. } = &mut *self.inner.lock();
         pages.note_first_touch(self.os, run.base, nanos);

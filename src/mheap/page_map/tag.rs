@@ -1,4 +1,4 @@
-//! What an entry of the page map says beside the span's address, in builds for programs in C.
+//! The contents of a page map entry beside the span's address, in builds for programs in C.
 //!
 //! ```text
 //!  63        56 55        48 47                                  0
@@ -7,8 +7,8 @@
 //! +------------+------------+-------------------------------------+
 //! ```
 //!
-//! A class of 0 stands for everything that is no page of a small span in use. Records lie below 2^48, where Linux places all mappings that
-//! are not asked for elsewhere.
+//! The top byte is 0 for every page that does not belong to a small span in use. Records lie below
+//! 2^48: Linux places a mapping higher only on request.
 
 #[cfg(feature = "preload")]
 use crate::base::geometry::{PAGE, PAGE_SHIFT};
@@ -22,14 +22,14 @@ use crate::sync::atomic::{AtomicU8, Ordering::Relaxed};
 #[cfg(feature = "preload")]
 use core::cell::Cell;
 
-/// The span's address in an entry.
+/// Returns the span's address in an entry.
 #[cfg(not(feature = "preload"))]
 #[inline(always)]
 pub(super) fn bare(entry: *mut MSpan) -> *mut MSpan {
     entry
 }
 
-/// The entry of page `page` of `span`.
+/// Returns the entry of page `page` of `span`.
 #[cfg(not(feature = "preload"))]
 pub(super) fn tagged(span: &'static MSpan, _: usize) -> *mut MSpan {
     core::ptr::from_ref(span).cast_mut()
@@ -38,14 +38,14 @@ pub(super) fn tagged(span: &'static MSpan, _: usize) -> *mut MSpan {
 #[cfg(feature = "preload")]
 const ADDRESS: usize = (1 << 48) - 1;
 
-/// The span's address in an entry.
+/// Returns the span's address in an entry.
 #[cfg(feature = "preload")]
 #[inline(always)]
 pub(super) fn bare(entry: *mut MSpan) -> *mut MSpan {
     entry.map_addr(|address| address & ADDRESS)
 }
 
-/// The entry of page `page` of `span`.
+/// Returns the entry of page `page` of `span`.
 #[cfg(feature = "preload")]
 pub(super) fn tagged(span: &'static MSpan, page: usize) -> *mut MSpan {
     let tag = if span.state() == State::Small {
@@ -58,7 +58,8 @@ pub(super) fn tagged(span: &'static MSpan, page: usize) -> *mut MSpan {
         .map_addr(|address| (address & ADDRESS) | tag << 56 | (page & 255) << 48)
 }
 
-/// The main region, as a thread knows it: what is made ready later it finds out when it meets a pointer into it.
+/// The main region as one thread knows it. The thread learns of later growth when it meets a
+/// pointer into the new part.
 #[cfg(feature = "preload")]
 pub(crate) struct Main {
     entries: Cell<*const AtomicPtr<MSpan>>,
@@ -75,12 +76,13 @@ pub(crate) struct Page {
 
 #[cfg(feature = "preload")]
 impl Main {
-    /// Knows no page.
+    /// Creates a copy that knows no page.
     pub(crate) const fn none() -> Self {
         Self::new(core::ptr::null(), 0)
     }
 
-    /// `pages` entries, which are readable for ever, at `entries`, the region's first byte.
+    /// Creates a copy with `pages` entries at `entries`, the region's first byte; the entries are
+    /// readable for ever.
     pub(super) const fn new(entries: *const AtomicPtr<MSpan>, pages: usize) -> Self {
         Self {
             entries: Cell::new(entries),
@@ -88,13 +90,13 @@ impl Main {
         }
     }
 
-    /// From here on knows what `other` does.
+    /// Takes over the knowledge of `other`.
     pub(crate) fn set(&self, other: &Self) {
         self.entries.set(other.entries.get());
         self.pages.set(other.pages.get());
     }
 
-    /// The page of `address`, if it is known.
+    /// Returns the page of `address`, if this copy knows it.
     #[inline(always)]
     pub(crate) fn page(&self, address: usize) -> Option<Page> {
         let entries = self.entries.get();
@@ -105,14 +107,18 @@ impl Main {
 
 #[cfg(feature = "preload")]
 impl Page {
-    /// The byte of the entry that begins at bit `SHIFT`. Bytes are read by themselves while words are written: nobody writes the entries
-    /// of a span of which the program holds an object, and for what it does not hold any answer will do.
+    /// Returns the byte of the entry that begins at bit `SHIFT`.
+    ///
+    /// A byte is read while another thread may write the word. That does no harm: no thread writes
+    /// the entries of a span in which the program holds an object. For any other address every
+    /// answer is allowed.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn byte<const SHIFT: u32>(self) -> usize {
         let byte;
-        // The compiler makes two instructions of an atomic load of a byte and its extension to a word.
-        // SAFETY: a byte of an entry below the limit, which is readable for ever.
+        // The compiler emits two instructions for an atomic load of a byte and its extension to a
+        // word; this is one.
+        // SAFETY: a byte of an entry below the limit, which is readable for ever (PAGEMAP-3).
         unsafe {
             core::arch::asm!(
                 "movzx {byte:e}, byte ptr [{entries} + 8 * {number} + {place}]",
@@ -126,7 +132,7 @@ impl Page {
         byte
     }
 
-    /// As above.
+    /// Returns the byte of the entry that begins at bit `SHIFT`, by an atomic load.
     #[cfg(not(target_arch = "x86_64"))]
     #[inline(always)]
     fn byte<const SHIFT: u32>(self) -> usize {
@@ -136,17 +142,17 @@ impl Page {
             7 - SHIFT / 8
         };
         let entry = self.entries.wrapping_add(self.number).cast::<AtomicU8>();
-        // SAFETY: a byte of an entry below the limit, which is readable for ever.
+        // SAFETY: a byte of an entry below the limit, which is readable for ever (PAGEMAP-3).
         usize::from(unsafe { &*entry.wrapping_add(place as usize) }.load(Relaxed))
     }
 
-    /// The number of the class of the page's small span, plus one; 0 where there is none.
+    /// Returns the class number of the page's small span, plus one; 0 if there is none.
     #[inline(always)]
     pub(crate) fn tag(self) -> usize {
         self.byte::<56>()
     }
 
-    /// Bytes from the span's first to `address`, which lies in this page.
+    /// Returns the bytes from the span's first byte to `address`, which lies in this page.
     #[inline(always)]
     pub(crate) fn offset(self, address: usize) -> usize {
         self.byte::<48>() * PAGE + address % PAGE

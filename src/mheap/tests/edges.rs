@@ -1,10 +1,13 @@
-//! What one line of the page heap could lose without any other test's notice: limits at every size
-//! and by every way, the page map after a run was given back, the end of huge pages, and whose turn
-//! comes after a refusal.
+//! Edges of the page heap that no other test covers:
+//!
+//! - limits at every size and by every way,
+//! - the page map after a run was given back,
+//! - the end of huge pages,
+//! - the order of pages after a refusal.
 
 use super::*;
 
-/// A limit under which so many bytes more just fit, or just do not.
+/// Sets a hard limit that leaves exactly `bytes` bytes.
 fn leave(heap: &MHeap, bytes: usize) {
     let footprint = MHeap::footprint(&heap.inner.lock());
     heap.set_hard_limit(Some(footprint + bytes));
@@ -13,7 +16,7 @@ fn leave(heap: &MHeap, bytes: usize) {
 #[test]
 fn the_hard_limit_holds_for_every_size() {
     let (sim, heap) = heap();
-    // So that records of spans take no memory of their own any more.
+    // After this, span records need no more memory.
     heap.give(large(&heap, PAGE, 1));
     for shift in 13..=36 {
         let bytes = 1 << shift;
@@ -25,7 +28,7 @@ fn the_hard_limit_holds_for_every_size() {
         );
         assert!(
             heap.take_large(bytes, large_pages(bytes), 1, bytes / PAGE).is_none(),
-            "likewise, with room to grow behind it"
+            "the limit holds for an object with room to grow, too"
         );
     }
     for shift in 13..=28 {
@@ -46,7 +49,7 @@ fn the_hard_limit_holds_for_every_size() {
 
 #[test]
 fn the_hard_limit_holds_for_growth_in_place() {
-    // Into free pages behind the object, and into room of its own.
+    // Growth goes into free pages behind the object, or into its headroom.
     for room in [0, 128 * MIB] {
         let (sim, heap) = heap();
         let span = heap
@@ -104,7 +107,7 @@ fn huge_pages_end_with_the_first_part_of_one_that_goes_back_and_with_a_whole_one
         let (sim, heap) = heap();
         let class = SizeClass::serving(64, 8).expect("a class");
         let mut spans = Vec::new();
-        // Until each huge page is in use throughout.
+        // Until every huge page is wholly in use.
         while sim.advised() < 4 || heap.figures().sys > heap.figures().inuse {
             spans.push(heap.take_small(class, class.span_pages()).expect("memory"));
         }
@@ -129,8 +132,8 @@ fn pages_whose_release_is_always_refused_keep_no_others_from_going_back() {
         let huge = |span: &MSpan| span.base().addr() / HUGE;
         let refused = huge(spans[refused * 4]);
         sim.fail_release_in(refused * HUGE..(refused + 1) * HUGE);
-        // Of each huge page two parts become free that do not touch; of those that are refused
-        // first, so theirs is the first turn.
+        // Two parts of each huge page become free that do not touch. Those of the refused huge page
+        // become free first, so its turn comes first.
         let (mut go, mut stay) = (Vec::new(), Vec::new());
         for span in spans {
             if span.base().addr().is_multiple_of(MIB) {

@@ -1,10 +1,10 @@
-//! Regions in windows: what they map, and what they do where another mapping lies in the way.
+//! Regions in windows: how much they map, and how they act if another mapping lies in the way.
 
 use super::*;
 use crate::base::geometry::{HUGE_SHIFT, WINDOW_TRIES};
 use crate::os::sim::Kind;
 
-/// The address behind the ready part of the heap's region `number`.
+/// Returns the address behind the ready part of the heap's region `number`.
 fn frontier(heap: &MHeap, number: usize) -> usize {
     let figures = heap.region_figures(number).expect("there is such a region");
     figures.base.addr() + (figures.ready << HUGE_SHIFT)
@@ -41,7 +41,7 @@ fn a_region_ends_in_front_of_another_mapping_and_the_heap_goes_on_elsewhere() {
         assert!(last <= wall && last + 4 * MIB >= wall, "{last:#x} {wall:#x}");
     }
     assert_eq!(sim.windows(), 4);
-    // A closed region is not asked again.
+    // The heap does not ask a closed region again.
     let calls = sim.calls();
     spans.push(large(&heap, 100 * MIB, 1));
     assert!(sim.calls() - calls < 10, "{}", sim.calls() - calls);
@@ -96,7 +96,7 @@ fn where_there_are_no_windows_each_reservation_is_larger_than_the_last() {
 fn a_region_that_could_not_begin_leaves_nothing_behind() {
     let sim = Sim::new();
     let heap = MHeap::new(sim);
-    // The first call makes a record of a span; each later one is for the region.
+    // The first call creates a span record; each later call is for the region.
     for call in 2..6 {
         sim.fail_from(sim.calls() + call);
         assert!(heap.take_large(MIB, large_pages(MIB), 1, 0).is_none());

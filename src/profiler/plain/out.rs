@@ -1,23 +1,23 @@
-//! A profile on its way to a file: gzip's stored blocks of `profile.proto`'s messages, in memory of
-//! the call alone.
+//! A profile on its way to a file: messages of `profile.proto` in gzip's stored blocks, in memory
+//! of the call alone.
 
 use crate::os::errno;
 use core::ffi::c_int;
 
-/// A file that is being written.
+/// A file being written.
 pub(super) struct Out {
     file: c_int,
     buffer: [u8; 4096],
     len: usize,
     crc: u32,
     total: u32,
-    /// Texts so far.
+    /// The number of texts so far.
     texts: u64,
-    /// What the system said when it refused; 0 while all is well.
+    /// The system's first error; 0 if there is none.
     error: c_int,
 }
 
-/// A message of limited length; what would be too long is cut, which the lengths here never are.
+/// A message of limited length. It would cut a longer one, but no message here is so long.
 pub(super) struct Message {
     bytes: [u8; 1024],
     len: usize,
@@ -46,13 +46,13 @@ impl Message {
         self.byte(value as u8);
     }
 
-    /// Field `number` as an integer.
+    /// Adds field `number` as an integer.
     pub(super) fn number(&mut self, number: u64, value: u64) {
         self.varint(number << 3);
         self.varint(value);
     }
 
-    /// Field `number` as a message.
+    /// Adds field `number` as a message.
     pub(super) fn message(&mut self, number: u64, value: &Self) {
         self.varint(number << 3 | 2);
         self.varint(value.len as u64);
@@ -115,7 +115,7 @@ impl Out {
         }
     }
 
-    /// Writes what the buffer holds as a stored block.
+    /// Writes the buffer's contents as a stored block.
     fn flush(&mut self, last: bool) {
         let [low, high] = (self.len as u16).to_le_bytes();
         self.system_write(&[u8::from(last), low, high, !low, !high]);
@@ -123,7 +123,7 @@ impl Out {
         self.system_write(buffer.get(..len).unwrap_or_default());
     }
 
-    /// Field `number` of the profile as bytes.
+    /// Writes field `number` of the profile as bytes.
     pub(super) fn field(&mut self, number: u64, bytes: &[u8]) {
         let mut head = Message::new();
         head.varint(number << 3 | 2);
@@ -132,14 +132,14 @@ impl Out {
         self.bytes(bytes);
     }
 
-    /// A text of the table. Returns its number.
+    /// Adds a text to the table. Returns its number.
     pub(super) fn text(&mut self, text: &[u8]) -> u64 {
         self.field(6, text);
         self.texts += 1;
         self.texts - 1
     }
 
-    /// Field `number` of the profile as an integer.
+    /// Writes field `number` of the profile as an integer.
     pub(super) fn number(&mut self, number: u64, value: u64) {
         let mut message = Message::new();
         message.number(number, value);
@@ -153,7 +153,7 @@ impl Out {
         self.field(field, message.written());
     }
 
-    /// The end of the file. 0, or the system's error.
+    /// Ends the file. Returns 0, or the system's error.
     pub(super) fn finish(mut self) -> c_int {
         self.flush(true);
         let (crc, total) = (!self.crc, self.total);

@@ -15,16 +15,16 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// Room for `count` words.
+    /// Creates a list with room for `count` words. Returns `None` if the system refuses the memory.
     pub(super) fn new(count: usize) -> Option<Self> {
         let os: &Os = &NATIVE;
         let bytes = align_up((count + 1) * size_of::<usize>(), os.page_size());
         let base = os.reserve(bytes, os.page_size())?;
         // SAFETY: reserved just now.
         let prepared = unsafe { os.prepare(base, bytes) };
-        // SAFETY: prepared just now, where it is reached.
+        // SAFETY: the range is Prepared if this call is reached.
         if !(prepared && unsafe { os.ready(base, bytes) }) {
-            // SAFETY: reserved just now, and nobody uses it.
+            // SAFETY: reserved just now, and no other code uses it.
             unsafe { os.free(base, bytes) };
             return None;
         }
@@ -36,7 +36,7 @@ impl Words {
     }
 
     pub(super) fn all(&mut self) -> &mut [usize] {
-        // SAFETY: so many words are this value's, and read as zero at first.
+        // SAFETY: this value owns so many words; they read as zero at first.
         unsafe { core::slice::from_raw_parts_mut(self.base.as_ptr(), self.bytes / size_of::<usize>()) }
     }
 
@@ -52,8 +52,8 @@ impl Words {
         room
     }
 
-    /// Sorts the words, and drops those that are there twice. By heaps, in place: the standard
-    /// library's ways may panic.
+    /// Sorts the words and drops duplicates. It sorts by heaps, in place, since the standard
+    /// library's sorts may panic.
     pub(super) fn sort(&mut self) {
         let words = self.words();
         let count = words.len();
@@ -75,7 +75,7 @@ impl Words {
         self.len = kept;
     }
 
-    /// The place of `word` among the sorted ones.
+    /// Returns the place of `word` among the sorted words.
     pub(super) fn place(&mut self, word: usize) -> Option<usize> {
         self.words().binary_search(&word).ok()
     }
@@ -84,7 +84,7 @@ impl Words {
 impl Drop for Words {
     fn drop(&mut self) {
         let os: &Os = &NATIVE;
-        // SAFETY: this value's, and it ends.
+        // SAFETY: this value owns the memory, and ends here.
         unsafe { os.free(self.base.cast(), self.bytes) };
     }
 }
@@ -106,7 +106,7 @@ impl SwapSafely for [usize] {
     }
 }
 
-/// Lets the word at `root` sink to where no smaller one stands above a larger one.
+/// Moves the word at `root` down until no smaller word is the parent of a larger one.
 fn sift(words: &mut [usize], mut root: usize) {
     loop {
         let at = |index: usize| words.get(index).copied();
@@ -120,8 +120,8 @@ fn sift(words: &mut [usize], mut root: usize) {
     }
 }
 
-/// Numbers of keys, from 1 on in the order in which the keys come: a table of twice as many places
-/// as there may be keys, searched from where a key's hash says.
+/// Numbers keys from 1, in the order in which they come. A hash table with at least twice as many
+/// places as keys, and linear probing.
 pub(super) struct Numbers {
     /// Key and number in turn; an unused place has key 0.
     places: Words,
@@ -131,7 +131,7 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    /// Room for `most` keys.
+    /// Creates a table with room for `most` keys.
     pub(super) fn new(most: usize) -> Option<Self> {
         let places = most.checked_mul(2)?.checked_next_power_of_two()?;
         Some(Self {
@@ -142,8 +142,8 @@ impl Numbers {
         })
     }
 
-    /// The number of `key`, and whether it has just got it. `None`: `key` is 0, or there is no
-    /// room.
+    /// Returns the number of `key`, and whether the number is new. `None`: `key` is 0, or there is
+    /// no room.
     pub(super) fn number(&mut self, key: usize) -> Option<(u64, bool)> {
         if key == 0 {
             return None;

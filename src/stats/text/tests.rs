@@ -1,16 +1,17 @@
-//! Tests of the three forms of `Stats`.
+//! Tests of the three output formats of `Stats`.
 
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A snapshot whose every figure is different, with the figures by name.
+/// Returns a snapshot in which every figure is different, with the figures by name.
 fn distinct() -> (Stats, BTreeMap<&'static str, u64>) {
     let mut stats = Stats::default();
     let mut expected = BTreeMap::new();
     let mut next = 1000;
     macro_rules! fill {
         ($($field:ident),* $(,)?) => {
-            // Without `..`: a new field of `Stats` does not compile before it is named here, and then it needs its row.
+            // Without `..`: a new field of `Stats` does not compile until it is named here, and
+            // then it needs its row.
             let Stats { $($field,)* by_size, stall_ns, has_served } = &mut stats;
             *has_served = true;
             stall_ns[10] = 7;
@@ -123,7 +124,7 @@ fn columns_of_the_table_align_whatever_the_figures() {
             let line = table
                 .lines()
                 .find(|line| line.split_whitespace().next() == Some(row.name))
-                .expect("a line a row");
+                .expect("one line per row");
             let value = (row.read)(&stats).to_string();
             assert_eq!(
                 line[..38].split_whitespace().collect::<Vec<_>>(),
@@ -156,7 +157,8 @@ fn the_table_shows_classes_in_use_and_no_other() {
     assert_eq!(classes[0].split_whitespace().collect::<Vec<_>>(), ["64", "0", "0", "1"]);
 }
 
-/// Eats one JSON value of the kinds that `to_json` writes, and returns what follows it; keys and numbers go to `seen` by path.
+/// Reads one JSON value of the kinds that `to_json` writes, and returns the text after it. Keys and
+/// numbers go to `seen` by path.
 fn value<'a>(text: &'a str, path: &str, seen: &mut BTreeMap<String, u64>) -> Result<&'a str, String> {
     let items = |text: &'a str, close: char, seen: &mut BTreeMap<String, u64>| {
         let (mut rest, mut index) = (text, 0);
@@ -292,7 +294,7 @@ fn prometheus_has_times_in_seconds_and_shares_in_ones() {
         "greyspan_gc_cpu_fraction 0.012345",
         "greyspan_max_stall_seconds 0.000042000",
         "# HELP greyspan_max_stall_seconds Seconds of the longest stall of a mutator.",
-        "# HELP greyspan_gc_cpu_fraction Share of the processors' time that collecting took.",
+        "# HELP greyspan_gc_cpu_fraction Share of the processors' time spent on collecting.",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
     }
