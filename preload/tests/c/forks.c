@@ -21,8 +21,7 @@ static void reap(pid_t child) {
     int status;
     CHECK(child > 0);
     while (waitpid(child, &status, 0) < 0) {
-        /* `child` is a child of this process's parent: this process forked in the middle of a
-         * fork. */
+        /* `child` is its parent's child: a signal handler forked this process meanwhile. */
         if (errno == ECHILD && depth == GOES_ON) return;
         CHECK(errno == EINTR);
     }
