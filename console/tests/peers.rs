@@ -82,7 +82,7 @@ fn hosts_that_anybody_can_point_here_are_refused() {
     assert_eq!(
         ask(&console, "OPTIONS", "/purge", &[]).status,
         405,
-        "nobody is told what they might ask for"
+        "no answer lists the allowed methods"
     );
     console.shutdown();
 }
@@ -111,7 +111,7 @@ fn a_taken_port_is_said_and_the_program_goes_on() {
     assert_eq!(
         error.to_string(),
         format!(
-            "greyspan console: port {} of 127.0.0.1 is taken; choose another, or 0 for any that is free",
+            "greyspan console: port {} of 127.0.0.1 is in use; choose another port, or 0 for any free one",
             address.port()
         )
     );
@@ -217,7 +217,7 @@ fn connections_are_bounded_and_come_back() {
         let refused = send(&console, request.as_bytes());
         let text = String::from_utf8_lossy(&refused);
         assert!(
-            text.starts_with("HTTP/1.1 503") && text.ends_with("too many connections\n"),
+            text.starts_with("HTTP/1.1 503") && text.ends_with("try again later\n"),
             "{text:?}"
         );
     }
