@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs libgreyspan.so, its header and its pkg-config file below a prefix, and runs ldconfig.
-#   preload/install.sh [PREFIX [LIBRARY]]      default: /usr/local, and the library in Cargo's target folder
-#   DESTDIR=FOLDER preload/install.sh ...      installs below FOLDER, for a package; its installer runs ldconfig
+#   preload/install.sh [PREFIX [LIBRARY]]    the defaults: /usr/local, and the library that Cargo built
+#   DESTDIR=FOLDER preload/install.sh ...    below FOLDER, for a package, whose installer runs ldconfig
 # Builds nothing, so it needs no Cargo: the PATH of sudo has none. Build the library first.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

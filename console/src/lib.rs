@@ -143,6 +143,13 @@ impl Builder {
 
 /// A running console. Dropping this value does not end the console; [`shutdown`](Self::shutdown)
 /// does.
+///
+/// ```no_run
+/// let console = greyspan_console::serve("127.0.0.1:0")?;
+/// println!("{}", console.url()); // such as http://127.0.0.1:35551/
+/// console.shutdown();
+/// # Ok::<(), greyspan_console::ServeError>(())
+/// ```
 #[derive(Debug)]
 pub struct Console {
     address: SocketAddr,
@@ -167,7 +174,7 @@ impl Console {
     }
 }
 
-/// The reason why a console could not be started.
+/// The reason why a console could not be started. Its `Display` states what to do.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServeError {
