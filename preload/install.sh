@@ -20,7 +20,8 @@ refuse() {
 [[ $prefix == / ]] || prefix=${prefix%/}
 [[ -z $destdir || $destdir == /* ]] || destdir=$PWD/$destdir
 
-# The library: the named file, or the one in Cargo's target folder. Without Cargo, guess that folder.
+# The library: the named file, or the one in Cargo's target folder. Without Cargo, guess that
+# folder.
 if [[ $# -eq 2 ]]; then
     library=$2
     [[ -f $library ]] || refuse "no such file: $library. Name libgreyspan.so, as Cargo built it"
@@ -53,7 +54,8 @@ if [[ -n $destdir ]]; then
     exit
 fi
 
-# The loader finds a library by its path always, and by its name only in the folders that ldconfig reads.
+# The loader finds a library by its path always, and by its name only in the folders that ldconfig
+# reads.
 PATH=$PATH:/usr/sbin:/sbin
 known() {
     # No pipe: a grep that ends early would make ldconfig fail.

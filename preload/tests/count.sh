@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Counts instructions with callgrind, and fails if they are too many:
-# - One malloc and one free of 64 bytes together, when the thread's bin has a block and room for one:
-#   at most 40. The calls and their stubs count; the loop around them does not.
+# - One malloc and one free of 64 bytes together, when the thread's bin has a block and room for
+#   one: at most 40. The calls and their stubs count; the loop around them does not.
 # - One malloc, calloc and memalign together, of a size that no heap can serve: at most 400. So a
 #   refusal takes no lock and gives no memory up.
 #   preload/tests/count.sh LIBRARY

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes system calls fail under libgreyspan.so, with strace: each mmap, munmap, madvise, mprotect and
-# mremap that tests/c/inject.c causes, one at a time, once and from then on. No failure may crash the
-# program, change a block's content, or give an error other than ENOMEM. These are the cases
-# C52 to C55 of the catalogue of bad input.
+# Makes system calls fail under libgreyspan.so, with strace: each mmap, munmap, madvise, mprotect
+# and mremap that tests/c/inject.c causes, one at a time, once and from then on. No failure may
+# crash the program, change a block's content, or give an error other than ENOMEM. These are
+# cases 52 to 55 of the catalogue of bad input.
 #   preload/tests/inject.sh LIBRARY [STEP]
 # STEP: inject every STEPth failure only. The default, 1, injects all: some thousands, which takes
 # about ten minutes on two cores.
@@ -46,8 +46,8 @@ for options in "$quiet" "$quiet,GREYSPAN_PURGE_DELAY=0"; do
     for work in small large growing threads; do
         env ${options//,/ } strace -f -q -o "$dir/log" -e trace=mmap,munmap,madvise,mprotect,mremap -E "LD_PRELOAD=$library" "$dir/inject" "$work" > "$dir/out"
         grep -qx 'well, none refused' "$dir/out"
-        # The loader's calls must not fail. They end before the first mapping with MAP_NORESERVE, which
-        # is the heap's.
+        # The loader's calls must not fail. They end before the first mapping with MAP_NORESERVE,
+        # which is the heap's.
         first=$(grep -n 'MAP_NORESERVE' "$dir/log" | head -1 | cut -d: -f1)
         for call in mmap munmap madvise mprotect mremap; do
             before=$(head -n $((first - 1)) "$dir/log" | grep -c " $call(" || :)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs preload/install.sh as users do: for a package, by sudo, without rights, and before the library
-# is built. As root it also runs in a chroot, where ldconfig may run.
+# Runs preload/install.sh as users do: for a package, by sudo, without rights, and before the
+# library is built. As root it also runs in a chroot, where ldconfig may run.
 #   preload/tests/install.sh LIBRARY
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -80,7 +80,8 @@ cp "$(PATH=$PATH:/sbin:/usr/sbin command -v ldconfig)" "$root/sbin/ldconfig"
 [[ ! -e /sbin/ldconfig.real ]] || cp /sbin/ldconfig.real "$root/sbin/"
 cp "$root/bin/env" "$root/usr/bin/env"
 for program in "$root"/bin/* "$library"; do
-    # A line of ldd has a name and an arrow, or the loader's path alone; a static program has no line.
+    # A line of ldd has a name and an arrow, or the loader's path alone; a static program has no
+    # line.
     { ldd "$program" 2> /dev/null || :; } | sed -n 's/^[^/]*\(\/[^ ]*\).*/\1/p' > "$dir/needed"
     while read -r needed; do
         [[ -e $root$needed ]] || install -D "$(realpath "$needed")" "$root$needed"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks that Go's pprof reads the profile of Python with a module in C. pprof uses binutils to name the
-# functions that the profile does not name.
+# Checks that Go's pprof reads the profile of Python with a module in C. pprof uses binutils to name
+# the functions that the profile does not name.
 # usage: pprof.sh LIBRARY
 set -euo pipefail
 library=$(realpath "$1")
@@ -21,8 +21,8 @@ script='import extension, json, ssl
 kept = [bytearray(3000) for _ in range(4000)] + [json.dumps([str(i)] * 500) for i in range(500)]
 extension.keep(4000)
 '
-# reads FUNCTION...: runs pprof with binutils, with LLVM's tool if it is installed, and without either.
-# With tools, the output must name each FUNCTION.
+# reads FUNCTION...: runs pprof with binutils, with LLVM's tool if it is installed, and without
+# either. With tools, the output must name each FUNCTION.
 reads() {
     local tools named
     for tools in binutils llvm none; do

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs real, unmodified programs with libgreyspan.so preloaded. Each program does its work twice at the
-# same time, with the library and without it. Both outputs must be the same, and neither run may fail
-# or hang. The programs must be installed; .ci/preload.sh does that.
+# Runs real, unmodified programs with libgreyspan.so preloaded. Each program does its work twice at
+# the same time, with the library and without it. Both outputs must be the same, and neither run may
+# fail or hang. The programs must be installed; .ci/preload.sh does that.
 #   preload/tests/programs.sh LIBRARY [PROGRAM...]
-# A program's part below prints only text that does not depend on the allocator. It runs in a separate
-# folder. benches/programs.sh measures some of the parts (--part NAME); TIMES multiplies the work of
-# the short ones.
+# A program's part below prints only text that does not depend on the allocator. It runs in a
+# separate folder. benches/programs.sh measures some of the parts (--part NAME); TIMES multiplies
+# the work of the short ones.
 set -euo pipefail
 HANG=240
 TIMES=${TIMES:-1}
@@ -108,8 +108,8 @@ part_redis() {
     wait "$server"
 }
 
-# The server refuses to run as root. It is a direct child of this shell, so that a benchmark can measure
-# its memory.
+# The server refuses to run as root. It is a direct child of this shell, so that a benchmark can
+# measure its memory.
 part_postgres() {
     local bin root=() server
     bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | tail -1)

@@ -51,7 +51,7 @@ fn every_case_has_a_test_that_bears_its_number() {
         }
     }
     let script = include_str!("../inject.sh");
-    assert!(script.contains("C52 to C55"));
+    assert!(script.contains("cases 52 to 55"));
     for number in 52..=55 {
         found.entry(number).or_default().push("inject.sh".to_owned());
     }
