@@ -503,7 +503,7 @@ static void forbidden_calls(void) {
     for (size_t k = 0; k < 50 << 20; k += 4096) CHECK(p[k] == 0);
     FREE(p);
 }
-/* One allocation, for a test that reads the heap's messages. */
+/* Allocates and frees one block. */
 static void allocates_once(void) { FREE(MALLOC(100)); }
 
 /* Case 73: blocks of the C library's own allocator. */
