@@ -1,11 +1,13 @@
-//! A program to look at: it serves imaginary requests, churns, has bursts, and leaks a little, with the console on.
+//! A demo program with a console: it serves imaginary requests, churns, allocates in bursts, and
+//! leaks a little.
 //!
 //! ```sh
 //! cargo run --release -p greyspan-console --example console_demo [-- ADDRESS [SECONDS]]
 //! ```
 //!
-//! Open the address that it prints. The flame graph shows `remember_session`, which never forgets; "Allocated" shows `render`,
-//! which grows a string piece by piece. With `--features gc` a managed heap lives beside, and its cycles show too.
+//! Open the address that it prints. The flame graph shows `remember_session`, which never removes a
+//! session. The view "Allocated" shows `render`, which grows a string piece by piece. With
+//! `--features gc` the program also has a managed heap, and the page shows its cycles.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -14,14 +16,14 @@ use std::{env, hint, process, thread};
 #[global_allocator]
 static GLOBAL: greyspan::Greyspan = greyspan::Greyspan::new();
 
-/// What was served, by session; nobody removes what is old. That is the leak.
+/// Answers by session. No code removes old sessions: that is the leak.
 struct Server {
     sessions: HashMap<u64, Vec<u8>>,
     thumbnails: Vec<Vec<u8>>,
     settings: Vec<String>,
 }
 
-/// What a program has from its start to its end.
+/// Allocates memory that lives as long as the program.
 #[inline(never)]
 fn load_settings() -> Vec<String> {
     let mut settings = Vec::new();
@@ -36,7 +38,7 @@ fn remember_session(server: &mut Server, id: u64) {
     server.sessions.insert(id, vec![1; 1024]);
 }
 
-/// Grows a string by small steps: much is allocated, nothing stays. That is the churn.
+/// Grows a string in small steps: this allocates much memory and keeps none. That is the churn.
 #[inline(never)]
 fn render(lines: u64) -> String {
     let mut page = String::new();
@@ -46,7 +48,7 @@ fn render(lines: u64) -> String {
     page
 }
 
-/// A burst: images that are needed together, and dropped together.
+/// Loads images that are needed together and dropped together: that is the burst.
 #[inline(never)]
 fn load_thumbnails(server: &mut Server, count: usize) {
     for index in 0..count {
@@ -85,7 +87,7 @@ fn serve_requests(worker: u64, end: Option<Instant>) {
     hint::black_box(&server.settings);
 }
 
-/// A managed graph that is rebuilt all the time.
+/// Rebuilds a graph of managed objects again and again.
 #[cfg(feature = "gc")]
 fn manage(heap: &greyspan::gc::Heap, end: Option<Instant>) {
     use greyspan::gc::{GcCell, Root, Rootable, Trace};
@@ -129,7 +131,7 @@ fn main() {
     });
     let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
 
-    // Small, so that a small program is seen soon.
+    // A low rate, so that the profile of a small program fills soon.
     let console = greyspan_console::Builder::new().profile_rate(Some(32 * 1024));
     #[cfg(feature = "gc")]
     let heap = greyspan::gc::Heap::new();

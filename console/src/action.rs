@@ -1,4 +1,5 @@
-//! What changes something: POST only, each with the header that `guard` asks for. Answers are small JSON objects.
+//! Actions: requests that change something. They are POST requests with the header that `guard`
+//! demands. Each answer is a small JSON object.
 
 use crate::profile;
 use crate::query::Query;
@@ -7,17 +8,18 @@ use crate::server::{State, work};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Mean bytes between two samples where nobody says otherwise: Go's.
+/// The default mean number of bytes between two samples: that of Go, 512 KiB.
 pub(crate) const DEFAULT_RATE: u64 = 512 << 10;
 
-/// `{"bytes":N}`: so much was given back.
+/// Gives free memory back to the system. Answers `{"bytes":N}` with the number of bytes.
 pub(crate) async fn purge(query: Option<&str>) -> Result<Reply, Refusal> {
     Query::read(query, &[])?;
     let bytes = work(|| Ok(greyspan::purge())).await?;
     Ok(reply::ok(reply::JSON, format!("{{\"bytes\":{bytes}}}")))
 }
 
-/// `{"heaps":N,"ms":N}`: so many were collected, which took so long.
+/// Collects the managed heaps. Answers `{"heaps":N,"ms":N}`: their number, and the time in
+/// milliseconds.
 pub(crate) async fn collect(state: Arc<State>, query: Option<&str>) -> Result<Reply, Refusal> {
     Query::read(query, &[])?;
     let begin = Instant::now();
@@ -26,7 +28,7 @@ pub(crate) async fn collect(state: Arc<State>, query: Option<&str>) -> Result<Re
     Ok(reply::ok(reply::JSON, format!("{{\"heaps\":{heaps},\"ms\":{ms}}}")))
 }
 
-/// Runs a cycle of each managed heap that the program named; how many those are.
+/// Runs a cycle of each managed heap that the program named. Returns their number.
 pub(crate) fn collect_heaps(state: &State) -> usize {
     #[cfg(feature = "gc")]
     for heap in &state.options.heaps {
@@ -35,6 +37,7 @@ pub(crate) fn collect_heaps(state: &State) -> usize {
     managed_heaps(state)
 }
 
+/// Returns the number of managed heaps that the program named.
 #[cfg_attr(not(feature = "gc"), expect(unused_variables))]
 pub(crate) fn managed_heaps(state: &State) -> usize {
     #[cfg(feature = "gc")]
@@ -43,7 +46,7 @@ pub(crate) fn managed_heaps(state: &State) -> usize {
     0
 }
 
-/// `{"profiling":true,"rate":N}`.
+/// Starts sampling at `rate`, from 1 byte to 1 TiB. Answers `{"profiling":true,"rate":N}`.
 pub(crate) fn start_profile(query: Option<&str>) -> Result<Reply, Refusal> {
     let query = Query::read(query, &["rate"])?;
     let rate = query.number("rate", 1, 1 << 40)?;
@@ -55,7 +58,7 @@ pub(crate) fn start_profile(query: Option<&str>) -> Result<Reply, Refusal> {
     ))
 }
 
-/// `{"profiling":false}`.
+/// Stops sampling. Answers `{"profiling":false}`.
 pub(crate) fn stop_profile(query: Option<&str>) -> Result<Reply, Refusal> {
     Query::read(query, &[])?;
     profile::stop();

@@ -1,16 +1,20 @@
-//! The address to listen at: of this machine alone unless the program says otherwise.
+//! Opens the listener. By default only addresses that this machine alone can reach are allowed.
 
 use crate::ServeError;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 
-/// A listener at the first of the addresses that can be had. All of them must be allowed.
+/// Returns a listener at the first of the addresses that can be bound. All of them must be allowed:
+/// loopback addresses, or any address if `remote` is set.
 pub(crate) fn bind(address: impl ToSocketAddrs, remote: bool) -> Result<TcpListener, ServeError> {
     let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(ServeError::Address)?.collect();
     if let Some(reachable) = addresses.iter().find(|address| !remote && !is_loopback(address.ip())) {
         return Err(ServeError::Remote(*reachable));
     }
-    let mut failed = ServeError::Address(io::Error::new(io::ErrorKind::NotFound, "it stands for no address"));
+    let mut failed = ServeError::Address(io::Error::new(
+        io::ErrorKind::NotFound,
+        "the name resolves to no address",
+    ));
     for address in addresses {
         let bound = TcpListener::bind(address).and_then(|listener| {
             listener.set_nonblocking(true)?;
@@ -28,11 +32,11 @@ fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
 
-/// What a browser opens to come to `address`.
+/// Returns the URL under which a browser on this machine opens the console at `address`.
 pub(crate) fn url(address: SocketAddr) -> String {
     let port = address.port();
     match address.ip() {
-        // Every address: this machine's own is one of them.
+        // The listener accepts every address of this machine: the loopback address is one of them.
         ip if ip.is_unspecified() => format!("http://127.0.0.1:{port}/"),
         IpAddr::V4(ip) => format!("http://{ip}:{port}/"),
         IpAddr::V6(ip) => format!("http://[{ip}]:{port}/"),
@@ -52,7 +56,7 @@ mod tests {
             assert!(matches!(bind(address, false), Err(ServeError::Remote(_))), "{address}");
         }
         assert!(bind("0.0.0.0:0", true).is_ok());
-        // An address of documentation, which no machine has.
+        // An address reserved for documentation: no machine has it.
         assert!(matches!(bind("192.0.2.1:0", true), Err(ServeError::Bind(..))));
     }
 

@@ -1,11 +1,13 @@
-//! Who may ask: the checks that every request passes before it is looked at further.
+//! Access control: the checks that every request must pass before the console routes it.
 //!
-//! 1. The `Host` is an address, `localhost`, or a name that the program allows. Whoever makes a browser take a name of theirs for this machine
-//!    (DNS rebinding) has that name in the `Host`, and is refused. So is the address that stands for all (`0.0.0.0`): nobody needs it, and
-//!    browsers that go to this machine by it do not say from which page.
-//! 2. A page of another site reads nothing, and has nothing done: browsers say where a request comes from (`Sec-Fetch-Site`, `Origin`).
-//! 3. What changes anything is asked for by POST with the header [`ACTION`], which a page of another origin cannot send without asking first,
-//!    and no such question is answered.
+//! 1. The `Host` is an address, `localhost`, or a name that the program allows. An attacker may
+//!    point a domain name at this machine (DNS rebinding); the browser then sends that name as the
+//!    `Host`, and the request is refused. The unspecified address (`0.0.0.0`) is refused too: no
+//!    user needs it, and a browser that uses it does not send the page's origin.
+//! 2. A page of another site can neither read anything nor run an action. Browsers send the origin
+//!    of a request (`Sec-Fetch-Site`, `Origin`).
+//! 3. A request that changes anything is a POST with the header [`ACTION`]. A page of another
+//!    origin must ask for permission before it can send that header, and the console grants none.
 //! 4. Requests have no bodies.
 
 use crate::reply::Refusal;
@@ -13,21 +15,23 @@ use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::{Method, Request, StatusCode};
 use std::net::IpAddr;
 
-/// The header that a request for an action carries; its value does not matter.
+/// The header of a request for an action; its value does not matter.
 pub(crate) const ACTION: HeaderName = HeaderName::from_static("greyspan-action");
 
-/// `allowed`: names besides `localhost`, in lower case.
+/// Checks rules 1, 2 and 4. `allowed` lists host names besides `localhost`, in lower case.
 pub(crate) fn check<B>(request: &Request<B>, allowed: &[String]) -> Result<(), Refusal> {
     let headers = request.headers();
     let authority = request.uri().authority().map(|authority| authority.as_str());
     let host = single(headers, &header::HOST)?.or(authority);
     let Some(host) = host else {
-        return Err(Refusal::query("the request has no Host header"));
+        return Err(Refusal::query(
+            "the request has no Host header: send one, as HTTP/1.1 demands",
+        ));
     };
     if !is_ours(host, allowed) {
         return Err(Refusal::new(
             StatusCode::FORBIDDEN,
-            "the Host header names neither an address nor localhost; the program can allow a name by `Builder::allow_host`",
+            "the Host header is neither an address nor localhost; to allow another name, the program calls `Builder::allow_host`",
         ));
     }
     if let Some(origin) = single(headers, &header::ORIGIN)?
@@ -36,7 +40,7 @@ pub(crate) fn check<B>(request: &Request<B>, allowed: &[String]) -> Result<(), R
         return Err(foreign());
     }
     let site = single(headers, &HeaderName::from_static("sec-fetch-site"))?.unwrap_or("none");
-    // A link to the page is followed, and no more.
+    // A link from another site may open the page, and nothing else.
     let link = request.method() == Method::GET && request.uri().path() == "/";
     if !matches!(site, "none" | "same-origin") && !link {
         return Err(foreign());
@@ -45,33 +49,38 @@ pub(crate) fn check<B>(request: &Request<B>, allowed: &[String]) -> Result<(), R
     if !empty || headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(Refusal::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            "requests have no body here",
+            "the console takes no request bodies: send the request without one",
         ));
     }
     Ok(())
 }
 
-/// What an action needs besides (3).
+/// Checks rule 3 for an action: the header must be there.
 pub(crate) fn check_action(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.contains_key(ACTION) {
         return Ok(());
     }
     Err(Refusal::new(
         StatusCode::FORBIDDEN,
-        "an action needs the header `Greyspan-Action: 1`, so that no page of another site can ask for it",
+        "an action needs the header `Greyspan-Action: 1`, which protects it from pages of other sites",
     ))
 }
 
 fn foreign() -> Refusal {
-    Refusal::new(StatusCode::FORBIDDEN, "the request comes from a page of another site")
+    Refusal::new(
+        StatusCode::FORBIDDEN,
+        "the request comes from a page of another site; open the console's own page instead",
+    )
 }
 
-/// The value of a header that may stand there once.
+/// Returns the value of a header that may occur only once.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {
-        return Err(Refusal::query(format!("the header {name} stands there twice")));
+        return Err(Refusal::query(format!(
+            "the request has the header {name} more than once"
+        )));
     }
     match first.map(|value| value.to_str()) {
         None => Ok(None),

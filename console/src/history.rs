@@ -1,24 +1,27 @@
-//! [`History`]: the heap over time, so that a page that is opened late shows what was before.
+//! [`History`]: the heap over time, so that a page also shows the time before it was opened.
 //!
-//! Owns two rings, [`FINE`] and [`COARSE`], that are allocated once and never grow. The server adds one sample a second; pages read them.
+//! Owns two rings of [`FINE`] and [`COARSE`] samples. They are allocated once and never grow. The
+//! server adds one sample per second; pages read them.
 //!
-//! 1. Samples of a ring have growing times; a coarse sample is the last fine one of its period.
+//! 1. The times of the samples in a ring increase. Every [`RATIO`]th fine sample is also a coarse
+//!    one.
 
 use greyspan::Stats;
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Time between two samples.
+/// The time between two samples.
 pub(crate) const PERIOD: Duration = Duration::from_secs(1);
-/// Five minutes, a sample a second.
+/// The number of fine samples: five minutes at one per second.
 const FINE: usize = 300;
-/// Three hours, a sample each 15 seconds.
+/// The number of coarse samples: three hours at one per 15 seconds.
 const COARSE: usize = 720;
-/// Fine samples for each coarse one.
+/// The number of fine samples per coarse one.
 const RATIO: u64 = 15;
 
-/// The figures of a sample, as JSON names them; `t` is in milliseconds since 1970.
+/// The names of a sample's figures in JSON. `t` is the time in milliseconds since 1970; `objects`,
+/// `mallocs` and `num_gc` are counts; the others are in bytes.
 const NAMES: [&str; 10] = [
     "t",
     "allocated",
@@ -52,7 +55,7 @@ impl History {
     pub(crate) fn add(&mut self, now: SystemTime, stats: &Stats) {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut t = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        // A clock that was set back must not fold the curve.
+        // If the clock was set back, the curve must not run backwards.
         if let Some(last) = self.fine.back() {
             t = t.max(last[0] + 1);
         }
@@ -75,7 +78,8 @@ impl History {
         self.count += 1;
     }
 
-    /// The samples after the time `since`, as columns: `{"names":[..],"fine":[[..],..],"coarse":[[..],..]}`.
+    /// Returns the samples after the time `since`, in milliseconds since 1970, as rows under one
+    /// list of names: `{"names":[..],"fine":[[..],..],"coarse":[[..],..]}`.
     pub(crate) fn to_json(&self, since: u64) -> String {
         let mut text = String::from("{\"names\":[");
         for (index, name) in NAMES.iter().enumerate() {
@@ -100,6 +104,7 @@ impl History {
     }
 }
 
+/// Adds a sample to a ring, and drops the oldest one if the ring has `most` samples.
 fn push(ring: &mut VecDeque<Sample>, most: usize, sample: Sample) {
     if ring.len() == most {
         ring.pop_front();

@@ -1,6 +1,7 @@
-//! The page: one HTML document that holds its style and its scripts.
+//! The page: one HTML document that contains its style and its scripts.
 //!
-//! 1. It asks no other host for anything: its content security policy forbids it, and lets only what stands in the document itself run.
+//! 1. The page makes no request to another host. Its content security policy forbids that, and
+//!    allows only the scripts and styles in the document itself.
 
 use crate::reply::{self, Reply};
 use hyper::header;
@@ -8,7 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 
 const HTML: &str = include_str!("page/index.html");
 const STYLE: &str = include_str!("page/style.css");
-/// In the order in which they use each other.
+/// The scripts, each after those that it uses.
 const SCRIPTS: [&str; 8] = [
     include_str!("page/core.js"),
     include_str!("page/chart.js"),
@@ -20,7 +21,8 @@ const SCRIPTS: [&str; 8] = [
     include_str!("page/main.js"),
 ];
 
-/// The page. What runs carries a number that nobody else can know.
+/// Returns the page. Its scripts and styles carry a nonce: a random number that is new in each
+/// answer, and that no attacker can guess.
 pub(crate) fn page() -> Reply {
     let nonce = nonce();
     let mut script = String::with_capacity(SCRIPTS.iter().map(|part| part.len() + 1).sum());
@@ -39,7 +41,7 @@ pub(crate) fn page() -> Reply {
     reply::with(reply::ok(reply::HTML, html), header::CONTENT_SECURITY_POLICY, &policy)
 }
 
-/// 128 bits that come from the system's randomness.
+/// Returns 128 random bits in hexadecimal. The standard library seeds them from the system.
 fn nonce() -> String {
     let half = || RandomState::new().hash_one(0u8);
     format!("{:016x}{:016x}", half(), half())
@@ -52,7 +54,7 @@ mod tests {
     #[test]
     fn the_page_names_no_other_host() {
         for part in SCRIPTS.iter().chain([&HTML, &STYLE]) {
-            // The name of SVG, which nobody asks for anything.
+            // The XML namespace of SVG, which no browser requests.
             let part = part.replace("http://www.w3.org/2000/svg", "");
             for foreign in ["http://", "https://", "src=\"", "@import", "//cdn"] {
                 assert!(!part.contains(foreign), "{foreign}");

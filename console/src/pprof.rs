@@ -1,4 +1,4 @@
-//! `/debug/pprof/`: Go's addresses, so that its tools work on a program in Rust.
+//! `/debug/pprof/`: the same addresses as in Go, so that Go's tools work on a Rust program.
 
 use crate::action::collect_heaps;
 use crate::profile::{self, Profile, VIEWS};
@@ -12,20 +12,20 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 const INDEX: &str = include_str!("page/pprof.html");
-/// As long as a difference may take, in seconds.
+/// The longest time that a difference may cover, in seconds.
 const LONGEST: u64 = 300;
 
-/// Which of Go's two heap profiles: they differ in what is shown first.
+/// One of Go's two heap profiles. They differ only in the view that a tool shows first.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
-    /// What is in use.
+    /// Shows the memory in use first.
     Heap,
-    /// What was allocated.
+    /// Shows the memory allocated since sampling began first.
     Allocs,
 }
 
 impl Kind {
-    /// The places in [`VIEWS`] of the bytes and of the objects.
+    /// Returns the indices in [`VIEWS`] of the views in bytes and in objects.
     fn views(self) -> [usize; 2] {
         match self {
             Self::Heap => [0, 1],
@@ -45,7 +45,7 @@ pub(crate) fn index(query: Option<&str>) -> Result<Reply, Refusal> {
     Query::read(query, &[])?;
     let sampling = match profile::running() {
         Some(rate) => format!("Sampling runs: one sample in {rate} bytes on average."),
-        None => "Nothing is sampled now.".to_owned(),
+        None => "Sampling is off: the profiles hold the samples from before, if there are any.".to_owned(),
     };
     Ok(reply::ok(reply::HTML, INDEX.replace("{{sampling}}", &sampling)))
 }
@@ -60,7 +60,7 @@ pub(crate) async fn profile(state: &Arc<State>, kind: Kind, query: Option<&str>)
             let Ok(_place) = state.deltas.try_acquire() else {
                 return Err(Refusal::new(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "as many differences as can be are waited for already",
+                    "too many requests with `seconds` are under way; try again when one has ended",
                 ));
             };
             let base = taken(state, collect).await?;
@@ -96,7 +96,7 @@ pub(crate) async fn profile(state: &Arc<State>, kind: Kind, query: Option<&str>)
     ))
 }
 
-/// A profile; where `collect` says so, of a heap without garbage.
+/// Takes a profile. If `collect` is set, collects the managed heaps first.
 async fn taken(state: &Arc<State>, collect: bool) -> Result<Profile, Refusal> {
     let state = Arc::clone(state);
     work(move || {
@@ -108,7 +108,8 @@ async fn taken(state: &Arc<State>, collect: bool) -> Result<Profile, Refusal> {
     .await
 }
 
-/// The stacks for people, the largest first: Go's first line, and each stack from the function that allocated to the outermost.
+/// Writes the profile as readable text. First comes a line as in Go, then the stacks, the largest
+/// first, each from the function that allocated to the outermost one. The statistics follow.
 fn to_text(profile: Profile, kind: Kind) -> Result<Vec<u8>, Refusal> {
     let total = |view| profile::total(&profile, view);
     let mut text = format!(
@@ -123,7 +124,7 @@ fn to_text(profile: Profile, kind: Kind) -> Result<Vec<u8>, Refusal> {
     // Writing to a string cannot fail.
     let _ = writeln!(
         text,
-        "# in use, objects: bytes [allocated, objects: bytes]; below, {} and {} of each stack, the largest first\n",
+        "# objects: bytes in use [objects: bytes allocated]; below, {} and {} of each stack, the largest first\n",
         VIEWS[space], VIEWS[objects]
     );
     let bytes = String::from_utf8_lossy(&profile::folded(&profile)?).into_owned();
@@ -145,7 +146,7 @@ fn to_text(profile: Profile, kind: Kind) -> Result<Vec<u8>, Refusal> {
     Ok(text.into_bytes())
 }
 
-/// A line of folded stacks.
+/// Parses a line of folded stacks: the stack, and its value.
 fn entry(line: &str) -> Option<(&str, u64)> {
     let (stack, value) = line.rsplit_once(' ')?;
     Some((stack, value.parse().ok()?))

@@ -1,8 +1,9 @@
-//! The heap profile as the console needs it, in a build with profiling and in one without. Only here stands which it is.
+//! The heap profile as the console needs it, in a build with profiling and in one without. No other
+//! module has a `cfg` for that.
 
 use crate::reply::Refusal;
 
-/// The views, by their names in Go's profiles; the first is what is shown if nobody asks for another.
+/// The views, by their names in Go's profiles. The first one is the default.
 pub(crate) const VIEWS: [&str; 4] = ["inuse_space", "inuse_objects", "alloc_space", "alloc_objects"];
 
 #[cfg(feature = "profiling")]
@@ -10,12 +11,12 @@ pub(crate) use with::*;
 #[cfg(not(feature = "profiling"))]
 pub(crate) use without::*;
 
-/// What a build is asked for that has no profiles.
+/// Refuses a request for a profile, in a build without profiling.
 #[cfg_attr(feature = "profiling", expect(dead_code))]
 fn absent() -> Refusal {
     Refusal::new(
         hyper::StatusCode::NOT_IMPLEMENTED,
-        "this program was built without profiling: use greyspan-console with its feature `profiling`",
+        "this program was built without profiling: build greyspan-console with its feature `profiling`",
     )
 }
 
@@ -29,10 +30,10 @@ mod with {
 
     pub(crate) const CAN_PROFILE: bool = true;
 
-    /// Whether the console has seen the profiler at work: then there may be something to show.
+    /// Whether the console has seen the profiler run: then there may be samples to show.
     static SEEN: AtomicBool = AtomicBool::new(false);
 
-    /// The mean bytes between samples; `None`: nothing is sampled.
+    /// Returns the mean number of bytes between two samples, or `None` if sampling is off.
     pub(crate) fn running() -> Option<usize> {
         let rate = rate();
         if rate.is_some() {
@@ -41,7 +42,7 @@ mod with {
         rate
     }
 
-    /// Whether anything was sampled.
+    /// Returns whether the console has seen the profiler run.
     pub(crate) fn was_running() -> bool {
         running();
         SEEN.load(Relaxed)
@@ -55,7 +56,7 @@ mod with {
 
     pub(crate) fn begin_if_off(rate: usize) {
         if !is_active() {
-            // Without memory for its tables there is no profile, and the console says so where one is asked for.
+            // Without memory for the profiler's tables, sampling stays off; the page then says so.
             let _ = begin(rate);
         }
     }
@@ -67,7 +68,7 @@ mod with {
             .unwrap_or_default()
     }
 
-    /// A profile shown by the view with this place in [`VIEWS`].
+    /// Returns the profile with the view at `index` in [`VIEWS`] as the one that is shown first.
     pub(crate) fn shown(profile: Profile, index: usize) -> Profile {
         profile.with_view(view(index))
     }
@@ -94,7 +95,7 @@ mod with {
         Ok(bytes)
     }
 
-    /// The profile as it is now.
+    /// Takes the profile as it is now.
     pub(crate) fn take() -> Result<Profile, Refusal> {
         Ok(Profile::take())
     }
@@ -107,7 +108,7 @@ mod without {
 
     pub(crate) const CAN_PROFILE: bool = false;
 
-    /// There is none.
+    /// Stands for the profile in a build that has none.
     pub(crate) struct Profile;
 
     impl Profile {

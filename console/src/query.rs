@@ -1,5 +1,6 @@
-//! The part of an address behind `?`, read strictly: a name that the endpoint has not, a name twice or a value out of range is refused, with a
-//! text that says what would be right. Nothing here is decoded: no value that is right needs an escape.
+//! Reads a request's query, the part of the address behind `?`, strictly. An unknown name, a name
+//! given twice and a value out of range are refused, with a text that states the valid form.
+//! Percent escapes are not decoded: no valid value needs one.
 
 use crate::reply::Refusal;
 
@@ -9,7 +10,7 @@ pub(crate) struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// Reads `text`, in which only the names in `known` may stand.
+    /// Reads `text`. Only the names in `known` may occur in it, each once.
     pub(crate) fn read(text: Option<&'a str>, known: &[&str]) -> Result<Self, Refusal> {
         let mut pairs: Vec<(&str, &str)> = Vec::new();
         for part in text.unwrap_or("").split('&').filter(|part| !part.is_empty()) {
@@ -27,7 +28,7 @@ impl<'a> Query<'a> {
                 return Err(Refusal::query(format!("unknown name `{}`; {known}", shown(name))));
             }
             if pairs.iter().any(|(earlier, _)| *earlier == name) {
-                return Err(Refusal::query(format!("`{name}` stands there twice")));
+                return Err(Refusal::query(format!("`{name}` is given twice; give it once")));
             }
             pairs.push((name, value));
         }
@@ -38,12 +39,12 @@ impl<'a> Query<'a> {
         self.pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1)
     }
 
-    /// A whole number from `least` to `most`.
+    /// Returns the value of `name`, a whole number from `least` to `most`; `None` if it is absent.
     pub(crate) fn number(&self, name: &str, least: u64, most: u64) -> Result<Option<u64>, Refusal> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
-        // `parse` would take a plus sign.
+        // `parse` alone would accept a plus sign.
         let digits = value.bytes().all(|byte| byte.is_ascii_digit());
         match value.parse() {
             Ok(number) if digits && (least..=most).contains(&number) => Ok(Some(number)),
@@ -54,12 +55,12 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// 0 or 1; absent is 0.
+    /// Returns whether `name` is 1. It is 0 or 1; if it is absent, it counts as 0.
     pub(crate) fn flag(&self, name: &str) -> Result<bool, Refusal> {
         Ok(self.number(name, 0, 1)? == Some(1))
     }
 
-    /// One of `words`, as its place in them.
+    /// Returns the index in `words` of the value of `name`; `None` if it is absent.
     pub(crate) fn word(&self, name: &str, words: &[&str]) -> Result<Option<usize>, Refusal> {
         let Some(value) = self.get(name) else {
             return Ok(None);
@@ -75,7 +76,8 @@ impl<'a> Query<'a> {
     }
 }
 
-/// A piece of a request as an answer may repeat it: short, and nothing but printable ASCII.
+/// Returns a piece of a request in a form that an answer may repeat: at most 40 characters, all of
+/// them printable ASCII.
 fn shown(text: &str) -> String {
     let printable = |c: char| if c.is_ascii_graphic() { c } else { '?' };
     let mut short: String = text.chars().take(40).map(printable).collect();

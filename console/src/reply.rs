@@ -1,6 +1,7 @@
-//! Answers: a body with its headers, and refusals with a text that says why.
+//! Answers: a body with its headers, and refusals with a text that states the reason.
 //!
-//! 1. Every answer forbids caching, guessing its type, and being framed; only the page may run anything.
+//! 1. Every answer forbids caching, guessing its type, and embedding in a frame. Only the page and
+//!    the pictures may run scripts.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -15,16 +16,16 @@ pub(crate) const JSON: &str = "application/json";
 pub(crate) const SVG: &str = "image/svg+xml";
 pub(crate) const BINARY: &str = "application/octet-stream";
 
-/// What documents other than the page may do: look like something.
+/// The content security policy of most documents: they may have styles, and nothing else.
 const INERT: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A good answer.
+/// Returns a successful answer with a body of type `kind`.
 pub(crate) fn ok(kind: &'static str, body: impl Into<Bytes>) -> Reply {
     with_status(StatusCode::OK, kind, body.into())
 }
 
-/// The same, with a further header. A value that cannot be one is left out.
+/// Returns the answer with a further header. If `value` is not valid in a header, leaves it out.
 pub(crate) fn with(mut reply: Reply, name: HeaderName, value: &str) -> Reply {
     if let Ok(value) = HeaderValue::from_str(value) {
         reply.headers_mut().insert(name, value);
@@ -32,12 +33,12 @@ pub(crate) fn with(mut reply: Reply, name: HeaderName, value: &str) -> Reply {
     reply
 }
 
-/// Nothing to say.
+/// Returns a successful answer without a body.
 pub(crate) fn no_content() -> Reply {
     with_status(StatusCode::NO_CONTENT, TEXT, Bytes::new())
 }
 
-/// It is to be asked for elsewhere.
+/// Returns a redirect to the address `to`.
 pub(crate) fn moved(to: &str) -> Reply {
     with(
         with_status(StatusCode::PERMANENT_REDIRECT, TEXT, Bytes::new()),
@@ -64,12 +65,12 @@ fn with_status(status: StatusCode, kind: &'static str, body: Bytes) -> Reply {
     reply
 }
 
-/// Why a request is not served.
+/// The reason why a request is refused: a status and a text.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     status: StatusCode,
     text: String,
-    /// For 405.
+    /// The method to use instead, for status 405.
     allow: Option<&'static str>,
 }
 
@@ -82,15 +83,16 @@ impl Refusal {
         }
     }
 
-    /// The query is not what the endpoint takes.
+    /// Refuses a malformed request, with status 400.
     pub(crate) fn query(text: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
+    /// Refuses a request's method, with status 405; `allow` is the right one.
     pub(crate) fn method(allow: &'static str) -> Self {
         Self {
             status: StatusCode::METHOD_NOT_ALLOWED,
-            text: format!("this address takes {allow} only"),
+            text: format!("this address takes {allow} requests only"),
             allow: Some(allow),
         }
     }

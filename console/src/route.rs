@@ -1,6 +1,8 @@
-//! Which address is answered by whom.
+//! Routing: maps each address to the function that answers it.
 //!
-//! 1. GET changes nothing that a program could notice but by its speed: `?gc=1` of the profiles collects managed heaps first, as it does in Go. What changes anything else is a POST with a header of its own.
+//! 1. A GET request changes nothing but the program's speed: `?gc=1` of the profiles collects
+//!    managed heaps first, as in Go. Any other change needs a POST with the header that `guard`
+//!    demands.
 
 use crate::reply::{self, Refusal, Reply};
 use crate::server::State;
@@ -9,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use std::sync::Arc;
 
-/// The answer to `request`, whatever it is.
+/// Returns the answer to `request`, which may be a refusal.
 pub(crate) async fn answer(request: Request<Incoming>, state: Arc<State>) -> Reply {
     match routed(&request, state).await {
         Ok(reply) => reply,
@@ -29,7 +31,7 @@ async fn routed(request: &Request<Incoming>, state: Arc<State>) -> Result<Reply,
     }
     match path {
         "/" => Ok(page::page()),
-        // What the list links to stands below it.
+        // The links in the list are relative to the address with the slash.
         "/debug/pprof" => Ok(reply::moved("/debug/pprof/")),
         "/debug/pprof/" => pprof::index(query),
         "/debug/pprof/heap" => pprof::profile(&state, pprof::Kind::Heap, query).await,
@@ -50,7 +52,7 @@ async fn routed(request: &Request<Incoming>, state: Arc<State>) -> Result<Reply,
         "/favicon.ico" => Ok(reply::no_content()),
         _ => Err(Refusal::new(
             StatusCode::NOT_FOUND,
-            "nothing is here; / is the console, and /debug/pprof/ lists the profiles",
+            "no such address; / is the console, and /debug/pprof/ lists the profiles",
         )),
     }
 }

@@ -1,11 +1,14 @@
-//! The thread of the console: it listens, and answers.
+//! The console's thread, which listens and answers.
 //!
-//! Owns the runtime, which is the thread itself: connections are tasks on it, so that a peer that is slow keeps nobody waiting. What takes the
-//! processor for long, writing profiles above all, is done by at most [`WORKERS`] further threads at a time, each of which ends with its job.
+//! Owns the tokio runtime, which runs on this thread alone. Each connection is a task, so a slow
+//! peer delays no other peer. Long jobs, above all writing profiles, run on at most [`WORKERS`]
+//! further threads at a time. Each of those ends with its job.
 //!
-//! 1. Bounded: [`CONNECTIONS`] at a time, [`HEAD`] bytes of request, [`ARRIVAL`] for it to arrive or for the next one to begin, no bodies.
-//! 2. What nobody waits for any more is not begun: a peer that asks and goes away, again and again, leaves at most [`WORKERS`] jobs behind.
-//! 3. Nothing here panics, and whatever a peer does ends its own connection at the most.
+//! 1. Resources are bounded: [`CONNECTIONS`] at a time; [`HEAD`] bytes per request; [`ARRIVAL`] for
+//!    a request to arrive, or for the next one to begin; no bodies.
+//! 2. A job whose peer has gone is not started. A peer that asks and disconnects again and again
+//!    leaves at most [`WORKERS`] jobs behind.
+//! 3. No code here panics. A peer can end no connection but its own.
 
 use crate::history::{History, PERIOD};
 use crate::reply::{Refusal, Reply};
@@ -29,16 +32,20 @@ use tokio::runtime::{self, Runtime};
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+/// The most connections at a time.
 const CONNECTIONS: usize = 64;
-/// How long a peer for which there is no room may take to go.
+/// The time that a refused peer may take to disconnect.
 const GOODBYE: Duration = Duration::from_millis(500);
+/// The most threads at a time that do long jobs.
 const WORKERS: usize = 2;
+/// The most bytes of a request.
 const HEAD: usize = 16 * 1024;
+/// The time in which a request must arrive.
 const ARRIVAL: Duration = Duration::from_secs(5);
-/// How many profiles of the difference kind may be waited for at a time.
+/// The most requests for a profile's difference at a time. Each waits for its `seconds`.
 const DELTAS: usize = 4;
 
-/// What all connections share.
+/// The state that all connections share.
 pub(crate) struct State {
     pub(crate) options: Builder,
     history: Mutex<History>,
@@ -61,12 +68,12 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn shutdown(self) {
         self.stop.notify_one();
-        // It does not panic, and if it did there would be nothing to end.
+        // The thread does not panic; if it did, it would have ended too.
         let _ = self.thread.join();
     }
 }
 
-/// Serves at `listener`, which does not block.
+/// Serves at `listener`, which must be non-blocking.
 pub(crate) fn start(listener: StdListener, options: Builder) -> Result<Console, ServeError> {
     profile::unsampled(|| set_up(listener, options))
 }
@@ -94,7 +101,7 @@ fn set_up(listener: StdListener, options: Builder) -> Result<Console, ServeError
         .name("greyspan-console".to_owned())
         .spawn({
             let stop = Arc::clone(&stop);
-            // What a console allocates is in no profile, its own least of all.
+            // The console's allocations appear in no profile.
             move || profile::unsampled(|| run(runtime, listener, state, &stop))
         })
         .map_err(ServeError::Thread)?;
@@ -109,7 +116,8 @@ fn run(runtime: Runtime, listener: TcpListener, state: Arc<State>, stop: &Notify
     runtime.spawn(sample(Arc::clone(&state)));
     runtime.spawn(listen(listener, state));
     runtime.block_on(stop.notified());
-    // Ends its tasks, and with them the port and the connections. A job that a further thread does may outlive it.
+    // Ends the tasks, and with them the port and the connections. A job on a further thread may go
+    // on.
     runtime.shutdown_timeout(Duration::from_secs(1));
 }
 
@@ -130,7 +138,8 @@ async fn listen(listener: TcpListener, state: Arc<State>) {
     );
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // A peer that went away, or no more files: neither is mended by asking again at once.
+            // The peer has gone, or the process has no more file descriptors: wait before trying
+            // again.
             sleep(Duration::from_millis(50)).await;
             continue;
         };
@@ -143,7 +152,7 @@ async fn listen(listener: TcpListener, state: Arc<State>) {
             }
             continue;
         };
-        // Answers go out whole.
+        // Each answer is written as a whole, so the system need not gather small writes.
         let _ = stream.set_nodelay(true);
         let state = Arc::clone(&state);
         tokio::spawn(async move {
@@ -151,7 +160,8 @@ async fn listen(listener: TcpListener, state: Arc<State>) {
                 let state = Arc::clone(&state);
                 async move { Ok::<Reply, Infallible>(route::answer(request, state).await) }
             });
-            // An error is the peer's: it sent what is no request, took too long, or went away.
+            // An error is the peer's fault: it sent no valid request, took too long, or
+            // disconnected.
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(ARRIVAL)
@@ -163,11 +173,12 @@ async fn listen(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-/// Tells a peer that there is no room for it, and waits until it goes: were the connection closed with what it has sent unread, the peer's system
-/// would throw the answer away.
+/// Tells a peer that there are too many connections, and waits until it disconnects. If this side
+/// closed the connection before it had read the request, the peer's system would discard the
+/// answer.
 async fn refuse(mut stream: TcpStream) {
-    let full: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 21\r\nConnection: close\r\n\r\ntoo many connections\n";
-    // Fresh, it takes as much at once; if not, it goes without a word.
+    let full: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 76\r\nConnection: close\r\n\r\ntoo many connections: close another page of the console, or try again later\n";
+    // A new connection takes this text in one write. If the write fails, the peer gets no answer.
     if stream.try_write(full).is_err()
         || poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context))
             .await
@@ -186,32 +197,34 @@ async fn refuse(mut stream: TcpStream) {
 }
 
 thread_local! {
-    /// A turn for each further thread. The thread that answers is one console's alone.
+    /// One permit per further thread. Each console has a thread, and so a set of permits.
     static TURNS: Arc<Semaphore> = Arc::new(Semaphore::new(WORKERS));
 }
 
-/// Has a further thread do `job`, which may take long. Before its turn has come it is not handed on, so that it is gone with whoever asked.
+/// Runs `job`, which may take long, on a further thread, and returns its result. Until a permit is
+/// free the job waits in this future; if the peer disconnects, the job is dropped with it.
 pub(crate) async fn work<R: Send + 'static>(
     job: impl FnOnce() -> Result<R, Refusal> + Send + 'static,
 ) -> Result<R, Refusal> {
     let turn = TURNS.with(Arc::clone).acquire_owned().await;
     let (tell, told) = oneshot::channel();
-    // The runtime's own pool panics where the system has no thread to give.
+    // The runtime's own pool panics if the system refuses a thread; this returns an error.
     thread::Builder::new()
         .name("greyspan-work".to_owned())
         .spawn(move || {
             profile::unsampled(|| {
                 let outcome = job();
                 drop(turn);
-                // Perhaps nobody waits any more.
+                // The peer may have disconnected.
                 let _ = tell.send(outcome);
             });
         })
-        .map_err(|error| failed(format!("no thread for the job: {error}")))?;
-    told.await.unwrap_or_else(|_| Err(failed("the job ended early")))
+        .map_err(|error| failed(format!("the system refused a thread: {error}; try again")))?;
+    told.await
+        .unwrap_or_else(|_| Err(failed("this request failed inside the console; try again")))
 }
 
-/// Something that the peer has no part in went wrong.
+/// Returns a refusal with status 500, for an error that is not the peer's fault.
 pub(crate) fn failed(why: impl Into<String>) -> Refusal {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, why)
 }
@@ -244,7 +257,7 @@ mod tests {
                     }))
                 })
                 .collect();
-            // All have come as far as they can.
+            // Each task has run until it waits.
             tokio::task::yield_now().await;
             asked.iter().for_each(tokio::task::JoinHandle::abort);
             tokio::task::yield_now().await;
@@ -252,6 +265,6 @@ mod tests {
         drop(closed);
         runtime.block_on(work(|| Ok(()))).expect("a turn");
         let done = done.load(SeqCst);
-        assert!(done <= WORKERS, "{done} jobs that nobody waited for");
+        assert!(done <= WORKERS, "{done} jobs ran although no peer waited for them");
     }
 }

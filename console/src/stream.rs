@@ -1,7 +1,8 @@
-//! [`Patient`]: a connection whose peer must take what it asked for.
+//! [`Patient`]: a connection with a deadline for writes.
 //!
-//! Owns the deadline of writes. The server wraps each accepted connection in it; a peer that takes nothing for [`PATIENCE`] is cut off, so that
-//! it cannot hold one of the few connections for ever. How long a request may take to arrive is hyper's to watch.
+//! The server wraps each accepted connection in it. A peer that takes none of its answer for
+//! [`PATIENCE`] is disconnected, so that it cannot occupy one of the few connections for ever.
+//! hyper limits the time in which a request must arrive.
 
 use std::io;
 use std::pin::Pin;
@@ -11,12 +12,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// How long a peer may take nothing.
+/// The longest time for which a peer may take none of its answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Patient {
     stream: TcpStream,
-    /// Counts from the first write of a row that the peer did not take.
+    /// Runs from the first of the writes in a row that the peer has not taken.
     deadline: Pin<Box<Sleep>>,
     waiting: bool,
 }
@@ -30,7 +31,7 @@ impl Patient {
         }
     }
 
-    /// `outcome`, or an error if the peer has been the reason to wait for too long.
+    /// Returns `outcome`, or an error if the peer has taken nothing for [`PATIENCE`].
     fn watched<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.waiting = false;

@@ -1,4 +1,5 @@
-//! What the page and other programs read: statistics, the heap over time, the flame graph, the map, the events.
+//! The answers that only read: statistics, the heap over time, the flame graph, the map, the
+//! events.
 
 use crate::action::managed_heaps;
 use crate::profile::{self, VIEWS};
@@ -10,6 +11,7 @@ use hyper::header;
 use std::env;
 use std::fmt::Write;
 
+/// Returns the statistics in the text format of Prometheus.
 pub(crate) fn metrics(query: Option<&str>) -> Result<Reply, Refusal> {
     Query::read(query, &[])?;
     let reply = reply::ok(reply::TEXT, greyspan::stats().to_prometheus());
@@ -20,12 +22,13 @@ pub(crate) fn metrics(query: Option<&str>) -> Result<Reply, Refusal> {
     ))
 }
 
+/// Returns the statistics as JSON.
 pub(crate) fn stats(query: Option<&str>) -> Result<Reply, Refusal> {
     Query::read(query, &[])?;
     Ok(reply::ok(reply::JSON, greyspan::stats().to_json()))
 }
 
-/// What the page has to know of the program besides its heap.
+/// Returns, as JSON, the facts about the program that the page needs besides its heap.
 pub(crate) fn status(state: &State, query: Option<&str>) -> Result<Reply, Refusal> {
     Query::read(query, &[])?;
     let path = env::current_exe().unwrap_or_default();
@@ -49,6 +52,7 @@ pub(crate) fn status(state: &State, query: Option<&str>) -> Result<Reply, Refusa
     Ok(reply::ok(reply::JSON, text))
 }
 
+/// Returns the heap over time as JSON.
 pub(crate) fn history(state: &State, query: Option<&str>) -> Result<Reply, Refusal> {
     let query = Query::read(query, &["since"])?;
     let since = query.number("since", 0, u64::MAX)?.unwrap_or(0);
@@ -79,8 +83,9 @@ pub(crate) async fn map_svg(query: Option<&str>) -> Result<Reply, Refusal> {
     Ok(picture(body.into_bytes()))
 }
 
-/// `{"next":N,"missed":N,"events":[{"sequence":N,"t":MS,"name":"purge","text":"..."},..]}`: the events from number `since` on, of those that
-/// are remembered. Whoever else reads them gets them too.
+/// Returns the events from number `since` on, as far as the allocator remembers them:
+/// `{"next":N,"missed":N,"events":[{"sequence":N,"t":MS,"name":"purge","text":"..."},..]}`. Reading
+/// does not remove them: other readers get the same events.
 pub(crate) fn events(query: Option<&str>) -> Result<Reply, Refusal> {
     let query = Query::read(query, &["since"])?;
     let mut reader = match query.number("since", 0, u64::MAX)? {
@@ -110,7 +115,8 @@ fn view(query: Option<&str>) -> Result<usize, Refusal> {
     Ok(Query::read(query, &["view"])?.word("view", &VIEWS)?.unwrap_or(0))
 }
 
-/// A picture that was made here: a flame graph has a script of its own that zooms and searches.
+/// Returns a picture that the console has made. Its policy allows scripts: a flame graph contains
+/// one that zooms and searches.
 fn picture(body: Vec<u8>) -> Reply {
     let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                   frame-ancestors 'none'; sandbox allow-scripts";
@@ -121,7 +127,7 @@ fn number_or_null(number: Option<usize>) -> String {
     number.map_or_else(|| "null".to_owned(), |number| number.to_string())
 }
 
-/// `text` as a string of JSON.
+/// Returns `text` as a JSON string.
 fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for letter in text.chars() {

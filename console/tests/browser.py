@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Clicks through the console in a headless Chromium, as a user would, and fails if anything is not as it should be.
+"""Clicks through the console in a headless Chromium, as a user does, and fails if the page does not behave.
 
 usage: browser.py PROGRAM [FOLDER]
 
-PROGRAM is the example console_demo. With FOLDER, pictures of the page are left there: light, dark, narrow. Nothing but Python's standard
-library and Chromium: the two talk DevTools protocol through a pair of pipes.
+PROGRAM is the example console_demo. If FOLDER is given, the script saves pictures of the page there: light,
+dark, narrow. Needs only Python's standard library and Chromium. The two speak the DevTools protocol through
+a pair of pipes.
 """
 
 import base64
@@ -20,7 +21,7 @@ import time
 
 
 class Browser:
-    """A Chromium, and one page in it."""
+    """A Chromium with one page."""
 
     def __init__(self, executable):
         self.folder = tempfile.mkdtemp(prefix="greyspan-browser-")
@@ -77,14 +78,14 @@ class Browser:
                 return answer["result"]
 
     def js(self, expression):
-        """The value of an expression in the page, or of what it promises."""
+        """Returns the value of an expression in the page. If it is a promise, waits for its value."""
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in result:
             raise RuntimeError(f"{expression}: {result['exceptionDetails']['exception']['description']}")
         return result["result"].get("value")
 
     def until(self, what, expression, seconds=30):
-        """Waits until the expression is true."""
+        """Waits until the expression is true, at most so many seconds. `what` names the check."""
         end = time.monotonic() + seconds
         while not (value := self.js(expression)):
             if time.monotonic() > end:
@@ -94,7 +95,7 @@ class Browser:
         return value
 
     def click(self, expression):
-        """Presses the mouse in the middle of the element, which must be there to be seen."""
+        """Clicks in the middle of the element, which must be visible."""
         x, y, hit = self.js(f"""(() => {{
             const node = {expression};
             node.scrollIntoView({{ block: "center" }});
@@ -125,7 +126,7 @@ class Browser:
             file.write(base64.b64decode(shot["data"]))
 
     def close(self):
-        # Its own group: it starts further processes.
+        # The whole process group: Chromium starts further processes.
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -151,7 +152,7 @@ def click_through(browser, url, folder):
     browser.click("document.querySelector('#chart-range button[data-seconds=\"60\"]')")
     assert browser.js("document.querySelector('#chart-range .on').textContent") == "1 min"
     browser.click("document.querySelector('#chart')")
-    browser.until("the pointer is told the figures", "/Resident/.test(document.querySelector('#tip:not([hidden])')?.textContent ?? '')")
+    browser.until("the tip shows the figures", "/Resident/.test(document.querySelector('#tip:not([hidden])')?.textContent ?? '')")
 
     # Size classes: sessions of 1024 bytes fill the class of that size.
     browser.until("the class of 1 KiB shows", "/[1-9]/.test(document.querySelector('#classes tr[data-size=\"1024\"] td:nth-child(2)')?.textContent ?? '')")
@@ -171,12 +172,12 @@ def click_through(browser, url, folder):
     browser.js("document.querySelector('#map canvas').scrollIntoView({ block: 'center' })")
     x, y = browser.js("(() => { const box = document.querySelector('#map canvas').getBoundingClientRect(); return [box.left + 12, box.top + 12]; })()")
     browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
-    browser.until("the heap map says what lies where", "document.querySelector('#map-detail').textContent.length > 8")
+    browser.until("the heap map describes a cell", "document.querySelector('#map-detail').textContent.length > 8")
 
-    # The flame graph: it zooms, and searches.
+    # The flame graph: zoom and search.
     frame = "[...document.querySelectorAll('#flame g')].find(frame => frame.dataset.name.includes('remember_session'))"
-    browser.until("the flame graph shows who leaks", f"{frame} !== undefined")
-    browser.until("the flame graph shows who holds the rest", "[...document.querySelectorAll('#flame g')].some(frame => frame.dataset.name.includes('load_settings'))")
+    browser.until("the flame graph shows the leaking function", f"{frame} !== undefined")
+    browser.until("the flame graph shows the function with the settings", "[...document.querySelectorAll('#flame g')].some(frame => frame.dataset.name.includes('load_settings'))")
     browser.click("document.querySelector('#pause')")
     browser.until("the page stands still", "document.querySelector('#state').textContent.includes('paused')")
     time.sleep(1)
@@ -210,7 +211,7 @@ def click_through(browser, url, folder):
     browser.js("""(() => { const view = document.querySelector('#flame-view'); view.value = 'inuse_space'; view.dispatchEvent(new Event('change')); })()""")
     browser.until("the view is back", f"{frame} !== undefined")
     browser.click("document.querySelector('#flame-mark')")
-    browser.until("what grew since shows", f"document.querySelector('#flame-detail').textContent.startsWith('grown since') && {frame} !== undefined")
+    browser.until("the comparison shows the growth", f"document.querySelector('#flame-detail').textContent.startsWith('grown since') && {frame} !== undefined")
     browser.click("document.querySelector('#flame-mark')")
 
     # Actions.
@@ -247,7 +248,7 @@ def click_through(browser, url, folder):
     assert not foreign, f"asked of other hosts: {foreign}"
     posted = {asked[len(url):] for method, asked in browser.requests if method == "POST"}
     assert {"purge", "profile/stop", "profile/start"} <= posted, posted
-    # The policy holds: neither what a script would be nor another host is let through.
+    # The content security policy blocks a foreign script and a request to another host.
     browser.js("document.body.append(Object.assign(document.createElement('script'), { textContent: 'window.intruder = 1' }))")
     assert browser.js("window.intruder === undefined"), "the policy lets foreign scripts run"
     assert browser.js("fetch('http://127.0.0.2:1/').then(() => 'got', () => 'refused')") == "refused"
@@ -265,7 +266,7 @@ def main():
     if folder:
         os.makedirs(folder, exist_ok=True)
     executable = next((path for path in map(shutil.which, ["chromium", "chromium-browser", "google-chrome"]) if path), None)
-    assert executable, "there is no Chromium"
+    assert executable, "Chromium is not installed"
     demo = start(program, {})
     browser = None
     try:
@@ -273,14 +274,14 @@ def main():
         assert url.startswith("http://127.0.0.1:"), url
         browser = Browser(executable)
         click_through(browser, url, folder)
-        # Another program, with a limit.
+        # A second program, with a limit.
         demo.terminate()
         demo.wait()
         browser.until("the page says that the program is gone", "document.querySelector('#state.gone') !== null")
         demo = start(program, {"GREYSPAN_MEMLIMIT": "24MiB"})
         browser.call("Page.navigate", url=demo.stdout.readline().strip())
         browser.until("the limit is drawn", "/limit 24/.test(document.querySelector('#chart')?.textContent ?? '') && document.querySelector('#chart .limit') !== null")
-        browser.until("the tile says how near it is", "/% of the limit, 24/.test(document.querySelector('#tiles').textContent)")
+        browser.until("the tile says how close the heap is to the limit", "/% of the limit, 24/.test(document.querySelector('#tiles').textContent)")
         if folder:
             time.sleep(10)
             browser.look(1400, 1000, "light")
@@ -290,7 +291,7 @@ def main():
             browser.close()
         demo.kill()
         demo.wait()
-    print("the console is as it should be")
+    print("the console behaves")
 
 
 main()

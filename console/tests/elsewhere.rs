@@ -1,4 +1,4 @@
-//! A program whose allocator is not Greyspan: the console says so, and every address answers.
+//! Tests a program whose allocator is not Greyspan: the console says so, and every address answers.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! Every address of the console by a plain TCP client, with what is right and with what is wrong.
+//! Tests every address of the console with a plain TCP client, with valid and with invalid
+//! requests.
 
 mod support;
 
@@ -14,7 +15,7 @@ use support::{Answer, ask, get, post};
 #[global_allocator]
 static GLOBAL: greyspan::Greyspan = greyspan::Greyspan::new();
 
-/// A console of the test's own. Small samples, so that there are some.
+/// Serves a console for one test. A low rate, so that there are samples.
 fn console() -> Console {
     Builder::new()
         .profile_rate(Some(4096))
@@ -22,7 +23,7 @@ fn console() -> Console {
         .expect("a console")
 }
 
-/// Each of these hoards is one test's: all tests share a process, and its profile.
+/// Each test has a hoard with another name: all tests share the process and its profile.
 #[cfg(feature = "profiling")]
 #[inline(never)]
 fn hoard_of_the_forms() -> Vec<Vec<u8>> {
@@ -80,7 +81,7 @@ fn statistics_are_served_for_people_and_machines() {
         assert!(name.starts_with("greyspan_") && value.parse::<f64>().is_ok(), "{line}");
     }
 
-    // Far away: nothing but its being told depends on it.
+    // A limit that the heap does not reach: it only appears in the answer.
     greyspan::set_memory_limit(Some(1 << 40));
     let status = get(&console, "/status.json");
     greyspan::set_memory_limit(None);
@@ -321,7 +322,8 @@ fn a_build_without_profiling_says_so() {
 #[cfg(feature = "profiling")]
 #[test]
 fn sampling_is_started_and_stopped_by_request() {
-    // Sampling is the process's, and other tests need theirs: what is looked at is what the answers say.
+    // Sampling belongs to the process, and other tests need it. So this test checks only the
+    // answers.
     let console = Builder::new()
         .profile_rate(None)
         .serve("127.0.0.1:0")

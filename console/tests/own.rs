@@ -1,4 +1,4 @@
-//! What a console allocates to answer: in no profile, and given back.
+//! Tests that the console's own allocations appear in no profile, and that it frees them.
 #![cfg(feature = "profiling")]
 
 mod support;
@@ -17,7 +17,7 @@ fn hoard() -> Vec<Vec<u8>> {
 
 #[test]
 fn the_console_is_in_no_profile_and_its_answers_are_given_back() {
-    // Each request of the program is sampled.
+    // At this rate each allocation of the program is sampled.
     let console = Builder::new()
         .profile_rate(Some(1))
         .serve("127.0.0.1:0")
@@ -36,7 +36,8 @@ fn the_console_is_in_no_profile_and_its_answers_are_given_back() {
     ] {
         assert_eq!(get(&console, path).status, 200, "{path}");
         let more = greyspan::stats().heap_inuse.saturating_sub(before);
-        // Names and free room in spans take some MiB; the debug information takes 40.
+        // Names and free slots in spans take some MiB; debug information kept in memory would take
+        // 40.
         assert!(more < 16 << 20, "{path}: {more} bytes more in use");
     }
     let folded = get(&console, "/folded?view=alloc_space");

@@ -1,4 +1,4 @@
-//! Who may not ask, and those that ask for too much: refusals, slow and stuck peers, bounds, and the end of a console.
+//! Tests refusals, slow and stuck peers, bounds, and the end of a console.
 
 mod support;
 
@@ -31,7 +31,8 @@ fn what_is_no_request_ends_its_own_connection_only() {
         b"\0\0\0\0\0\0\0\0\r\n\r\n",
     ];
     thread::scope(|scope| {
-        // Some are what could still become a request, and take as long as one may.
+        // Some could still become a request, so the console waits for the rest until the time
+        // limit.
         for nonsense in nonsense {
             let console = &console;
             scope.spawn(move || {
@@ -82,7 +83,7 @@ fn hosts_that_anybody_can_point_here_are_refused() {
     assert_eq!(
         ask(&console, "OPTIONS", "/purge", &[]).status,
         405,
-        "nobody is told what they might ask for"
+        "no answer lists the allowed methods"
     );
     console.shutdown();
 }
@@ -111,7 +112,7 @@ fn a_taken_port_is_said_and_the_program_goes_on() {
     assert_eq!(
         error.to_string(),
         format!(
-            "greyspan console: port {} of 127.0.0.1 is taken; choose another, or 0 for any that is free",
+            "greyspan console: port {} of 127.0.0.1 is in use; choose another port, or 0 for any free one",
             address.port()
         )
     );
@@ -131,7 +132,7 @@ fn a_dropped_console_goes_on_and_one_that_is_shut_down_is_gone() {
 
     let console = self::console();
     let address = console.address();
-    // One that waits for a difference, and one that says nothing, are cut off.
+    // A peer that waits for a difference and a silent peer are both disconnected.
     let mut waiting = TcpStream::connect(address).expect("a connection");
     write!(
         waiting,
@@ -156,7 +157,8 @@ fn a_dropped_console_goes_on_and_one_that_is_shut_down_is_gone() {
 #[test]
 fn slow_and_stuck_peers_keep_nobody_waiting() {
     let console = console();
-    // Forty begin a request and say no more; a few ask for the page again and again, and read nothing.
+    // Forty peers begin a request and stop. A few request the page again and again, and read
+    // nothing.
     let slow: Vec<TcpStream> = (0..40)
         .map(|_| {
             let mut stream = TcpStream::connect(console.address()).expect("a connection");
@@ -181,7 +183,7 @@ fn slow_and_stuck_peers_keep_nobody_waiting() {
         assert_eq!(get(&console, "/stats.json").status, 200);
     }
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
-    // Their time ends.
+    // The slow peers are disconnected.
     let mut one = slow.into_iter().next().expect("one of them");
     one.set_read_timeout(Some(Duration::from_secs(30))).expect("a limit");
     let mut rest = Vec::new();
@@ -191,7 +193,7 @@ fn slow_and_stuck_peers_keep_nobody_waiting() {
         "{:?}",
         String::from_utf8_lossy(&rest)
     );
-    // And that of those who take nothing.
+    // So are the peers that read nothing.
     let end = Instant::now() + Duration::from_secs(30);
     for mut stream in stuck {
         let cut = loop {
@@ -217,7 +219,7 @@ fn connections_are_bounded_and_come_back() {
         let refused = send(&console, request.as_bytes());
         let text = String::from_utf8_lossy(&refused);
         assert!(
-            text.starts_with("HTTP/1.1 503") && text.ends_with("too many connections\n"),
+            text.starts_with("HTTP/1.1 503") && text.ends_with("try again later\n"),
             "{text:?}"
         );
     }

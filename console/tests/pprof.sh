@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Go's pprof reads the profiles of the example, and names who leaks first.
+# Checks that Go's pprof reads the profiles of the example, and lists the leaking function first.
 # usage: pprof.sh PROGRAM
 set -euo pipefail
 out=$(mktemp -d)
@@ -19,14 +19,14 @@ fail() {
     cat "$out/top" >&2
     exit 1
 }
-# Before the first burst.
+# Four seconds are before the example's first burst.
 go tool pprof -top "${url}debug/pprof/heap" > "$out/top" 2> "$out/log" || { cat "$out/log" >&2; fail "go tool pprof refuses the heap"; }
-grep -q '^Type: inuse_space' "$out/top" || fail "heap is not shown by what is in use"
-[[ $(awk 'first { print $NF; exit } /flat%/ { first = 1 }' "$out/top") = *remember_session ]] || fail "who leaks does not stand first"
+grep -q '^Type: inuse_space' "$out/top" || fail "the default view of heap is not the memory in use"
+[[ $(awk 'first { print $NF; exit } /flat%/ { first = 1 }' "$out/top") = *remember_session ]] || fail "the leaking function is not the first"
 go tool pprof -top -cum "${url}debug/pprof/allocs" > "$out/top" 2> "$out/log" || fail "go tool pprof refuses allocs"
-grep -q '^Type: alloc_space' "$out/top" || fail "allocs is not shown by what was allocated"
-grep -q 'render' "$out/top" || fail "who churns is not in the profile of allocations"
+grep -q '^Type: alloc_space' "$out/top" || fail "the default view of allocs is not the allocated memory"
+grep -q 'render' "$out/top" || fail "the churning function is not in the profile of allocations"
 go tool pprof -top "${url}debug/pprof/heap?seconds=3" > "$out/top" 2> "$out/log" || fail "go tool pprof refuses a difference"
-grep -q remember_session "$out/top" || fail "who leaks is not in the difference"
+grep -q remember_session "$out/top" || fail "the leaking function is not in the difference"
 go tool pprof -raw "${url}debug/pprof/heap?gc=1" > "$out/top" 2> "$out/log" || fail "go tool pprof refuses gc=1"
 echo "go tool pprof reads all profiles"

@@ -1,4 +1,4 @@
-//! The console's own memory, in a process where nothing else allocates.
+//! Tests the console's own memory, in a process without other allocations.
 
 mod support;
 
@@ -34,7 +34,7 @@ fn a_console_that_serves_a_page_for_long_keeps_little() {
     let warm = ask_all(20);
     let later = ask_all(100);
     let own = warm.saturating_sub(before);
-    // Half of it are blocks that the caches of two or three threads keep ready.
+    // About half of it is in the caches of two or three threads.
     assert!(own < 1 << 20, "{own} bytes");
     assert!(
         later < warm + (256 << 10),

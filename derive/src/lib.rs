@@ -1,4 +1,6 @@
-//! The macros of `greyspan::gc`: `#[derive(Trace)]` and `Rootable!`. Use them through `greyspan`, which re-exports them.
+//! The macros of `greyspan::gc`: `#[derive(Trace)]` and `Rootable!`.
+//!
+//! Use them through `greyspan`, which re-exports them: the generated code names `::greyspan::gc`.
 
 #![forbid(unsafe_code)]
 
@@ -8,12 +10,32 @@ mod trace;
 
 use proc_macro::TokenStream;
 
-/// Derives `Trace` for a struct or an enum: every field is traced, in every variant.
+/// Derives `Trace` for a struct or an enum: it traces every field of every variant.
 ///
-/// - Each field's type must be `Trace`. `#[trace(skip)]` on a field leaves it out; its type must then be `'static`, so that it can hold no edge.
-/// - The lifetime of the edges is the type's parameter `'gc`, or its only lifetime parameter.
-/// - Type parameters are bounded by `Trace`.
-/// - A type with a lifetime or type parameter must not implement `Drop`: what its edges lead to may be gone when it is dropped.
+/// - Each field's type must implement `Trace`. `#[trace(skip)]` leaves a field out; its type must
+///   then be `'static`, so that it can hold no edge.
+/// - The lifetime of the edges is the type's parameter `'gc`, or else its only lifetime parameter.
+/// - Each type parameter gets the bound `Trace`.
+/// - A type with a lifetime or type parameter must not implement `Drop`: when such a value is
+///   dropped, the objects that its edges lead to may be gone.
+///
+/// ```ignore
+/// use greyspan::gc::{GcCell, Trace};
+///
+/// #[derive(Trace)]
+/// struct Node<'gc> {
+///     next: GcCell<'gc, Node<'gc>>,
+///     #[trace(skip)]
+///     created: std::time::Instant,
+/// }
+/// ```
+///
+/// # Errors
+///
+/// The macro reports a compile error for a union, for a type with several lifetimes of which none
+/// is `'gc`, and for an attribute `trace` other than `#[trace(skip)]`. A field whose type is not
+/// `Trace`, a skipped field that is not `'static` and a forbidden `Drop` are errors of the
+/// compiler.
 #[proc_macro_derive(Trace, attributes(trace))]
 pub fn derive_trace(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);
@@ -22,9 +44,13 @@ pub fn derive_trace(input: TokenStream) -> TokenStream {
         .into()
 }
 
-/// The type that a `Root` is to keep, with the lifetime of its edges written `'_`: `Root<Rootable![Node<'_>]>`.
+/// Names the type that a `Root` keeps. Write the lifetime of its edges as `'_`:
+///
+/// ```ignore
+/// let root: Root<Rootable![Node<'_>]> = heap.enter(|m| Root::new(m, node));
+/// ```
 #[proc_macro]
-#[allow(non_snake_case, reason = "it is used in the place of a type")]
+#[allow(non_snake_case, reason = "programs use it in place of a type")]
 pub fn Rootable(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::Type);
     rootable::expand(input).into()

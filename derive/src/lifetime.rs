@@ -1,18 +1,19 @@
-//! Names for the lifetimes that the macros introduce.
+//! Chooses names for the lifetimes that the macros introduce.
 //!
-//! A lifetime may not shadow another (E0496), and names of lifetimes have no hygiene in stable
-//! Rust. So each name here is one that no scope around it or in it has:
+//! A lifetime may not shadow another one (compiler error `E0496`), and in stable Rust the names of
+//! lifetimes have no hygiene. So each name differs from all lifetimes in the scopes around it and
+//! inside it:
 //!
 //! - The derive and `Rootable!` use different names, since a type with a derive may hold roots.
-//! - `Rootable!` may stand inside itself, directly or behind other macros, whose expansion it does
-//!   not see. So where it holds a macro, its lifetime is named after its tokens: an expansion
-//!   cannot hold the tokens that it came from.
-//! - A name that stands in the tokens themselves is made longer.
+//! - `Rootable!` may occur inside itself, directly or through other macros, whose expansion it does
+//!   not see. So if its tokens contain a macro, the name contains a hash of the tokens: an
+//!   expansion cannot contain the tokens that it came from.
+//! - If the tokens themselves contain the name, the name is made longer.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::Lifetime;
 
-/// Whether a token, at any depth, is as `wanted` says.
+/// Returns whether `wanted` is true for a token, at any depth.
 fn any(tokens: TokenStream, wanted: &impl Fn(&TokenTree) -> bool) -> bool {
     tokens.into_iter().any(|token| {
         wanted(&token)
@@ -23,13 +24,13 @@ fn any(tokens: TokenStream, wanted: &impl Fn(&TokenTree) -> bool) -> bool {
     })
 }
 
-/// FNV-1a.
+/// Returns the 64-bit FNV-1a hash of `text`.
 fn hash(text: &str) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
     text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-/// A lifetime of a name that begins with `name` and that `tokens` do not hold.
+/// Returns a lifetime whose name begins with `name` and does not occur in `tokens`.
 pub(crate) fn fresh(mut name: String, tokens: &TokenStream) -> Lifetime {
     while any(
         tokens.clone(),
@@ -40,7 +41,7 @@ pub(crate) fn fresh(mut name: String, tokens: &TokenStream) -> Lifetime {
     Lifetime::new(&format!("'{name}"), Span::call_site())
 }
 
-/// As [`fresh`], and one that no macro in `tokens` expands to.
+/// As [`fresh`]; the name also does not occur in the expansion of a macro in `tokens`.
 pub(crate) fn fresh_around_macros(name: &str, tokens: &TokenStream) -> Lifetime {
     let holds_macro = any(
         tokens.clone(),

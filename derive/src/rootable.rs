@@ -1,4 +1,4 @@
-//! `Rootable![Node<'_>]`: a type that stands for `Node<'gc>` with every `'gc`.
+//! Expands `Rootable![Node<'_>]` to a type that stands for `Node<'gc>` with every lifetime `'gc`.
 
 use crate::lifetime::fresh_around_macros;
 use proc_macro2::TokenStream;
@@ -6,7 +6,7 @@ use quote::{ToTokens, quote};
 use syn::visit_mut::{VisitMut, visit_type_reference_mut};
 use syn::{Lifetime, Type, TypeReference};
 
-/// Puts a name where `'_` stands, or nothing in a reference.
+/// Replaces each `'_` by a named lifetime, and adds it to each reference without a lifetime.
 struct Name(Lifetime);
 
 impl VisitMut for Name {

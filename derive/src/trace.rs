@@ -1,4 +1,4 @@
-//! `#[derive(Trace)]`.
+//! Expands `#[derive(Trace)]`.
 
 use crate::lifetime::fresh;
 use proc_macro2::TokenStream;
@@ -6,7 +6,7 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Field, Fields, GenericParam, Lifetime, Result, parse_quote};
 
-/// The lifetime of the edges, and whether it is one that the type does not have.
+/// Returns the lifetime of the edges, and whether it is new: the type has no lifetime parameter.
 fn brand(input: &DeriveInput) -> Result<(Lifetime, bool)> {
     let lifetimes = || input.generics.lifetimes().map(|parameter| &parameter.lifetime);
     if let Some(named) = lifetimes().find(|lifetime| lifetime.ident == "gc") {
@@ -18,12 +18,12 @@ fn brand(input: &DeriveInput) -> Result<(Lifetime, bool)> {
         (Some(only), None) => Ok((only.clone(), false)),
         (Some(_), Some(second)) => Err(Error::new(
             second.span(),
-            "which lifetime is that of the edges? Call it 'gc",
+            "this type has several lifetimes: name the lifetime of its edges 'gc",
         )),
     }
 }
 
-/// Whether the field is marked `#[trace(skip)]`.
+/// Returns whether the field is marked `#[trace(skip)]`.
 fn is_skipped(field: &Field) -> Result<bool> {
     let mut skipped = false;
     for attribute in field
@@ -36,15 +36,16 @@ fn is_skipped(field: &Field) -> Result<bool> {
                 skipped = true;
                 Ok(())
             } else {
-                Err(meta.error("`skip` is all that `trace` takes"))
+                Err(meta.error("unknown option: `trace` takes `skip` only, as in #[trace(skip)]"))
             }
         })?;
     }
     Ok(skipped)
 }
 
-/// A pattern that binds the traced fields and one that binds all, what is done with them, and the
-/// checks of the skipped ones.
+/// The code for the fields of a struct or a variant: `pattern` binds the traced fields and `whole`
+/// all of them; `traced` and `measured` are the statements for them; `checks` are those of skipped
+/// fields.
 struct Parts {
     pattern: TokenStream,
     whole: TokenStream,
@@ -75,7 +76,7 @@ fn parts(fields: &Fields) -> Result<Parts> {
         all.push(bind(quote!(#name)));
         if skipped {
             parts.checks.push(quote_spanned!(span=> holds_no_edge::<#of>();));
-            // Of a type that is `Trace`, or nothing.
+            // Measures the field if its type is `Trace`, and else nothing.
             parts
                 .measured
                 .push(quote_spanned!(span=> (&::greyspan::gc::Skipped(#name)).measure_skipped(meter);));
@@ -112,7 +113,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         Data::Union(data) => {
             return Err(Error::new(
                 data.union_token.span,
-                "a union does not say which of its fields is there to trace",
+                "Trace cannot be derived for a union, which does not record its current field: use an enum",
             ));
         }
     };
@@ -140,11 +141,13 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let (implemented, _, bounds) = generics.split_for_impl();
     let (plain, _, plain_bounds) = input.generics.split_for_impl();
 
-    // An edge needs a lifetime, or hides in a parameter. (The fields cannot be asked: a type may contain itself.)
+    // A type with an edge has a lifetime or a type parameter for it. The fields cannot answer this:
+    // a type may contain itself.
     let holds_edges = !is_new;
     let parameters: Vec<_> = input.generics.type_params().map(|parameter| &parameter.ident).collect();
 
-    // `Drop` is implemented for a type as it is declared, so a blanket for what drops meets this one exactly where it must not.
+    // The blanket implementation covers every type with `Drop`. If this type has one, the two
+    // implementations overlap, and the compiler reports an error.
     let may_hold_edges = input
         .generics
         .params
@@ -161,8 +164,9 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     Ok(quote! {
         const _: () = {
             #no_drop
-            // SAFETY: every field is traced, but those of types that are `'static` and so hold no edge; interior mutability with edges
-            // in it is not `Trace`; the type does not implement `Drop` where it can hold edges.
+            // SAFETY: every field is traced, except fields of `'static` types, which hold no edge.
+            // A type with edges inside interior mutability is not `Trace`. The type does not
+            // implement `Drop` if it can hold edges.
             unsafe impl #implemented ::greyspan::gc::Trace<#brand> for #name #own #bounds {
                 const NEEDS_TRACE: bool = #holds_edges #(|| <#parameters as ::greyspan::gc::Trace<#brand>>::NEEDS_TRACE)*;
                 #[inline]

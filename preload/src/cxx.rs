@@ -1,43 +1,50 @@
-//! C++'s operators new and delete, in all their forms, under their names of the Itanium C++ ABI.
+//! Exports C++'s operators `new` and `delete` in all their forms, under their Itanium C++ ABI
+//! names.
 //!
-//! `new` that finds no memory calls the program's new-handler, if it has one, and tries again; without one it throws `std::bad_alloc`, and the
-//! forms that may not throw give null, also where the handler throws: nothing here can catch that, so the C++ library's own form does, which
-//! calls ours in turn. Functions of the C++ library are looked for in the process: this one does not depend on it. Sizes and
-//! alignments that `delete` is told are not needed: it is `free`, which finds out by itself.
+//! If `new` finds no memory:
+//! - With a new-handler, it calls the handler and tries again.
+//! - Without one, it throws `std::bad_alloc`; the forms that may not throw return null.
+//! - If the handler throws inside a form that may not throw, the result is null as well. No code
+//!   here can catch an exception. So that form calls the C++ library's own operator, which catches
+//!   it; that operator calls ours in turn.
+//!
+//! This library does not depend on the C++ library: it looks the needed functions up in the
+//! process. `delete` ignores its size and alignment: it is `free`, which looks both up.
 
 use core::ffi::{CStr, c_void};
 use core::ptr::null_mut;
 use heap::raw;
 
-/// `std::nothrow_t` and `std::align_val_t`, as they are passed.
+/// `std::nothrow_t` and `std::align_val_t`, as the ABI passes them.
 type NoThrow = *const c_void;
 type Align = usize;
 
-/// `std::get_new_handler`, and what it returns.
+/// `std::get_new_handler`, and the handler that it returns.
 type GetHandler = unsafe extern "C-unwind" fn() -> Option<Handler>;
 type Handler = unsafe extern "C-unwind" fn();
 /// `std::__throw_bad_alloc`.
 type Throw = unsafe extern "C-unwind" fn() -> !;
 
-/// The operators that may not throw: with and without an alignment.
+/// The operators that may not throw: without an alignment, and with one.
 type NewOrNull = unsafe extern "C-unwind" fn(usize, NoThrow) -> *mut c_void;
 type NewAlignedOrNull = unsafe extern "C-unwind" fn(usize, Align, NoThrow) -> *mut c_void;
 
-/// The address of a function of the process's C++ library, also where that came with a plug-in and others do not see it; null where there is
-/// none.
+/// Returns the address of a function of the process's C++ library, or null if there is none. Also
+/// finds a C++ library that a plug-in loaded for itself alone.
 fn function(name: &CStr) -> *mut c_void {
     // SAFETY: the name is a C string.
     let seen = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     if seen.is_null() { own_function(name) } else { seen }
 }
 
-/// As [`function`], past what others put in front of the C++ library.
+/// Looks in the C++ library only, past any library that was preloaded before it; else as
+/// [`function`].
 fn own_function(name: &CStr) -> *mut c_void {
     for library in [c"libstdc++.so.6", c"libc++.so.1"] {
-        // SAFETY: loads nothing: it looks for what is loaded.
+        // SAFETY: the name is a C string, and `RTLD_NOLOAD` runs no code: it only finds a library.
         let library = unsafe { libc::dlopen(library.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
         if !library.is_null() {
-            // SAFETY: the library is open, and stays so.
+            // SAFETY: the handle is open and is never closed; the name is a C string.
             let found = unsafe { libc::dlsym(library, name.as_ptr()) };
             if !found.is_null() {
                 return found;
@@ -47,38 +54,40 @@ fn own_function(name: &CStr) -> *mut c_void {
     null_mut()
 }
 
-/// The program's new-handler.
+/// Returns the program's new-handler, if it has set one.
 fn handler() -> Option<Handler> {
     let get = function(c"_ZSt15get_new_handlerv");
     #[expect(
         clippy::disallowed_methods,
         reason = "there is no other way from an address to a function"
     )]
-    // SAFETY: null, or a function of this type: the name is mangled from its signature.
+    // SAFETY: `get` is null or a function of this type: the mangled name contains its signature.
     let get = unsafe { core::mem::transmute::<*mut c_void, Option<GetHandler>>(get) }?;
-    // SAFETY: always callable.
+    // SAFETY: `std::get_new_handler` has no preconditions.
     unsafe { get() }
 }
 
+/// Throws `std::bad_alloc`. If there is no C++ library to throw it, ends the process.
 fn throw() -> ! {
     for name in [c"_ZSt17__throw_bad_allocv", c"_ZNSt3__117__throw_bad_allocEv"] {
-        #[expect(clippy::disallowed_methods, reason = "as above")]
-        // SAFETY: null, or a function of this type.
+        #[expect(clippy::disallowed_methods, reason = "as in `handler`")]
+        // SAFETY: the address is null or that function, which has this type.
         let throw = unsafe { core::mem::transmute::<*mut c_void, Option<Throw>>(function(name)) };
         if let Some(throw) = throw {
-            // SAFETY: always callable; the frames that it unwinds hold nothing.
+            // SAFETY: the function has no preconditions; the frames that it unwinds own nothing.
             unsafe { throw() };
         }
     }
-    raw::no_memory("operator new: no memory, and no C++ library to throw std::bad_alloc")
+    raw::no_memory("operator new: out of memory, and the process has no C++ library to throw std::bad_alloc")
 }
 
-/// Calls the handler as long as there is one and memory is not to be had. Unwinds where the handler throws.
+/// Calls the new-handler and tries again, until there is memory or no handler. Returns null in the
+/// second case. Unwinds if the handler throws.
 #[cold]
 #[inline(never)]
 fn again(size: usize, align: Align) -> *mut c_void {
     while let Some(handler) = handler() {
-        // SAFETY: the program set it to be called here.
+        // SAFETY: the program set this handler, for `operator new` to call.
         unsafe { handler() };
         let block = raw::memalign(align, size);
         if !block.is_null() {
@@ -116,18 +125,19 @@ fn new_or_null(size: usize, no: NoThrow) -> *mut c_void {
     block.cast()
 }
 
-/// The handler may throw, which the C++ library's own operator catches.
+/// Tries again without throwing. The handler may throw: the C++ library's own operator catches
+/// that.
 #[cold]
 #[inline(never)]
 fn again_or_null(size: usize, no: NoThrow) -> *mut c_void {
     if handler().is_none() {
         return null_mut();
     }
-    #[expect(clippy::disallowed_methods, reason = "as above")]
-    // SAFETY: null, or a function of this type.
+    #[expect(clippy::disallowed_methods, reason = "as in `handler`")]
+    // SAFETY: the address is null or a function of this type: the mangled name says so.
     let own = unsafe { core::mem::transmute::<*mut c_void, Option<NewOrNull>>(own_function(c"_ZnwmRKSt9nothrow_t")) };
     match own {
-        // SAFETY: always callable.
+        // SAFETY: the operator takes any size.
         Some(own) => unsafe { own(size, no) },
         None => again(size, 1),
     }
@@ -140,11 +150,11 @@ fn again_aligned_or_null(size: usize, align: Align, no: NoThrow) -> *mut c_void 
         return null_mut();
     }
     let own = own_function(c"_ZnwmSt11align_val_tRKSt9nothrow_t");
-    #[expect(clippy::disallowed_methods, reason = "as above")]
-    // SAFETY: null, or a function of this type.
+    #[expect(clippy::disallowed_methods, reason = "as in `handler`")]
+    // SAFETY: the address is null or a function of this type: the mangled name says so.
     let own = unsafe { core::mem::transmute::<*mut c_void, Option<NewAlignedOrNull>>(own) };
     match own {
-        // SAFETY: always callable.
+        // SAFETY: the operator takes any size; `align` is the caller's, of the same operator.
         Some(own) => unsafe { own(size, align, no) },
         None => again(size, align),
     }
@@ -166,7 +176,7 @@ fn new_aligned_or_null(size: usize, align: Align, no: NoThrow) -> *mut c_void {
     block.cast()
 }
 
-/// The functions of one line each: name, arguments, what they do.
+/// Defines the forms of `new`, one per line: name, arguments, body.
 macro_rules! operators {
     ($($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty = $body:expr;)*) => {$(
         $(#[$doc])*
@@ -197,17 +207,18 @@ operators! {
     _ZnamSt11align_val_tRKSt9nothrow_t(size: usize, align: Align, no: NoThrow) -> *mut c_void = new_aligned_or_null(size, align, no);
 }
 
-/// The forms of `delete`: all are `free`.
+/// Defines the forms of `delete`: all of them are `free`.
 macro_rules! deletes {
     ($($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty),*);)*) => {$(
         $(#[$doc])*
         ///
         /// # Safety
-        /// As for [`free`](crate::free).
+        /// As for [`free`](crate::free): `ptr` is null or a block in use that no code uses any
+        /// more.
         #[unsafe(no_mangle)]
         #[allow(non_snake_case)]
         pub unsafe extern "C-unwind" fn $name(ptr: *mut c_void $(, $arg: $ty)*) {
-            // SAFETY: as the caller promised.
+            // SAFETY: `ptr` is null or a block that no code uses any more (contract of `free`).
             unsafe { raw::free(ptr.cast()) };
         }
     )*};

@@ -1,14 +1,14 @@
-//! `dlopen` and `dlmopen` without `RTLD_DEEPBIND`.
+//! Exports `dlopen` and `dlmopen` without `RTLD_DEEPBIND`.
 //!
-//! An object that is loaded with that flag looks for functions in its own libraries first, and so
-//! finds the C library's `malloc` and `free` instead of this library's. Blocks then come to the
-//! wrong heap: that is what crashes Debian's `php` under preloaded allocators. So the flag is taken
-//! away; such an object finds functions as any other does, those of the program and its libraries
-//! first.
+//! An object loaded with that flag looks functions up in its own libraries first. It finds the C
+//! library's `malloc` and `free` instead of this library's, and blocks reach the wrong heap:
+//! Debian's `php` crashes so under other preloaded allocators. So the functions here clear the
+//! flag. The object then finds functions as any other object does: those of the program and its
+//! libraries first.
 //!
-//! The C library finds out by its return address which object calls, whose `RUNPATH` and `$ORIGIN`
-//! then count. So the functions here leave no frame of their own: they change the argument and jump
-//! on, which takes a naked function.
+//! The C library identifies the calling object by the return address, and uses that object's
+//! `RUNPATH` and `$ORIGIN`. So the functions here must leave no stack frame: they are naked
+//! functions that change the argument and jump to the C library's function.
 
 use core::arch::naked_asm;
 use core::ffi::{c_char, c_int, c_long, c_void};
@@ -18,21 +18,22 @@ use core::sync::atomic::{
     Ordering::{Acquire, Release},
 };
 
-/// The C library's `dlopen` and `dlmopen`, once they were looked for. The loads are made by the
-/// assembly below: what lies behind the addresses was there before this library.
+/// The C library's `dlopen` and `dlmopen`, or null before the first look-up. The assembly below
+/// loads them without an acquire: the code at those addresses was there before this library was.
 static DLOPEN: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static DLMOPEN: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
-/// The function behind the one here. The loader looks for it without allocating, and a call of
-/// `dlopen` comes while the heap is at rest.
+/// Returns the C library's function `name` and remembers it in `known`; returns `absent` if there
+/// is none. The loader looks it up without allocating, and no heap operation is under way on this
+/// thread.
 fn find(known: &AtomicPtr<c_void>, name: &core::ffi::CStr, absent: *mut c_void) -> *mut c_void {
     // SAFETY: the name is a C string.
     let next = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
     if next.is_null() {
-        // An object that is loaded later may bring it.
+        // Not remembered: an object that is loaded later may bring the function.
         return absent;
     }
-    // Release: pairs with the Acquire of Rust's readers; the assembly follows the address alone.
+    // Release pairs with the Acquire below; the assembly depends on the address alone.
     known.store(next, Release);
     known.load(Acquire)
 }
@@ -45,15 +46,15 @@ extern "C-unwind" fn find_dlmopen() -> *mut c_void {
     find(&DLMOPEN, c"dlmopen", absent as *mut c_void)
 }
 
-/// What a C library without the function does. Its arguments are not looked at.
+/// Stands for the function in a C library that lacks it: ignores its arguments and returns null.
 extern "C-unwind" fn absent() -> *mut c_void {
     null_mut()
 }
 
-/// `dlopen` without `RTLD_DEEPBIND`.
+/// Calls the C library's `dlopen` without `RTLD_DEEPBIND`.
 ///
 /// # Safety
-/// As the C library's.
+/// As for the C library's function: `file` is null or a C string.
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
@@ -79,11 +80,11 @@ pub unsafe extern "C" fn dlopen(file: *const c_char, mode: c_int) -> *mut c_void
     )
 }
 
-/// `dlmopen` without `RTLD_DEEPBIND` in the program's own namespace, which is 0. Others have a C
-/// library of their own, and this library is not there.
+/// Calls the C library's `dlmopen`, without `RTLD_DEEPBIND` in the program's own namespace, which
+/// is 0. Any other namespace has a separate C library, and this library is not loaded there.
 ///
 /// # Safety
-/// As the C library's.
+/// As for the C library's function: `file` is null or a C string.
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
@@ -112,10 +113,10 @@ pub unsafe extern "C" fn dlmopen(namespace: c_long, file: *const c_char, mode: c
     )
 }
 
-/// `dlopen` without `RTLD_DEEPBIND`.
+/// Calls the C library's `dlopen` without `RTLD_DEEPBIND`.
 ///
 /// # Safety
-/// As the C library's.
+/// As for the C library's function: `file` is null or a C string.
 #[cfg(target_arch = "aarch64")]
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
@@ -140,11 +141,11 @@ pub unsafe extern "C" fn dlopen(file: *const c_char, mode: c_int) -> *mut c_void
     )
 }
 
-/// `dlmopen` without `RTLD_DEEPBIND` in the program's own namespace, which is 0. Others have a C
-/// library of their own, and this library is not there.
+/// Calls the C library's `dlmopen`, without `RTLD_DEEPBIND` in the program's own namespace, which
+/// is 0. Any other namespace has a separate C library, and this library is not loaded there.
 ///
 /// # Safety
-/// As the C library's.
+/// As for the C library's function: `file` is null or a C string.
 #[cfg(target_arch = "aarch64")]
 #[unsafe(naked)]
 #[unsafe(no_mangle)]

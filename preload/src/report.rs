@@ -1,12 +1,14 @@
-//! What C programs ask about the heap: glibc's `mallinfo` and its kin, and the library's own functions of `greyspan.h`.
+//! Reports on the heap to C programs: glibc's `mallinfo` and related functions, and the library's
+//! own functions of `greyspan.h`.
 //!
-//! Figures come from one snapshot of `greyspan::stats()`, whose fields say how exact they are.
+//! All figures of a call come from one snapshot of `greyspan::stats()`; the fields of
+//! `greyspan::Stats` say how exact they are.
 
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt::{self, Write};
 use heap::{Stats, raw};
 
-/// glibc's `struct mallinfo2`.
+/// glibc's `struct mallinfo2`, in bytes.
 #[repr(C)]
 pub struct MallInfo2 {
     arena: usize,
@@ -21,7 +23,7 @@ pub struct MallInfo2 {
     keepcost: usize,
 }
 
-/// glibc's `struct mallinfo`, whose fields hold what fits.
+/// glibc's `struct mallinfo`, in bytes; a figure that does not fit becomes `c_int::MAX`.
 #[repr(C)]
 pub struct MallInfo {
     arena: c_int,
@@ -36,8 +38,9 @@ pub struct MallInfo {
     keepcost: c_int,
 }
 
-/// The figures of `mallinfo2`: `arena`, the bytes of the heap with memory behind them, are `uordblks` in use and `fordblks` free, of which
-/// `keepcost` could go back to the system now. What the other fields count there is not here.
+/// Returns the figures of `mallinfo2`. `arena`, the bytes of the heap with memory behind them, is
+/// the sum of `uordblks` in use and `fordblks` free. `keepcost` of the free bytes could go back to
+/// the system now. The other fields count things that this heap does not have, and are 0.
 fn info() -> MallInfo2 {
     let stats = raw::stats().unwrap_or_default();
     let arena = stats.heap_sys.saturating_sub(stats.heap_released);
@@ -56,13 +59,13 @@ fn info() -> MallInfo2 {
     }
 }
 
-/// glibc's `mallinfo2`.
+/// glibc's `mallinfo2`: `arena`, `uordblks`, `fordblks` and `keepcost`; the other fields are 0.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn mallinfo2() -> MallInfo2 {
     info()
 }
 
-/// glibc's `mallinfo`.
+/// glibc's `mallinfo`: as [`mallinfo2`], with figures cut to `c_int::MAX`.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn mallinfo() -> MallInfo {
     let cut = |bytes: usize| c_int::try_from(bytes).unwrap_or(c_int::MAX);
@@ -81,36 +84,40 @@ pub extern "C-unwind" fn mallinfo() -> MallInfo {
     }
 }
 
-/// glibc's `malloc_trim`: gives free memory back to the system, and tells whether there was any. `_pad` bytes that may stay do not matter here.
+/// glibc's `malloc_trim`: gives free memory back to the system. Returns 1 if there was any, else 0.
+/// Ignores `_pad`, the number of bytes that may stay.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn malloc_trim(_pad: usize) -> c_int {
     c_int::from(raw::purge() > 0)
 }
 
-/// glibc's `mallopt`: accepts its parameters, none of which has a meaning here, and no others.
+/// glibc's `mallopt`: accepts glibc's parameters and ignores them. Returns 1 for them, 0 for any
+/// other.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn mallopt(parameter: c_int, _value: c_int) -> c_int {
     c_int::from((-8..=4).contains(&parameter) && parameter != 0)
 }
 
-/// glibc's `malloc_stats`: the statistics to standard error, as a table.
+/// glibc's `malloc_stats`: writes the statistics to standard error, as a table.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn malloc_stats() {
     raw::show_stats();
 }
 
-/// A stream of C, to write to.
+/// A C stream, as a target for `core::fmt`.
 struct Stream(*mut libc::FILE);
 
 impl Write for Stream {
     fn write_str(&mut self, part: &str) -> fmt::Result {
-        // SAFETY: the stream is the caller's of `malloc_info`, and the bytes are those of a string.
+        // SAFETY: the stream is open for writing (contract of `malloc_info`); the bytes are a
+        // string's.
         let written = unsafe { libc::fwrite(part.as_ptr().cast(), 1, part.len(), self.0) };
         if written == part.len() { Ok(()) } else { Err(fmt::Error) }
     }
 }
 
-/// The document of `malloc_info`, of glibc's shape: `sizes` are the classes, with the objects in use and their bytes.
+/// Writes the document of `malloc_info` in glibc's shape. `sizes` lists the size classes that have
+/// spans, with the count of objects in use and their bytes.
 fn write_info(out: &mut impl Write, stats: &Stats) -> fmt::Result {
     out.write_str("<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n")?;
     let mut from = 1;
@@ -132,6 +139,7 @@ fn write_info(out: &mut impl Write, stats: &Stats) -> fmt::Result {
     out.write_str("</malloc>\n")
 }
 
+/// Writes the totals, which glibc's document has once per arena and once for the whole.
 fn write_totals(out: &mut impl Write, stats: &Stats) -> fmt::Result {
     let free = stats.heap_sys - stats.heap_released - stats.allocated.min(stats.heap_inuse);
     writeln!(out, "<total type=\"fast\" count=\"0\" size=\"0\"/>")?;
@@ -147,7 +155,8 @@ fn write_totals(out: &mut impl Write, stats: &Stats) -> fmt::Result {
     writeln!(out, "<aspace type=\"mprotect\" size=\"{}\"/>", stats.mapped)
 }
 
-/// glibc's `malloc_info`: the statistics as XML. 0, or -1 with `errno` set: for options, of which there are none, or by the stream.
+/// glibc's `malloc_info`: writes the statistics as XML to `stream`. Returns 0, or -1 with `errno`
+/// set: `EINVAL` if `options` is not 0 or `stream` is null, or the stream's own error.
 ///
 /// # Safety
 /// `stream` is open for writing.
@@ -162,47 +171,52 @@ pub unsafe extern "C-unwind" fn malloc_info(options: c_int, stream: *mut libc::F
     }
 }
 
+/// Sets `errno` to `error` and returns -1.
 fn refuse(error: c_int) -> c_int {
-    // SAFETY: gives the place of the calling thread's `errno`.
+    // SAFETY: the function has no preconditions.
     let place = unsafe { libc::__errno_location() };
-    // SAFETY: the place is valid.
+    // SAFETY: `place` is the calling thread's `errno`, valid for writing.
     unsafe { place.write(error) };
     -1
 }
 
-/// The statistics as JSON, as `snprintf` writes: at most `size` bytes with the zero at the end; the length of the whole.
+/// Writes the statistics as JSON, as `snprintf` does: at most `size` bytes, including the zero at
+/// the end. Returns the length of the whole text in bytes, without the zero.
 ///
 /// # Safety
-/// `buffer` is valid for `size` bytes to be written, or `size` is 0.
+/// `buffer` is null or valid for writing `size` bytes, or `size` is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn greyspan_stats_json(buffer: *mut c_char, size: usize) -> usize {
     if buffer.is_null() || size == 0 {
         return raw::stats_json(&mut []);
     }
-    // SAFETY: as the caller promised.
+    // SAFETY: `buffer` is valid for writing `size` bytes (contract of this function).
     unsafe { buffer.cast::<u8>().write_bytes(0, size) };
-    // SAFETY: likewise, and written just now.
+    // SAFETY: as the line before; all `size` bytes are initialised by it.
     raw::stats_json(unsafe { core::slice::from_raw_parts_mut(buffer.cast(), size) })
 }
 
-/// Gives all free memory back to the system. Returns the bytes.
+/// Gives all free memory back to the system. Returns the number of bytes.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn greyspan_purge() -> usize {
     raw::purge()
 }
 
-/// The calling thread will be idle: what it keeps is there for others.
+/// Tells the heap that the calling thread will be idle: the memory in its cache becomes available
+/// to other threads.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn greyspan_thread_idle() {
     raw::thread_idle();
 }
 
-/// Bytes of footprint beyond which free memory goes back at once; 0 for no limit.
+/// Sets the soft limit in bytes: while the footprint exceeds it, free memory goes back to the
+/// system at once. 0 removes the limit.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn greyspan_set_memory_limit(bytes: usize) {
     raw::set_memory_limit((bytes > 0).then_some(bytes));
 }
 
+/// Returns 0 for success, and -1 with `errno` set for an error.
 fn answer(result: Result<(), c_int>) -> c_int {
     match result {
         Ok(()) => 0,
@@ -210,19 +224,22 @@ fn answer(result: Result<(), c_int>) -> c_int {
     }
 }
 
-/// Begins to sample for the heap profile, once in `rate` bytes in the mean; 0 for the usual 512 KiB. 0, or -1 with `errno` set.
+/// Begins to sample allocations for the heap profile: one sample per `rate` bytes on average; 0
+/// means 512 KiB. Returns 0, or -1 with `errno` set: `ENOTSUP` without an unwinder, `ENOMEM`
+/// without memory.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn greyspan_profile_start(rate: usize) -> c_int {
     answer(raw::start_profile(if rate == 0 { 512 << 10 } else { rate }))
 }
 
-/// Ends sampling. The profile stays, and frees of what was sampled are counted still.
+/// Ends sampling. The profile stays, and still counts the frees of sampled blocks.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn greyspan_profile_stop() {
     raw::stop_profile();
 }
 
-/// Begins the profile that the environment asks for, when the library is loaded: at the first call of the heap it would be too early.
+/// Begins the profile that `GREYSPAN_PROFILE` requests, when the loader runs this library's
+/// initialisers. The first call of the heap would be too early.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static BEGIN: extern "C-unwind" fn() = {
@@ -232,20 +249,22 @@ static BEGIN: extern "C-unwind" fn() = {
     begin
 };
 
-/// Writes the heap profile to the file `path`, for pprof. 0, or -1 with `errno` set: by the system, or to `ENODATA` where none was begun.
+/// Writes the current heap profile to the file `path`, in pprof's format. Returns 0, or -1 with
+/// `errno` set: `ENODATA` if sampling was never started, `EFAULT` for a null path, or the system's
+/// error.
 ///
 /// # Safety
-/// `path` is a C string.
+/// `path` is null or a C string.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn greyspan_heap_profile(path: *const c_char) -> c_int {
     if path.is_null() {
         return refuse(libc::EFAULT);
     }
-    // SAFETY: as the caller promised.
+    // SAFETY: `path` is not null, so it is a C string (contract of this function).
     answer(raw::write_profile(unsafe { CStr::from_ptr(path) }))
 }
 
-/// The version, as in `Cargo.toml`.
+/// Returns the version in `Cargo.toml`, as a static C string.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn greyspan_version() -> *const c_char {
     const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {

@@ -1,29 +1,33 @@
-//! C's `prctl` and `syscall`, which tell the heap when the program is about to confine itself by a
-//! seccomp filter. Otherwise they are those of the C library: one system call each.
+//! Exports C's `prctl` and `syscall`. Both tell the heap when the program is about to confine
+//! itself by a seccomp filter. Otherwise they do the same as the C library's: one system call each.
 //!
-//! Afterwards it is too late to ask: a filter may end a process that asks. An unprivileged program
-//! sets `PR_SET_NO_NEW_PRIVS` before it installs a filter by whatever means, so that is a sign
-//! already. Programs try these calls to learn what the kernel has, so what they do to the heap
-//! before it is known that they succeed is only what it can do without.
+//! - The heap must know before the filter is installed: a filter may kill a process for the system
+//!   call that would look for it.
+//! - An unprivileged program sets `PR_SET_NO_NEW_PRIVS` before it installs a filter by any means.
+//!   So that call already counts as a sign.
+//! - Programs also make these calls only to learn which features the kernel has. So before a call
+//!   has succeeded, the heap gives up only things that it can do without.
 
 use core::arch::{asm, naked_asm};
 use core::ffi::{c_int, c_long};
 use heap::raw;
 
-/// Operations of `seccomp`, which are the modes of `PR_SET_SECCOMP` less one.
+/// Operations of the system call `seccomp`. Each is a mode of `PR_SET_SECCOMP` minus one.
 const SET_MODE_STRICT: usize = 0;
 const SET_MODE_FILTER: usize = 1;
 
-/// What a call leads to.
+/// The effect of a system call on the heap.
 #[derive(PartialEq, Eq)]
 enum Way {
+    /// None.
     Elsewhere,
-    /// A filter, now or soon.
+    /// It installs a filter, or is a sign that one follows.
     Filter,
-    /// This thread can do nothing more but read, write and end.
+    /// From now on this thread can only read, write and end.
     StrictMode,
 }
 
+/// Returns the effect of the system call `number` with these first two arguments.
 fn way(number: c_long, first: usize, second: usize) -> Way {
     let prctl = |option: c_int| number == libc::SYS_prctl && first as c_int == option;
     let seccomp = |operation| number == libc::SYS_seccomp && first == operation;
@@ -36,16 +40,17 @@ fn way(number: c_long, first: usize, second: usize) -> Way {
     }
 }
 
-/// The system call itself, with what the kernel gives.
+/// Makes the system call and returns the kernel's result: from -4095 to -1 for an error.
 ///
 /// # Safety
-/// As the call demands.
+/// The arguments fulfil the contract of that system call.
 #[inline(always)]
 unsafe fn call(number: c_long, arguments: [usize; 6]) -> isize {
     let [a, b, c, d, e, f] = arguments;
     let result: isize;
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: as the caller promised; the kernel changes the two registers.
+    // SAFETY: the arguments are valid (contract of this function); the kernel clobbers `rcx` and
+    // `r11`.
     unsafe {
         asm!(
             "syscall", inlateout("rax") number as isize => result, in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e,
@@ -53,7 +58,7 @@ unsafe fn call(number: c_long, arguments: [usize; 6]) -> isize {
         );
     }
     #[cfg(target_arch = "aarch64")]
-    // SAFETY: as the caller promised.
+    // SAFETY: the arguments fulfil the contract of the system call (contract of this function).
     unsafe {
         asm!(
             "svc 0", in("x8") number, inlateout("x0") a as isize => result, in("x1") b, in("x2") c, in("x3") d, in("x4") e, in("x5") f,
@@ -63,16 +68,16 @@ unsafe fn call(number: c_long, arguments: [usize; 6]) -> isize {
     result
 }
 
-/// `syscall`, of the numbers that may lead to a filter.
+/// Does the work of `syscall` for the numbers that may lead to a filter: tells the heap first.
 ///
 /// # Safety
-/// As the call demands.
+/// The arguments fulfil the contract of that system call.
 unsafe extern "C-unwind" fn heed(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long {
     let way = way(number, a, b);
     if way != Way::Elsewhere {
         raw::enter_sandbox();
     }
-    // SAFETY: as the caller promised.
+    // SAFETY: the arguments fulfil the contract of the system call (contract of this function).
     let result = unsafe { call(number, [a, b, c, d, e, f]) };
     if (-4095..0).contains(&result) {
         return fail(result);
@@ -83,28 +88,28 @@ unsafe extern "C-unwind" fn heed(number: c_long, a: usize, b: usize, c: usize, d
     result as c_long
 }
 
-/// C's `prctl`. Its arguments lie in registers, as those of a function with a fixed number.
+/// C's `prctl`. C declares it with variable arguments; they arrive in the same registers as these.
 ///
 /// # Safety
-/// As the option demands.
+/// The arguments fulfil the contract of that option.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn prctl(option: c_int, a: usize, b: usize, c: usize, d: usize) -> c_int {
-    // SAFETY: as the caller promised. `syscall` tells the heap.
+    // SAFETY: the arguments fulfil the option's contract. `syscall` tells the heap.
     unsafe { syscall(libc::SYS_prctl, option as usize, a, b, c, d, 0) as c_int }
 }
 
-/// The result of a call that failed, as C has it.
+/// Converts the kernel's error to C's: sets `errno` and returns -1.
 extern "C-unwind" fn fail(result: isize) -> c_long {
     raw::set_errno(-result as c_int);
     -1
 }
 
-/// C's `syscall`. It has no frame of its own: a child that a call makes, on another stack or on
-/// this one, returns as from the C library's. Callers that pass fewer arguments leave some of these
-/// what they were before, and the kernel does not look at them.
+/// C's `syscall`. It leaves no stack frame. So a child that the call makes, on another stack or on
+/// this one, returns as from the C library's function. If a caller passes fewer arguments, the
+/// other registers hold old values, which the kernel ignores.
 ///
 /// # Safety
-/// As the call demands.
+/// The arguments fulfil the contract of that system call.
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
@@ -145,11 +150,11 @@ pub unsafe extern "C-unwind" fn syscall(
     )
 }
 
-/// C's `syscall`. It has no frame of its own: a child that a call makes, on another stack or on
-/// this one, returns as from the C library's.
+/// C's `syscall`. It leaves no stack frame. So a child that the call makes, on another stack or on
+/// this one, returns as from the C library's function.
 ///
 /// # Safety
-/// As the call demands.
+/// The arguments fulfil the contract of that system call.
 #[cfg(target_arch = "aarch64")]
 #[unsafe(naked)]
 #[unsafe(no_mangle)]

@@ -1,7 +1,7 @@
-//! The second names that glibc exports, or has exported, for the functions of C's `malloc` family.
+//! Exports the second names that glibc has, or had, for the functions of C's `malloc` family.
 //!
-//! Programs call them to get round a `malloc` of their own. Their blocks come to `free` all the
-//! same, so both must be of one heap.
+//! Programs call them to bypass a `malloc` that they define themselves. They pass the blocks to
+//! `free` all the same, so both must belong to one heap.
 
 use core::ffi::{c_int, c_void};
 
@@ -20,30 +20,30 @@ pub extern "C-unwind" fn __libc_calloc(count: usize, size: usize) -> *mut c_void
 /// As [`realloc`](crate::realloc).
 ///
 /// # Safety
-/// As for that.
+/// As for that function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn __libc_realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
-    // SAFETY: as the caller promised.
+    // SAFETY: this function has the contract of the one that it calls.
     unsafe { crate::realloc(ptr, size) }
 }
 
 /// As [`reallocarray`](crate::reallocarray).
 ///
 /// # Safety
-/// As for that.
+/// As for that function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn __libc_reallocarray(ptr: *mut c_void, count: usize, size: usize) -> *mut c_void {
-    // SAFETY: as the caller promised.
+    // SAFETY: this function has the contract of the one that it calls.
     unsafe { crate::reallocarray(ptr, count, size) }
 }
 
 /// As [`free`](crate::free).
 ///
 /// # Safety
-/// As for that.
+/// As for that function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn __libc_free(ptr: *mut c_void) {
-    // SAFETY: as the caller promised.
+    // SAFETY: this function has the contract of the one that it calls.
     unsafe { crate::free(ptr) };
 }
 
@@ -68,9 +68,9 @@ pub extern "C-unwind" fn __libc_pvalloc(size: usize) -> *mut c_void {
 /// As [`posix_memalign`](crate::posix_memalign).
 ///
 /// # Safety
-/// As for that.
+/// As for that function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn __posix_memalign(place: *mut *mut c_void, align: usize, size: usize) -> c_int {
-    // SAFETY: as the caller promised.
+    // SAFETY: this function has the contract of the one that it calls.
     unsafe { crate::posix_memalign(place, align, size) }
 }

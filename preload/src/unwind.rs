@@ -1,5 +1,10 @@
-//! Names of libgcc's unwinder that the standard library refers to where it panics. Nothing in this library does, and the linker drops that code;
-//! but it has asked for libgcc by then, which every process would load. These stand in, and trap. C++'s exceptions pass through `operator new` all the same: the program's own unwinder reads our tables.
+//! Defines traps under the names of libgcc's unwinder.
+//!
+//! The standard library's panic code refers to these names. No code of this library panics, and the
+//! linker drops the panic code. But by then the linker has already recorded that the library needs
+//! libgcc, and every process would load it. These definitions take libgcc's place.
+//!
+//! C++ exceptions still pass through `operator new`: the program's own unwinder reads our tables.
 
 core::arch::global_asm!(
     ".pushsection .text.greyspan_unwind,\"ax\",@progbits",
@@ -10,7 +15,7 @@ core::arch::global_asm!(
     ".type _Unwind_\\name, @function",
     "_Unwind_\\name:",
     ".endr",
-    // What is not in the process's interest to go on from ends here.
+    // No code should get here. If it does, the process ends.
     #[cfg(target_arch = "x86_64")]
     "ud2",
     #[cfg(target_arch = "aarch64")]

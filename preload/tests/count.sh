@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Instructions of malloc and free of 64 bytes together, in the case that the thread's bin has a block and room for one: the calls and their
-# stubs included, the loop around them not. Counted by callgrind; more than 40 are too many. Then those of malloc, calloc and memalign together
-# of sizes that cannot be served: no more than 400, so no lock and nothing given up for them.
+# Counts instructions with callgrind, and fails if they are too many:
+# - One malloc and one free of 64 bytes together, when the thread's bin has a block and room for
+#   one: at most 40. The calls and their stubs count; the loop around them does not.
+# - One malloc, calloc and memalign together, of a size that no heap can serve: at most 400. So a
+#   refusal takes no lock and gives no memory up.
 #   preload/tests/count.sh LIBRARY
 set -euo pipefail
 library=$(realpath "$1")
@@ -15,7 +17,7 @@ count() {
         "$dir/pairs" "$1" "$2" "${3:-64}" 2>&1 | sed -n 's/.*Collected : //p'
 }
 pairs=$((($(count heap 100000) - $(count none 100000)) / 1000))
-# In hundredths.
+# `pairs` is in hundredths of an instruction.
 printf 'malloc and free of 64 bytes: %d.%02d instructions\n' $((pairs / 100)) $((pairs % 100))
 [[ $pairs -gt 1000 && $pairs -le 4000 ]]
 for size in $((1 << 43)) $((1 << 47)) $((1 << 60)); do

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Lets calls of the system fail under libgreyspan.so, by strace: each mmap, munmap, madvise, mprotect and mremap that tests/c/inject.c brings
-# about, one at a time, once and from then on. None may crash the program, change what a block holds, or give another error than ENOMEM:
-# C52 to C55 of the catalogue of bad input.
-#   preload/tests/inject.sh LIBRARY [STEP]     every STEPth index only (default 1: all of them, some thousands, about ten minutes on 2 cores)
+# Makes system calls fail under libgreyspan.so, with strace: each mmap, munmap, madvise, mprotect
+# and mremap that tests/c/inject.c causes, one at a time, once and from then on. No failure may
+# crash the program, change a block's content, or give an error other than ENOMEM. These are
+# cases 52 to 55 of the catalogue of bad input.
+#   preload/tests/inject.sh LIBRARY [STEP]
+# STEP: inject every STEPth failure only. The default, 1, injects all: some thousands, which takes
+# about ten minutes on two cores.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-# inject.sh --one LIBRARY PROGRAM WORK OPTIONS CALL ERROR WHEN: one run; says what went wrong.
+# inject.sh --one LIBRARY PROGRAM WORK OPTIONS CALL ERROR WHEN: does one run and prints its outcome.
 if [[ ${1-} == --one ]]; then
     shift
     library=$1 program=$2 work=$3 options=$4 call=$5 error=$6 when=$7
@@ -37,13 +40,14 @@ errors() {
     esac
 }
 
-# Without the thread of the heap's own, so that each run makes the same calls.
+# Without the heap's background thread, so that each run makes the same calls.
 quiet=GREYSPAN_BACKGROUND=0 at=0
 for options in "$quiet" "$quiet,GREYSPAN_PURGE_DELAY=0"; do
     for work in small large growing threads; do
         env ${options//,/ } strace -f -q -o "$dir/log" -e trace=mmap,munmap,madvise,mprotect,mremap -E "LD_PRELOAD=$library" "$dir/inject" "$work" > "$dir/out"
         grep -qx 'well, none refused' "$dir/out"
-        # Calls of the loader are not to fail; the heap's first maps memory that is not to be promised.
+        # The loader's calls must not fail. They end before the first mapping with MAP_NORESERVE,
+        # which is the heap's.
         first=$(grep -n 'MAP_NORESERVE' "$dir/log" | head -1 | cut -d: -f1)
         for call in mmap munmap madvise mprotect mremap; do
             before=$(head -n $((first - 1)) "$dir/log" | grep -c " $call(" || :)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Go's pprof, which names with binutils what the profile does not, reads the profile of Python with a module in C.
+# Checks that Go's pprof reads the profile of Python with a module in C. pprof uses binutils to name
+# the functions that the profile does not name.
 # usage: pprof.sh LIBRARY
 set -euo pipefail
 library=$(realpath "$1")
@@ -20,7 +21,8 @@ script='import extension, json, ssl
 kept = [bytearray(3000) for _ in range(4000)] + [json.dumps([str(i)] * 500) for i in range(500)]
 extension.keep(4000)
 '
-# reads FUNCTION...: with binutils, with LLVM's tool where it is there, and without either; the tools name each function.
+# reads FUNCTION...: runs pprof with binutils, with LLVM's tool if it is installed, and without
+# either. With tools, the output must name each FUNCTION.
 reads() {
     local tools named
     for tools in binutils llvm none; do
@@ -38,7 +40,7 @@ reads() {
         for named in "$@"; do
             [[ $tools = none ]] || grep -q " $named\$" "$out/top" || fail "pprof with $tools does not name $named"
         done
-        grep -q ' _PyEval_EvalFrameDefault$' "$out/top" || fail "pprof with $tools loses what the loader names"
+        grep -q ' _PyEval_EvalFrameDefault$' "$out/top" || fail "pprof with $tools loses a function that the loader names"
     done
 }
 mkdir "$out/go"

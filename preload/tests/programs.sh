@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Real programs with libgreyspan.so in front of everything: each does its work once without the library and once with it, side by side; what
-# they print must be the same, and neither may fail or hang. Needs the programs; .ci/preload.sh installs them.
+# Runs real, unmodified programs with libgreyspan.so preloaded. Each program does its work twice at
+# the same time, with the library and without it. Both outputs must be the same, and neither run may
+# fail or hang. The programs must be installed; .ci/preload.sh does that.
 #   preload/tests/programs.sh LIBRARY [PROGRAM...]
-# A program's part below prints what must not depend on the allocator, and nothing else. It runs in a folder of its own.
-# benches/programs.sh measures some of the parts (--part NAME), with TIMES times the work where one is short.
+# A program's part below prints only text that does not depend on the allocator. It runs in a
+# separate folder. benches/programs.sh measures some of the parts (--part NAME); TIMES multiplies
+# the work of the short ones.
 set -euo pipefail
 HANG=240
 TIMES=${TIMES:-1}
@@ -26,7 +28,7 @@ part_bash() {
     [[ $text =~ Rust ]] && echo found
 }
 
-# Debian's own interpreter: others may be linked statically.
+# Uses Debian's interpreter: another one may be linked statically.
 part_python3() {
     local test
     for test in test_json test_re test_threading test_subprocess test_multiprocessing_fork; do
@@ -54,12 +56,12 @@ part_perl() { perl "$scripts/words.pl" "$project"/src/*.rs "$project"/src/*/*.rs
 
 part_lua() { lua5.4 "$scripts/trees.lua"; }
 
-# Its extensions are loaded with RTLD_DEEPBIND.
+# Debian's PHP loads its extensions with RTLD_DEEPBIND.
 part_php() { php "$scripts/rows.php"; }
 
 part_node() { node "$scripts/buffers.js"; }
 
-# The object files are the same to the byte.
+# The object files must be the same to the byte.
 part_gcc() {
     local file
     for file in "$here"/c/*.c; do
@@ -77,7 +79,7 @@ part_gxx() {
     ./words "$project/ARCHITECTURE.md"
 }
 
-# rustup's compiler brings an allocator of its own; Cargo and the linker have ours.
+# rustup's compiler contains another allocator; Cargo and the linker use this one.
 part_rustc() {
     rustc --edition 2021 -O --crate-name words --emit asm=words.s,link=words "$scripts/words.rs"
     md5sum words.s
@@ -106,7 +108,8 @@ part_redis() {
     wait "$server"
 }
 
-# The server refuses to run as root. It is this shell's own child, so that its memory is seen by whoever measures.
+# The server refuses to run as root. It is a direct child of this shell, so that a benchmark can
+# measure its memory.
 part_postgres() {
     local bin root=() server
     bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | tail -1)
@@ -155,7 +158,7 @@ work=$(mktemp -d)
 chmod 755 "$work"
 trap 'rm -rf "$work"' EXIT
 
-# one NAME WHICH [VARIABLE=VALUE]: runs a part to its end, or to the limit.
+# one NAME WHICH [VARIABLE=VALUE]: runs a part until it ends or reaches the time limit.
 one() {
     local name=$1 which=$2 result=0
     shift 2
@@ -168,7 +171,7 @@ one() {
 failed=0
 for name in "${programs[@]}"; do
     start=$SECONDS
-    # The same path for both, as far as a program tells it.
+    # The program's folder has the same name in both runs, in case the program prints it.
     one "$name" plain PLAIN=1 &
     one "$name" under "LD_PRELOAD=$library"
     wait $!
@@ -182,7 +185,7 @@ for name in "${programs[@]}"; do
         tail -40 "$work/$name-under/err" | sed 's/^/under: /'
     fi
     if grep -h '^greyspan: ' "$work/$name-under/err"; then
-        echo "$name: the library had something to say"
+        echo "$name: the library printed the message above"
         failed=1
     fi
 done

@@ -1,9 +1,9 @@
-// The heap over time: areas on each other, and the limit.
+// Draws the heap over time: stacked areas, and the limit.
 const chart = (() => {
-  // From the bottom up. `of` reads a sample.
+  // The layers from the bottom up. `of` returns a layer's bytes in a sample.
   const LAYERS = [
-    { name: "Objects", colour: "objects", what: "in use: held by the program", of: (s) => Math.min(s.allocated, s.inuse) },
-    { name: "Free slots", colour: "slack", what: "in use: between objects, in their spans", of: (s) => Math.max(0, s.inuse - s.allocated) },
+    { name: "Objects", colour: "objects", what: "objects that the program holds", of: (s) => Math.min(s.allocated, s.inuse) },
+    { name: "Free slots", colour: "slack", what: "free slots in spans that hold objects", of: (s) => Math.max(0, s.inuse - s.allocated) },
     { name: "Idle", colour: "idle", what: "free pages with memory behind them", of: (s) => Math.max(0, s.idle - s.released) },
     { name: "Released", colour: "released", what: "free pages given back to the system", of: (s) => s.released, off: true },
   ];
@@ -25,7 +25,7 @@ const chart = (() => {
     return [...old, ...fine].filter((s) => s.t >= from);
   };
 
-  // About four round steps of `top`, in binary units.
+  // Divides `top` into about four round steps, in binary units.
   const steps = (top) => {
     const rough = top / 4, base = 2 ** Math.floor(Math.log2(Math.max(rough, 1)));
     const step = rough > base * 1.5 ? base * 2 : base;
@@ -39,10 +39,10 @@ const chart = (() => {
     const visible = LAYERS.filter((layer) => !layer.off);
     if (!samples.length || width < 100) return;
     const peak = Math.max(1, ...samples.map((s) => visible.reduce((sum, layer) => sum + layer.of(s), 0)));
-    // A limit far above would press the heap flat.
+    // A limit far above the heap is not drawn: it would squeeze the areas flat.
     const near = limit > 0 && limit < peak * 3;
     const grid = steps(Math.max(peak, near ? limit : 0) * 1.04), most = grid[grid.length - 1];
-    // A young program's curve is as wide as one that is old.
+    // The curve of a young program fills the width too.
     const end = last, begin = Math.max(end - seconds * 1000, Math.min(samples[0].t, end - 30000));
     const x = (t) => left + (t - begin) / (end - begin) * (width - left - right);
     const y = (v) => top + (1 - v / most) * (height - top - bottom);

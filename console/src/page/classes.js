@@ -1,6 +1,6 @@
-// The figures of this moment: the tiles, and the size classes.
+// Draws the current figures: the tiles, and the size classes.
 const tiles = (() => {
-  // A tile's name, value and what stands below it, from a snapshot, the program's state and a rate.
+  // Returns a tile with a name, a value with its unit, and a line of text below.
   const tile = (name, [value, unit], below) =>
     el("div", { class: "tile" }, el("label", {}, name), el("strong", {}, value, el("small", {}, unit)), el("span", { title: below }, below));
 
@@ -19,10 +19,10 @@ const tiles = (() => {
     const footprint = stats.heap_inuse + stats.heap_idle - stats.heap_released + stats.metadata;
     $("tiles").replaceChildren(
       tile("In use", bytesParts(stats.heap_inuse), trend),
-      tile("Idle", bytesParts(stats.heap_idle - stats.heap_released), "free, kept at hand"),
+      tile("Idle", bytesParts(stats.heap_idle - stats.heap_released), "free, kept for reuse"),
       tile("Released", bytesParts(stats.heap_released), "given back to the system"),
       tile("Resident", bytesParts(stats.resident), limit ? `${percent(footprint / limit)} of the limit, ${bytes(limit)}` : "no limit is set"),
-      tile("Objects", count(stats.heap_objects).split(" ").concat("").slice(0, 2), `${bytes(stats.allocated)} in them`),
+      tile("Objects", count(stats.heap_objects).split(" ").concat("").slice(0, 2), `${bytes(stats.allocated)} in objects`),
       tile("Allocating", bytesParts(rate(samples, (s) => s.total_alloc)).map((part, index) => index ? part + "/s" : part), `${count(rate(samples, (s) => s.mallocs))} objects/s${stats.exact ? "" : " or more"}`),
     );
   };
@@ -34,9 +34,9 @@ const classes = (() => {
   const COLUMNS = [
     ["size", "Size", "Bytes of one object"],
     ["live", "Objects", "Objects that the program holds"],
-    ["bytes", "Bytes", "Bytes in them"],
+    ["bytes", "Bytes", "Bytes in these objects"],
     ["spans", "Spans", "Spans that the class holds", "narrow-hide"],
-    ["rate", "Allocs/s", "Objects handed out a second, as far as they passed the caches' edge", "narrow-hide"],
+    ["rate", "Allocs/s", "Objects allocated per second; without the feature `stats` a lower bound", "narrow-hide"],
   ];
 
   const rows = () => {

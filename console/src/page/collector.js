@@ -1,6 +1,8 @@
-// The collector, where the program has one: its cycles, and the stalls that it caused.
+// Draws the collector's card, if the program has managed heaps: the cycles, and the stalls of
+// mutators.
 const collector = (() => {
-  // Bars with a word below each of some; `bars` is a list of [name, value, what a tip says].
+  // Draws bars, with the name below every `every`th one; `list` has [name, value, tip] for each
+  // bar.
   const bars = (box, list, every) => {
     const width = box.clientWidth, height = box.clientHeight, bottom = 18;
     const most = Math.max(1, ...list.map((bar) => bar[1])), step = width / Math.max(1, list.length);
@@ -23,7 +25,7 @@ const collector = (() => {
     if (!there) return;
     const facts = [
       ["Cycles", count(stats.num_gc)],
-      ["Asked for", count(stats.num_forced_gc)],
+      ["Requested", count(stats.num_forced_gc)],
       ["Last ended", stats.last_gc ? span(Math.max(0, Date.now() / 1000 - stats.last_gc / 1e9)) + " ago" : "never"],
       ["Next at", stats.next_gc ? bytes(stats.next_gc) : "\u2013"],
       ["Processor time", (stats.gc_cpu_fraction / 1e4).toFixed(2) + " %"],

@@ -1,8 +1,9 @@
-// What every part of the page uses: the DOM, words for numbers, requests, the tip and the toast.
+// Shared by all parts of the page: the DOM, the formatting of numbers, requests, the tip and the
+// toast.
 "use strict";
 const $ = (id) => document.getElementById(id);
 
-// An element with text and attributes. Nothing on this page is made from HTML text.
+// Makes an element with text and attributes. The page never makes an element from HTML text.
 const el = (tag, props = {}, ...children) => {
   const svg = ["svg", "g", "path", "rect", "line", "text", "title"].includes(tag);
   const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
@@ -52,7 +53,7 @@ const get = async (path) => {
   return reply.ok ? reply : fail(reply);
 };
 const json = async (path) => (await get(path)).json();
-// Actions carry a header of the console's own: no page of another site can send it.
+// Runs an action. Its request carries a header that no page of another site can send.
 const act = async (path) => {
   const reply = await fetch(path, { method: "POST", headers: { "Greyspan-Action": "1" } });
   return reply.ok ? reply.json() : fail(reply);
@@ -80,7 +81,7 @@ const tip = (event, ...content) => {
 };
 const untip = () => { $("tip").hidden = true; };
 
-// The choice in a row of buttons.
+// Makes a row of buttons a choice: exactly one button is on.
 const segmented = (box, choose) => {
   for (const button of box.children) {
     button.addEventListener("click", () => {
@@ -90,7 +91,7 @@ const segmented = (box, choose) => {
   }
 };
 
-// The value of a colour of the style sheet, for canvases.
+// Returns the value of a colour in the style sheet, for canvases.
 const probe = el("span", { hidden: true });
 document.body.append(probe);
 const colour = (name) => {

@@ -1,4 +1,4 @@
-// What the allocator did of note, the latest first. Events of one kind in a row are one line.
+// Lists the allocator's events, the latest first. Events of the same kind in a row share one line.
 const events = (() => {
   const WORDS = {
     purge: "Purge", soft_limit: "Soft limit", hard_limit: "Hard limit", arena_reserved: "Arena", arena_grew: "Growth",
@@ -7,7 +7,8 @@ const events = (() => {
   const MOST = 60;
   let next = 0, missed = 0, lines = [];
 
-  // Figures of bytes in a readable unit, and times with as many digits as anybody reads; a cycle's number stays.
+  // Returns the text with bytes in a readable unit and times with three digits. A cycle's number
+  // stays.
   const readable = (text) => text
     .replace(/^collector cycle/, "cycle")
     .replace(/(cycle \d+)|\b(\d{4,})\b( bytes)?/g, (all, cycle, figure) => cycle ?? bytes(Number(figure)).replace(" ", "\u00a0"))
@@ -31,13 +32,13 @@ const events = (() => {
       el("td", { class: "name" }, readable(event.text)),
     ));
     $("events").tBodies[0].replaceChildren(...body);
-    $("events-note").textContent = `${count(next)} so far` + (missed ? `, ${count(missed)} not seen` : "");
+    $("events-note").textContent = `${count(next)} so far` + (missed ? `, ${count(missed)} missed` : "");
   };
 
   const load = async () => {
     const news = await json("events.json?since=" + next);
     if (!news.events.length && lines.length) return;
-    // What went by before the page was opened is no loss.
+    // Events from before the page was opened do not count as missed.
     if (next) missed += news.missed;
     next = news.next;
     news.events.forEach(add);

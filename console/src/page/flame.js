@@ -1,4 +1,5 @@
-// Where the heap was allocated: a flame graph that zooms and searches, and the same as a list of functions.
+// Shows which functions allocated the heap: a flame graph with zoom and search, and a list of
+// functions.
 const flame = (() => {
   const VIEWS = [
     ["inuse_space", "In use, bytes", bytes],
@@ -7,11 +8,12 @@ const flame = (() => {
     ["alloc_objects", "Allocated, objects", count],
   ];
   const ROW = 20, MOST = 5000;
-  // What the console itself allocates is not the program's doing.
+  // The console's own allocations are not shown, only counted.
   let ownBytes = 0;
   let view = VIEWS[0], shape = "flame", stacks = null, baseline = null, root = null, zoomed = [], query = "", busy = false, plain = true, pointed = -1e9;
 
-  // Lines of the folded form: names from the outermost inwards, joined by `;`, a space, a number.
+  // Parses folded stacks. Each line: names from the outermost inwards joined by `;`, a space, a
+  // number.
   const parse = (text) => {
     const found = new Map();
     for (const line of text.split("\n")) {
@@ -22,15 +24,17 @@ const flame = (() => {
   };
 
   const crateOf = (name) => (name.match(/^[<&*([\s]*(?:dyn |impl |mut |const )*([A-Za-z_]\w*)::/) || [])[1] || "";
-  // What every program in Rust has: its frames are grey, and left out unless asked for.
+  // Crates that every Rust program contains. Their frames are grey, and hidden unless the user
+  // shows them.
   const LIBRARIES = new Set(["std", "core", "alloc", "hashbrown", "greyspan", "backtrace", "__rustc"]);
   const STARTERS = /^(main|_start|__libc_start\w*|clone3?|start_thread|__rust_\w+|rust_\w+|__clone\w*)$/;
   const isLibrary = (name) => {
     const crate = crateOf(name);
-    // `<F as core::..>` and the like have no crate of their own.
+    // A name such as `<F as core::..>` names no crate.
     return crate ? LIBRARIES.has(crate) : name.startsWith("<") || STARTERS.test(name);
   };
-  // The frames of a stack that are shown. Of one of libraries alone, the one that allocated.
+  // Returns the visible frames of a stack. If all frames belong to libraries, that is the innermost
+  // one.
   const visible = (stack) => {
     const frames = stack.split(";");
     if (!plain) return frames;
@@ -64,7 +68,7 @@ const flame = (() => {
     for (const letter of crateOf(name)) hash = (hash * 31 + letter.charCodeAt(0)) >>> 0;
     return "c" + hash % 7;
   };
-  // Neighbours of one crate differ a little.
+  // Returns the opacity of a frame, so that neighbours of the same crate differ a little.
   const shade = (name) => {
     let hash = 0;
     for (const letter of name) hash = (hash * 33 + letter.charCodeAt(0)) >>> 0;
@@ -72,13 +76,13 @@ const flame = (() => {
   };
   const matches = (name) => query !== "" && name.toLowerCase().includes(query);
 
-  // What the matching frames hold together; a frame inside another that matches counts once.
+  // Returns the sum of all matching frames. A match inside another match does not count again.
   const matched = (at) => matches(at.name) ? at.value : [...at.children.values()].reduce((sum, child) => sum + matched(child), 0);
   const contains = (at) => matches(at.name) || [...at.children.values()].some(contains);
 
   const describe = (at) => {
     const share = root.value ? percent(at.value / root.value) : "";
-    const own = at.self && at.self < at.value ? `, ${view[2](at.self)} in itself` : "";
+    const own = at.self && at.self < at.value ? `, ${view[2](at.self)} in the function itself` : "";
     return `${view[2](at.value)}, ${share}${own}`;
   };
   const detail = (at) => {
@@ -118,7 +122,7 @@ const flame = (() => {
         x += child.value * scale;
       }
     };
-    // Of very many frames the narrowest are left out.
+    // If there are too many frames, leave out the narrowest.
     do {
       frames = [];
       depth = 0;
@@ -150,7 +154,8 @@ const flame = (() => {
     if (performance.now() - pointed > 4000) untip();
   };
 
-  // A name that fits: without the hash of its symbol, without generics, without outer modules, cut.
+  // Shortens a name until it fits: drops the symbol's hash, then generics, then outer modules, then
+  // cuts.
   const shorten = (name, letters) => {
     if (name.length <= letters) return name;
     let short = name.replace(/::h[0-9a-f]{16}$/, "");
@@ -197,7 +202,7 @@ const flame = (() => {
     grow();
     if (root.value === 0) {
       if (baseline) return empty("Nothing has grown since " + clock(baseline.at) + ".");
-      return empty("No sample yet. One in so many bytes is sampled: a program that allocates little takes a while.");
+      return empty("No sample yet. Sampling takes one sample per so many bytes, so a program that allocates little takes a while.");
     }
     $("flame").hidden = shape !== "flame";
     $("top").hidden = shape === "flame";
@@ -216,7 +221,7 @@ const flame = (() => {
       if (name !== view[0]) return;
       const first = stacks === null;
       stacks = parse(text);
-      // What somebody points at stays where it is for a while.
+      // While the user points at the graph, it is not redrawn.
       const still = $("flame").contains(document.activeElement) || performance.now() - pointed < 4000;
       if (first || !still) draw();
     } finally {
@@ -228,7 +233,7 @@ const flame = (() => {
     baseline = baseline ? null : { stacks, at: Date.now() };
     zoomed = [];
     $("flame-mark").setAttribute("aria-pressed", baseline !== null);
-    $("flame-mark").textContent = baseline ? "Comparing: stop" : "Compare from now";
+    $("flame-mark").textContent = baseline ? "Stop comparing" : "Compare from now";
     draw();
   };
 

@@ -1,4 +1,4 @@
-// The beat of the page: what is asked for when, and the buttons of its head.
+// The page's loop, which requests the figures once a second, and the buttons of the page's head.
 (() => {
   let paused = false, status = null, beat = 0, command = "";
 
@@ -14,10 +14,10 @@
     $("collect").hidden = status.managed_heaps === 0;
     $("sampling").textContent = status.profiling ? "Stop sampling" : "Start sampling";
     $("sampling").title = status.profiling
-      ? `One sample in ${bytes(status.profile_rate)} on average`
-      : "Sample the heap from now on, one sample in 512 KiB on average";
+      ? `Sampling runs: one sample per ${bytes(status.profile_rate)} on average`
+      : "Start sampling the heap: one sample per 512 KiB on average";
     $("sampling").hidden = !status.can_profile;
-    const notice = status.serves_program ? "" : "Greyspan does not seem to be this program's allocator: declare it with #[global_allocator], or there is nothing to see here.";
+    const notice = status.serves_program ? "" : "Greyspan has served no request of this program, so the figures are empty. Declare it with #[global_allocator] to make it the program's allocator.";
     $("notice").textContent = notice;
     $("notice").hidden = notice === "";
     const line = `go tool pprof ${location.origin}/debug/pprof/heap`;
@@ -27,11 +27,11 @@
   const drawFlame = async () => {
     if (status.profiling || status.has_profile) await flame.load();
     else flame.empty(el("p", {}, status.can_profile
-      ? "The program does not sample its heap."
-      : "This console was built without profiling."));
+      ? "Sampling is off, so there is no profile. Press Start sampling to begin."
+      : "This program was built without profiling. Build greyspan-console with its feature profiling."));
   };
 
-  // One round: the cheap figures each time, pictures each few.
+  // Does one round: requests the figures each time, and the pictures every fourth time.
   const round = async () => {
     const slow = beat % 4 === 0;
     const [now, stats, history] = await Promise.all([json("status.json"), json("stats.json"), json("history.json?since=" + chart.last())]);
@@ -54,7 +54,7 @@
         if (!paused) state("live", "live");
       } catch (error) {
         const away = error instanceof TypeError;
-        state("gone", away ? "no answer; trying again" : error.message);
+        state("gone", away ? "the program does not answer; trying again" : error.message);
       }
     }
     setTimeout(loop, 1000);
@@ -62,7 +62,7 @@
 
   const pause = () => {
     paused = !paused;
-    $("pause").textContent = paused ? "Go on" : "Pause";
+    $("pause").textContent = paused ? "Resume" : "Pause";
     $("pause").setAttribute("aria-pressed", paused);
     if (paused) state("", "paused");
   };
@@ -106,7 +106,7 @@
   $("purge").addEventListener("click", () => pressed("purge", "purge", (done) => `${bytes(done.bytes)} given back to the system`));
   $("collect").addEventListener("click", () => pressed("collect", "collect", (done) => `${done.heaps} managed heap${done.heaps === 1 ? "" : "s"} collected in ${Math.round(done.ms)} ms`));
   $("sampling").addEventListener("click", () => status && pressed("sampling", status.profiling ? "profile/stop" : "profile/start",
-    (done) => done.profiling ? `Sampling, one in ${bytes(done.rate)}` : "Sampling has stopped"));
+    (done) => done.profiling ? `Sampling has started: one sample per ${bytes(done.rate)} on average` : "Sampling has stopped"));
   addEventListener("keydown", (event) => {
     const typing = ["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName);
     if (event.key === "Escape") {

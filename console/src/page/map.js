@@ -1,20 +1,23 @@
-// The map of the heap: a cell for each few pages, in the order of addresses, coloured by what most of them are.
+// Draws the map of the heap: one cell per group of pages, in the order of addresses. A cell has the
+// colour of the use that most of its pages have.
 const map = (() => {
   const CELL = 9, GAP = 1, ROWS = 40;
-  // From the kinds of the JSON to colours of the style sheet; spans of small objects go by how full they are.
+  // Maps the kinds in the JSON to colours of the style sheet, and to words. The colour of a span of
+  // small objects depends on how full the span is.
   const KINDS = {
     small: ["full-4", "small objects, by how full the spans are"],
     large: ["large", "large objects"],
     managed: ["managed", "the collector's spans"],
     spare: ["spare", "empty spans, kept for reuse"],
-    changing: ["spare", "changing hands"],
-    free: ["idle", "free, with memory"],
+    changing: ["spare", "span that is changing its state"],
+    free: ["idle", "free, with memory behind it"],
     room: ["released", "room for large objects to grow"],
-    released: ["released", "free, without memory"],
+    released: ["released", "free, given back to the system"],
   };
   let latest = null, layout = null, next = 0;
 
-  // Cells of `pages` pages each of an arena, each with what most of its pages are and its first run.
+  // Divides an arena into cells of `pages` pages. Each cell counts its pages by kind and keeps its
+  // first three runs.
   const cellsOf = (arena, pages) => {
     const cells = [];
     let cell = null, at = Number(arena.first);
@@ -56,7 +59,7 @@ const map = (() => {
     while (latest.arenas.reduce((sum, arena) => sum + Math.ceil(pagesOf(arena) / pages / columns), 0) > ROWS) pages *= 2;
     const cells = latest.arenas.flatMap((arena) => {
       const own = cellsOf(arena, pages).map((cell, index) => ({ ...cell, huge: arena.huge[Math.floor(index * pages * latest.page / latest.huge)] === "1" }));
-      // Each arena begins a row.
+      // Each arena begins a new row.
       while (own.length % columns) own.push(null);
       return own;
     });
@@ -87,7 +90,7 @@ const map = (() => {
     });
     layout = { cells, columns, step, pages };
     const { ready, in_use } = latest.bytes;
-    $("map-note").textContent = `${bytes(in_use)} of ${bytes(ready)} in use, ${bytes(pages * latest.page)} a cell`;
+    $("map-note").textContent = `${bytes(in_use)} of ${bytes(ready)} in use, ${bytes(pages * latest.page)} per cell`;
     legend();
   };
 
@@ -127,7 +130,7 @@ const map = (() => {
     if (begin < next) return;
     latest = await json("heapmap.json");
     draw();
-    // Of a large heap it takes a while: it may have a twentieth of the time.
+    // The map of a large heap takes long. So it may take one twentieth of the time.
     next = performance.now() + 20 * (performance.now() - begin) - 1000;
   };
 

@@ -1,4 +1,4 @@
-//! A client that is nothing but a TCP connection.
+//! A client that is a plain TCP connection.
 
 #![allow(dead_code, reason = "each test program uses some of it")]
 
@@ -14,11 +14,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The value of a header, whose name is in lower case; it stands there once at the most.
+    /// Returns the value of a header, whose name is in lower case. Panics if it occurs twice.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|header| header.0 == name);
         let first = values.next().map(|header| header.1.as_str());
-        assert!(values.next().is_none(), "{name} stands there twice");
+        assert!(values.next().is_none(), "the header {name} occurs twice");
         first
     }
 
@@ -26,7 +26,7 @@ impl Answer {
         std::str::from_utf8(&self.body).expect("UTF-8")
     }
 
-    /// The whole number behind the key `name` in a body of JSON.
+    /// Returns the whole number for the key `name` in a body of JSON.
     pub(crate) fn number(&self, name: &str) -> u64 {
         let rest = self.text().split(&format!("\"{name}\":")).nth(1).expect(name);
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
@@ -83,7 +83,7 @@ pub(crate) fn ask_at(address: SocketAddr, method: &str, path: &str, headers: &[(
     answer
 }
 
-/// Sends these very bytes, and returns what comes until the connection ends.
+/// Sends exactly these bytes, and returns all bytes that arrive until the connection ends.
 pub(crate) fn send(console: &Console, bytes: &[u8]) -> Vec<u8> {
     send_to(console.address(), bytes)
 }
@@ -91,7 +91,7 @@ pub(crate) fn send(console: &Console, bytes: &[u8]) -> Vec<u8> {
 fn send_to(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).expect("a connection");
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
-    // It may be cut off in the middle of nonsense.
+    // The console may disconnect before it has read all of it.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);

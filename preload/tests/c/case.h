@@ -1,4 +1,5 @@
-/* What the test programs share: a table of cases, of which the first argument names one. A case fails by FAIL or by a signal. */
+/* Shared by the test programs: a table of cases; the program's first argument selects one. A case
+ * fails by FAIL or by a signal. */
 #ifndef CASE_H
 #define CASE_H
 
@@ -23,7 +24,7 @@ struct entry {
 #define FAIL(...) (fprintf(stderr, "%s:%d: ", __func__, __LINE__), fprintf(stderr, __VA_ARGS__), fputc('\n', stderr), _exit(1))
 #define CHECK(what) do { if (!(what)) FAIL("%s", #what); } while (0)
 
-/* Hides a value from the compiler, which knows malloc and would leave calls out. */
+/* Hides a value from the compiler, which knows malloc and would remove calls. */
 static inline void *hide(void *p) { __asm__ volatile("" : "+r"(p) : : "memory"); return p; }
 static inline size_t hide_size(size_t n) { __asm__ volatile("" : "+r"(n) : : "memory"); return n; }
 

@@ -1,5 +1,6 @@
-/* Objects that are loaded with RTLD_DEEPBIND, which would find the C library's functions before the preloaded ones. Built three times: as the
- * object INNER, as OUTER, which loads INNER by its name along its own RUNPATH, and as the program. */
+/* Objects that a program loads with RTLD_DEEPBIND. They would find the C library's functions before
+ * the preloaded ones. Built three times: as the object INNER; as OUTER, which loads INNER by its
+ * name through OUTER's RUNPATH; and as the program. */
 #include "case.h"
 #include <dlfcn.h>
 
@@ -44,7 +45,7 @@ static void blocks_pass(void) {
     pass_blocks(dlmopen(LM_ID_BASE, inner, RTLD_NOW | RTLD_DEEPBIND));
 }
 
-/* The loader knows its caller by the return address. */
+/* The loader identifies its caller by the return address. */
 static void the_callers_path_counts(void) {
     CHECK(dlopen("deepbind-c", RTLD_NOW) == NULL && dlerror() != NULL);
     CHECK(dlmopen(LM_ID_BASE, "deepbind-c", RTLD_NOW) == NULL && dlerror() != NULL);
@@ -54,7 +55,7 @@ static void the_callers_path_counts(void) {
     pass_blocks(open_inner_again(RTLD_NOW | RTLD_DEEPBIND));
 }
 
-/* Another namespace has a C library of its own, whose heap is its own too. */
+/* Another namespace has a separate C library, with a separate heap. */
 static void namespaces(void) {
     void *object = dlmopen(LM_ID_NEWLM, inner, RTLD_NOW | RTLD_DEEPBIND);
     void (*drop)(void *) = get(object, "drop");
@@ -62,7 +63,7 @@ static void namespaces(void) {
     for (int i = 0; i < 1000; i++) drop(memset(make(i * 50 + 1), 1, i * 50 + 1));
 }
 
-/* What the calls give is what the C library gives. */
+/* The calls return the same results as the C library's. */
 static void results(void) {
     CHECK(dlopen("/no/such/object.so", RTLD_NOW | RTLD_DEEPBIND) == NULL);
     const char *why = dlerror();

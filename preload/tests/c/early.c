@@ -1,5 +1,6 @@
-/* C70: allocations before anything is ready: before the first constructor and in constructors; and those that the C library makes for itself, for
- * keys beyond the 32nd, handlers of fork and exit, and the texts of the loader's errors. */
+/* Case 70: early allocations, before the first constructor and in constructors. Also allocations
+ * that the C library makes for itself: for keys beyond the 32nd, for handlers of fork and exit, and
+ * for the loader's error texts. */
 #include "case.h"
 #include <dlfcn.h>
 
@@ -25,7 +26,7 @@ int main(void) {
     early[0] = REALLOC(early[0], 400000);
     CHECK(early[0] != NULL && early[0][39999] == 7);
     FREE(early[0]);
-    /* The first error text of a thread is allocated by the loader, and freed when the thread ends. */
+    /* The loader allocates a thread's first error text, and frees it when the thread ends. */
     CHECK(dlsym(RTLD_DEFAULT, "no such function") == NULL && dlerror() != NULL && dlopen("/no/such/library", RTLD_NOW) == NULL);
     for (int i = 0; i < 100; i++) CHECK(pthread_atfork(nothing, nothing, nothing) == 0 && atexit(nothing) == 0);
     pthread_t thread;

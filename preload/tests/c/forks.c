@@ -1,4 +1,5 @@
-/* What goes on around `fork`: handlers of other libraries allocate and free, signal handlers fork, at any point. */
+/* `fork`, with handlers of other libraries that allocate and free, and with signal handlers that
+ * fork at any point. */
 #include "case.h"
 #include <signal.h>
 #include <sys/time.h>
@@ -11,7 +12,8 @@ static size_t resident(void) {
     return resident * 4096;
 }
 
-/* How deep forks are nested; this in a child that goes on with what a signal handler has interrupted. */
+/* How deep forks are nested; GOES_ON in a child that continues the code that the signal
+ * interrupted. */
 enum { GOES_ON = 1000 };
 static int depth;
 
@@ -19,14 +21,14 @@ static void reap(pid_t child) {
     int status;
     CHECK(child > 0);
     while (waitpid(child, &status, 0) < 0) {
-        /* It is its parent's child. */
+        /* `child` is its parent's child: a signal handler forked this process meanwhile. */
         if (errno == ECHILD && depth == GOES_ON) return;
         CHECK(errno == EINTR);
     }
     if (status != 0) FAIL("a child ended with %x", status);
 }
 
-/* Forks, and looks at what the child finds. */
+/* Forks, runs `in_child` in the child, and checks that the child ends well. */
 static void fork_once(void (*in_child)(void)) {
     pid_t child = fork();
     if (child == 0) {
@@ -36,7 +38,8 @@ static void fork_once(void (*in_child)(void)) {
     reap(child);
 }
 
-/* Handlers that are registered before the library's own can be, and those after: `late` says which are meant to act. */
+/* Fork handlers of both kinds: *early* ones, registered before the library can register its own,
+ * and late ones. `act` sets the handlers of one kind. */
 static void (*early_prepare)(void), (*early_parent)(void), (*early_child)(void);
 static void early_1(void) { if (early_prepare) early_prepare(); }
 static void early_2(void) { if (early_parent) early_parent(); }
@@ -49,7 +52,7 @@ static void act(int early, void (*prepare)(void), void (*parent)(void), void (*c
     else CHECK(pthread_atfork(prepare, parent, child) == 0);
 }
 
-/* A library drops what it kept, in each of its handlers. */
+/* A library frees its cached blocks in each of its handlers. */
 enum { CACHED = 1000 };
 static void *cached[3][CACHED];
 static void drop(int which) {
@@ -67,7 +70,7 @@ static void fill(void) {
             if (!cached[which][i]) cached[which][i] = memset(MALLOC(4000 + i % 20 / 19 * 60000), 1, 4000);
         }
 }
-/* The child fills and drops what its handler has dropped. */
+/* The child allocates and frees the blocks again that its handler has freed. */
 static void child_reuses(void) {
     size_t before = resident();
     for (int round = 0; round < 20; round++) {
@@ -91,7 +94,8 @@ static void drops(int early) {
 static void early_handlers_free(void) { drops(1); }
 static void late_handlers_free(void) { drops(0); }
 
-/* A library keeps what it allocates in its handlers, without end; as cheaply as at any other time. */
+/* A library keeps the blocks that it allocates in its handlers. That costs no more than at other
+ * times. */
 static char *kept[3][20000];
 static long kept_count[3], faults;
 static long minor_faults(void) {
@@ -121,7 +125,8 @@ static void keeps(int early) {
     fork_once(NULL);
     act(early, keep_0, keep_1, keep_2);
     for (int i = 0; i < 6; i++) fork_once(NULL);
-    /* In 24,000 rounds of four blocks: pages for what is kept, and those that the fork shares. */
+    /* 24,000 rounds of four blocks. Pages for the kept blocks fault, and pages that the fork
+     * shares. */
     if (faults > 8000) FAIL("%ld page faults", faults);
     for (int which = 0; which < 2; which++)
         for (long i = 0; i < kept_count[which]; i++) {
@@ -132,7 +137,8 @@ static void keeps(int early) {
 static void early_handlers_keep(void) { keeps(1); }
 static void late_handlers_keep(void) { keeps(0); }
 
-/* A library's handler waits for a thread that allocates: the heap is not locked yet, and not any more. */
+/* A library's handler waits for a thread that allocates: the heap is not locked while handlers
+ * run. */
 static void *allocates_much(void *p) {
     void *block[300];
     for (int i = 0; i < 300; i++) block[i] = MALLOC(i * 1000);
@@ -184,7 +190,7 @@ static void handlers_fork(void) {
     waits();
 }
 
-/* Signal handlers that fork, whatever they have interrupted. */
+/* Signal handlers that fork in the middle of any call. */
 static volatile int handled, handler_allocates;
 static void signal_forks(int signal) {
     int before = errno;
@@ -193,7 +199,7 @@ static void signal_forks(int signal) {
     if (child == 0) {
         if (handler_allocates) FREE(MALLOC(5000));
         if (handled % 3 == 0) {
-            /* The child goes on with what the handler has interrupted, and ends in a while. (It has no timer.) */
+            /* The child continues the interrupted code and ends a little later. It has no timer. */
             depth = GOES_ON;
             errno = before;
             return;
@@ -205,7 +211,8 @@ static void signal_forks(int signal) {
     if (status != 0) _exit(8);
     errno = before;
 }
-/* One signal, in a while; so the program goes on between two of them, however slow a fork is. */
+/* Sends one signal after at most `most` microseconds. One at a time, so that the program makes
+ * progress between two signals, even if a fork is slow. */
 static void signal_soon(unsigned most) {
     static unsigned state = 1;
     state = state * 1664525u + 1013904223u;
@@ -234,11 +241,12 @@ static void forks_by_signal_during_forks(int rounds) {
         end_child_in_a_while();
     }
 }
-/* Not in a program with threads of its own: there glibc's own `fork` waits for itself. The library's thread is not the program's. */
+/* Only in a program without other threads: with them, glibc's own `fork` would wait for itself. The
+ * library's background thread does not count as a thread of the program. */
 static void signals_fork_during_fork(void) {
     FREE(MALLOC(10));
     forks_by_signal_during_forks(300);
-    /* The other handlers take long, so most signals come between the hooks. */
+    /* The other handlers take long, so most signals arrive between the library's hooks. */
     act(1, uses_the_heap, uses_the_heap, NULL);
     act(0, uses_the_heap, uses_the_heap, NULL);
     handler_allocates = 1;
@@ -246,7 +254,7 @@ static void signals_fork_during_fork(void) {
     waits();
     CHECK(handled > 20);
 }
-/* Much of this is slow: handlers interrupt it in the middle. */
+/* Much of this is slow, so signals arrive in the middle of it. */
 static void is_slow(void) {
     enum { COUNT = 900 };
     static char *p[COUNT];
@@ -276,7 +284,7 @@ static void signals_fork_during_malloc(void) {
     CHECK(handled > 50);
     waits();
 }
-/* The children here end in the handler: another thread may have been in the middle of anything. */
+/* Here the children end in the handler: in the parent, another thread may hold any lock. */
 static void signal_forks_and_execs(int signal) {
     int before = errno, status;
     handled++;
@@ -300,7 +308,7 @@ static void signals_fork_during_malloc_under_load(void) {
     end_load();
 }
 
-/* The program's frees look after free pages, where the library has no thread for that. */
+/* Without the background thread, the program's frees return free pages to the system. */
 static void signals_fork_while_frees_look(void) {
     enum { COUNT = 8000 };
     static char *p[COUNT];

@@ -1,2 +1,2 @@
-/* The plug-in that leaves little room for thread-local slots. */
+/* The plug-in that takes most of the room for thread-local slots. */
 #include "plugin.c"

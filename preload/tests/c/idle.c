@@ -1,9 +1,10 @@
-/* Memory that the program has freed goes back to the system, while the program sleeps and where it may have no further thread. */
+/* Freed memory goes back to the system: while the program sleeps, and when the system refuses a
+ * further thread. */
 #include "case.h"
 #include <dlfcn.h>
 #include <fcntl.h>
 
-/* MiB of the process's physical memory. Neither this nor `wait_until` allocates. */
+/* The physical memory of the process, in MiB. Neither this function nor `wait_until` allocates. */
 static long resident(void) {
     char text[128] = "";
     int fd = open("/proc/self/statm", O_RDONLY);
@@ -14,7 +15,8 @@ static long resident(void) {
     return pages * sysconf(_SC_PAGESIZE) >> 20;
 }
 
-/* Ends when the process has so little memory; the caller's watchdog ends a process that never has. */
+/* Returns once the process has less than `below` MiB. The test's watchdog ends a process that never
+ * does. */
 static void wait_until(long below) { while (resident() >= below) usleep(20000); }
 
 static int threads(void) {
@@ -36,7 +38,8 @@ static void empty(void) {
     for (int i = 0; i < LARGE; i++) FREE(large[i]);
 }
 
-/* There is no allocation between the first free and the last look. The second peak is one that the sleeping thread is woken for. */
+/* Nothing is allocated between the first free and the last check. By the second peak the background
+ * thread sleeps, and must be woken. */
 static void only_frees(void) {
     fill();
     CHECK(resident() > 130 && threads() == 2);
@@ -60,7 +63,7 @@ static void only_frees(void) {
     CHECK(threads() == 2);
 }
 
-/* The library's call comes here too, as the program's name precedes that of the C library. */
+/* The library calls this function too: the program's symbol precedes the C library's. */
 static int refuse, asked;
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument) {
     asked++;
@@ -69,7 +72,8 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     return real(thread, attributes, body, argument);
 }
 
-/* Without a thread the program's own calls give memory back; the system is asked again, but not in each call. */
+/* Without a background thread, the program's own calls give memory back. The heap asks the system
+ * for a thread again, but not in each call. */
 static void refused_thread(void) {
     refuse = 1;
     fill();
@@ -86,7 +90,7 @@ static void refused_thread(void) {
         fill();
         empty();
     } while (threads() == 1);
-    /* What the program's own thread keeps of the blocks that it took and freed in turn stays. */
+    /* The blocks in the cache of the program's own thread stay. */
     wait_until(110);
 }
 
@@ -96,7 +100,7 @@ static void locked(void) {
     setrlimit(RLIMIT_MEMLOCK, &all);
     FREE(MALLOC(100));
     if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
-        fprintf(stderr, "skipped: this user may lock no memory\n");
+        fprintf(stderr, "skipped: this user may not lock this much memory\n");
         return;
     }
     void *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -107,7 +111,8 @@ static void locked(void) {
     fill();
     long full = resident();
     empty();
-    /* The heap has grown in advance, and locked memory is there at once. */
+    /* The heap grows in advance, and locked memory is resident at once. So the process stays larger
+     * than its blocks. */
     wait_until(full - 100);
     fill();
     empty();

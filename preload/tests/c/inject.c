@@ -1,5 +1,6 @@
-/* Work while the system refuses: whatever call of it fails, an allocation gives null with ENOMEM, every block keeps what it holds, a realloc
- * that fails leaves the old block as it was. The first argument names the work. */
+/* Work during which system calls fail. Whichever call fails: an allocation returns null with
+ * ENOMEM, every block keeps its content, and a realloc that fails leaves the old block unchanged.
+ * The first argument names the work. */
 #include "case.h"
 
 enum { SLOTS = 64 };
@@ -20,7 +21,7 @@ static void fill(int i, unsigned char *p, size_t n) {
     memset(p, slot[i].fill, n);
 }
 
-/* An allocation's answer: a block, or null for want of memory. */
+/* Checks an allocation's result: a block, or null with ENOMEM, which it counts. */
 static void *answer(void *p) {
     if (!p) {
         if (errno != ENOMEM) FAIL("null with errno %d", errno);
@@ -89,7 +90,7 @@ static void large(void) {
     }
 }
 
-/* Blocks that stand in each other's way. */
+/* Blocks that grow into each other. */
 static void growing(void) {
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < 4; i++) put(i, 1000, 0);

@@ -1,4 +1,4 @@
-/* Linked with the library: what greyspan.h declares is there and works. */
+/* A program linked with the library: each function that greyspan.h declares exists and works. */
 #include "../../greyspan.h"
 #include "case.h"
 

@@ -1,4 +1,5 @@
-/* A program locks itself into memory, as a user who may lock 8 MiB, which is usual: the heap is no obstacle. */
+/* A program locks itself into memory as a user who may lock 8 MiB, a usual limit. The heap must not
+ * take so much that locking fails. */
 #include "case.h"
 
 static void locks_itself(void) {

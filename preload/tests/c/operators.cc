@@ -1,4 +1,5 @@
-// C++'s operators: how they fail, what passes through them, and when they are called.
+// C++'s operators `new` and `delete`: failures, new-handlers, exceptions that pass through, and
+// calls during the end of a thread.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -89,7 +90,7 @@ static void exceptions_pass() {
     for (auto &thread : threads) thread.join();
 }
 
-// C66: thread-locals whose destructors allocate and free, before and after the heap's own hook.
+// Case 66: thread-locals whose destructors allocate and free, before and after the heap's own hook.
 struct Keeps {
     std::string *text = new std::string(500, 'k');
     std::vector<std::string> more{100, std::string(40, 'm')};

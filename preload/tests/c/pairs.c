@@ -1,4 +1,5 @@
-/* Rounds of malloc and free, or of requests that cannot be served, to be counted by callgrind: what they cost beyond the loop itself. */
+/* Rounds of malloc and free, or of requests that no heap can serve, for callgrind to count. With
+ * "none" the loop runs without calls, so that its cost can be subtracted. */
 #include "case.h"
 
 static __attribute__((noinline)) int refused(size_t n, size_t size) {

@@ -1,5 +1,6 @@
-/* A plug-in that allocates when it comes, while it is there and when it goes; and with HUNGRY one that takes most of the room for
- * thread-local slots that the loader keeps for late comers. */
+/* A plug-in that allocates when it is loaded and while it is there, and frees when it is closed.
+ * With HUNGRY it takes most of the room for thread-local slots that the loader keeps for late
+ * objects. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* Programs that confine themselves, or are started confined: a filter allows what allocators ask for and kills the process for anything
- * else; a thread and a look at the filter are such things. */
+/* Programs that confine themselves, or start confined. The filter allows the system calls of
+ * allocators and kills the process for any other call. Starting a thread and looking for a filter
+ * are such calls. */
 #include "case.h"
 #include <dirent.h>
 #include <signal.h>
@@ -15,7 +16,7 @@ static const int memory_calls[] = {
     SYS_brk, SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_read, SYS_write, SYS_exit, SYS_exit_group,
     SYS_clock_gettime, SYS_clock_nanosleep,
 };
-/* What a program is loaded by. */
+/* The system calls that load a program. */
 static const int loader_calls[] = {
     SYS_execve, SYS_openat, SYS_open, SYS_close, SYS_pread64, SYS_fstat, SYS_newfstatat, SYS_access, SYS_arch_prctl, SYS_set_tid_address,
     SYS_set_robust_list, SYS_rseq, SYS_prlimit64, SYS_getrandom, SYS_readlink, SYS_uname, SYS_statfs, SYS_futex,
@@ -38,7 +39,8 @@ static void make_filter(int loads) {
     code[filter.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
 }
 
-/* Grows the heap and lets it shrink, with small blocks, large ones and one that grows. Ends the process: no more calls are allowed. */
+/* Grows the heap and lets it shrink, with small blocks, large blocks and one that grows. Then ends
+ * the process: the filter allows no further calls. */
 enum { COUNT = 40000, LARGE = 60 };
 static void *blocks[COUNT], *large[LARGE];
 static void work(void) {
@@ -61,7 +63,8 @@ static void work(void) {
 }
 
 static void small_start(void) { FREE(MALLOC(100)); }
-/* The heap has its thread by then, which is to be gone when the filter, which is every thread's, comes. */
+/* After this the heap has its background thread. The filter applies to every thread, so the heap
+ * must end that thread before the filter is installed. */
 static void large_start(void) {
     for (int i = 0; i < LARGE; i++) memset(large[i] = MALLOC(1 << 20), 1, 1 << 20);
     for (int i = 0; i < LARGE; i++) FREE(large[i]);
@@ -115,7 +118,8 @@ static void forked(void) {
     CHECK(waitpid(child, &status, 0) == child && status == 0);
 }
 
-/* Nothing but reading, writing and ending is left: what there is serves, and then there is no more, but the process lives. */
+/* In strict mode a thread can only read, write and end. Free memory still serves requests; after
+ * that they are refused, and the process lives. */
 static void strict(void) {
     large_start();
     enum { FEW = 1000 };
@@ -135,7 +139,8 @@ static void strict(void) {
     syscall(SYS_exit, 0);
 }
 
-/* Programs try calls to learn what the kernel has: one that fails is no sign of a sandbox where there is no memory. */
+/* Programs make such calls to learn which features the kernel has. A call that fails does not put
+ * the heap into strict mode. */
 static void probes(void) {
     errno = 0;
     CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 1, NULL) == -1 && errno == EINVAL);
@@ -159,7 +164,8 @@ static void child_ends_well(pid_t child) {
     int status;
     CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
 }
-/* Children that are made without the hooks of fork have no thread to wait for, and leave that of the parent alone. */
+/* A child made without the fork hooks has no background thread to wait for, and leaves the parent's
+ * thread alone. */
 static void children_without_hooks(void) {
     large_start();
     for (int i = 0; i < 200 && !has_thread(); i++) usleep(10000);
@@ -180,7 +186,7 @@ static void children_without_hooks(void) {
     write(1, "well\n", 5);
 }
 
-/* Strict mode is one thread's: the others go on. */
+/* Strict mode applies to one thread: the others go on. */
 static volatile int is_strict;
 static void *in_strict_mode(void *p) {
     FREE(MALLOC(100));
@@ -202,7 +208,7 @@ static void strict_thread(void) {
     _exit(0);
 }
 
-/* What the two functions give is what the C library's give. */
+/* The two functions return the same results as the C library's. */
 static void functions(void) {
     char name[16];
     CHECK(prctl(PR_SET_NAME, "a name") == 0 && prctl(PR_GET_NAME, name) == 0 && strcmp(name, "a name") == 0);

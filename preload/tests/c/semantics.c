@@ -1,11 +1,11 @@
-/* What POSIX.1-2024, C23 and glibc's manual say of each call. */
+/* Each call against POSIX.1-2024, C23 and glibc's manual. */
 #include "case.h"
 
 #define HUGE_SIZES { (size_t)PTRDIFF_MAX, (size_t)PTRDIFF_MAX + 1, SIZE_MAX - 4096, SIZE_MAX - 15, SIZE_MAX }
 static const size_t huge_sizes[] = HUGE_SIZES;
 #define EACH_HUGE(n) for (size_t i_ = 0, n; i_ < sizeof huge_sizes / sizeof *huge_sizes && (n = huge_sizes[i_], 1); i_++)
 
-/* glibc has none of these. */
+/* glibc lacks these functions. */
 __attribute__((weak)) void free_sized(void *, size_t), free_aligned_sized(void *, size_t, size_t), cfree(void *);
 
 static void zero_bytes(void) {
@@ -36,7 +36,7 @@ static void too_large(void) {
         errno = 0;
         CHECK(hide(pvalloc(hide_size(n))) == NULL && errno == ENOMEM);
     }
-    /* More than there are addresses, though no more than a pointer can differ by. */
+    /* Sizes beyond the address space; some of them are below PTRDIFF_MAX. */
     void *small = MALLOC(100), *large = MALLOC(1 << 20);
     for (int shift = 47; shift < 64; shift++) {
         size_t n = (size_t)1 << shift;
@@ -94,7 +94,7 @@ static void realloc_zero(void) {
         CHECK(REALLOC(p, 0) == NULL);
         CHECK(errno == 77);
     }
-    /* It was freed: many rounds do not grow. */
+    /* The block is freed: many rounds do not make the process grow. */
     for (int i = 0; i < 2000; i++) REALLOC(MALLOC(1 << 20), 0);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -117,7 +117,7 @@ static void realloc_failing(void) {
     }
 }
 
-/* Every change of size keeps the bytes that both sizes have. */
+/* Every change of size keeps the bytes that belong to both sizes. */
 static void realloc_keeps(void) {
     size_t sizes[] = { 1, 16, 17, 100, 129, 1000, 1025, 4096, 20000, 32768, 32769, 65536, 200000, 1 << 20, 5 << 20, 40 << 20 };
     int count = sizeof sizes / sizeof *sizes;
@@ -167,7 +167,7 @@ static void posix_memalign_huge(void) {
         void *p = (void *)0x1234;
         errno = 55;
         CHECK(posix_memalign(&p, 64, hide_size(n)) == ENOMEM);
-        /* POSIX says nothing of errno; glibc sets it. */
+        /* POSIX does not specify errno here; glibc sets it. */
         CHECK(p == (void *)0x1234 && errno == ENOMEM);
     }
     errno = 55;
@@ -226,7 +226,7 @@ static void aligned_alloc_bad(void) {
     CHECK(hide(aligned_alloc(hide_size(0), 8)) == NULL && errno == EINVAL);
     errno = 0;
     CHECK(hide(aligned_alloc(hide_size((size_t)1 << 62), 8)) == NULL && errno == ENOMEM);
-    /* A size that is no multiple of the alignment is served, as C17 has it. */
+    /* As in C17, a size that is no multiple of the alignment is served. */
     char *p = hide(aligned_alloc(64, 100));
     CHECK(p != NULL && (uintptr_t)p % 64 == 0);
     memset(p, 1, 100);
@@ -264,7 +264,7 @@ static void usable_size(void) {
         char *p = MALLOC(n), *q = MALLOC(n);
         size_t usable = malloc_usable_size(p);
         CHECK(usable >= n && usable <= n + n / 4 + 8192);
-        /* Large blocks: to the end of the last 4 KiB that were asked for. */
+        /* The usable size of a large block is the request rounded up to 4 KiB. */
         if (n > 32768) CHECK(usable == (n + 4095) / 4096 * 4096);
         memset(q, 2, malloc_usable_size(q));
         memset(p, 1, usable);
@@ -309,7 +309,7 @@ static void *first_free(void *p) {
     return NULL;
 }
 
-/* The first call of a thread is a free: it gets its cache there. */
+/* The first call of a thread is a free: the thread gets its cache there. */
 static void free_keeps_errno_in_a_new_thread(void) {
     for (int i = 0; i < 50; i++) {
         pthread_t thread;
@@ -360,7 +360,8 @@ static void *passes_on(void *unused) {
     return MALLOC(32);
 }
 
-/* Each thread leaves a block behind, which this one frees: less than a byte a thread counts as in use then, and what they had goes back. */
+/* Each thread leaves one block behind, which this thread frees. Afterwards less than one byte per
+ * thread counts as in use, and the threads' memory goes back. */
 static void threads_come_and_go(void) {
     enum { THREADS = 8000 };
     pthread_t thread;
@@ -380,7 +381,7 @@ static void threads_come_and_go(void) {
     CHECK(after.uordblks <= before.uordblks);
 }
 
-/* Writes the XML to standard output; the caller looks at it. */
+/* Writes the XML to standard output; the test checks it. */
 static void info_xml(void) {
     void *small[100], *large = MALLOC(1 << 20);
     for (int i = 0; i < 100; i++) small[i] = MALLOC(48);
@@ -392,8 +393,9 @@ static void info_xml(void) {
     malloc_stats();
 }
 
-/* The first two words of `p` are none that an earlier block of this memory, which the program filled with 0xee, had there for the library: no
-   mark of a free block, which is the second word, and no link to another, which is the first. */
+/* Checks that the first two words of `p` are none that the library wrote to an earlier block there:
+ * no link to another free block (the first word) and no mark of a free block (the second). The
+ * program filled the earlier blocks with 0xee. */
 static void check_fresh(void *p) {
     uintptr_t *word = p;
     CHECK(word[0] == 0 || word[0] == UINTPTR_MAX / 255 * 0xee);
@@ -419,7 +421,8 @@ static void forgets_marks_and_links(void) {
         }
         for (size_t j = 0; j < count; j++) FREE(p[j]);
     }
-    /* What small blocks were in, and then large ones: kept by the thread, and given back. */
+    /* Large blocks in memory that had small blocks before; then in runs that the thread keeps, and
+     * in pages that were given back. */
     malloc_trim(0);
     static const size_t large[] = { 33000, 40000, 100000, 300000, 1 << 20, 3 << 20, 5 << 20, 20 << 20 };
     for (size_t i = 0; i < sizeof large / sizeof *large; i++)
@@ -432,7 +435,7 @@ static void forgets_marks_and_links(void) {
                 memset(p[j], 0xee, n);
             }
             for (size_t j = 0; j < 8; j++) FREE(p[j]);
-            /* A block that grows gets what it held, and what it never held is as in a new one. */
+            /* A block that grows keeps its content; its other bytes are as in a new block. */
             void *grown = MALLOC(30000);
             check_fresh(grown);
             grown = REALLOC(grown, n);
@@ -473,7 +476,8 @@ static void realloc_keeps_usable(void) {
     FREE(p);
 }
 
-/* Where much free memory lies idle, what outgrows the small sizes is copied there, and not first to a free block that it just fits. */
+/* If much free memory is idle, a block that outgrows the small sizes moves there at once, and not
+ * first to a free run that it just fits. */
 static void realloc_moves_once(void) {
     char *small[40];
     for (int i = 0; i < 40; i++) small[i] = memset(MALLOC(36000), 1, 36000);

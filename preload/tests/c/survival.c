@@ -1,4 +1,5 @@
-/* What programs do to an allocator beside calling it, by number in the catalogue of bad input where it has one. */
+/* Threads, forks, signals, plug-ins and limits around the allocator. "Case N" is a number in the
+ * catalogue of bad input. */
 #include "case.h"
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -28,7 +29,8 @@ static size_t some_size(unsigned *state) {
     }
 }
 
-/* Blocks that come and go, each full of its own letter. */
+/* Allocates and frees blocks at random. The first and the last byte of each block hold its
+ * number. */
 static void churn(unsigned seed, int rounds) {
     enum { KEEP = 60 };
     char *p[KEEP] = { 0 };
@@ -73,7 +75,8 @@ static void reap(pid_t child) {
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) FAIL("a child ended with status %x", status);
 }
 
-/* C50, C51 */
+/* Cases 50 and 51: at the limit of address space, requests are refused; after frees they are
+ * served. */
 static void limited(void) {
     struct rlimit limit = { (size_t)300 << 20, (size_t)300 << 20 };
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
@@ -85,7 +88,7 @@ static void limited(void) {
         size_t count = 0;
         while ((p = MALLOC(n)) != NULL) { memset(p, 1, n); *p = (char *)list; list = p; count++; }
         CHECK(errno == ENOMEM && count * n > (size_t)100 << 20);
-        /* The block at hand stays as it is where it cannot grow. */
+        /* A block that cannot grow stays unchanged. */
         memset((char *)list + 8, 7, n - 8);
         errno = 0;
         CHECK(REALLOC(list, (size_t)200 << 20) == NULL && errno == ENOMEM);
@@ -102,7 +105,7 @@ static void limited(void) {
     churn(1, 20000);
 }
 
-/* Bytes of address space that the process takes up. */
+/* The address space of the process, in bytes. */
 static size_t address_space(void) {
     size_t pages = 0;
     FILE *statm = fopen("/proc/self/statm", "r");
@@ -120,7 +123,8 @@ static void *touch_a_block(void *ignored) {
     return NULL;
 }
 
-/* The heap takes up what it uses, so a limit that the program sets while it runs means what it says. */
+/* The heap reserves little more address space than it uses. So a limit that the program sets on
+ * itself leaves the rest of the program nearly that much. */
 static void limits_itself(void) {
     FREE(MALLOC(100));
     CHECK(address_space() < (size_t)64 << 20);
@@ -143,7 +147,7 @@ static void limits_itself(void) {
     FREE(MALLOC(1 << 20));
 }
 
-/* C56: the process has as many mappings as it may have. */
+/* Case 56: the process has as many mappings as the kernel allows. */
 static void mappings_used_up(void) {
     enum { MANY = 70000 };
     long page = sysconf(_SC_PAGESIZE);
@@ -169,7 +173,7 @@ static void mappings_used_up(void) {
     churn(2, 20000);
 }
 
-/* C58 */
+/* Case 58: children of a fork under load allocate, free and fork. */
 static void fork_under_load(void) {
     void *mine[500];
     start_load();
@@ -197,7 +201,7 @@ static void fork_under_load(void) {
     end_load();
 }
 
-/* C59 */
+/* Case 59: signal handlers fork, and fork handlers allocate. */
 static volatile int forked;
 static void forks(int signal) {
     pid_t child = fork();
@@ -215,7 +219,7 @@ static void fork_from_handlers(void) {
     end_load();
 }
 
-/* C60 */
+/* Case 60: vfork, posix_spawn, system and daemon under load. */
 static void vfork_and_spawn(void) {
     start_load();
     char *arguments[] = { "/bin/true", NULL };
@@ -242,8 +246,9 @@ static void vfork_and_spawn(void) {
     CHECK(read(ends[0], &done, 1) == 1 && done == 'd');
 }
 
-/* C61: a handler that allocates and frees interrupts every kind of call, the slow ones too. What it allocates is large: a handler that has
- * bins of small blocks refilled or emptied, while one of them is changing, is beyond what can be served. */
+/* Case 61: a handler that allocates and frees interrupts calls of every kind, the slow ones too.
+ * Its blocks are large. With small blocks it could refill or flush a bin that the interrupted call
+ * is changing, and the heap cannot serve that. */
 static volatile unsigned handled;
 static char *volatile kept[16];
 static void interrupts(int signal) {
@@ -279,7 +284,7 @@ static void with_signals(void (*handler)(int)) {
     CHECK(setitimer(ITIMER_REAL, &fast, NULL) == 0);
     CHECK(setitimer(ITIMER_PROF, &fast, NULL) == 0);
     for (unsigned i = 0; i < 60 || (handled < 400 && i < 20000); i++) {
-        /* Much of this is slow. */
+        /* Much of this is slow, so signals arrive in the middle of it. */
         enum { COUNT = 900 };
         static char *p[COUNT];
         for (int k = 0; k < COUNT; k++) {
@@ -308,7 +313,7 @@ static void signals_under_load(void) {
     end_load();
 }
 
-/* C63, C64 */
+/* Cases 63 and 64: blocks of a thread are freed after the thread has ended, or while it runs. */
 static void *leaves_blocks(void *place) {
     void **blocks = place;
     for (int i = 0; i < 300; i++) blocks[i] = memset(MALLOC(i * 17 + 1), i, i * 17 + 1);
@@ -338,7 +343,7 @@ static void blocks_outlive_threads(void) {
     }
 }
 
-/* C65 */
+/* Case 65: cancelled threads. */
 static void *waits(void *p) {
     pthread_cleanup_push(free, MALLOC(100));
     churn(4, 200);
@@ -356,7 +361,8 @@ static void cancelled_threads(void) {
     churn(5, 2000);
 }
 
-/* C66: as often as destructors may run, and of keys that are not the first 32. */
+/* Case 66: destructors of keys allocate, as many times as destructors may run, and also those of
+ * keys beyond the 32nd. */
 static pthread_key_t keys[40];
 static pthread_key_t round_key;
 static void destroys(void *value) {
@@ -387,7 +393,7 @@ static void destructors_of_keys(void) {
     }
 }
 
-/* C67: handlers and destructors allocate after main, while threads run on. */
+/* Case 67: exit handlers and destructors allocate after main, while threads run on. */
 static void *from_main;
 static void at_end(void) { FREE(from_main); churn(7, 500); }
 __attribute__((destructor)) static void at_very_end(void) { churn(8, 500); }
@@ -399,7 +405,8 @@ static void exit_while_threads_run(void) {
     exit(0);
 }
 
-/* C68: a plug-in, whose path the second argument is, comes and goes with blocks of its own and of ours; so do big libraries. */
+/* Case 68: a plug-in, whose path is the second argument, is loaded and closed again and again.
+ * Blocks pass between it and the program. Large libraries are loaded and closed too. */
 static const char *plugin;
 static void plugins(void) {
     start_load();
@@ -422,7 +429,8 @@ static void plugins(void) {
     end_load();
 }
 
-/* C68: the library itself, its path the second argument, loaded late and closed; the room for thread-local slots is nearly used up. */
+/* Case 68: the library itself, whose path is the second argument, is loaded late and closed. The
+ * room for thread-local slots is nearly used up. */
 static void loaded_late(void) {
     void *hungry = dlopen(getenv("HUNGRY"), RTLD_NOW);
     if (!hungry) FAIL("%s", dlerror());
@@ -441,7 +449,7 @@ static void loaded_late(void) {
     pthread_join(thread, NULL);
 }
 
-/* C69 */
+/* Case 69: threads with a stack of 16 KiB. */
 static void *on_little_stack(void *p) {
     churn(9, 3000);
     FREE(hide(aligned_alloc(4096, 100)));
@@ -461,7 +469,8 @@ static void little_stacks(void) {
     }
 }
 
-/* C71 */
+/* Case 71: standard error is closed, and a filter forbids system calls that the heap can do
+ * without. */
 static void closed_standard_error(void) {
     close(2);
     char *p = MALLOC(64);
@@ -494,10 +503,10 @@ static void forbidden_calls(void) {
     for (size_t k = 0; k < 50 << 20; k += 4096) CHECK(p[k] == 0);
     FREE(p);
 }
-/* The caller looks at what the heap says of GREYSPAN_VERBOSE. */
+/* Allocates and frees one block. */
 static void allocates_once(void) { FREE(MALLOC(100)); }
 
-/* C73: blocks of the C library's own allocator. */
+/* Case 73: blocks of the C library's own allocator. */
 static void foreign_blocks(void) {
     void *libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
     void *(*libc_malloc)(size_t) = libc ? dlsym(libc, "__libc_malloc") : NULL;
@@ -516,7 +525,8 @@ static void foreign_blocks(void) {
     }
 }
 
-/* What a program's registers hold after a call is written to blocks, where a value has bytes that do not matter. */
+/* A program may write its registers to a block, as bytes of a value that do not matter. So after a
+ * call no register may contain the mark of a free block: the block would look free. */
 #ifdef __x86_64__
 #define REGISTERS(call) __asm__ volatile("call *%1\n\tmovq %%rcx, (%2)\n\tmovq %%rdx, 8(%2)\n\tmovq %%rsi, 16(%2)\n\tmovq %%rdi, 24(%2)\n\tmovq %%r8, 32(%2)\n\t" \
     "movq %%r9, 40(%2)\n\tmovq %%r10, 48(%2)\n\tmovq %%r11, 56(%2)" : "=a"(result), "+r"(f), "+r"(seen), "+D"(argument) : : \
@@ -563,7 +573,8 @@ static int threads_now(void) {
     return atoi(strstr(status, "Threads:") + 8);
 }
 
-/* The C library frees while it holds locks that starting a thread takes: `pthread_join` does. */
+/* A free must not start a thread. The C library frees while it holds locks that starting a thread
+ * takes, in `pthread_join` for example. */
 static void frees_start_no_thread(void) {
     enum { COUNT = 200000, BIG = 20 };
     static char *p[COUNT], *big[BIG];
@@ -575,7 +586,8 @@ static void frees_start_no_thread(void) {
     if (threads_now() > before) FAIL("%d threads, %d before", threads_now(), before);
 }
 
-/* What a block holds and nobody wrote may be copied, by `realloc` for one: what an earlier block of the heap left there too. */
+/* `realloc` also copies bytes that the program never wrote. Those may be old bytes of an earlier
+ * block, or of the heap itself, and the heap must not take them for a mark. */
 static void *reallocates(void *seed) {
     enum { KEEP = 60 };
     char *p[KEEP] = { 0 };
@@ -622,7 +634,8 @@ static void *reads_lines(void *p) {
     return p;
 }
 
-/* `fork` takes the C library's lock of open files, which a flush holds while it waits for a file whose user reallocates a line. */
+/* `fork` takes the C library's lock of open files. A flush holds that lock while it waits for a
+ * file whose reader reallocates a line. */
 static void fork_while_files_are_flushed(void) {
     int fd = memfd_create("lines", 0);
     snprintf(long_lines, sizeof long_lines, "/proc/self/fd/%d", fd);
@@ -643,7 +656,8 @@ static void fork_while_files_are_flushed(void) {
     _exit(0);
 }
 
-/* C57. Bytes of private writable mappings, and of those that the system promises memory for. */
+/* Case 57. Counts the bytes of private writable mappings, and of mappings that the system has
+ * committed memory for. */
 static void commitment(size_t *writable, size_t *promised) {
     FILE *maps = fopen("/proc/self/smaps", "r");
     CHECK(maps != NULL);
@@ -657,7 +671,8 @@ static void commitment(size_t *writable, size_t *promised) {
     fclose(maps);
 }
 
-/* The heap makes little more writable than it hands out, and where the system promises what is written only it promises nothing for it. */
+/* The heap makes little more memory writable than it hands out. With overcommit, the system commits
+ * no memory for it in advance. */
 static void commits_what_it_needs(void) {
     enum { SMALL = 20000, LARGE = 100 };
     static char *p[SMALL + LARGE];

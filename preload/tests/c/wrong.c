@@ -1,6 +1,7 @@
-/* Wrong frees, by their number in the catalogue of bad input. Each case makes one mistake and then goes on like a program that did not notice:
- * it allocates, looks for blocks that overlap, and lets a thread end. A case that comes to its end says "unnoticed"; one where two live blocks
- * share memory says "shared". */
+/* Wrong frees, by their number in the catalogue of bad input. Each case makes one mistake and then
+ * goes on like a program that did not notice: it allocates, looks for blocks that overlap, and lets
+ * a thread end. A case that reaches its end prints "unnoticed"; a case in which two live blocks
+ * share memory prints "shared". */
 #include "case.h"
 #include <signal.h>
 
@@ -17,7 +18,7 @@ static void *ends(void *p) {
 
 static int overlap(char *a, char *b, size_t n) { return a < b + n && b < a + n; }
 
-/* What a program does after its mistake. */
+/* Acts as a program does after its mistake, and ends the process. */
 static void go_on(size_t n) {
     enum { COUNT = 3000 };
     static char *p[COUNT];
@@ -130,7 +131,7 @@ static void c23(void) { char *p = hide(memalign(64, 64)); FREE(p - 16); go_on(64
 static void c24(void) { char *p = MALLOC(64), *q; MALLOC(64); q = REALLOC(p, 5000); if (q != p) FREE(p); go_on(64); }
 static void c25(void) { char *p = MALLOC(64); FREE(p); FREE(p); FREE(p); go_on(64); }
 
-/* Writes beyond the end: nothing that others may hold is lost to the heap. */
+/* Writes beyond the end of a block: the heap keeps nothing there that could be damaged. */
 static void c26(void) {
     char *p[100];
     for (int i = 0; i < 100; i++) p[i] = MALLOC(64);
@@ -152,7 +153,8 @@ static void c29(void) {
     memset(p, 0x41, 48);
     go_on(64);
 }
-/* A free block, in the thread's bin or long since in its span, is made to lead to memory of the attacker's. */
+/* Overwrites the link in a free block, in the thread's bin or already in its span, with the address
+ * of the attacker's memory. */
 static void c30(void) {
     static uintptr_t target[64] __attribute__((aligned(64)));
     char *p = MALLOC(64);
@@ -168,13 +170,13 @@ static void c30_in_span(void) {
     static char *p[COUNT];
     for (int i = 0; i < COUNT; i++) p[i] = MALLOC(64);
     for (int i = 0; i < COUNT; i++) FREE(p[i]);
-    /* Only the first word, where lists have their links. */
+    /* Only the first word, where a list keeps its link. */
     for (int i = 0; i < COUNT; i++) *(uintptr_t *)p[i] = (uintptr_t)target;
     for (int i = 0; i < 3 * COUNT; i++)
         if (MALLOC(64) == (void *)target) { puts("shared"); _exit(4); }
     go_on(64);
 }
-/* The same with addresses that the heap handed out: of blocks in use. */
+/* The same, with the address of a block in use. */
 static void c30_to_live(void) {
     enum { COUNT = 5000 };
     static char *p[COUNT];
@@ -203,9 +205,9 @@ static void c34_align(void) {
     }
     go_on(64);
 }
-/* Was never handed out. */
+/* Frees a block that was never handed out. */
 static void in_span(void) { char *p = MALLOC(64); FREE((char *)((uintptr_t)p & ~(uintptr_t)8191) + 8192 - 64); go_on(64); }
-/* Was written to after it was freed, where its mark is, and freed again. */
+/* Overwrites the mark of a free block, and frees the block again. */
 static void written_and_freed(void) {
     char *p = MALLOC(64);
     FREE(p);
@@ -231,7 +233,7 @@ static void after_flush(void) {
     go_on(64);
 }
 
-/* Of a large block that realloc moved. */
+/* Frees the old address of a large block that realloc moved. */
 static void c24_large(void) {
     char *p = MALLOC(36000), *behind = MALLOC(36000), *q = REALLOC(p, 72000);
     (void)behind;
@@ -239,7 +241,7 @@ static void c24_large(void) {
     FREE(p);
     go_on(36000);
 }
-/* The place above the bin's last block holds the same block from before. */
+/* The slot above the bin's last block still contains the address of the same block. */
 static void where_it_was(void) {
     char *x = MALLOC(64), *y = MALLOC(64);
     FREE(x);
@@ -249,7 +251,8 @@ static void where_it_was(void) {
     (void)y;
     go_on(64);
 }
-/* Was never handed out, lies where blocks will be, and is used once it was freed. */
+/* Frees a block that was never handed out, in the part of the span that the heap carves later. The
+ * block is used after that. */
 static void not_yet_carved(void) {
     FREE(MALLOC(64));
     char *p = MALLOC(64);
@@ -258,7 +261,8 @@ static void not_yet_carved(void) {
     go_on(64);
 }
 
-/* Behind the last block of a span that is shorter than others of its class: in the same page as that, and as far from it as a block would be. */
+/* Frees an address behind the last block of a span that is shorter than others of its class: in the
+ * same page as the last block, and where the next block would be. */
 static void behind_the_last(void) {
     enum { COUNT = 40, SIZE = 1152 };
     char *p[COUNT];

@@ -1,4 +1,4 @@
-//! Objects that are loaded with `RTLD_DEEPBIND`; the cases are in `tests/c/deepbind.c`.
+//! Tests objects that a program loads with `RTLD_DEEPBIND`; the cases are in `tests/c/deepbind.c`.
 
 use crate::harness::{preloaded, program, run};
 

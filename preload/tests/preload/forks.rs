@@ -1,5 +1,5 @@
-//! What goes on around `fork`: handlers of other libraries allocate and free, signal handlers fork;
-//! the cases are in `tests/c/forks.c`.
+//! Tests `fork` with the library preloaded: handlers of other libraries allocate and free, and
+//! signal handlers fork. The cases are in `tests/c/forks.c`.
 
 use crate::harness::{case, preloaded, program, run};
 

@@ -1,4 +1,5 @@
-//! Builds the C programs beside this folder with the system's compiler, and runs them, or any program, with the library in front.
+//! Builds the C programs in `tests/c` with the system's compiler, and runs them, or any other
+//! program, with the library preloaded.
 
 use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,17 +10,18 @@ use std::sync::{Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
-/// No case takes a tenth of this; one that does hangs.
+/// A case that takes this long hangs; no case takes a tenth of it.
 const HANG: Duration = Duration::from_secs(120);
 
-/// The folder of the build, which holds the library.
+/// Returns the folder of the build, which contains the library.
 fn folder() -> PathBuf {
     let test = std::env::current_exe().expect("the test's path");
     let deps = test.parent().expect("a folder");
     deps.parent().expect("its folder").to_owned()
 }
 
-/// The library, built now, as programs use it: optimised. (In an unoptimised build some tests of little stacks and of exceptions cannot pass.)
+/// Builds the library, optimised as programs use it, and returns its path. With an unoptimised
+/// build, some tests of small stacks and of exceptions cannot pass.
 pub(crate) fn library() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
@@ -43,11 +45,12 @@ pub(crate) fn library() -> PathBuf {
     BUILT.get_or_init(build).clone()
 }
 
-/// The program made of `tests/c/NAME`, which ends in `.c` or `.cc`, with these arguments of the compiler.
+/// Compiles `tests/c/NAME`, which ends in `.c` or `.cc`, with these compiler arguments, and returns
+/// the program's path.
 pub(crate) fn program(name: &str, arguments: &[&str]) -> PathBuf {
     static BUILDING: Mutex<()> = Mutex::new(());
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(name);
-    // The same program may be built with other arguments.
+    // Another test may build the same program with other arguments.
     let mut key = DefaultHasher::new();
     arguments.hash(&mut key);
     let out = folder().join(format!("preload-tests/{:016x}", key.finish()));
@@ -71,7 +74,7 @@ pub(crate) fn program(name: &str, arguments: &[&str]) -> PathBuf {
     program
 }
 
-/// What became of a process.
+/// The outcome of a process: its exit code or signal, and its output.
 pub(crate) struct End {
     pub(crate) code: Option<i32>,
     pub(crate) signal: Option<i32>,
@@ -80,7 +83,7 @@ pub(crate) struct End {
 }
 
 impl End {
-    /// It ended well and said nothing on standard error.
+    /// Panics unless the process ended with exit code 0.
     pub(crate) fn assert_well(&self) {
         assert!(
             self.code == Some(0),
@@ -93,14 +96,14 @@ impl End {
     }
 }
 
-/// A command with the library in front.
+/// Returns a command that runs `program` with the library preloaded.
 pub(crate) fn preloaded(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env("LD_PRELOAD", library());
     command
 }
 
-/// Runs the command to its end; kills it, and all that it started, where it hangs.
+/// Runs the command to its end. If it hangs, kills it with all its children, and panics.
 pub(crate) fn run(mut command: Command) -> End {
     command
         .stdin(Stdio::null())
@@ -113,7 +116,7 @@ pub(crate) fn run(mut command: Command) -> End {
     let watchdog = thread::spawn(move || {
         let hangs = watch.recv_timeout(HANG) == Err(mpsc::RecvTimeoutError::Timeout);
         if hangs {
-            // SAFETY: the group is that of our own child, which has not been waited for.
+            // SAFETY: the group is that of our own child, which no code has waited for yet.
             unsafe { libc::kill(-group, libc::SIGKILL) };
         }
         hangs
@@ -129,7 +132,7 @@ pub(crate) fn run(mut command: Command) -> End {
     }
 }
 
-/// Runs one case of a program with the library in front.
+/// Runs one case of a C program with the library preloaded.
 pub(crate) fn case(source: &str, arguments: &[&str]) -> End {
     let mut command = preloaded(program(source, &[]));
     command.args(arguments);

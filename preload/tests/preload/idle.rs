@@ -1,10 +1,10 @@
-//! Memory that goes back, with a thread in the background and without; the cases are in
-//! `tests/c/idle.c`.
+//! Tests that free memory goes back to the system, with the background thread and without it. The
+//! cases are in `tests/c/idle.c`.
 
 use crate::harness::{End, preloaded, program, run};
 
 fn case(name: &str) -> End {
-    // The program's functions come before those of the C library, for the library too.
+    // With `-rdynamic` the library calls the program's `pthread_create`, not the C library's.
     let mut command = preloaded(program("idle.c", &["-rdynamic"]));
     command.arg(name);
     run(command)
@@ -26,7 +26,7 @@ cases! {
     a_thread_that_the_system_refused_is_asked_for_again: "refused_thread"
 }
 
-/// Only root can lock so much memory, or a user who was allowed to.
+/// Only root, or a user with the permission, can lock so much memory.
 #[test]
 fn locked_pages_go_back() {
     let end = case("locked");

@@ -1,4 +1,4 @@
-//! The library from outside: programs of C and C++ that run with libgreyspan.so in front of everything else.
+//! Tests the library from outside: programs in C and C++ run with libgreyspan.so preloaded.
 
 #![cfg(target_os = "linux")]
 

@@ -1,11 +1,12 @@
-//! The heap profiler in programs that know nothing of it, by `GREYSPAN_PROFILE`, and by the functions of `greyspan.h`.
+//! Tests the heap profiler in unmodified programs, through `GREYSPAN_PROFILE` and through the
+//! functions of `greyspan.h`.
 
 use crate::decode::Decoded;
 use crate::harness::{End, preloaded, program, run};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// A file of this test's own.
+/// Returns the path of a file in a folder that only this test process uses.
 fn file(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("greyspan-profile-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
@@ -70,7 +71,7 @@ fn an_unmodified_python_writes_a_profile_of_its_native_stacks() {
     let deepest = profile.samples.iter().map(|sample| sample.depth).max();
     assert!(deepest > Some(8), "stacks reach through the interpreter: {deepest:?}");
     assert!(profile.mappings.iter().any(|(file, _)| file.contains("python3")));
-    // What Python gives up at its end is in use no more.
+    // No check of its content: Python has freed most blocks when it exits.
     read(&file("python-exit.pb.gz"));
 }
 
@@ -102,7 +103,8 @@ fn bad_input_is_told_in_one_line_and_the_program_goes_on() {
     assert!(!Path::new("p.pb.gz").exists());
 }
 
-/// The cases of `semantics.c` that do not count what the library counts, with nearly every object sampled.
+/// Runs the cases of `semantics.c` that do not check the library's counts, and cases of
+/// `survival.c`, with nearly every block sampled.
 #[test]
 fn sampled_objects_keep_the_rules_of_c() {
     let semantics = program("semantics.c", &[]);

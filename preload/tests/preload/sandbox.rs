@@ -1,5 +1,5 @@
-//! Programs under seccomp filters, which kill a process for a system call that they do not allow;
-//! the cases are in `tests/c/sandbox.c`.
+//! Tests programs under seccomp filters, which kill a process for a system call that they do not
+//! allow. The cases are in `tests/c/sandbox.c`.
 
 use crate::harness::case;
 

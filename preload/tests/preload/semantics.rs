@@ -1,5 +1,7 @@
-//! What POSIX.1-2024, C23 and glibc's manual say of each call, in a process with the library in front and in a child that it forked; the
-//! cases are in `tests/c/semantics.c`. Numbers are those of the catalogue of bad input.
+//! Tests each call against the standards (POSIX.1-2024, the C standard of 2023) and glibc's manual,
+//! in a process with the library preloaded and in a forked child. The cases are in
+//! `tests/c/semantics.c`. A number in a test's name is that of a case in the catalogue of bad
+//! input.
 
 use crate::harness::{case, library, run};
 use std::collections::BTreeSet;
@@ -65,7 +67,7 @@ fn malloc_info_writes_xml_and_malloc_stats_a_table() {
         .and_then(|count| count.parse().ok())
         .expect("a count");
     assert!(count >= 100, "{row}");
-    // Every element ends, and in order.
+    // Every element is closed, in the right order.
     let mut open = Vec::new();
     for tag in xml.split('<').skip(1) {
         let tag = tag.split('>').next().expect("a tag");
@@ -103,7 +105,8 @@ fn the_library_exports_its_promised_names_and_no_others() {
     assert_eq!(found, wanted);
 }
 
-/// A block of a second name that is not here would be glibc's own, and come to this heap's `free`.
+/// If the library lacked a second name, a block from it would be glibc's, and reach this heap's
+/// `free`.
 #[test]
 fn every_second_name_that_glibc_exports_is_here() {
     let names = |file: &str| {
@@ -116,7 +119,7 @@ fn every_second_name_that_glibc_exports_is_here() {
     };
     let maps = std::fs::read_to_string("/proc/self/maps").expect("this process's mappings");
     let Some(libc) = maps.split_whitespace().find(|path| path.ends_with("/libc.so.6")) else {
-        eprintln!("skipped: there is no libc.so.6");
+        eprintln!("skipped: this process has no libc.so.6");
         return;
     };
     let ours = names(&library().display().to_string());
@@ -154,7 +157,8 @@ fn the_library_has_the_flags_of_one_that_stays_loaded_and_needs_no_calls_for_its
     }
 }
 
-/// Unwinding and reports of panics would be two thirds of the library, and allocate; only unoptimised builds refer to them.
+/// Unwinding and panic reports would be two thirds of the library, and would allocate. Only
+/// unoptimised builds refer to them.
 #[test]
 fn the_library_needs_nothing_of_what_the_standard_library_does_when_it_panics() {
     if cfg!(debug_assertions) {

@@ -1,5 +1,6 @@
-//! What programs do beside calling the heap: threads, forks, signals, plug-ins, limits; the cases are in `tests/c/survival.c`, and those of
-//! C++ in `tests/c/operators.cc`. Numbers are those of the catalogue of bad input.
+//! Tests the heap together with threads, forks, signals, plug-ins and limits. The cases are in
+//! `tests/c/survival.c`, and those of C++ in `tests/c/operators.cc`. A number in a test's name is
+//! that of a case in the catalogue of bad input.
 
 use crate::harness::{End, case, library, preloaded, program, run};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -84,7 +85,8 @@ fn c70_who_allocates_before_anything_is_ready_is_served() {
     assert_eq!(end.err, "");
 }
 
-/// There is no loader that could put the library in front: its own allocator serves the program.
+/// A static program has no loader that could preload the library: the program's own allocator
+/// serves it.
 #[test]
 fn c71_programs_without_a_loader_do_not_notice_the_library() {
     for kind in ["-static", "-static-pie"] {
@@ -104,7 +106,7 @@ fn c71_with_standard_error_closed_a_wrong_free_aborts_all_the_same() {
     assert_eq!((end.signal, end.err.as_str()), (Some(libc::SIGABRT), ""));
 }
 
-/// A program that needs the library, by its path, with the options that make it speak.
+/// Returns a command that runs a program linked with the library, with `GREYSPAN_VERBOSE` set.
 fn linked(name: &str) -> Command {
     let library = library();
     let folder = library.parent().expect("a folder").display().to_string();
@@ -120,22 +122,23 @@ fn a_program_that_is_linked_with_the_library_finds_its_functions() {
     end.assert_well();
     assert!(
         end.err.contains("greyspan"),
-        "GREYSPAN_VERBOSE says nothing: {}",
+        "GREYSPAN_VERBOSE prints nothing: {}",
         end.err
     );
 }
 
-/// Only root can make a program that runs as somebody else.
+/// Only root can make a program that runs as another user.
 #[test]
 fn c71_a_program_with_other_rights_than_its_callers_ignores_the_environment() {
-    // SAFETY: always callable.
+    // SAFETY: `geteuid` has no preconditions.
     if unsafe { libc::geteuid() } != 0 {
-        eprintln!("skipped: only root can make a program that runs as somebody else");
+        eprintln!("skipped: only root can make a program that runs as another user");
         return;
     }
     let plain = linked("functions");
     let copy = PathBuf::from(format!("{}-setuid", plain.get_program().display()));
-    // By a process of its own: this one has threads that fork, whose children would hold the copy open for writing.
+    // Another process copies: threads of this one fork, and their children would hold the copy open
+    // for writing.
     let copied = Command::new("cp").arg(plain.get_program()).arg(&copy).status();
     assert!(copied.expect("cp").success());
     chown(&copy, Some(65534), None).expect("another owner");
@@ -147,6 +150,6 @@ fn c71_a_program_with_other_rights_than_its_callers_ignores_the_environment() {
     if end.out.trim() == "65534" {
         assert_eq!(end.err, "");
     } else {
-        eprintln!("skipped: the file system does not let programs run as somebody else");
+        eprintln!("skipped: the file system does not let programs run as another user");
     }
 }

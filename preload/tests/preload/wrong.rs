@@ -1,11 +1,13 @@
-//! Wrong frees, by their number in the catalogue of bad input; the cases are in `tests/c/wrong.c`.
+//! Tests wrong frees and writes to free blocks. The cases are in `tests/c/wrong.c`; a number in a
+//! test's name is that of a case in the catalogue of bad input.
 //!
-//! Caught means: the process aborts, with one line on standard error that names the call, the address and the reason, and no two live blocks
-//! shared memory before.
+//! A mistake is *caught* if the process aborts with one line on standard error that names the call,
+//! the address and the reason, and no two live blocks shared memory before.
 
 use crate::harness::{End, case};
 
-/// The process said what was wrong with `call`, and aborted.
+/// Panics unless the process reported a misuse of `call`, for one of the reasons `whys`, and
+/// aborted.
 fn assert_caught(end: &End, call: &str, whys: &[&str]) {
     let what = format!("code {:?}, signal {:?}\n{}{}", end.code, end.signal, end.out, end.err);
     assert_eq!(end.signal, Some(libc::SIGABRT), "{what}");
@@ -78,8 +80,8 @@ caught! {
     freed_again_when_the_block_is_on_its_spans_list: "after_flush", "free", "freed twice";
 }
 
-/// Chance decides whether the second free sees the first. If not, the block comes to two threads' bins, and the check where it leaves one of
-/// them must see it.
+/// Chance decides whether the second free detects the first. If it does not, the block is in the
+/// bins of two threads, and the check where it leaves one of them must detect that.
 fn assert_caught_together(name: &str, whys: &[&str]) {
     for _ in 0..20 {
         let end = case("wrong.c", &[name]);
@@ -93,7 +95,7 @@ fn c07_freed_by_two_threads_at_the_same_moment() {
     assert_caught_together("c07", &[TWICE]);
 }
 
-/// Where the first thread has ended before the second free, its pages may be nobody's.
+/// If the first thread has ended before the second free, no span may own the pages any more.
 #[test]
 fn c07_a_large_block_freed_by_two_threads_at_the_same_moment() {
     assert_caught_together("c07_large", &[TWICE, "it was freed before"]);
@@ -105,7 +107,7 @@ fn the_report_tells_the_size_of_the_block() {
     assert!(case("wrong.c", &["c09"]).err.contains("(block of 262144 bytes)"));
 }
 
-/// What the default build does not catch does no harm beyond what the program did itself.
+/// Mistakes that the default build does not catch: the heap adds no harm to the program's own.
 macro_rules! harmless {
     ($($name:ident: $case:literal;)*) => {$(
         #[test]

@@ -1,4 +1,4 @@
-// JSON texts and buffers of all sizes, and worker threads.
+// Uses JSON texts and buffers of all sizes, and worker threads.
 const { Worker, isMainThread, parentPort } = require('worker_threads');
 const crypto = require('crypto');
 const zlib = require('zlib');

@@ -1,4 +1,4 @@
-/* A Python module whose memory is kept below a chain of functions that only its symbol table names. */
+/* A Python module that allocates below a chain of functions. Only its symbol table names them. */
 #include <Python.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@ __attribute__((noinline)) static void keep_one(size_t size) {
     kept = block;
 }
 
-/* Each calls the next one, and still has something to do when that returns. */
+/* Each function calls the next one, and still has work to do when that returns: no tail call. */
 #define STEP(name, next) \
     __attribute__((noinline)) static void name(size_t size) { next(size); deeper++; }
 STEP(step_24, keep_one)
@@ -29,6 +29,6 @@ static PyObject *keep(PyObject *module, PyObject *count) {
     Py_RETURN_NONE;
 }
 
-static PyMethodDef methods[] = {{"keep", keep, METH_O, "Keeps so many blocks."}, {0}};
+static PyMethodDef methods[] = {{"keep", keep, METH_O, "Keeps the given number of blocks."}, {0}};
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "extension", 0, -1, methods};
 PyMODINIT_FUNC PyInit_extension(void) { return PyModule_Create(&module); }

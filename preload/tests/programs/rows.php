@@ -1,5 +1,5 @@
 <?php
-// Strings, arrays and sorts, and functions of extensions, which Debian's PHP loads with RTLD_DEEPBIND.
+// Uses strings, arrays, sorts, and functions of extensions. Debian's PHP loads extensions with RTLD_DEEPBIND.
 $rows = [];
 for ($i = 0; $i < 20000; $i++) $rows[] = ['id' => $i, 'text' => str_repeat(chr(97 + $i % 26), $i % 300)];
 $json = json_encode($rows);

@@ -1,4 +1,4 @@
--- Trees, strings and tables that come and go.
+-- Allocates and drops trees, strings and tables.
 local function tree(depth)
   if depth == 0 then return {} end
   return { tree(depth - 1), tree(depth - 1) }

@@ -1,4 +1,5 @@
-// The words of a file: much of the standard library, for the compiler; strings, maps and threads, for the program.
+// Counts the words of a file. Compiling it takes much of the standard library; running it uses
+// strings, maps and threads.
 #include <algorithm>
 #include <fstream>
 #include <functional>

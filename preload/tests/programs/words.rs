@@ -1,4 +1,4 @@
-//! The words of a file, counted by threads.
+//! Counts the words of a file, in threads.
 
 use std::collections::{BTreeMap, HashMap};
 use std::thread;
