@@ -500,7 +500,7 @@ impl Heap {
     ///
     /// # Panics
     /// In a `fork` child, if the parent made the heap. After the heap was [closed](Self::close),
-    /// unless one of its own destructors or cleanups enters.
+    /// unless one of the heap's destructors or cleanups enters.
     #[inline]
     pub fn enter<R>(&self, f: impl for<'gc> FnOnce(&'gc Mutator<'gc>) -> R) -> R {
         let inner = self.inner();

@@ -90,7 +90,7 @@ use core::ptr::NonNull;
 /// [`try_write`](Self::try_write) and [`try_read`](Self::try_read) never wait.
 ///
 /// In a `fork` child, a lock stays locked forever if another thread held it at the fork. The
-/// collector's thread, which reads the values, is such a thread too.
+/// collector's thread, which reads the values, counts as another thread too.
 ///
 /// # Variance
 /// Invariant in `T`, and so in the `'gc` of the edges in it. The guard for reading is covariant in

@@ -3,7 +3,7 @@
 //!
 //! | bit | set | cleared |
 //! |---|---|---|
-//! | `alloc` | by the span's holder, when it hands the slot out | by the sweeper, for a dead object |
+//! | `alloc` | by the holder, when it hands the slot out | by the sweeper, for a dead object |
 //! | `mark` | by the thread that makes the object grey or black | by the sweeper, in all slots |
 //! | `zombie` | by the sweeper, for a dead object with drop glue | by the drop thread |
 //!
