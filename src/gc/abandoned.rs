@@ -53,7 +53,7 @@ impl Inner {
         crate::events::note(crate::events::EventKind::GcHeapKept { live, roots, cleanups });
         if self.traced {
             report::warn(format_args!(
-                "gc: no handle of a heap is left, and {roots} roots keep its {live} bytes; {cleanups} cleanups wait for them"
+                "gc: no handle of a heap is left, but {roots} roots keep its {live} bytes; {cleanups} cleanups wait for its objects"
             ));
         }
     }

@@ -43,8 +43,8 @@ pub struct Mutator<'gc> {
     unsent: PhantomData<MutexGuard<'static, ()>>,
 }
 
-/// The error of an allocation without memory: the system refuses, or the hard limit is reached.
-/// Leave `enter`, collect, and try again. Needs the feature `gc`.
+/// The error of an allocation without memory: the system refuses, the hard limit is reached, or the
+/// object is too large. Leave `enter`, collect, and try again. Needs the feature `gc`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GcFull {
     bytes: usize,

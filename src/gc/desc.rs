@@ -9,7 +9,7 @@ use super::meter::Meter;
 use super::trace::{Trace, Visitor};
 use core::ptr::NonNull;
 
-/// Objects that the collector treats differently.
+/// The kinds of objects that the collector treats differently.
 #[doc(hidden)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {

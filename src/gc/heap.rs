@@ -12,7 +12,7 @@
 //! - GCHEAP-3. A `fork` child has no collector. The parent's heaps refuse to serve it, with a
 //!   message.
 //! - GCHEAP-4. A heap is *abandoned* if the program has dropped its last `Heap` and only roots keep
-//!   the heap. No thread can enter an abandoned heap. It collects until a cycle frees nothing,
+//!   the heap. No thread can enter an abandoned heap. It collects until a cycle drops nothing,
 //!   because a root that keeps it may lie in a dead object. Then it reports the roots that keep it,
 //!   once.
 
@@ -109,7 +109,8 @@ pub(crate) struct Inner {
     pub(crate) allocated_before: AtomicUsize,
     /// Live bytes from which on mutators assist while a cycle marks.
     pub(crate) assist_above: AtomicUsize,
-    /// Live bytes from which on an entering thread waits while a cycle is asked for or runs.
+    /// Live bytes from which on an entering thread waits: for a cycle that is asked for or runs, and
+    /// for drops.
     pub(crate) throttle_above: AtomicUsize,
     pub(crate) pacer: Lock<Pacer>,
     pub(crate) control: Control,

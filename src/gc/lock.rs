@@ -74,7 +74,7 @@ use core::ptr::NonNull;
 ///     let folder = |name: &str| m.alloc(Folder { name: name.into(), inside: GcLock::default() });
 ///     let (home, notes) = (folder("home"), folder("notes"));
 ///     home.inside.write(m).push(notes);
-/// Back to its parent: a cycle of edges needs no special care.
+///     // Back to its parent: a cycle of edges needs no special care.
 ///     notes.inside.write(m).push(home);
 ///     assert_eq!(home.inside.read()[0].name, "notes");
 /// });

@@ -144,7 +144,8 @@ impl Meter {
     }
 
     /// Adds the memory of a container's values as [`add_each`](Self::add_each) does, for a
-    /// container in which the search for the first value may be long (METER-2).
+    /// container in which the search for the first value may be long. Adds nothing for a writer of
+    /// a lock (METER-2).
     pub(crate) fn add_scattered<'a, 'gc, T: Trace<'gc> + ?Sized + 'a>(
         &mut self,
         len: usize,

@@ -13,8 +13,8 @@
 
 /// At 100 percent, the heap may always grow by this many bytes.
 const SMALLEST: usize = 4 << 20;
-/// The heap may always grow by this many bytes and a sixteenth of the live bytes. A limit below
-/// that must not make cycles follow each other without a break.
+/// The heap may always grow by this many bytes and a sixteenth of the live bytes. So a limit below
+/// that does not make cycles follow each other without a break.
 const SLACK: usize = 256 << 10;
 /// The slack is doubled at most this many times. Then the heap doubles between two cycles.
 const MOST_RELIEF: u32 = 4;

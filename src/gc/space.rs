@@ -169,7 +169,7 @@ impl Space {
         Some(span)
     }
 
-    /// Takes back a span that a mutator no longer needs. The mutator held it.
+    /// Takes back a span that a mutator held and no longer needs. A full span waits on `all`.
     pub(crate) fn put_back(span: &'static Span) {
         if span.has_free() {
             span.space.lists.lock().partial.push(span);
