@@ -98,7 +98,8 @@ impl Heap {
     ///
     /// # Errors
     /// - [`CloseError::Left`]: roots keep objects, a thread stays inside `enter`, or cleanups made
-    ///   new work in more than 100 rounds. The heap stays closed. Call again when the cause is gone.
+    ///   new work in more than 100 rounds. The heap stays closed. Call again when the cause is
+    ///   gone.
     /// - [`CloseError::InsideEnter`], [`CloseError::InDrop`]: the caller would wait for itself. The
     ///   heap is unchanged.
     /// - [`CloseError::Forked`]: the parent process made the heap. The heap is unchanged.

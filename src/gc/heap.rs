@@ -109,8 +109,8 @@ pub(crate) struct Inner {
     pub(crate) allocated_before: AtomicUsize,
     /// Live bytes from which on mutators assist while a cycle marks.
     pub(crate) assist_above: AtomicUsize,
-    /// Live bytes from which on an entering thread waits: for a cycle that is asked for or runs, and
-    /// for drops.
+    /// Live bytes from which on an entering thread waits: for a cycle that is asked for or runs,
+    /// and for drops.
     pub(crate) throttle_above: AtomicUsize,
     pub(crate) pacer: Lock<Pacer>,
     pub(crate) control: Control,

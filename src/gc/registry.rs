@@ -60,8 +60,8 @@ impl<'a> Lease<'a> {
     pub(crate) fn new(heap: &'a Inner) -> Self {
         let (number, record) = LAST.get();
         if number == heap.number {
-            // SAFETY: the numbers are equal, so `heap` owns the record. `heap` exists, so the record
-            // does.
+            // SAFETY: the numbers are equal, so `heap` owns the record. `heap` exists, so the
+            // record does.
             let record = unsafe { &*record };
             return Self {
                 heap,
