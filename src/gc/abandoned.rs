@@ -1,9 +1,9 @@
-//! Heaps that no thread can enter any more, because the program has no handle of them, and that
-//! roots keep all the same (H4 of [`heap`](super::heap)).
+//! Heaps that roots keep although the program has no handle of them, so no thread can enter them
+//! any more (GCHEAP-4 of [`heap`](super::heap)).
 //!
-//! The roots may be the program's, for a while. Where they lie in objects of the heap, or in
-//! cleanups that wait for those objects, they keep the heap for ever: an event and a line of the
-//! trace say so.
+//! The program may hold the roots for a while. If the roots lie in objects of the heap, or in
+//! cleanups that wait for these objects, they keep the heap forever. An event and a line of the
+//! trace report that.
 
 use super::heap::Inner;
 use crate::os::report;
@@ -23,10 +23,10 @@ impl Use {
 }
 
 impl Inner {
-    /// The program's last handle goes, and roots are left.
+    /// Notes that the program has dropped its last handle while roots are left.
     pub(crate) fn abandon(&self) {
         self.used.0.store(ABANDONED, Relaxed);
-        // Else no root can lie in an object or a cleanup.
+        // If there is nothing to drop or run, no root can lie in an object or a cleanup.
         if self.has_last_work() {
             self.begin_end();
             self.ask_for_cycle();
@@ -37,7 +37,7 @@ impl Inner {
         self.used.0.load(Relaxed) != USED
     }
 
-    /// After a cycle in which nothing was dropped.
+    /// Reports an abandoned heap, once. Called after a cycle in which nothing was dropped.
     pub(crate) fn report_if_abandoned(&self) {
         if self
             .used
@@ -53,7 +53,7 @@ impl Inner {
         crate::events::note(crate::events::EventKind::GcHeapKept { live, roots, cleanups });
         if self.traced {
             report::warn(format_args!(
-                "gc: no handle of a heap is left, and {roots} roots keep its {live} bytes; {cleanups} cleanups wait for them"
+                "gc: no handle of a heap is left, but {roots} roots keep its {live} bytes; {cleanups} cleanups wait for its objects"
             ));
         }
     }

@@ -1,7 +1,8 @@
 //! [`Mutator`]: a pinned thread, and how it allocates.
 //!
-//! A slot is handed out and coloured before anything is written to it, and nothing is acknowledged from there to the end of the operation, but for
-//! the closures of `alloc_slice`: see there why that is safe.
+//! A mutator hands out and colours a slot before it writes to it. From there to the end of the
+//! operation it acknowledges no request, except in the closures of `alloc_slice`. A comment there
+//! says why that is safe.
 
 use super::cache::Key;
 use super::cell::GcCell;
@@ -22,9 +23,13 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-/// A thread inside [`Heap::enter`](super::Heap::enter): what allocates and changes edges.
+/// A thread inside [`Heap::enter`](super::Heap::enter). It allocates objects and changes edges.
+/// Needs the feature `gc`.
 ///
-/// It stays in its thread, and its brand `'gc` is that of one `enter`.
+/// A mutator stays in its thread. Its brand `'gc` belongs to one `enter`.
+///
+/// A type aligned to more than 4096 bytes cannot be allocated: the call does not compile. If a
+/// thread forks inside `enter`, its allocations in the child panic as soon as they need the heap.
 ///
 /// # Variance
 /// Invariant in `'gc`: two mutators of different `enter`s have different types.
@@ -32,13 +37,14 @@ use core::ptr::NonNull;
 pub struct Mutator<'gc> {
     pub(crate) record: Record,
     brand: Brand<'gc>,
-    /// Not `Sync`.
+    /// Makes the type not `Sync`.
     unshared: Cell<()>,
-    /// Not `Send`.
+    /// Makes the type not `Send`.
     unsent: PhantomData<MutexGuard<'static, ()>>,
 }
 
-/// No memory: the system refuses, or the hard limit is reached. Leave `enter`, collect, and try again.
+/// The error of an allocation without memory: the system refuses, the hard limit is reached, or the
+/// object is too large. Leave `enter`, collect, and try again. Needs the feature `gc`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GcFull {
     bytes: usize,
@@ -58,16 +64,19 @@ fn no_memory(full: GcFull) -> ! {
 }
 
 impl Record {
-    /// The record as the mutator of an `enter`.
+    /// Returns the record as the mutator of an `enter`.
     ///
     /// # Safety
-    /// The record is the calling thread's, it is pinned for `'gc`, and `'gc` is the brand of this `enter` alone.
+    /// The record belongs to the calling thread, the thread is pinned for `'gc`, and `'gc` is the
+    /// brand of this `enter` alone.
     pub(crate) unsafe fn as_mutator<'gc>(&self) -> &'gc Mutator<'gc> {
-        // SAFETY: the wrapper is transparent; the record lives as long as its heap, which the caller of `enter` holds.
+        // SAFETY: the wrapper is transparent. The record lives as long as its heap, which the
+        // caller of `enter` holds.
         unsafe { NonNull::from(self).cast::<Mutator<'gc>>().as_ref() }
     }
 
-    /// A slot for one object of the type, coloured. Where the payload goes.
+    /// Returns the payload's place in a coloured slot for one object of the type. `None`: there is
+    /// no memory.
     #[inline(always)]
     pub(crate) fn slot(&self, desc: &'static Desc) -> Option<NonNull<u8>> {
         if self.is_calm()
@@ -91,9 +100,9 @@ impl Record {
             Some(None) => None,
             None => {
                 let header = self.headed(desc, desc.size)?;
-                // SAFETY: in the slot, which has room for it.
+                // SAFETY: `header` lies in a fresh slot, which has room for it.
                 unsafe { header.write(Header { desc, len: 1 }) };
-                // SAFETY: likewise.
+                // SAFETY: the payload follows the header inside the slot.
                 Some(unsafe { header.cast::<u8>().add(offset(desc.align)) })
             }
         }
@@ -106,9 +115,10 @@ impl Record {
         self.heap().check_process();
     }
 
-    /// A slot with room for a header and `bytes` of payload, coloured.
+    /// Returns a coloured slot with room for a header and `bytes` of payload. `None`: there is no
+    /// memory, or the object is too large.
     fn headed(&self, desc: &'static Desc, bytes: usize) -> Option<NonNull<Header>> {
-        // An empty payload begins inside the slot too.
+        // At least one byte, so that an empty payload begins inside the slot too.
         let total = bytes
             .max(1)
             .checked_add(offset(desc.align))
@@ -137,12 +147,13 @@ impl Record {
         Some(slot.cast())
     }
 
-    /// A slice of `len` values, none of them initialised: its header says so, and the caller raises its length.
+    /// Makes a slice with room for `len` values. Its header says that none is initialised. The
+    /// caller raises the length.
     fn slice(&self, desc: &'static Desc, len: usize) -> Result<NonNull<Header>, GcFull> {
         self.before_slow();
         let bytes = desc.size.saturating_mul(len);
         let header = self.headed(desc, bytes).ok_or(GcFull { bytes })?;
-        // SAFETY: in the slot, which has room for it.
+        // SAFETY: `header` lies in a fresh slot, which has room for it.
         unsafe { header.write(Header { desc, len: 0 }) };
         Ok(header)
     }
@@ -152,7 +163,7 @@ impl<'gc> Mutator<'gc> {
     /// Moves `value` into the heap.
     ///
     /// # Panics
-    /// When there is no memory; see [`try_alloc`](Self::try_alloc).
+    /// If there is no memory. [`try_alloc`](Self::try_alloc) returns an error instead.
     #[inline]
     pub fn alloc<T: Trace<'gc> + 'gc>(&'gc self, value: T) -> Gc<'gc, T> {
         match self.try_alloc(value) {
@@ -164,7 +175,10 @@ impl<'gc> Mutator<'gc> {
         }
     }
 
-    /// Moves `value` into the heap, or gives it back where there is no memory.
+    /// Moves `value` into the heap.
+    ///
+    /// # Errors
+    /// If there is no memory, returns `value` and a [`GcFull`].
     #[inline]
     pub fn try_alloc<T: Trace<'gc> + 'gc>(&'gc self, value: T) -> Result<Gc<'gc, T>, (T, GcFull)> {
         const {
@@ -177,22 +191,24 @@ impl<'gc> Mutator<'gc> {
             return Err((value, GcFull { bytes: size_of::<T>() }));
         };
         let pointer = slot.cast::<T>();
-        // SAFETY: a fresh slot of the type's size and alignment.
+        // SAFETY: the slot is fresh and has the type's size and alignment.
         unsafe { pointer.write(value) };
         // SAFETY: the object is initialised, and this pinned thread holds it.
         let gc = unsafe { Gc::from_pointer(pointer) };
         if core::mem::needs_drop::<T>() {
-            // Not before there is an object: a value that goes back must not take along what its
-            // locks were told.
+            // Measured only now: a value that goes back to the caller must not carry shares in its
+            // locks.
             self.record.own(Meter::of(&*gc, self.record.heap().number));
         }
         Ok(gc)
     }
 
-    /// A slice of `len` values, each made by `make` from its index. Should `make` panic, the values made so far are dropped like any dead object.
+    /// Makes a slice of `len` values. `make` makes each value from its index.
+    ///
+    /// If `make` panics, the values made so far are dropped like those of any dead object.
     ///
     /// # Panics
-    /// When there is no memory.
+    /// If there is no memory. [`try_alloc_slice`](Self::try_alloc_slice) returns an error instead.
     pub fn alloc_slice<T: Trace<'gc> + 'gc>(&'gc self, len: usize, make: impl FnMut(usize) -> T) -> Gc<'gc, [T]> {
         match self.try_alloc_slice(len, make) {
             Ok(gc) => gc,
@@ -200,11 +216,10 @@ impl<'gc> Mutator<'gc> {
         }
     }
 
-    /// As [`alloc_slice`](Self::alloc_slice), but an error where there is no memory.
+    /// Makes a slice of `len` values, as [`alloc_slice`](Self::alloc_slice) does.
     ///
-    /// `make` may acknowledge handshakes while the slice is half made. What keeps the slot: allocated in MARK it is marked, so a sweep of this
-    /// cycle leaves it; allocated before, it is of a span that is swept only after this thread was unpinned. What keeps the values made so far is
-    /// that this thread holds them. Nobody else looks at the slot: it is published at the end.
+    /// # Errors
+    /// If there is no memory, returns a [`GcFull`].
     pub fn try_alloc_slice<T: Trace<'gc> + 'gc>(
         &'gc self,
         len: usize,
@@ -216,17 +231,22 @@ impl<'gc> Mutator<'gc> {
                 "managed objects are aligned to 4096 bytes at the most"
             )
         };
+        // `make` may acknowledge handshakes while the slice is half made. If the slot was allocated
+        // in MARK, it is marked, so this cycle's sweep keeps it. If it was allocated earlier, its
+        // span is swept only after this thread has unpinned. This thread holds the values made so
+        // far. No other thread looks at the slot before it is published at the end.
         let header = self.record.slice(T::DESC, len)?;
-        // SAFETY: the payload follows in the slot.
+        // SAFETY: the payload follows the header inside the slot.
         let first = unsafe { header.cast::<u8>().add(const { offset(align_of::<T>()) }) }.cast::<T>();
         for index in 0..len {
             let value = make(index);
             let owned = Meter::of(&value, self.record.heap().number);
-            // SAFETY: the slot has room for `len` values.
+            // SAFETY: the slot has room for `len` values, and `index` is below `len`.
             let place = unsafe { first.add(index) };
-            // SAFETY: likewise.
+            // SAFETY: `place` is the uninitialised place of value `index`, and only this thread has
+            // it.
             unsafe { place.write(value) };
-            // SAFETY: this thread alone has the object.
+            // SAFETY: only this thread has the object.
             unsafe { (*header.as_ptr()).len = index + 1 };
             if core::mem::needs_drop::<T>() {
                 self.record.own(owned);
@@ -236,29 +256,48 @@ impl<'gc> Mutator<'gc> {
         Ok(unsafe { Gc::from_pointer(NonNull::slice_from_raw_parts(first, len)) })
     }
 
-    /// A copy of `text`.
+    /// Makes a copy of `text` in the heap.
     ///
     /// # Panics
-    /// When there is no memory.
+    /// If there is no memory.
     pub fn alloc_str(&'gc self, text: &str) -> Gc<'gc, str> {
         let desc = <u8 as Described<'gc>>::DESC;
         let header = match self.record.slice(desc, text.len()) {
             Ok(header) => header,
             Err(full) => no_memory(full),
         };
-        // SAFETY: the payload follows in the slot.
+        // SAFETY: the payload follows the header inside the slot.
         let first = unsafe { header.cast::<u8>().add(const { offset(1) }) };
-        // SAFETY: the slot has room for the text, and is fresh.
+        // SAFETY: the slot is fresh and has room for the text.
         unsafe { first.copy_from_nonoverlapping(NonNull::from(text.as_bytes()).cast(), text.len()) };
-        // SAFETY: this thread alone has the object.
+        // SAFETY: only this thread has the object.
         unsafe { (*header.as_ptr()).len = text.len() };
-        // SAFETY: the length and the bytes of a `str` were written.
+        // SAFETY: the length and the bytes of a `str` are written.
         let pointer = unsafe { <str as super::handle::Thin>::of_address(first) };
         // SAFETY: the object is initialised, and this pinned thread holds it.
         unsafe { Gc::from_pointer(pointer) }
     }
 
-    /// An object that is made with a weak reference to itself. Until `make` returns, the reference upgrades to `None`.
+    /// Makes an object with a weak reference to itself. The reference upgrades to `None` until
+    /// `make` returns.
+    ///
+    /// # Panics
+    /// If there is no memory.
+    ///
+    /// ```
+    /// use greyspan::gc::{GcWeak, Heap, Trace};
+    ///
+    /// #[derive(Trace)]
+    /// struct Own<'gc> {
+    ///     me: GcWeak<'gc, Own<'gc>>,
+    /// }
+    ///
+    /// let heap = Heap::new();
+    /// heap.enter(|m| {
+    ///     let own = m.alloc_cyclic(|me| Own { me });
+    ///     assert!(own.me.upgrade(m).unwrap().ptr_eq(own));
+    /// });
+    /// ```
     pub fn alloc_cyclic<T: Trace<'gc> + 'gc>(&'gc self, make: impl FnOnce(GcWeak<'gc, T>) -> T) -> Gc<'gc, T> {
         let promise = GcWeak::promised(self);
         let gc = self.alloc(make(promise));
@@ -266,13 +305,19 @@ impl<'gc> Mutator<'gc> {
         gc
     }
 
-    /// An edge that can be changed, for tests and small programs: `m.alloc(GcCell::new(gc))`.
+    /// Makes an edge that can be changed, for tests and small programs. Short for
+    /// `m.alloc(GcCell::new(to))`.
+    ///
+    /// # Panics
+    /// If there is no memory.
     pub fn cell<T: Trace<'gc> + 'gc>(&'gc self, to: Option<Gc<'gc, T>>) -> Gc<'gc, GcCell<'gc, T>> {
         self.alloc(GcCell::new(to))
     }
 
-    /// Lets the collector go on if it waits for this thread: costs one load where it does not. Allocations and stores do the same; a long loop
-    /// that only reads should call it now and then.
+    /// Answers the collector if it waits for this thread. If it does not, the call costs one load.
+    ///
+    /// Allocations and stores do the same. A long loop that only reads should call `poll` now and
+    /// then.
     #[inline]
     pub fn poll(&self) {
         if !self.record.is_calm() {
@@ -280,8 +325,12 @@ impl<'gc> Mutator<'gc> {
         }
     }
 
-    /// Tells the pacer of memory that the objects keep and the collector cannot see: bytes more, or
-    /// fewer. [`Trace::measure`] says what it sees by itself.
+    /// Tells the pacer about memory that the objects keep and the collector cannot see: `bytes`
+    /// more, or fewer if the number is negative. [`Trace::measure`] lists the memory that the
+    /// collector sees.
+    ///
+    /// # Panics
+    /// In a `fork` child, if the parent made the heap.
     pub fn external(&self, bytes: isize) {
         self.record.heap().check_process();
         self.record.heap().count_external(bytes);

@@ -1,11 +1,10 @@
-//! How far the drop thread of a heap is behind, and how long a thread that enters the heap waits
-//! for it.
+//! The backlog of a heap's drop thread, and how long a thread that enters the heap waits for it.
 //!
-//! - D1. A thread waits only while drops end: after `patience` without one it goes on, and no
-//!   thread waits until the next drop ends.
-//! - D2. The patience shrinks when it was in vain and grows when it was not. So a drop that needs a
-//!   lock of the waiting thread costs little.
-//! - D3. No wait is longer than [`LONGEST`], and a destructor or cleanup never waits for others.
+//! - BEHIND-1. A thread waits only while drops end. If none ends within `patience`, it goes on, and
+//!   no thread waits until the next drop ends.
+//! - BEHIND-2. The patience shrinks after a wait in vain and grows after a successful one. So a
+//!   drop that needs a lock of the waiting thread costs little.
+//! - BEHIND-3. No wait is longer than [`LONGEST`]. A destructor or cleanup never waits for others.
 
 use crate::sync::tally::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use core::cell::Cell;
@@ -13,28 +12,28 @@ use std::time::{Duration, Instant};
 
 /// The longest wait of one `enter`.
 const LONGEST: Duration = Duration::from_secs(2);
-/// The patience lies between these two.
+/// The bounds of the patience.
 const MOST_PATIENCE: Duration = Duration::from_millis(500);
 const LEAST_PATIENCE: Duration = Duration::from_micros(200);
 
 thread_local! {
-    /// The number of the heap whose drops and cleanups the thread runs at this moment; 0: none.
+    /// The number of the heap whose drops and cleanups the thread runs at this moment. 0: none.
     pub(crate) static DROPPING: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The number of the heap whose destructor or cleanup calls this; 0: no destructor or cleanup does.
+/// Returns the number of the heap whose destructor or cleanup makes this call. 0: none does.
 pub(crate) fn dropping() -> u64 {
     DROPPING.get()
 }
 
-/// What waits for a drop thread.
+/// The work that waits for a drop thread.
 pub(crate) struct Behind {
     bytes: AtomicUsize,
     /// Drops and cleanups that ended.
     done: AtomicU64,
-    /// `done` plus one when a thread last waited in vain (D1).
+    /// The value of `done` plus one when a thread last waited in vain (BEHIND-1).
     stuck: AtomicU64,
-    /// In nanoseconds.
+    /// Nanoseconds.
     patience: AtomicU64,
 }
 
@@ -48,7 +47,7 @@ impl Behind {
         }
     }
 
-    /// Bytes that wait.
+    /// Returns the bytes that wait.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Relaxed)
     }
@@ -61,12 +60,12 @@ impl Behind {
         self.bytes.fetch_sub(bytes, Relaxed);
     }
 
-    /// One drop or cleanup has ended.
+    /// Counts one drop or cleanup that has ended.
     pub(crate) fn advance(&self) {
         self.done.fetch_add(1, Relaxed);
     }
 
-    /// A wait of the calling thread begins.
+    /// Begins a wait of the calling thread.
     pub(crate) fn wait(&self) -> Wait<'_> {
         let now = Instant::now();
         Wait {
@@ -88,7 +87,7 @@ pub(crate) struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Whether the thread should wait on.
+    /// Returns whether the thread should wait on.
     pub(crate) fn is_worth_it(&mut self) -> bool {
         if self.behind.bytes() == 0 || self.begun.elapsed() >= LONGEST || dropping() != 0 {
             return false;
@@ -110,7 +109,7 @@ impl Wait<'_> {
         lasts
     }
 
-    /// Nothing is to be waited for any more.
+    /// Ends the wait because the thread has nothing left to wait for.
     pub(crate) fn succeed(self) {
         let patience = Duration::from_nanos(self.behind.patience.load(Relaxed));
         if patience < MOST_PATIENCE {
@@ -153,7 +152,7 @@ mod tests {
         for _ in 0..20 {
             behind.advance();
             let mut wait = behind.wait();
-            // As if no drop had ended for long.
+            // The wait then looks as long as `MOST_PATIENCE`.
             wait.since = wait.begun.checked_sub(MOST_PATIENCE).expect("a clock that runs");
             assert!(!wait.is_worth_it());
         }

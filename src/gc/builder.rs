@@ -3,7 +3,17 @@
 use super::heap::{Heap, Inner};
 use super::process;
 
-/// Options of a [`Heap`].
+/// The options of a [`Heap`]. Needs the feature `gc`.
+///
+/// ```
+/// use greyspan::gc::Heap;
+///
+/// let heap = Heap::builder()
+///     .gc_percent(Some(50))
+///     .memory_limit(Some(64 << 20))
+///     .build();
+/// heap.enter(|m| assert_eq!(*m.alloc(7), 7));
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
@@ -24,26 +34,28 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// As [`Heap::set_gc_percent`].
+    /// Sets by how many percent the heap may grow before it collects; see [`Heap::set_gc_percent`].
+    /// The default comes from `GREYSPAN_GC`, or is 100.
     pub fn gc_percent(mut self, percent: Option<u32>) -> Self {
         self.percent = percent;
         self
     }
 
-    /// As [`Heap::set_memory_limit`].
+    /// Sets the number of bytes that the heap should stay below; see [`Heap::set_memory_limit`].
+    /// The default is no limit.
     pub fn memory_limit(mut self, bytes: Option<usize>) -> Self {
         self.limit = bytes;
         self
     }
 
-    /// Whether each cycle writes a line to standard error, as `GREYSPAN_TRACE=gc` does for all
-    /// heaps.
+    /// Sets whether each cycle writes a line to standard error. `GREYSPAN_TRACE=gc` sets this for
+    /// all heaps.
     pub fn trace(mut self, on: bool) -> Self {
         self.traced = on;
         self
     }
 
-    /// The heap. It starts no thread before it needs one.
+    /// Makes the heap. It starts no thread before it needs one.
     pub fn build(self) -> Heap {
         Heap::around(Inner::new(
             process::next_number(),

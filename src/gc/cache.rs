@@ -1,10 +1,13 @@
-//! The slots that a mutator allocates from: for each type or size a span of its own, a word of free slots at a time.
+//! The slots that a mutator allocates from: one span per type or size, and one word of free slots
+//! at a time.
 //!
-//! Owned by the mutator's record. What is free is read from the span's bits when a word is begun; what is taken is written there at once, so that
-//! the collector may take the span over from a thread that is not pinned.
+//! The mutator's record owns the cache. When an entry begins a word, it reads the free slots from
+//! the span's bits. It writes each slot that it takes to the bits at once. So the collector may
+//! take the span from a thread that is not pinned.
 //!
-//! - C1. An entry's span is the mutator's alone, and of the epoch that its phase allocates in, until H3.
-//! - C2. `bits` are free slots of word `word` of the span.
+//! - GCCACHE-1. Until handshake H3 an entry's span belongs to this mutator alone, and its epoch is
+//!   the one that the mutator's phase allocates in.
+//! - GCCACHE-2. `bits` are free slots of word `word` of the span.
 
 use super::desc::Desc;
 use super::mutator::Record;
@@ -15,23 +18,24 @@ use core::cell::Cell;
 use core::ptr::{NonNull, null, null_mut};
 
 const ENTRIES: usize = if cfg!(loom) { 4 } else { 64 };
-/// Places where an entry may stand.
+/// The number of places where an entry may stand.
 const PROBES: usize = 4;
 
-/// What an entry is for: a type, or a size of objects with headers.
+/// The objects that an entry serves: those of one type, or of one size with headers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Key(usize);
 
 impl Key {
     const NONE: Self = Self(0);
 
-    /// Objects of one type.
+    /// Returns the key for objects of one type.
     #[inline(always)]
     pub(crate) fn of_type(desc: &'static Desc) -> Self {
         Self(core::ptr::from_ref(desc).addr())
     }
 
-    /// Objects of one size class; odd, as no descriptor's address is.
+    /// Returns the key for objects with headers of one size class. It is odd, which no descriptor's
+    /// address is.
     pub(crate) fn of_class(class: usize, traced: bool, dropped: bool) -> Self {
         Self(class << 3 | usize::from(traced) << 2 | usize::from(dropped) << 1 | 1)
     }
@@ -46,7 +50,7 @@ impl Key {
 pub(crate) struct Entry {
     key: Cell<Key>,
     bits: Cell<u64>,
-    /// First slot of the word.
+    /// The first slot of the word.
     first: Cell<*mut u8>,
     slot: Cell<usize>,
     alloc: Cell<*const AtomicU64>,
@@ -67,7 +71,7 @@ impl Entry {
         }
     }
 
-    /// A free slot of the current word, handed out.
+    /// Hands out a free slot of the current word. Returns it with the number of its bit.
     #[inline(always)]
     fn pop(&self) -> Option<(NonNull<u8>, u32)> {
         let bits = self.bits.get();
@@ -76,16 +80,18 @@ impl Entry {
         }
         let at = bits.trailing_zeros();
         self.bits.set(bits & (bits - 1));
-        // SAFETY: bits are set only while the entry's span is the mutator's, and the word is the span's.
+        // SAFETY: a bit is set only while the span belongs to this mutator (GCCACHE-1). `alloc`
+        // points to a word of that span.
         let alloc = unsafe { &*self.alloc.get() };
-        // Relaxed, and no exchange: the holder alone writes; the collector reads after a handshake.
+        // Relaxed, and no exchange: only the holder writes. The collector reads after a handshake.
         alloc.store(alloc.load(Relaxed) | 1 << at, Relaxed);
         let slot = self.first.get().wrapping_add(at as usize * self.slot.get());
-        // SAFETY: inside a run, which does not lie at null.
+        // SAFETY: the slot lies inside a run, and no run lies at null.
         Some((unsafe { NonNull::new_unchecked(slot) }, at))
     }
 
-    /// Goes on to the first word from `from` on that has a free slot. `false`: there is none.
+    /// Moves on to the first word, from `from` on, that has a free slot. Returns `false` if none
+    /// has.
     fn advance(&self, from: usize) -> bool {
         let Some(span) = self.span.get() else { return false };
         for word in from..span.words() {
@@ -133,7 +139,7 @@ impl Cache {
         &self.0[(key.hash() + probe) % ENTRIES]
     }
 
-    /// A free slot for `key` from the current word of its span.
+    /// Hands out a free slot for `key` from the current word of its span.
     #[inline(always)]
     pub(crate) fn pop(&self, key: Key) -> Option<NonNull<u8>> {
         let entry = self.place(key, 0);
@@ -143,8 +149,9 @@ impl Cache {
         entry.pop().map(|(slot, _)| slot)
     }
 
-    /// A free slot for `key`, its span and its number in it, of what the mutator has or of what the space gives it. `None`: there is no such
-    /// space; `Some(None)`: no memory.
+    /// Hands out a free slot for `key`, with its span and its index. The slot comes from the cache,
+    /// or from a span that the space gives. `None`: there is no such space. `Some(None)`: there is
+    /// no memory.
     #[expect(
         clippy::option_option,
         reason = "the two are told apart by one caller, and one answer by the other"
@@ -165,7 +172,7 @@ impl Cache {
             if !entry.advance(entry.word.get() + 1) {
                 entry.forget();
                 let space = space()?;
-                // Refilling comes back to no cache, so the entry is still the empty one in front.
+                // `refill` uses no cache, so the entry in front is still this empty one.
                 let Some(span) = space.refill(record) else {
                     return Some(None);
                 };
@@ -185,7 +192,8 @@ impl Cache {
         let other = (1..PROBES).map(|probe| self.place(key, probe));
         let found = other.clone().find(|entry| entry.key.get() == key);
         if let Some(entry) = found.or_else(|| other.clone().find(|entry| entry.span.get().is_none())) {
-            // What stood in front is found by its own probes no more if it moves too far; then it counts as given back.
+            // The former front entry may now lie where its own probes do not find it. Then its span
+            // is given back.
             front.swap(entry);
             if !(0..PROBES).any(|probe| core::ptr::eq(self.place(entry.key.get(), probe), entry)) {
                 Self::give_back(entry);
@@ -204,7 +212,7 @@ impl Cache {
         entry.forget();
     }
 
-    /// Lets go of all spans; the collector knows them.
+    /// Forgets all spans. The collector knows them.
     pub(crate) fn forget(&self) {
         self.0.iter().for_each(Entry::forget);
     }

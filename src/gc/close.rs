@@ -1,14 +1,14 @@
-//! [`Heap::close`]: the end of a heap while handles of it are left.
+//! [`Heap::close`]: ends a heap while the program still has handles of it.
 //!
-//! - Z1. The heap is shut first. Then its destructors and cleanups alone enter it, so work comes to
-//!   an end, and no object is made behind the last cycle.
-//! - Z2. A round is: the drop thread rests, no thread is pinned since before the heap was shut, one
-//!   cycle, the drop thread rests again. Later pins are those of destructors and cleanups, which
-//!   the second rest waits for, and of threads that are refused. If nothing was dropped and nothing
-//!   run in a round, the objects that are left are reached from roots: no later round would find
-//!   more.
-//! - Z3. Any number of threads may close at once. Each does its own rounds; the cycle of one counts
-//!   for the other, and nothing that a round decides by depends on who ran it.
+//! - CLOSE-1. The heap is shut first. From then on only its destructors and cleanups enter it. So
+//!   the work comes to an end, and no object is made after the last cycle.
+//! - CLOSE-2. A round has four steps. The drop thread comes to rest. The last thread that pinned
+//!   before the heap was shut unpins. One cycle runs. The drop thread comes to rest again. Pins
+//!   that begin later belong to destructors and cleanups, which the last step waits for, or to
+//!   threads that the heap refuses. If a round drops and runs nothing, roots reach all remaining
+//!   objects, and no later round would find more.
+//! - CLOSE-3. Any number of threads may close at once. Each runs its rounds, and the cycle of one
+//!   counts for the others. No decision of a round depends on the thread that ran the cycle.
 
 use super::behind::dropping;
 use super::cycle::Backoff;
@@ -22,42 +22,42 @@ use crate::sync::tally::Ordering::Relaxed;
 use core::fmt;
 use std::time::{Duration, Instant};
 
-/// How long the threads that are inside `enter` have to leave it.
+/// The time that threads inside `enter` have to leave it.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Rounds in which destructors or cleanups entered the heap: each may have made new work.
+/// The most rounds in which destructors or cleanups entered the heap. Each may have made new work.
 const VISITED_ROUNDS: usize = 100;
 
-/// Why [`Heap::close`] did not do all that it is there for.
+/// The reason why [`Heap::close`] did not finish. Needs the feature `gc`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum CloseError {
-    /// The calling thread is inside `enter` of some heap, and would wait for itself. Nothing was
+    /// The calling thread is inside `enter` of some heap and would wait for itself. Nothing was
     /// done, and the heap is open.
     InsideEnter,
-    /// A destructor or a cleanup of some heap called, and would wait for itself. Nothing was done,
-    /// and the heap is open.
+    /// A destructor or a cleanup of some heap made the call and would wait for itself. Nothing was
+    /// done, and the heap is open.
     InDrop,
-    /// The heap was made before a `fork`, and has no collector in this child. Nothing was done.
+    /// The heap was made before a `fork` and has no collector in this child. Nothing was done.
     Forked,
-    /// The heap is closed, and these are left of it.
+    /// The heap is closed, but some objects, threads or cleanups are left.
     Left(Leftovers),
 }
 
-/// What a heap still has that was closed.
+/// The objects, roots, threads and cleanups that a closed heap still has. Needs the feature `gc`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Leftovers {
-    /// Objects that were not dropped because [`Root`](super::Root)s lead to them; 0 where the call
-    /// did not come to a cycle, because of `pinned` or `unfinished`.
+    /// Objects that were not dropped because [`Root`](super::Root)s lead to them. 0 if the call ran
+    /// no full round, because of `pinned` or `unfinished`.
     pub objects: u64,
-    /// Roots that keep objects, clones counted once; [`WeakRoot`](super::WeakRoot)s do not.
+    /// Roots that keep objects. Clones count once; [`WeakRoot`](super::WeakRoot)s do not count.
     pub roots: u64,
-    /// Cleanups that wait for the death of such an object.
+    /// Cleanups that wait for the death of an object that is left.
     pub cleanups: u64,
     /// Threads that are inside `enter`.
     pub pinned: u64,
-    /// Destructors and cleanups that run or wait for their turn; those of up to 64 objects count as
-    /// one.
+    /// Destructors and cleanups that run or wait for their turn. Destructors of up to 64 objects
+    /// count as one.
     pub unfinished: u64,
 }
 
@@ -80,24 +80,29 @@ impl fmt::Display for CloseError {
 impl std::error::Error for CloseError {}
 
 impl Heap {
-    /// Closes the heap, for all its handles: drops every object that no [`Root`](super::Root)
-    /// keeps, runs their cleanups, and returns when the last of them is over. Then the heap is
-    /// empty, and its memory is given back.
+    /// Closes the heap for all its handles.
     ///
-    /// From the call on no thread can enter the heap, and [`enter`](Self::enter) panics.
-    /// Destructors and cleanups of the heap still may, on its drop thread. So stop the threads that
-    /// use the heap first. Threads that are inside `enter` have one second to leave it; for
-    /// destructors and cleanups the call waits as long as they take. Their panics are counted in
-    /// [`GcStats`](super::GcStats) and change nothing.
+    /// Drops every object that no [`Root`](super::Root) keeps, runs the cleanups of these objects,
+    /// and returns when the last of them is over. Then the heap is empty, and its memory is given
+    /// back.
     ///
-    /// Clones of the handle may be alive, in a `static` for example, and several threads may close
-    /// at once: each returns when all is done. Closing a closed heap does what was left.
+    /// From the call on no thread can enter the heap: [`enter`](Self::enter) panics. Only
+    /// destructors and cleanups of the heap, on its drop thread, still can. So stop the threads
+    /// that use the heap first. Threads that are inside `enter` have one second to leave it. For
+    /// destructors and cleanups the call waits as long as they take. [`GcStats`](super::GcStats)
+    /// counts their panics, which change nothing else.
+    ///
+    /// Clones of the handle may be alive, in a `static` for example. Several threads may close at
+    /// once: each returns when all is done. Closing a closed heap again continues with the objects
+    /// that were left.
     ///
     /// # Errors
-    /// [`CloseError::Left`] says what is left: roots keep objects, or a thread stays inside
-    /// `enter`. The heap stays closed; call again when the cause is gone. Cleanups that make new
-    /// objects with cleanups each time they run are left too, after 100 rounds. The other errors
-    /// name callers that would wait for themselves; those change nothing.
+    /// - [`CloseError::Left`]: roots keep objects, a thread stays inside `enter`, or cleanups made
+    ///   new work in more than 100 rounds. The heap stays closed. Call again when the cause is
+    ///   gone.
+    /// - [`CloseError::InsideEnter`], [`CloseError::InDrop`]: the caller would wait for itself. The
+    ///   heap is unchanged.
+    /// - [`CloseError::Forked`]: the parent process made the heap. The heap is unchanged.
     ///
     /// ```
     /// use greyspan::gc::{CloseError, Heap, Root, Rootable};
@@ -109,7 +114,9 @@ impl Heap {
     ///     Root::new(m, kept)
     /// });
     /// match heap.close() {
-    ///     Err(CloseError::Left(left)) => assert_eq!((left.roots, left.objects, left.cleanups), (1, 1, 1)),
+    ///     Err(CloseError::Left(left)) => {
+    ///         assert_eq!((left.roots, left.objects, left.cleanups), (1, 1, 1));
+    ///     }
     ///     other => panic!("{other:?}"),
     /// }
     /// drop(root);
@@ -120,15 +127,17 @@ impl Heap {
         self.close_by(None)
     }
 
-    /// As [`close`](Self::close), but returns after about `limit` at the latest.
+    /// Closes the heap as [`close`](Self::close) does, but returns after about `limit` at the
+    /// latest. A `limit` beyond the clock's range is no limit.
     ///
     /// # Errors
-    /// As [`close`](Self::close); [`CloseError::Left`] also where the time is over.
+    /// As [`close`](Self::close). [`CloseError::Left`] also if the time is over.
     pub fn close_within(&self, limit: Duration) -> Result<(), CloseError> {
         self.close_by(Instant::now().checked_add(limit))
     }
 
-    /// Whether the heap was [closed](Self::close), for good, so that [`enter`](Self::enter) panics.
+    /// Returns whether the heap was [closed](Self::close). Closing is final: [`enter`](Self::enter)
+    /// panics from then on.
     pub fn is_closed(&self) -> bool {
         self.inner().protocol.is_shut()
     }
@@ -151,15 +160,15 @@ impl Heap {
     }
 }
 
-/// What `enter` says of a closed heap.
+/// Panics for an `enter` of a closed heap.
 #[cold]
 pub(crate) fn refuse() -> ! {
     panic!("greyspan::gc: this heap was closed, and no thread can enter it any more")
 }
 
 impl Inner {
-    /// Whether the thread may enter the heap although it was shut: in a destructor or cleanup of
-    /// it.
+    /// Returns whether the thread may enter the shut heap: it does if it runs one of the heap's
+    /// destructors or cleanups.
     #[cold]
     pub(crate) fn admits(&self, record: &Record) -> bool {
         record.bar();
@@ -175,14 +184,14 @@ impl Inner {
             let Some(done) = self.dropper.rest(self, deadline) else {
                 return self.unfinished();
             };
-            // Anew in each round: destructors may have taken all the time so far, which the threads
-            // that wait for them inside `enter` did not have.
+            // Set anew in each round: destructors may have used up the time so far, while the
+            // threads that wait for them inside `enter` could not leave.
             let patience = Instant::now() + PATIENCE;
             let patience = deadline.map_or(patience, |deadline| deadline.min(patience));
             if !self.is_left_by(patience) {
                 let left = self.unfinished();
                 return Leftovers {
-                    // The last of them may have left since.
+                    // The last thread may have left since.
                     pinned: left.pinned.max(1),
                     unfinished: self.dropper.unfinished() as u64,
                     ..left
@@ -208,7 +217,8 @@ impl Inner {
         }
     }
 
-    /// Waits until the last thread has left that was inside when the heap was shut.
+    /// Waits until no thread is pinned since before the heap was shut. Returns `false` at
+    /// `deadline`.
     fn is_left_by(&self, deadline: Instant) -> bool {
         let mut backoff = Backoff::new();
         while self.protocol.inside() > 0 {
@@ -228,8 +238,8 @@ impl Inner {
         }
     }
 
-    /// Where a round did not come to its end in time: a destructor or cleanup still ran, or the
-    /// cycle.
+    /// Returns the leftovers of a round that did not end in time because a destructor, a cleanup or
+    /// the cycle still ran.
     fn unfinished(&self) -> Leftovers {
         Leftovers {
             objects: 0,
@@ -240,15 +250,15 @@ impl Inner {
         }
     }
 
-    /// After a round: no thread is pinned, but for destructors and cleanups of another round that
-    /// began since.
+    /// Returns the leftovers after a round. No thread is pinned, except in destructors and cleanups
+    /// of another thread's round that began since.
     fn leftovers(&self) -> Leftovers {
-        // No other thread's cycle moves anything meanwhile.
+        // No other thread's cycle changes roots or spans meanwhile.
         let _alone = super::finalize::guard(&self.control.cycle);
         let (mut roots, mut objects) = (0, 0);
-        // Weak cells are the collector's own, and keep nothing. They lie in a space of their own.
-        // The look is at spaces and not at headers: cleanups may enter at this moment, and the
-        // header of an object that they are making is not written.
+        // Weak cells do not count: they belong to the collector and keep nothing. The test looks at
+        // their space and not at headers, because a cleanup may be making an object at this moment,
+        // and that object's header is not written yet.
         self.roots
             .scan(|target| roots += u64::from(kind_of(target) != Kind::Weak));
         let has_objects = |space: &&&Space| space.desc.is_none_or(|desc| desc.kind != Kind::Weak);
@@ -261,14 +271,14 @@ impl Inner {
             objects,
             roots: if objects == 0 { 0 } else { roots },
             cleanups: self.wills.count_cleanups() as u64,
-            // One that pins at this moment is about to be refused.
+            // A thread that pins at this moment is about to be refused.
             pinned: 0,
             unfinished: self.dropper.unfinished() as u64,
         }
     }
 }
 
-/// What changes while a closed heap comes nearer to its end.
+/// Numbers that change while a closed heap comes nearer to its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Progress {
     roots: usize,

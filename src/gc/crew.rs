@@ -1,22 +1,27 @@
-//! Who marks in a cycle: the collector, its helpers, and mutators that assist; and how they share grey objects.
+//! The threads that mark in a cycle (the collector's, its helpers, and mutators that assist), and
+//! how they share grey objects.
 //!
-//! A helper that has nothing to scan says so (`hungry`), and whoever has much puts a part of it on a shelf, from where the hungry steal.
-//! Nobody shares where nobody is hungry, so marking with one thread costs nothing for it.
+//! A helper without grey objects counts itself as hungry (`hungry`). A thread with many grey
+//! objects then puts a part of them on a shelf, and hungry threads steal from there. If no thread
+//! is hungry, no thread shares. So marking with one thread pays nothing for sharing.
 //!
-//! - Y1. Whoever but the collector takes grey objects has a [`Shift`], from before it takes the first until it has none, in its hands or on its shelf.
-//! - Y2. Nobody gets a shift while the gate is shut. The collector shuts it when no shift runs, before it asks for a wave, and opens it after: so
-//!   during a wave only mutators have grey objects, in the buffers that the wave empties.
+//! - CREW-1. A thread that takes grey objects holds a [`Shift`], unless it is the collector's. The
+//!   shift lasts from before it takes the first object until it has none, in its tracer or on its
+//!   shelf.
+//! - CREW-2. No thread gets a shift while the gate is shut. The collector shuts the gate when no
+//!   shift runs, before it asks for a wave. It opens the gate after the wave, if marking goes on.
+//!   So during a wave only mutators have grey objects, in the buffers that the wave empties.
 
 use super::fault::broken;
 use super::workbuf::Grey;
 use crate::sync::lock::Lock;
 use crate::sync::tally::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-/// Helpers of a cycle, at the most.
+/// The most helpers of a cycle.
 pub(crate) const HELPERS: usize = if cfg!(loom) { 1 } else { 15 };
-/// Grey objects that are stolen at a time.
+/// Grey objects of a chunk, the unit of stealing.
 const CHUNK: usize = if cfg!(loom) { 1 } else { 256 };
-/// Chunks that a shelf holds.
+/// The most chunks on a shelf.
 const CHUNKS: usize = 8;
 
 struct Gate {
@@ -29,15 +34,15 @@ pub(crate) struct Crew {
     gate: Lock<Gate>,
     /// Helpers that have nothing to scan.
     hungry: AtomicUsize,
-    /// A mutator that assisted found nothing.
+    /// Whether a mutator that wanted to assist found nothing.
     asked: AtomicBool,
-    /// Chunks on all shelves: where it is 0 for a thread, that thread's own shelf is empty.
+    /// Chunks on all shelves. If a thread reads 0, that thread's shelf is empty.
     shelved: AtomicUsize,
-    /// One for each helper, and the collector's.
+    /// One shelf per helper, and the collector's.
     shelves: [Lock<Vec<Vec<Grey>>>; HELPERS + 1],
 }
 
-/// The right to scan grey objects (Y1); ends when it is dropped.
+/// The right to take and scan grey objects (CREW-1). Ends when it is dropped.
 pub(crate) struct Shift<'a>(&'a Crew);
 
 impl Drop for Shift<'_> {
@@ -57,7 +62,7 @@ impl Crew {
         }
     }
 
-    /// A shift, unless the gate is shut.
+    /// Begins a shift. `None`: the gate is shut.
     pub(crate) fn begin(&self) -> Option<Shift<'_>> {
         let mut gate = self.gate.lock();
         (gate.open || broken("assist_in_wave")).then(|| {
@@ -66,12 +71,12 @@ impl Crew {
         })
     }
 
-    /// Lets others take part.
+    /// Opens the gate: other threads may take part.
     pub(crate) fn open(&self) {
         self.gate.lock().open = true;
     }
 
-    /// Nobody begins a shift any more. `false`: somebody is in one, and the gate stays open.
+    /// Shuts the gate. Returns `false` if a shift runs: then the gate stays open.
     pub(crate) fn shut(&self) -> bool {
         let mut gate = self.gate.lock();
         let idle = gate.shifts == 0 || broken("shut_in_a_shift");
@@ -79,12 +84,12 @@ impl Crew {
         idle
     }
 
-    /// Whether nobody is in a shift.
+    /// Returns whether no shift runs.
     pub(crate) fn is_idle(&self) -> bool {
         self.gate.lock().shifts == 0
     }
 
-    /// A helper has nothing to scan, or has again.
+    /// Counts a helper as hungry, or no longer as hungry.
     pub(crate) fn count_hungry(&self, hungry: bool) {
         if hungry {
             self.hungry.fetch_add(1, Relaxed);
@@ -93,17 +98,18 @@ impl Crew {
         }
     }
 
-    /// A mutator would assist, and found nothing to take.
+    /// Asks for grey objects, for a mutator that wanted to assist and found none.
     pub(crate) fn ask(&self) {
         self.asked.store(true, Relaxed);
     }
 
-    /// Whether something lies on a shelf, as a hint.
+    /// Returns whether a chunk lies on a shelf. A hint only.
     pub(crate) fn has_shelved(&self) -> bool {
         self.shelved.load(Relaxed) > 0
     }
 
-    /// Puts the older half of `stack` on the shelf `own`, in chunks, if somebody is hungry and `stack` is long.
+    /// Moves the older half of `stack` to the shelf `own`, in chunks, if a thread is hungry and
+    /// `stack` is long.
     #[inline]
     pub(crate) fn share(&self, own: usize, stack: &mut Vec<Grey>) {
         if (self.hungry.load(Relaxed) > 0 || self.asked.load(Relaxed)) && stack.len() >= 2 * CHUNK {
@@ -125,7 +131,8 @@ impl Crew {
         self.shelved.fetch_add(chunks, Relaxed);
     }
 
-    /// Takes chunks: the newest of the shelf `own`, or half of another's. Whether there were any. Within a shift, or by the collector.
+    /// Takes the newest chunk of the shelf `own`, or half of the chunks of another shelf. Returns
+    /// whether there were any. The caller holds a shift or is the collector.
     pub(crate) fn steal(&self, own: usize, into: &mut Vec<Grey>) -> bool {
         if !self.has_shelved() {
             return false;

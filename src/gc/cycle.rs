@@ -1,20 +1,30 @@
-//! One cycle, step by step, on the collector's thread. No moment at which all mutators stand still.
+//! One cycle, step by step, on the collector's thread. At no moment do all mutators stand still.
 //!
 //! ```text
-//!  0  all spans are of this cycle, no mark is set, nothing is grey                                state = OPEN
-//!  1  H1, soft: each mutator goes to PRE.   T1: all have. Only now roots are scanned and objects traced; nothing is black yet
-//!  2  H2, quiescent: each mutator goes to MARK when it is not pinned.   T2: all have. Runs beside the tracing
-//!  3  trace until T2, nothing grey here or in the queue, and the ephemerons at their fixpoint
-//!  4  state = TERMINATING; a wave: each mutator hands over its grey objects; the ephemerons once more; then, if the queue is empty,
-//!     TERMINATING ─► CLOSED by exchange. Else OPEN, and 3
-//!  5  from CLOSED on what is not marked is dead: clear weak cells, revive what guardians watch, clear tables, queue cleanups
-//!  6  H3, soft: each mutator lets go of its spans and goes to IDLE.   T3: all have, so all spans of this cycle are the sweepers'
-//!  7  sweep, span by span, beside the mutators, who take part when they need a slot. The next cycle begins when all is swept
+//!  0  all spans belong to this cycle, no mark is set, no object is grey           state = OPEN
+//!  1  handshake H1, soft: each mutator goes to PRE.            T1: all have
+//!     Only from T1 on the collector scans roots and traces objects. No object is black before.
+//!  2  handshake H2, quiescent: each mutator goes to MARK while it is not pinned.  T2: all have
+//!     This runs beside the tracing.
+//!  3  trace until T2 has come, no object is grey here or in the queue, and the ephemerons are at
+//!     their fixpoint
+//!  4  state = TERMINATING
+//!     a wave: each mutator hands over its grey objects; then the ephemerons once more
+//!     if the queue is empty, exchange TERMINATING ─► CLOSED; otherwise OPEN, and back to 3
+//!  5  from CLOSED on, unmarked objects are dead:
+//!     clear weak cells, revive the objects that guardians watch, clear tables, queue cleanups
+//!  6  handshake H3, soft: each mutator gives up its spans and goes to IDLE.       T3: all have
+//!     So all spans of this cycle belong to the sweepers.
+//!  7  sweep span by span, beside the mutators; a mutator that needs a slot sweeps too
+//!     The next cycle begins when all spans are swept.
 //! ```
 //!
-//! T3 comes before the first sweep. So no mutator is in MARK while a span is swept, no mutator holds an unswept span, and no mutator is in
-//! the middle of a weak reference to an object that is being freed. A mutator that is pinned and does nothing delays the sweep as it would
-//! have delayed H2.
+//! A pinned mutator acknowledges a soft handshake between two operations, and the quiescent one by
+//! unpinning.
+//!
+//! T3 comes before the first sweep. So while a span is swept, no mutator is in MARK, no mutator
+//! holds an unswept span, and no mutator is upgrading a weak reference to an object that is being
+//! freed. A mutator that stays pinned and performs no operation delays the sweep, as it delays H2.
 
 #[cfg(not(loom))]
 use super::crew::HELPERS;
@@ -29,15 +39,16 @@ use super::stats::{Counters, Stint, nanos, thread_nanos};
 use crate::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-/// Live bytes from which on the collector has helpers: less is marked before they are awake.
+/// Live bytes from which on the collector has helpers. Marking a smaller heap ends before they
+/// wake.
 #[cfg(not(loom))]
 const HELPED: usize = 4 << 20;
 /// The collector's place in the crew.
 const COLLECTOR: usize = 0;
-/// Objects that are scanned between two looks at the world.
+/// Objects that are scanned between two looks at the protocol.
 const BATCH: usize = if cfg!(loom) { 8 } else { 1024 };
 
-/// What one cycle took.
+/// The time that one cycle took, in parts.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Times {
     pub(crate) t1: Duration,
@@ -45,15 +56,18 @@ pub(crate) struct Times {
     pub(crate) mark: Duration,
     pub(crate) t3: Duration,
     pub(crate) sweep: Duration,
-    /// Processor time of marking: by mutators, by the collector's thread, by its helpers; and all that the cycle took of the collector's thread.
+    /// Processor time of marking by assisting mutators.
     pub(crate) assists_ns: u64,
+    /// Processor time of marking by the collector's thread.
     pub(crate) collector_ns: u64,
+    /// Processor time of marking by helpers.
     pub(crate) helpers_ns: u64,
+    /// Processor time of the whole cycle on the collector's thread.
     pub(crate) whole_ns: u64,
 }
 
 impl Times {
-    /// Processor time of the whole cycle, on whatever thread.
+    /// Returns the processor time of the whole cycle, on all threads.
     pub(crate) fn cpu(&self) -> Duration {
         Duration::from_nanos(self.whole_ns + self.helpers_ns + self.assists_ns)
     }
@@ -79,7 +93,7 @@ impl Backoff {
         self.0 = self.0.saturating_add(1);
     }
 
-    /// Whether that has been some milliseconds, and every so often from then on.
+    /// Returns whether the waiting has lasted some milliseconds, and then at every eighth wait.
     #[cfg(not(loom))]
     fn is_long(&self) -> bool {
         self.0 >= 64 && self.0.is_multiple_of(8)
@@ -87,7 +101,7 @@ impl Backoff {
 }
 
 impl Inner {
-    /// Makes all mutators follow `word`; how long that took.
+    /// Makes all mutators follow `word`. Returns how long that took.
     fn handshake(&self, word: Word) -> Duration {
         let since = Instant::now();
         self.protocol.request(word);
@@ -102,7 +116,8 @@ impl Inner {
         }
     }
 
-    /// Waits a little for pinned threads; where that takes long, other heaps shall not wait with this one.
+    /// Waits a little for pinned threads. If that takes long, another thread serves the other
+    /// heaps.
     fn wait_for_pins(backoff: &mut Backoff) {
         backoff.wait();
         #[cfg(not(loom))]
@@ -111,7 +126,8 @@ impl Inner {
         }
     }
 
-    /// Calls helpers, as many as there are processors that nobody else of this heap needs, where there is work for more than one.
+    /// Invites helpers if the heap has work for more than one thread: one for each processor that
+    /// the heap's other threads do not need.
     fn invite_helpers(&self) {
         #[cfg(not(loom))]
         if self.live.load(Relaxed) >= HELPED
@@ -122,7 +138,7 @@ impl Inner {
         }
     }
 
-    /// One whole cycle. The caller is the only one who runs one.
+    /// Runs one whole cycle. No other thread runs a cycle of this heap meanwhile.
     pub(crate) fn run_cycle(&self) -> Times {
         let mut times = Times::default();
         let cycle = self.protocol.cycle() + 1;
@@ -155,14 +171,14 @@ impl Inner {
         times
     }
 
-    /// Steps 2 to 4.
+    /// Runs steps 2 to 4: marking.
     pub(super) fn mark(&self, tracer: &mut Tracer, cycle: u64, times: &mut Times) {
         let since = Instant::now();
         let mut word = Word::mark(cycle);
         self.protocol.request(word);
         let mut all_in_mark = false;
         let mut backoff = Backoff::new();
-        // Looks whether all are in MARK, until they are, and then at the clock.
+        // Checks whether all mutators are in MARK, until they are. Then it notes the time.
         let asked = word;
         let mut look = |times: &mut Times| {
             if !all_in_mark && self.protocol.acknowledged(asked) {
@@ -184,7 +200,8 @@ impl Inner {
                 Self::wait_for_pins(&mut backoff);
                 continue;
             }
-            // From here to the end of the wave nobody else takes grey objects (Y2 of `crew`).
+            // If the gate shuts below, no other thread takes grey objects until it opens again
+            // (CREW-2 of `crew`).
             if self.mark_values(tracer) {
                 continue;
             }
@@ -206,7 +223,8 @@ impl Inner {
         }
     }
 
-    /// Scans all that is grey here, on the shelves and in the queue, until no helper has any either.
+    /// Scans all grey objects here, on the shelves and in the queue, until no helper has any
+    /// either.
     fn drain(&self, tracer: &mut Tracer, mut between: impl FnMut()) {
         let mut backoff = Backoff::new();
         loop {
@@ -224,7 +242,8 @@ impl Inner {
         }
     }
 
-    /// Helps to mark until the cycle's marking is over, on a thread of its own, with the shelf `own`.
+    /// Helps to mark until the cycle's marking is over. Runs on a helper's thread with the shelf
+    /// `own`.
     pub(crate) fn help(&self, own: usize) {
         let cycle = self.protocol.cycle();
         let mut tracer = Tracer::new(cycle);
@@ -257,7 +276,7 @@ impl Inner {
         self.crew.count_hungry(false);
     }
 
-    /// What a tracer other than the collector's has found and counted.
+    /// Passes on the finds and counts of a helper's or mutator's tracer.
     fn report(&self, tracer: &mut Tracer) {
         self.counters
             .marked_objects
@@ -273,7 +292,7 @@ impl Inner {
         }
     }
 
-    /// One round of the ephemerons' fixpoint. Whether it marked anything.
+    /// Runs one round of the ephemerons' fixpoint. Returns whether it marked anything.
     fn mark_values(&self, tracer: &mut Tracer) -> bool {
         if !broken("found_joined_late") {
             self.join_cells(tracer);
@@ -281,15 +300,16 @@ impl Inner {
         tracer.mark_values()
     }
 
-    /// What assisting mutators found of weak cells and tables.
+    /// Takes over the weak cells and tables that helpers and assisting mutators found.
     fn join_cells(&self, tracer: &mut Tracer) {
         let mut found = self.found.lock();
         tracer.cells.append(&mut found.0);
         tracer.tables.append(&mut found.1);
     }
 
-    /// A mutator in MARK helps to mark for a moment, where the heap has outgrown its plan. Between two of its acknowledgements, so that a wave finds
-    /// what it has left in the queue; and in a shift of its own, so that it hides nothing from a wave.
+    /// Helps to mark for a moment, on a mutator in MARK, if the heap has outgrown its plan. This
+    /// happens between two acknowledgements of the mutator, so a wave finds the objects that it
+    /// leaves in the queue. It happens in a shift, so it hides no grey object from a wave.
     #[cold]
     pub(crate) fn assist(&self, record: &Record) {
         const LIMIT: Duration = Duration::from_micros(50);
@@ -313,7 +333,7 @@ impl Inner {
         drop(shift);
     }
 
-    /// Step 5.
+    /// Runs step 5: weak cells, guardians, tables and cleanups.
     pub(super) fn settle_wills(&self, mut tracer: Tracer, cycle: u64) {
         self.join_cells(&mut tracer);
         if broken("cells_uncleared") {
@@ -323,18 +343,19 @@ impl Inner {
             self.revive(&mut tracer, cycle);
         }
         for cell in core::mem::take(&mut tracer.cells) {
-            // SAFETY: a marked cell.
+            // SAFETY: the cell is marked, so it is a live object.
             unsafe { cell.as_ref() }.clear_if(|target| is_dead(target, cycle));
         }
         self.revive(&mut tracer, cycle);
         for table in &tracer.tables {
-            // SAFETY: a marked table.
+            // SAFETY: the table is marked, so it is a live object.
             unsafe { table.as_ref() }.clear(|key| is_marked(key) || !is_dead(key, cycle));
         }
         self.bequeath(self.wills.cleanups(|target| is_dead(target, cycle)));
     }
 
-    /// Marks what guardians watch and is dead, with all it leads to.
+    /// Marks the dead objects that guardians watch, with all that they lead to, and hands them
+    /// over.
     fn revive(&self, tracer: &mut Tracer, cycle: u64) {
         let watched = self.wills.watched(|target| is_dead(target, cycle));
         if !watched.is_empty() {
@@ -348,10 +369,11 @@ impl Inner {
                     break;
                 }
             }
-            // A weak cell that came back: what it pointed to was dead, unless it was marked before.
+            // A weak cell that came back is cleared if its target was not marked before the
+            // revival: the target was dead then.
             let revived = tracer.revived.take().unwrap_or_default();
             for cell in core::mem::take(&mut tracer.cells) {
-                // SAFETY: a marked cell.
+                // SAFETY: the cell is marked, so it is a live object.
                 unsafe { cell.as_ref() }.clear_if(|target| {
                     is_dead(target, cycle) || (revived.contains(&target) && !broken("returned_cells_kept"))
                 });
@@ -362,7 +384,7 @@ impl Inner {
         }
     }
 
-    /// Step 7.
+    /// Runs step 7: sweeps all spans of `cycle`.
     fn sweep(&self, cycle: u64) {
         self.counters.marked_bytes.store(0, Relaxed);
         self.kept.store(0, Relaxed);
@@ -379,7 +401,7 @@ impl Inner {
         }
     }
 
-    /// Sweeps one span of cycle `cycle`, which the caller holds.
+    /// Sweeps one span of cycle `cycle`. The caller holds the span.
     pub(crate) fn sweep_span(&self, span: &'static Span, cycle: u64) -> Swept {
         let dropped = span.space.dropped;
         let swept = span.sweep(cycle, dropped);
@@ -401,7 +423,7 @@ impl Inner {
         swept
     }
 
-    /// Counts what a cycle took.
+    /// Adds a cycle's times to the heap's counters.
     pub(crate) fn count_cycle(&self, times: &Times, forced: bool) {
         let counters = &self.counters;
         counters.cycles.fetch_add(1, Relaxed);
@@ -416,7 +438,8 @@ impl Inner {
         crate::stats::TOTALS.count_cycle(forced, cpu);
     }
 
-    /// Tells the process's statistics and events of a cycle that ended, and of the goal that the next one has.
+    /// Reports a finished cycle, and the goal of the next one, to the process's statistics and
+    /// events.
     #[cfg(not(loom))]
     pub(crate) fn note_cycle(&self, times: &Times, forced: bool) {
         let goal = self.goal.load(Relaxed) as u64;

@@ -1,14 +1,15 @@
-//! Faults made on purpose: in the models' builds, the environment variable `GREYSPAN_FAULT` names rules to break, and the model of that rule
-//! must then fail (`.ci/loom.sh`). Everywhere else no rule is ever broken, and the tests below are gone at compile time.
+//! Faults made on purpose. In the models' builds, the environment variable `GREYSPAN_FAULT` names
+//! rules to break, and the model of each named rule must then fail (`.ci/loom.sh`). In other builds
+//! no rule is ever broken, and the calls below vanish at compile time.
 
-/// Whether the rule `name` is to be broken.
+/// Returns whether the rule `name` is broken on purpose.
 #[cfg(not(loom))]
 #[inline(always)]
 pub(crate) const fn broken(_name: &str) -> bool {
     false
 }
 
-/// Whether the rule `name` is to be broken.
+/// Returns whether the rule `name` is broken on purpose.
 #[cfg(loom)]
 pub(crate) fn broken(name: &str) -> bool {
     thread_local! {
@@ -17,7 +18,7 @@ pub(crate) fn broken(name: &str) -> bool {
     FAULT.with(|faults| faults.split(',').any(|fault| fault == name))
 }
 
-/// A named point inside an operation, where a scripted model may let others act.
+/// Marks a point inside an operation where a scripted model may let other threads act.
 #[cfg(not(loom))]
 #[inline(always)]
 pub(crate) const fn at(_point: &str) {}
@@ -36,17 +37,17 @@ mod script {
         static SCRIPT: RefCell<Option<(&'static str, Act)>> = const { RefCell::new(None) };
     }
 
-    /// Once, when the point `point` is reached, `act` runs there.
+    /// Runs `act` once, when the point `point` is reached.
     pub(crate) fn when(point: &'static str, act: impl FnOnce() + 'static) {
         SCRIPT.set(Some((point, Box::new(act))));
     }
 
-    /// Nothing is to happen any more.
+    /// Removes the script.
     pub(crate) fn forget() {
         drop(SCRIPT.take());
     }
 
-    /// The point `point` is reached.
+    /// Runs the script's action if it waits for the point `point`.
     pub(crate) fn at(point: &str) {
         let act = SCRIPT.with_borrow_mut(|script| script.take_if(|(wanted, _)| *wanted == point));
         if let Some((_, act)) = act {

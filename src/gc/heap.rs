@@ -1,12 +1,20 @@
-//! [`Heap`]: what the program holds, and [`Inner`]: what mutators, collector and drop thread share.
+//! [`Heap`]: the program's handle of a collected heap, and [`Inner`]: the data that mutators,
+//! collector and drop thread share.
 //!
-//! - H1. `Inner` lives as long as anybody has an `Arc` of it: the handle that all `Heap`s and `Root`s share, the two threads.
-//! - H2. When the handle goes, no thread is pinned and no root is left, and none can come: everything is dead. The threads end; the last of them
-//!   drops what is left (on no mutator, F2 of [`finalize`](super::finalize)).
-//! - H3. A `fork` child has no collector: the heaps of its parent refuse to serve it, in words.
-//! - H4. A heap without a handle of the program is *abandoned*: roots keep it, and no thread can
-//!   enter it. It collects until nothing dies any more, since a root that keeps it may lie in a
-//!   dead object. Then it reports what keeps it, once.
+//! - GCHEAP-1. `Inner` lives as long as an `Arc` of it exists. The handle that all `Heap`s and
+//!   `Root`s share holds one. The collector's threads and the drop thread each hold one while they
+//!   work for the heap.
+//! - GCHEAP-2. When that handle is dropped, no thread is pinned, no root is left, and neither can
+//!   come back: every object is dead. The collector's threads finish first. Then the drop thread,
+//!   or a thread started for it, drops the remaining objects (FINALIZE-2 of
+//!   [`finalize`](super::finalize)). If the system refuses that thread, the current thread drops
+//!   them.
+//! - GCHEAP-3. A `fork` child has no collector. The parent's heaps refuse to serve it, with a
+//!   message.
+//! - GCHEAP-4. A heap is *abandoned* if the program has dropped its last `Heap` and only roots keep
+//!   the heap. No thread can enter an abandoned heap. It collects until a cycle drops nothing,
+//!   because a root that keeps it may lie in a dead object. Then it reports the roots that keep it,
+//!   once.
 
 #[cfg(not(loom))]
 use super::alloc::Mutator;
@@ -38,7 +46,7 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::NonNull;
 use std::time::{Duration, Instant};
 
-/// This process, by the count of forks; the models have none.
+/// Returns the number of this process: the count of forks. The models have one process, number 0.
 #[inline]
 fn current_process() -> usize {
     #[cfg(not(loom))]
@@ -47,19 +55,20 @@ fn current_process() -> usize {
     0
 }
 
-/// How long a thread that enters waits for the collector at the most, where the heap is far beyond its goal.
+/// The longest time that an entering thread waits for the collector if the heap is far beyond its
+/// goal.
 const THROTTLE: Duration = Duration::from_micros(400);
 
-/// Live bytes that are far beyond the goal.
+/// Returns the live bytes above which a heap counts as far beyond `goal`: an eighth more.
 pub(crate) fn far_beyond(goal: usize) -> usize {
     goal.saturating_add(goal / 8)
 }
 
-/// Everything of one heap.
+/// All data of one heap.
 pub(crate) struct Inner {
-    /// Tells heaps apart; never used twice.
+    /// Identifies the heap. No number is used twice.
     pub(crate) number: u64,
-    /// The process that made the heap, by the count of forks.
+    /// The number of the process that made the heap; see `current_process`.
     process: usize,
     pub(crate) protocol: Protocol,
     pub(crate) spaces: Spaces,
@@ -68,57 +77,60 @@ pub(crate) struct Inner {
     pub(crate) dropper: Dropper,
     pub(crate) crew: Crew,
     pub(crate) counters: Counters,
-    /// Weak cells and tables that assisting mutators found, for the collector.
+    /// Weak cells and tables that helpers and assisting mutators found, for the collector.
     pub(crate) found: Lock<Found>,
-    /// Records of threads that ended.
+    /// Records of threads that ended, for the next threads.
     idle: Lock<Vec<&'static Record>>,
-    /// Bytes of slots that hold objects or are in mutators' caches, and of all that waits for the
-    /// drop thread.
+    /// Bytes of slots that hold objects, of free slots in mutators' caches, of owned memory, and of
+    /// all work that waits for the drop thread.
     pub(crate) live: AtomicUsize,
-    /// Bytes ever counted into `live` or, as more of them, into `external`.
+    /// Total bytes ever added to `live`, and ever added to `external`.
     pub(crate) allocated: AtomicUsize,
-    /// Bytes of memory that objects own: among `live` where it is positive. And bytes ever counted
-    /// into it, without what objects that stay have given back.
+    /// Bytes of memory that objects own. `live` includes them if the number is positive.
     owned: AtomicIsize,
+    /// Total bytes ever added to `owned`, without the bytes that living objects gave back.
     owned_ever: AtomicUsize,
-    /// `owned_ever` when the last cycle ended.
+    /// The value of `owned_ever` at the end of the last cycle.
     owned_before: AtomicUsize,
     /// Bytes of objects with drop glue that the last sweep found alive.
     pub(crate) kept: AtomicUsize,
-    /// Bytes of pages.
+    /// Bytes of the pages of all spans.
     pub(crate) mapped: AtomicUsize,
-    /// What the program says its objects keep elsewhere.
+    /// Bytes that the objects keep elsewhere, as the program reports them.
     pub(crate) external: AtomicIsize,
-    /// Live bytes at which a cycle is asked for; the largest number while one runs.
+    /// Live bytes at which a thread asks for a cycle. `usize::MAX` while a cycle is asked for or
+    /// runs.
     pub(crate) trigger: AtomicUsize,
     pub(crate) goal: AtomicUsize,
-    /// Bytes to allocate between two cycles while something waits for the drop thread: a cycle does
-    /// not make that less.
+    /// Bytes to allocate between two cycles while dead objects wait for their drop: a cycle does
+    /// not make the waiting bytes fewer.
     least: AtomicUsize,
-    /// `allocated` when the last cycle began.
+    /// The value of `allocated` when the last cycle began.
     pub(crate) allocated_before: AtomicUsize,
-    /// Live bytes from which on mutators assist while a cycle marks, and wait when they enter while one is asked for or runs.
+    /// Live bytes from which on mutators assist while a cycle marks.
     pub(crate) assist_above: AtomicUsize,
+    /// Live bytes from which on an entering thread waits: for a cycle that is asked for or runs,
+    /// and for drops.
     pub(crate) throttle_above: AtomicUsize,
     pub(crate) pacer: Lock<Pacer>,
     pub(crate) control: Control,
-    /// Whether the program has a handle.
+    /// Whether the program has a handle of the heap.
     #[cfg(not(loom))]
     pub(crate) used: super::abandoned::Use,
     /// How often destructors and cleanups entered the closed heap.
     #[cfg(not(loom))]
     pub(crate) visits: crate::sync::tally::AtomicU64,
     pub(crate) born: Instant,
-    /// One line a cycle on standard error.
+    /// Whether each cycle writes one line to standard error.
     pub(crate) traced: bool,
     handle: OnceLock<Weak<Handle>>,
     me: Weak<Inner>,
 }
 
-/// What assists found: weak cells and tables.
+/// Weak cells and tables that helpers and assisting mutators found.
 pub(crate) struct Found(pub(crate) Vec<NonNull<WeakCell>>, pub(crate) Vec<NonNull<Table>>);
 
-// SAFETY: managed objects are `Send + Sync`.
+// SAFETY: the pointers lead to managed objects, which are `Send + Sync`.
 unsafe impl Send for Found {}
 
 impl Inner {
@@ -168,19 +180,20 @@ impl Inner {
         self.me.clone()
     }
 
-    /// A handle that keeps the heap, for a root. The models have none.
+    /// Returns a handle that keeps the heap alive, for a root. The models have no handle.
     pub(crate) fn handle(&self) -> Option<Heap> {
         let keeper = self.handle.get().and_then(Weak::upgrade)?;
         Some(Heap { user: None, keeper })
     }
 
-    /// Whether this is the process that made the heap, and not a child of it.
+    /// Returns whether this process made the heap. A `fork` child did not.
     #[inline]
     pub(crate) fn is_own_process(&self) -> bool {
         self.process == current_process()
     }
 
-    /// Where a lock may be taken that a forking thread held.
+    /// Panics unless this process made the heap. Callers check this before they take a lock that a
+    /// thread of the parent may have held at the fork.
     #[inline]
     pub(crate) fn check_process(&self) {
         assert!(
@@ -189,7 +202,7 @@ impl Inner {
         );
     }
 
-    /// A record for a thread that has none.
+    /// Returns a record for a thread that has none.
     pub(crate) fn take_record(&self) -> &'static Record {
         if let Some(record) = self.idle.lock().pop() {
             return record;
@@ -201,33 +214,33 @@ impl Inner {
         record
     }
 
-    /// Takes back the record of a thread that ends, or had it for one `enter`.
+    /// Takes back the record of a thread that ends, or of a thread that had it for one `enter`.
     pub(crate) fn give_record(&self, record: &'static Record) {
         self.idle.lock().push(record);
     }
 
-    /// So many bytes more are live.
+    /// Adds `bytes` to the live bytes.
     pub(crate) fn count_live(&self, bytes: usize) {
         self.allocated.fetch_add(bytes, Relaxed);
         self.live.fetch_add(bytes, Relaxed);
         self.consider();
     }
 
-    /// Objects keep so many bytes more elsewhere, or fewer. More of them are a reason for a cycle,
-    /// as new objects are.
+    /// Changes the bytes that objects keep elsewhere. An increase counts as allocation, so it can
+    /// start a cycle.
     pub(crate) fn count_external(&self, bytes: isize) {
         self.external.fetch_add(bytes, Relaxed);
         self.allocated.fetch_add(bytes.max(0).unsigned_abs(), Relaxed);
         self.consider();
     }
 
-    /// The live bytes change by so many.
+    /// Changes the live bytes by `change`.
     pub(crate) fn change_live(&self, change: i64) {
-        // In two's complement that is a subtraction, too.
+        // Two's complement: adding the cast of a negative number subtracts.
         self.live.fetch_add(change as usize, Relaxed);
     }
 
-    /// New objects own so many bytes.
+    /// Counts `bytes` that new objects own.
     pub(crate) fn count_owned(&self, bytes: usize) {
         self.owned_ever.fetch_add(bytes, Relaxed);
         self.allocated.fetch_add(bytes, Relaxed);
@@ -235,34 +248,35 @@ impl Inner {
         self.consider();
     }
 
-    /// Objects that stay own so many bytes less.
+    /// Subtracts `bytes` that living objects have given back.
     pub(crate) fn own_less(&self, bytes: usize) {
-        // As if that had never been added; see `settle_owned`.
+        // Undoes the earlier addition, which `settle_owned` relies on.
         self.owned_ever.fetch_sub(bytes, Relaxed);
         self.disown(bytes);
     }
 
-    /// Objects that are dropped owned so many bytes.
+    /// Subtracts `bytes` that dropped objects owned.
     pub(crate) fn disown(&self, bytes: usize) {
         self.change_owned((bytes as isize).wrapping_neg());
     }
 
-    /// One thread may take away what another one has not told of yet: then `owned` is negative for
-    /// a while, and the live bytes include none of it.
+    /// Adds `change` to `owned` and corrects the live bytes. One thread may subtract bytes that
+    /// another thread has not reported yet. Then `owned` is negative for a while, and the live
+    /// bytes include none of it.
     fn change_owned(&self, change: isize) {
         let before = self.owned.fetch_add(change, Relaxed);
         let now = before.wrapping_add(change);
         self.change_live(now.max(0) as i64 - before.max(0) as i64);
     }
 
-    /// Bytes of memory that objects own.
+    /// Returns the bytes of memory that objects own.
     fn owned(&self) -> usize {
         self.owned.load(Relaxed).max(0).unsigned_abs()
     }
 
-    /// A cycle ends: how much of what objects own is alive. While dead objects wait, that is a
-    /// guess: they own as much for their size as those that live. Between two cycles the drop
-    /// thread corrects it.
+    /// Estimates at the end of a cycle how many owned bytes are alive. If dead objects wait for
+    /// their drop, dead and living objects are assumed to own the same share of their size.
+    /// `settle_owned` corrects the estimate between two cycles.
     pub(crate) fn guess_owned(&self) -> usize {
         self.owned_before.store(self.owned_ever.load(Relaxed), Relaxed);
         let (kept, waiting) = (self.kept.load(Relaxed), self.dropper.behind.bytes());
@@ -270,38 +284,39 @@ impl Inner {
         usize::try_from(alive).unwrap_or(usize::MAX)
     }
 
-    /// The drop thread has nothing to do: what objects own is owned by those that the last cycle
-    /// found alive, and by newer ones.
+    /// Tells the pacer how much memory the last cycle's survivors own. Called when the drop thread
+    /// has no work: then only survivors and newer objects own memory.
     pub(crate) fn settle_owned(&self) {
         let before = self.owned_before.load(Relaxed);
         let newer = self.owned_ever.load(Relaxed).wrapping_sub(before) as isize;
-        // Negative where the older ones have become smaller by more than that.
+        // Negative if the survivors gave back more than the newer objects own.
         let owned = self.owned().saturating_sub(newer.max(0).unsigned_abs());
         if !self.control.is_running() && self.pacer.lock().set_owned(owned) {
             self.replan();
         }
     }
 
-    /// Live bytes, and what they keep elsewhere.
+    /// Returns the live bytes plus the bytes that objects keep elsewhere.
     pub(crate) fn weight(&self) -> usize {
         self.live
             .load(Relaxed)
             .saturating_add_signed(self.external.load(Relaxed))
     }
 
-    /// Asks for a cycle if it is time.
+    /// Asks for a cycle if the trigger is reached and a cycle can help.
     pub(crate) fn consider(&self) {
         if self.weight() >= self.trigger.load(Relaxed) && (!self.may_wait() || self.has_allocated()) {
             self.ask_for_cycle();
         }
     }
 
-    /// Whether live bytes may wait for their drop.
+    /// Returns whether some live bytes may belong to dead objects that wait for their drop.
     fn may_wait(&self) -> bool {
         self.dropper.behind.bytes() != 0 || self.owned() != 0
     }
 
-    /// Whether enough was allocated since the last cycle began that another one may find it dead.
+    /// Returns whether the program has allocated enough since the last cycle began for another
+    /// cycle to find dead objects.
     fn has_allocated(&self) -> bool {
         let since = self
             .allocated
@@ -310,7 +325,7 @@ impl Inner {
         since >= self.least.load(Relaxed)
     }
 
-    /// Gives work to the drop thread.
+    /// Gives work to the drop thread, and starts that thread if it does not run.
     pub(crate) fn bequeath(&self, work: impl IntoIterator<Item = Work>) {
         let mut work = work.into_iter().peekable();
         if work.peek().is_some() {
@@ -319,7 +334,8 @@ impl Inner {
         }
     }
 
-    /// Drops all that is left, and gives all pages back. Everything is dead, and both threads are done (H2).
+    /// Drops all remaining objects and gives all pages back. Every object is dead, and the
+    /// collector's threads and the drop thread's queue are done (GCHEAP-2).
     pub(crate) fn demolish(&self) {
         self.dropper.give(self.wills.cleanups(|_| true), &self.live);
         self.dropper.drain(self);
@@ -327,13 +343,16 @@ impl Inner {
             for span in space.take_all() {
                 if space.dropped {
                     for index in span.allocated() {
-                        // SAFETY: allocated, so its header, if any, is written.
+                        // SAFETY: the slot is allocated, so its header, if the span has headers, is
+                        // written.
                         let object = unsafe { span.object(index) };
-                        // SAFETY: everything is dead, and the drop thread's queue is empty.
+                        // SAFETY: every object is dead. This one has not been dropped: the drop
+                        // thread's queue is empty, and dropped objects are not allocated.
                         unsafe { self.dropper.bury(object) };
                     }
                 }
-                // SAFETY: nobody uses anything of the heap any more.
+                // SAFETY: the span's objects are dead and dropped, and no thread uses the heap any
+                // more (GCHEAP-2).
                 unsafe { span.give() };
             }
         }
@@ -345,17 +364,19 @@ impl Drop for Inner {
     fn drop(&mut self) {
         for record in self.protocol.dismiss_all() {
             let record = core::ptr::from_ref(record).cast_mut();
-            // SAFETY: leaked by `take_record`; threads look at records of heaps only that are there.
+            // SAFETY: `take_record` leaked the record. Threads use a record only while its heap
+            // exists.
             drop(unsafe { Box::from_raw(record) });
         }
-        // SAFETY: nothing is left of the heap.
+        // SAFETY: no `Arc` of the heap is left, so no thread uses its spaces; `demolish` gave the
+        // spans back.
         unsafe { self.spaces.free() };
-        // SAFETY: roots keep the handle, which is gone.
+        // SAFETY: each root keeps the handle, which is gone, so no root is left.
         unsafe { self.roots.free() };
     }
 }
 
-/// Keeps a heap: its drop is the end of it.
+/// Keeps a heap alive. Dropping it ends the heap.
 pub(crate) struct Handle {
     inner: Option<Arc<Inner>>,
 }
@@ -368,23 +389,42 @@ impl Drop for Handle {
     }
 }
 
-/// A garbage-collected heap. Clones are the same heap; it lives as long as a clone, or a [`Root`](super::Root) into it, does.
+/// A garbage-collected heap.
 ///
-/// When the last of these goes, the heap ends: a thread of its own runs the destructors of all its
-/// objects, and the cleanups. If the process exits meanwhile, its exit waits for them, up to one
-/// second for all heaps together: so those of a heap that ends as the last act of `main` run. That
-/// is a best effort. They do not run where they take longer, at an abort, a signal or `_exit`, and
-/// for heaps that do not end, because a `static` or a thread keeps a handle or a root.
-/// [`close`](Self::close) waits as long as it takes, and says what is left.
+/// Clones are handles of the same heap. The heap lives as long as a clone, or a
+/// [`Root`](super::Root) into it, does. Needs the feature `gc`.
+///
+/// When the last handle and root are dropped, the heap ends: a thread runs the destructors of all
+/// its objects, and its cleanups. If the process exits meanwhile, its exit waits for them, up to
+/// one second for all heaps together. So a heap that ends as the last act of `main` still runs
+/// them.
+///
+/// This is a best effort. Destructors and cleanups do not run
+///
+/// - if they take longer than that second,
+/// - after an abort, a signal or `_exit`,
+/// - for a heap that does not end because a `static` or a thread keeps a handle or a root.
+///
+/// [`close`](Self::close) waits as long as they take, and reports the objects that are left.
+///
+/// ```
+/// use greyspan::gc::Heap;
+///
+/// let heap = Heap::new();
+/// let length = heap.enter(|m| m.alloc_str("managed").len());
+/// assert_eq!(length, 7);
+/// heap.collect();
+/// ```
 #[derive(Clone)]
 pub struct Heap {
-    /// The handle of a program; that of a root has none, and enters nothing. Dropped first.
+    /// The program's handle. A root's handle has none and cannot enter. Dropped before `keeper`.
     #[expect(dead_code, reason = "its drop is what it is for")]
     user: Option<Arc<User>>,
     keeper: Arc<Handle>,
 }
 
-/// What the handles of the program share: its drop says that no thread can enter the heap any more.
+/// The part that all of the program's handles share. When it is dropped, no thread can enter the
+/// heap any more.
 struct User(Weak<Inner>);
 
 #[cfg(not(loom))]
@@ -393,7 +433,8 @@ impl Drop for User {
         if let Some(inner) = self.0.upgrade()
             && let Some(handle) = inner.handle.get().and_then(Weak::upgrade)
         {
-            // This one, that of the handle which goes, and those of roots.
+            // Two of these are `handle` and the `keeper` of the `Heap` that is dropped now. The
+            // others belong to roots.
             if inner.is_own_process() && Arc::strong_count(&handle) > 2 {
                 inner.abandon();
             }
@@ -401,12 +442,12 @@ impl Drop for User {
     }
 }
 
-// A panic inside `enter` unpins, and leaves the heap as it was between two operations.
+// A panic inside `enter` unpins the thread. It leaves the heap as it is between two operations.
 impl UnwindSafe for Heap {}
 impl RefUnwindSafe for Heap {}
 
 impl Heap {
-    /// The shared part.
+    /// Returns the shared data.
     #[inline]
     pub(crate) fn inner(&self) -> &Inner {
         match &self.keeper.inner {
@@ -415,7 +456,7 @@ impl Heap {
         }
     }
 
-    /// A heap around `inner`.
+    /// Makes the first handle of `inner`.
     pub(crate) fn around(inner: Arc<Inner>) -> Self {
         let user = Some(Arc::new(User(inner.weak())));
         let keeper = Arc::new(Handle { inner: Some(inner) });
@@ -428,24 +469,29 @@ impl Heap {
 
 #[cfg(not(loom))]
 impl Heap {
-    /// A heap with what `GREYSPAN_GC` says, or collections whenever it has doubled.
+    /// Makes a heap that collects as `GREYSPAN_GC` says. Without that variable it collects whenever
+    /// it has doubled.
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// A heap with options.
+    /// Returns a [`Builder`](super::Builder) with the default options.
     pub fn builder() -> super::Builder {
         super::Builder::default()
     }
 
-    /// Pins the calling thread, and runs `f` with it as a [`Mutator`]. No `Gc` leaves `f`; what is to stay goes into a [`Root`](super::Root).
+    /// Pins the calling thread and runs `f` with it as a [`Mutator`].
     ///
-    /// While `f` runs, nothing that it can reach is freed. A cycle that begins meanwhile ends only after `f` does, so do not block in it, and leave
-    /// and enter again now and then in long loops. An `enter` inside `f` is the same pin. A panic in `f` unpins.
+    /// No [`Gc`](super::Gc) can leave `f`. To keep an object, put it into a [`Root`](super::Root).
+    /// While `f` runs, no object that it can reach is freed. An `enter` inside `f` belongs to the
+    /// same pin. If `f` panics, the thread is unpinned.
     ///
-    /// Before it pins, an outermost `enter` of a heap far beyond its goal waits: under a
+    /// A cycle that begins meanwhile cannot end before `f` does. So do not block in `f`. In a long
+    /// loop, leave and enter again now and then.
+    ///
+    /// If the heap is far beyond its goal, an outermost `enter` waits before it pins: under a
     /// millisecond for the collector, and up to two seconds for drops and cleanups, as long as
-    /// these end one after the other. Such waits are in [`GcStats::max_stall_ns`].
+    /// these end one after the other. [`GcStats::max_stall_ns`] includes these waits.
     ///
     /// ```
     /// let heap = greyspan::gc::Heap::new();
@@ -454,8 +500,8 @@ impl Heap {
     /// ```
     ///
     /// # Panics
-    /// In a `fork` child, for a heap that its parent made. Once the heap is [closed](Self::close),
-    /// but for its own destructors and cleanups.
+    /// In a `fork` child, if the parent made the heap. After the heap was [closed](Self::close),
+    /// unless one of the heap's destructors or cleanups enters.
     #[inline]
     pub fn enter<R>(&self, f: impl for<'gc> FnOnce(&'gc Mutator<'gc>) -> R) -> R {
         let inner = self.inner();
@@ -466,19 +512,24 @@ impl Heap {
         }
         let pin = lease.pin();
         if lease.record().is_shut_out() && !inner.admits(lease.record()) {
-            // A panic takes its time, and the thread that closes the heap would wait for this one.
+            // Unpins first: unwinding takes time, and the thread that closes the heap would wait
+            // for it.
             drop(pin);
             super::close::refuse();
         }
-        // SAFETY: pinned until after the call, and the brand is this call's own.
+        // SAFETY: the thread is pinned until after the call, and the brand belongs to this call
+        // alone.
         f(unsafe { lease.record().as_mutator() })
     }
 
-    /// Runs one full cycle, and waits for its end: what was dead when it was called is gone then, though drops and cleanups may still run on their
-    /// thread.
+    /// Runs one full cycle and waits for its end.
+    ///
+    /// The cycle finds all objects that were dead at the call. Their drops and cleanups may still
+    /// run on the drop thread when this returns.
     ///
     /// # Panics
-    /// Inside `enter` of any heap: the cycle would wait for this thread.
+    /// If the thread is inside `enter` of any heap: the cycle would wait for this thread. In a
+    /// `fork` child, if the parent made the heap.
     pub fn collect(&self) {
         assert!(
             !is_pinned(),
@@ -488,7 +539,10 @@ impl Heap {
         self.inner().collect(None);
     }
 
-    /// The heap's figures.
+    /// Returns the heap's statistics.
+    ///
+    /// # Panics
+    /// In a `fork` child, if the parent made the heap.
     pub fn stats(&self) -> GcStats {
         let inner = self.inner();
         inner.check_process();
@@ -508,15 +562,23 @@ impl Heap {
         }
     }
 
-    /// By how many percent the heap may grow beyond what the last cycle found alive; `None`: no cycle begins by itself, but for the limit's sake.
+    /// Sets by how many percent the heap may grow beyond the bytes that the last cycle found alive.
+    /// `None`: no cycle begins by itself, except to keep the memory limit.
+    ///
+    /// # Panics
+    /// In a `fork` child, if the parent made the heap.
     pub fn set_gc_percent(&self, percent: Option<u32>) {
         self.inner().check_process();
         self.inner().pacer.lock().set_percent(percent);
         self.inner().replan();
     }
 
-    /// Bytes that the heap should stay below; `None`: no limit. Dead objects that wait for their
-    /// drop count, and so do waiting cleanups.
+    /// Sets the number of bytes that the heap should stay below. `None`: no limit. Dead objects
+    /// that wait for their drop count, and so do waiting cleanups. The limit is a goal: if the
+    /// living objects need more, the heap exceeds it.
+    ///
+    /// # Panics
+    /// In a `fork` child, if the parent made the heap.
     pub fn set_memory_limit(&self, bytes: Option<usize>) {
         self.inner().check_process();
         self.inner().pacer.lock().set_limit(bytes);
@@ -525,14 +587,16 @@ impl Heap {
 }
 
 impl Inner {
-    /// Threads that have a record.
+    /// Returns the number of threads that have a record.
     pub(crate) fn mutators(&self) -> usize {
-        // In this order: a thread that comes and goes in between is a member before it is idle.
+        // `idle` first: a record is a member before it is idle, so the difference is never
+        // negative.
         let idle = self.idle.lock().len();
         self.protocol.members() - idle
     }
 
-    /// Puts the pacer's plan in force, unless a cycle runs: its end does.
+    /// Puts the pacer's plan in force. If a cycle runs, only the goal changes; the end of the cycle
+    /// calls this again.
     pub(crate) fn replan(&self) {
         let plan = self.pacer.lock().plan();
         self.goal.store(plan.goal, Relaxed);
@@ -544,16 +608,17 @@ impl Inner {
         }
     }
 
-    /// A thread that enters while the heap is far beyond its goal gives the collector a moment, and
-    /// waits for the drop thread while that gets on. Both are bounded: a pinned thread may wait for
-    /// this one.
+    /// Makes a thread that enters a heap far beyond its goal wait: a moment for the collector, and
+    /// for the drop thread while drops end. Both waits are bounded, because a pinned thread may
+    /// wait for this one.
     #[cold]
     pub(crate) fn throttle(&self) {
         let since = Instant::now();
         let mut drops = self.dropper.behind.wait();
-        // A shut heap refuses the thread, unless it is the one that the others would wait for.
+        // At a shut heap no thread waits: the heap refuses it, or it runs a destructor or cleanup
+        // that other threads wait for.
         let is_far = || self.live.load(Relaxed) > self.throttle_above.load(Relaxed) && !self.protocol.is_shut();
-        // A cycle is asked for or runs.
+        // Whether a cycle is asked for or runs.
         let is_due = || self.trigger.load(Relaxed) == usize::MAX;
         while is_far() && (drops.is_worth_it() || (is_due() && since.elapsed() < THROTTLE)) {
             std::thread::sleep(THROTTLE / 4);

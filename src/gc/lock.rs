@@ -1,23 +1,30 @@
-//! [`GcLock`]: a value of more than one word, with edges in it, that changes as a whole.
+//! [`GcLock`]: a value of more than one word, with edges, that changes as a whole.
 //!
-//! - K1. What a thread in MARK may have in hand from a lock is shaded before it is removed. In
-//!   MARK: the first writer of a cycle shades all edges when it takes the lock, unless a tracer has
-//!   seen all of them (`stamp`). In PRE: while no thread has pinned in MARK (`Protocol::in_mark`),
-//!   none has anything in hand from the lock, and a writer shades nothing when it takes it. Later a
-//!   writer shades all edges when it takes the lock, once (`shown`), and again only after a read.
-//!   Each read counts, whichever thread it is on: a thread in MARK lets others read for it, also
-//!   threads that are in no phase or in PRE. That a thread reads for one in MARK it has from that
-//!   thread's pin, and a writer takes the lock after the reader released it; so the writer sees the
-//!   pin and the read. A writer that took the lock before the first pin in MARK and releases it
-//!   after removes nothing that such a thread has from the lock, as it keeps readers out. What
-//!   writers in PRE have added by the end is found by another scan of the object that the lock lies
-//!   in, after their unpin and so before T2; a lock that lies in no object itself, but in a box, is
-//!   shaded at the end of each guard instead. What is added in MARK is protected by where the
-//!   writer has it from.
-//! - K2. No request is acknowledged while a guard for writing is held, so a writer's phase is the same at both ends.
-//! - K3. A tracer does not wait. It passes over a lock that a writer holds or waits for: that
-//!   writer has shaded what K1 asks for or will when it has the lock, if it is in PRE the lock is
-//!   scanned again or shaded at the end, and marking cannot end before it has acknowledged a wave.
+//! - GCLOCK-1. An edge that a thread in MARK may have read from a lock is shaded before a writer
+//!   removes it.
+//!   - In MARK, the first writer of a cycle shades all edges when it takes the lock, unless a
+//!     tracer has already seen all of them (`stamp`).
+//!   - In PRE, while no thread has pinned in MARK (`Protocol::in_mark`), a writer shades nothing
+//!     when it takes the lock: no thread in MARK has read from it.
+//!   - In PRE, after the first pin in MARK, a writer shades all edges when it takes the lock. It
+//!     does so once (`shown`), and again only after a read.
+//!   - A read by any thread counts: a thread in MARK may let a thread in PRE or in no phase read
+//!     for it.
+//!   - The writer sees the pin and the read. The read comes after the pin of the thread in MARK,
+//!     and the writer takes the lock after the reader released it.
+//!   - A writer that takes the lock before the first pin in MARK and releases it afterwards keeps
+//!     readers out. So it removes no edge that a thread in MARK has read from the lock.
+//!   - Edges that writers add in PRE are found by a second scan of the object that holds the lock.
+//!     The scan comes after the writer's unpin and so before T2. If the lock lies in a box and not
+//!     in an object, the writer shades all edges at the end of each guard instead.
+//!   - Edges that writers add in MARK need no shade. The place that the writer has them from
+//!     protects them.
+//! - GCLOCK-2. A thread acknowledges no request while it holds a guard for writing. So a writer's
+//!   phase is the same at both ends of the guard.
+//! - GCLOCK-3. A tracer does not wait. It skips a lock that a writer holds or waits for. The writer
+//!   shades the edges that GCLOCK-1 asks for when it takes the lock. If the writer is in PRE, the
+//!   lock is scanned again, or shaded at the end of the guard. Marking cannot end before the writer
+//!   has acknowledged a wave.
 
 use super::alloc::Mutator;
 use super::fault::broken;
@@ -37,16 +44,21 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-/// A lock around a value with edges: an enum, a `Vec<Gc<..>>`, a map. Many read or one writes. For large arrays use a slice of
-/// [`GcCell`](super::GcCell)s: while a cycle marks, the first writer shows the collector every edge of the value.
+/// A lock around a value with edges: an enum, a `Vec<Gc<..>>`, a map. Many threads read, or one
+/// writes. Needs the feature `gc`.
 ///
-/// Hold a guard for writing only for a short time: its thread acknowledges nothing meanwhile. A guard that is leaked keeps the value locked for
-/// ever.
+/// For large arrays use a slice of [`GcCell`](super::GcCell)s. While a cycle marks, the first
+/// writer of a `GcLock` shows every edge of the value to the collector.
 ///
-/// A field of an object is the place for a lock. While a cycle begins, a lock behind a `Box` or a
-/// `Vec` shows all its edges at each write. And if an [`enter`](super::Heap::enter) lasts into a
-/// cycle in which other threads have entered again, the first write in it after each read, by
-/// whichever thread, shows all edges; so such an `enter` should not read and write by turns.
+/// Hold a guard for writing only for a short time: meanwhile its thread acknowledges no request of
+/// the collector. A leaked guard keeps the value locked forever.
+///
+/// Make the lock a field of a managed object. A lock behind a `Box` or a `Vec` costs more: while a
+/// cycle begins, each write shows all its edges.
+///
+/// A long [`enter`](super::Heap::enter) should not alternate between reads and writes. If it lasts
+/// into a cycle in which other threads have entered again, its first write after each read, by any
+/// thread, shows all edges.
 ///
 /// ```
 /// use greyspan::gc::{Gc, GcLock, Heap, Trace};
@@ -62,37 +74,40 @@ use core::ptr::NonNull;
 ///     let folder = |name: &str| m.alloc(Folder { name: name.into(), inside: GcLock::default() });
 ///     let (home, notes) = (folder("home"), folder("notes"));
 ///     home.inside.write(m).push(notes);
-///     // Back to its parent: a cycle of edges is nothing special.
+///     // Back to its parent: a cycle of edges needs no special care.
 ///     notes.inside.write(m).push(home);
 ///     assert_eq!(home.inside.read()[0].name, "notes");
 /// });
 /// ```
 ///
 /// # Deadlocks
-/// A thread that holds a guard and asks for one of the same lock waits for itself: `write` after
-/// `read` or `write`, and `read` after `write`. Debug builds panic and say so; release builds hang.
-/// A guard that stands in the head of a `match` or an `if let` lives to the end of it. `read` after
-/// `read` works unless a writer waits. [`try_write`](Self::try_write) and
-/// [`try_read`](Self::try_read) never wait. In a `fork` child a lock stays locked for ever if
-/// another thread held it at the fork; the collector's, which looks at values, is such a thread
-/// too.
+/// A thread that holds a guard and asks for another one of the same lock waits for itself. This
+/// holds for `write` after `read` or `write`, and for `read` after `write`. Debug builds panic with
+/// a message; release builds hang. `read` after `read` works unless a writer waits.
+///
+/// A guard in the head of a `match` or an `if let` lives to the end of that statement.
+///
+/// [`try_write`](Self::try_write) and [`try_read`](Self::try_read) never wait.
+///
+/// In a `fork` child, a lock stays locked forever if another thread held it at the fork. The
+/// collector's thread, which reads the values, counts as another thread too.
 ///
 /// # Variance
 /// Invariant in `T`, and so in the `'gc` of the edges in it. The guard for reading is covariant in
-/// `T`, the one for writing invariant.
+/// `T`; the guard for writing is invariant.
 pub struct GcLock<T> {
     value: RwLock<T>,
-    /// The cycle whose tracing has seen all edges; guarded by the lock.
+    /// The cycle whose tracing has seen all edges. The lock guards it.
     stamp: AtomicU64,
     share: Share,
-    /// The cycle in whose PRE all edges were shaded that a thread may have read for one in MARK;
-    /// guarded by the lock, and made 0 by each reader.
+    /// The cycle in whose PRE a writer shaded all edges that a thread may have read for one in
+    /// MARK. Each reader sets it to 0. The lock guards it.
     shown: AtomicU64,
     number: Number,
 }
 
 impl<T> GcLock<T> {
-    /// A lock around `value`.
+    /// Makes a lock around `value`.
     pub fn new(value: T) -> Self {
         Self {
             value: RwLock::new(value),
@@ -103,7 +118,9 @@ impl<T> GcLock<T> {
         }
     }
 
-    /// Waits for the writer, if there is one, and reads. A lock does not poison: a writer that panics leaves the value as it is.
+    /// Waits until no thread writes, and returns a guard for reading.
+    ///
+    /// A lock is never poisoned: if a writer panics, the value stays as the writer left it.
     ///
     /// # Panics
     /// In debug builds, if the calling thread holds a guard of this lock and would wait for itself.
@@ -114,7 +131,7 @@ impl<T> GcLock<T> {
         })
     }
 
-    /// Reads, or `None` where a writer holds the lock or waits for it.
+    /// Returns a guard for reading, or `None` if a writer holds the lock or waits for it.
     pub fn try_read(&self) -> Option<GcReadGuard<'_, T>> {
         match self.value.try_read() {
             Ok(value) => Some(self.reading(value)),
@@ -124,7 +141,7 @@ impl<T> GcLock<T> {
     }
 
     fn reading<'a>(&self, value: RwLockReadGuard<'a, T>) -> GcReadGuard<'a, T> {
-        // Relaxed: guarded by the lock, as the writers' looks at it are.
+        // Relaxed: the lock guards it; writers read it under the lock.
         if self.shown.load(Relaxed) != 0 && !broken("lock_look_unseen") {
             self.shown.store(0, Relaxed);
         }
@@ -132,7 +149,7 @@ impl<T> GcLock<T> {
         GcReadGuard { value, _held: held }
     }
 
-    /// Waits for all others and writes.
+    /// Waits until no other guard is left, and returns a guard for writing.
     ///
     /// # Panics
     /// In debug builds, if the calling thread holds a guard of this lock and would wait for itself.
@@ -146,8 +163,8 @@ impl<T> GcLock<T> {
         })
     }
 
-    /// Writes, or `None` where a thread holds a guard, this one too, or where the collector looks
-    /// at the value in this moment.
+    /// Returns a guard for writing. Returns `None` if a thread holds a guard, this thread included,
+    /// or if the collector reads the value at this moment.
     pub fn try_write<'a, 'gc>(&'a self, m: &'a Mutator<'gc>) -> Option<GcWriteGuard<'a, 'gc, T>>
     where
         T: Trace<'gc>,
@@ -179,7 +196,7 @@ impl<T> GcLock<T> {
         guard
     }
 
-    /// A writer has the lock while a cycle runs (K1).
+    /// Shades the edges that GCLOCK-1 asks for, after a writer took the lock while a cycle runs.
     #[cold]
     fn show<'gc>(&self, guard: &mut GcWriteGuard<'_, 'gc, T>)
     where
@@ -219,15 +236,16 @@ impl<T> fmt::Debug for GcLock<T> {
     }
 }
 
-// SAFETY: all edges are shown, or a writer shows them to the collector (K3).
+// SAFETY: `trace` shows all edges, or it skips a lock whose edges a writer or a second scan shows
+// to the collector (GCLOCK-3).
 unsafe impl<'gc, T: Trace<'gc>> Trace<'gc> for GcLock<T> {
     const NEEDS_TRACE: bool = T::NEEDS_TRACE;
 
     fn trace(&self, visitor: &mut Visitor<'gc>) {
         let mut value = self.value.try_read();
         if let Err(TryLockError::WouldBlock) = value {
-            // Pairs with the fence in `Record::give_again`: either the writer finds the object's
-            // mark then, or the lock is free now.
+            // Pairs with the fence in `Record::give_again`: either the writer sees the object's
+            // mark there, or the lock is free now.
             fence(SeqCst);
             value = self.value.try_read();
         }
@@ -252,7 +270,7 @@ unsafe impl<'gc, T: Trace<'gc>> Trace<'gc> for GcLock<T> {
     }
 }
 
-/// Reads the value of a [`GcLock`].
+/// A guard for reading the value of a [`GcLock`]. Needs the feature `gc`.
 pub struct GcReadGuard<'a, T> {
     value: RwLockReadGuard<'a, T>,
     _held: Held,
@@ -265,12 +283,12 @@ impl<T> Deref for GcReadGuard<'_, T> {
     }
 }
 
-/// Writes the value of a [`GcLock`].
+/// A guard for writing the value of a [`GcLock`]. Needs the feature `gc`.
 pub struct GcWriteGuard<'a, 'gc, T: Trace<'gc>> {
     value: RwLockWriteGuard<'a, T>,
     m: &'a Mutator<'gc>,
     share: &'a Share,
-    /// The lock was taken in PRE, and no scan of an object will find what is added.
+    /// Whether the lock was taken in PRE and no second scan will find the added edges.
     shades_at_end: bool,
     _held: Held,
 }

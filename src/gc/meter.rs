@@ -1,39 +1,42 @@
-//! [`Meter`]: how much memory of the global allocator a value owns, so that objects count for what
-//! dies with them.
+//! [`Meter`]: measures how much memory of the global allocator a value owns. So an object counts
+//! with the memory that is freed when it is dropped.
 //!
-//! - N1. A value that does not change measures the same when it is allocated and before it is
-//!   dropped. The heap adds the one and takes the other away.
-//! - N2. A measurement looks at few values: of a container it takes the first ones for all, and it
-//!   does not go deeper than [`DEPTH`]. So `alloc` of a large value stays cheap, and a long chain
-//!   of boxes costs no stack. The way to the first values of a hash table that has become sparse is
-//!   as long as its memory, and its length and capacity do not tell: removed entries may leave
-//!   marks, which count as used. An object goes that way when it is made and before it is dropped.
-//!   A writer of a lock, which may come often, does not: behind a lock a hash table counts for its
-//!   own memory and not for what its entries own.
-//! - N3. The value behind a `GcLock` changes. Its lock keeps its [`Share`] of what the heap counts
-//!   for the object: the first measurement sets it, each writer changes it and tells the heap of
-//!   the difference, and the last one reads it. Shares are never extrapolated. A writer with the
-//!   mutator of another heap changes nothing: its heap counts nothing for the object. The next
-//!   writer with one of the object's heap makes up for it.
+//! - METER-1. A value that does not change measures the same when it is allocated and before it is
+//!   dropped. The heap adds the first result and subtracts the second.
+//! - METER-2. A measurement looks at few values. In a container it extrapolates from the first
+//!   values, and it goes no deeper than [`DEPTH`]. So `alloc` of a large value stays cheap, and a
+//!   long chain of boxes costs no stack.
+//!   - In a sparse hash table, the search for the first values may cross all its memory. Its length
+//!     and capacity do not tell: removed entries may leave marks that count as used.
+//!   - An object's hash tables are searched twice: when the object is made and before it is
+//!     dropped.
+//!   - A writer of a lock may come often, so its measurement does not search. Behind a lock a hash
+//!     table counts with its own memory, without the memory of its entries.
+//! - METER-3. The value behind a `GcLock` changes, so the lock stores its [`Share`] of the bytes
+//!   that the heap counts for the object.
+//!   - The first measurement sets the share. Each writer changes it and tells the heap the
+//!     difference. The last measurement reads it. Shares are never extrapolated.
+//!   - A writer with the mutator of another heap changes nothing, because that heap does not count
+//!     the object. The next writer of the object's heap makes up for it.
 
 use super::trace::Trace;
 use crate::sync::tally::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// Values of one container that are looked at.
+/// The most values of one container that are looked at.
 const SAMPLE: usize = 256;
-/// Values of all containers that are looked at.
+/// The most values of all containers that are looked at.
 const MOST: usize = 4096;
-/// Containers in containers.
+/// The deepest nesting of containers that is looked at.
 const DEPTH: usize = 32;
 
-/// What the heap counts for the value of one lock (N3).
+/// The bytes that the heap counts for the value of one lock (METER-3).
 pub(crate) struct Share {
     bytes: AtomicUsize,
-    /// The heap's number, where `bytes` are counted.
+    /// The number of the heap that counts `bytes`.
     heap: AtomicU64,
 }
 
-/// Nothing: the lock is in no object, or in one of the values that were not looked at.
+/// No share: the lock is in no object, or in a value that no measurement looked at.
 const NOT_COUNTED: usize = usize::MAX;
 
 impl Share {
@@ -44,8 +47,8 @@ impl Share {
         }
     }
 
-    /// A writer of heap number `heap` has changed the value, which it holds still. Bytes before and
-    /// now, where they differ and that heap counts them.
+    /// Measures the value again, after a writer of heap number `heap` has changed it and while that
+    /// writer holds it. Returns the bytes before and now, if they differ and that heap counts them.
     #[inline]
     pub(crate) fn change<'gc, T: Trace<'gc>>(&self, value: &T, heap: u64) -> Option<(usize, usize)> {
         let before = self.bytes.load(Relaxed);
@@ -60,19 +63,20 @@ impl Share {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Purpose {
-    /// An object of the heap of this number is made.
+    /// An object of the heap with this number is made.
     New(u64),
-    /// A dead one is about to be dropped.
+    /// A dead object is about to be dropped.
     Dead,
-    /// How much a value behind a lock owns now.
+    /// A writer measures the value behind a lock.
     Look,
 }
 
-/// Adds up the memory that values own, by [`Trace::measure`].
+/// Adds up the memory of the global allocator that values own, for [`Trace::measure`]. Needs the
+/// feature `gc`.
 #[derive(Debug)]
 pub struct Meter {
     bytes: usize,
-    /// Those of locks.
+    /// The part that locks own.
     shares: usize,
     purpose: Purpose,
     left: usize,
@@ -80,14 +84,14 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// The bytes that `value` owns beside its own size, as it becomes an object of heap number
+    /// Returns the bytes that `value` owns beyond its size, as it becomes an object of heap number
     /// `heap`.
     #[inline]
     pub(crate) fn of<'gc, T: Trace<'gc>>(value: &T, heap: u64) -> usize {
         Self::measured(value, Purpose::New(heap))
     }
 
-    /// The same before it is dropped.
+    /// Returns the bytes that a dead `value` owns beyond its size, before it is dropped.
     pub(crate) fn of_dead<'gc, T: Trace<'gc>>(value: &T) -> usize {
         Self::measured(value, Purpose::Dead)
     }
@@ -101,7 +105,7 @@ impl Meter {
             bytes: 0,
             shares: 0,
             purpose,
-            // A writer looks at little, since it may write often.
+            // A writer looks at fewer values, since it may write often.
             left: if purpose == Purpose::Look { SAMPLE / 8 } else { MOST },
             depth: 0,
         };
@@ -109,10 +113,10 @@ impl Meter {
         meter.bytes.saturating_add(meter.shares)
     }
 
-    /// Adds what a value behind a lock owns (N3): `look` measures it.
+    /// Adds the bytes that a value behind a lock owns (METER-3). `look` measures the value.
     pub(crate) fn add_share(&mut self, share: &Share, look: impl FnOnce(&mut Self)) {
         if self.purpose == Purpose::Look {
-            // In another lock, which has the share of both.
+            // This lock lies in another lock, which has the share of both.
             return look(self);
         }
         if let Purpose::New(heap) = self.purpose {
@@ -133,14 +137,15 @@ impl Meter {
         }
     }
 
-    /// Adds memory of so many bytes.
+    /// Adds `bytes` of memory.
     #[inline]
     pub fn add(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// As [`add_each`](Self::add_each), for a container in which the way to the first value may be
-    /// long (N2).
+    /// Adds the memory of a container's values as [`add_each`](Self::add_each) does, for a
+    /// container in which the search for the first value may be long. Adds nothing for a writer of
+    /// a lock (METER-2).
     pub(crate) fn add_scattered<'a, 'gc, T: Trace<'gc> + ?Sized + 'a>(
         &mut self,
         len: usize,
@@ -151,8 +156,10 @@ impl Meter {
         }
     }
 
-    /// Adds what the values of a container own: `len` values, which `values` gives in the same
-    /// order each time. Many values are not all looked at.
+    /// Adds the memory that the values of a container own.
+    ///
+    /// `len` is the number of values. `values` must give them in the same order each time. If there
+    /// are many, the meter looks at the first ones and extrapolates.
     pub fn add_each<'a, 'gc, T: Trace<'gc> + ?Sized + 'a>(
         &mut self,
         len: usize,
@@ -178,9 +185,9 @@ impl Meter {
     }
 }
 
-/// A field under `#[trace(skip)]`, for the derive: it is measured if its type is `Trace`. The
-/// method is looked for on this type first, where [`MeasuresSkipped`] has it if the type is, and
-/// then on the reference, where [`MeasuresNothing`] has it for all.
+/// A field under `#[trace(skip)]`, for the derive. It is measured if its type is `Trace`. Method
+/// lookup tries this type first, where [`MeasuresSkipped`] serves types that are `Trace`. Then it
+/// tries the reference, where [`MeasuresNothing`] serves all types.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Skipped<'a, T: ?Sized>(pub &'a T);
@@ -244,7 +251,7 @@ mod tests {
         sparse.insert(7, "x".repeat(1000));
         assert_eq!(looks(&sparse), own, "an entry was looked for");
         assert_eq!(owned(&sparse), own + 1000);
-        // No other container is like that.
+        // Other containers' entries are measured.
         let tree: BTreeMap<u64, String> = [(7, "x".repeat(1000))].into();
         assert!(Meter::measured(&tree, Purpose::Look) > 1000);
     }
@@ -252,7 +259,7 @@ mod tests {
     #[test]
     fn a_measurement_is_bounded() {
         struct Chain(Option<Box<Self>>);
-        // SAFETY: it has no edge.
+        // SAFETY: the type has no edge.
         unsafe impl<'gc> Trace<'gc> for Chain {
             const NEEDS_TRACE: bool = false;
             fn trace(&self, _: &mut super::super::Visitor<'gc>) {}

@@ -1,50 +1,58 @@
-//! The pacer: when a cycle begins. After Go's: the heap may grow by a percentage of what the last cycle found alive, and a cycle begins so
-//! early that what is allocated while it runs fits in between.
+//! The pacer: decides when a cycle begins. As in Go, the heap may grow by a percentage of the bytes
+//! that the last cycle found alive. A cycle begins so early that the memory allocated while it runs
+//! fits below the goal.
 //!
-//! - A1. `marked <= trigger <= goal`, unless the memory limit lies below what is alive.
-//! - A2. Where the limit lies so low that cycles would take more than half of the time, it is missed by ever more, until they do not.
-//! - A3. The runway is what was allocated during the last cycles, so it includes the time that these waited for pinned threads.
+//! - PACER-1. `marked <= trigger <= goal`. If the memory limit lies below the live bytes, the goal
+//!   exceeds the limit.
+//! - PACER-2. If the limit is so low that cycles take more than half of the time, the heap exceeds
+//!   it by more and more, until they take less.
+//! - PACER-3. The runway is the largest number of bytes that was allocated during one of the last
+//!   cycles. So it includes the time that these cycles waited for pinned threads.
 
 #![forbid(unsafe_code)]
 
-/// Heaps do not collect below this size, at 100 percent.
+/// At 100 percent, the heap may always grow by this many bytes.
 const SMALLEST: usize = 4 << 20;
-/// Beyond what is alive and a sixteenth of it, what the heap may always grow by: a limit below that must not make cycles follow each other.
+/// The heap may always grow by this many bytes and a sixteenth of the live bytes. So a limit below
+/// that does not make cycles follow each other without a break.
 const SLACK: usize = 256 << 10;
-/// The slack is at most so many times doubled: then the heap doubles between two cycles.
+/// The slack is doubled at most this many times. Then the heap doubles between two cycles.
 const MOST_RELIEF: u32 = 4;
-/// Cycles that the runway looks back on.
+/// The number of cycles that the runway looks back on.
 const HISTORY: usize = 4;
 
-/// What the next cycle aims at.
+/// The aims of the next cycle.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Plan {
-    /// Live bytes at which the cycle begins; `usize::MAX`: never by itself.
+    /// Live bytes at which the cycle begins. `usize::MAX`: it never begins by itself.
     pub(crate) trigger: usize,
-    /// Live bytes that the heap should not exceed before it ends.
+    /// Live bytes that the heap should not exceed before the cycle ends.
     pub(crate) goal: usize,
-    /// Bytes to allocate before a cycle can be of use.
+    /// Bytes to allocate before a cycle can help.
     pub(crate) least: usize,
 }
 
-/// Live bytes from which on mutators assist while a cycle runs, and wait a little when they enter.
+/// Bounds on the live bytes while a cycle runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Leeway {
+    /// Live bytes from which on mutators assist.
     pub(crate) assist: usize,
+    /// Live bytes from which on a thread that enters waits a little.
     pub(crate) throttle: usize,
 }
 
-/// What the plan is made from.
+/// The data that plans are made from.
 pub(crate) struct Pacer {
     percent: Option<u32>,
     limit: Option<usize>,
-    /// Found alive by the last cycle, with what that owns.
+    /// Bytes that the last cycle found alive, with the memory that they own.
     marked: usize,
+    /// The part of `marked` that objects own.
     owned: usize,
     /// Bytes allocated from the beginning to the end of each of the last cycles.
     during: [usize; HISTORY],
     cycle: usize,
-    /// By how many powers of two the slack at the limit is widened (A2).
+    /// The number of times that the slack at the limit is doubled (PACER-2).
     relief: u32,
 }
 
@@ -69,16 +77,16 @@ impl Pacer {
         self.limit = limit;
     }
 
-    /// What is alive owns so many bytes. Whether that is news.
+    /// Sets the bytes that living objects own. Returns whether the number has changed.
     pub(crate) fn set_owned(&mut self, owned: usize) -> bool {
         let before = core::mem::replace(&mut self.owned, owned);
         self.marked = (self.marked - before).saturating_add(owned);
         before != owned
     }
 
-    /// A cycle ended: `marked` bytes are alive, roots and external bytes included, and they own
-    /// `owned` bytes more. While it ran, `during` bytes were allocated. It took processor time that
-    /// is `share` per cent of the time since the one before ended.
+    /// Takes the results of a cycle. `marked` bytes are alive, roots and external bytes included,
+    /// and they own `owned` bytes more. The program allocated `during` bytes while the cycle ran.
+    /// The cycle's processor time is `share` percent of the time since the end of the cycle before.
     pub(crate) fn end_cycle(&mut self, marked: usize, owned: usize, during: usize, share: u32) {
         self.marked = marked.saturating_add(owned);
         self.owned = owned;
@@ -93,12 +101,13 @@ impl Pacer {
         }
     }
 
-    /// When mutators help with a cycle that begins at `live` bytes, of which `waiting` are dead and
-    /// wait for their drop: no cycle makes them fewer, so they may not move the bounds. One that
-    /// began when it was due may use what the plan left for it, and an eighth beyond the goal. One
-    /// that was asked for earlier gets a quarter of the room: what is allocated while a cycle runs
-    /// is alive for it, so with more each of many cycles in a row would find more alive than the
-    /// one before.
+    /// Returns the bounds for a cycle that begins at `live` bytes. `waiting` of them are dead and
+    /// wait for their drop. No cycle makes these fewer, so they do not move the bounds.
+    ///
+    /// A cycle that begins when it is due may use the room that the plan left for it, and an eighth
+    /// beyond the goal. A cycle that begins earlier gets a quarter of the room. An object allocated
+    /// during a cycle survives it. So with more room, each of many cycles in a row would find more
+    /// alive than the one before.
     pub(crate) fn leeway(&self, live: usize, waiting: usize) -> Leeway {
         let Plan { trigger, goal, .. } = self.plan();
         let is_due = live >= trigger;
@@ -118,7 +127,7 @@ impl Pacer {
         Leeway { assist, throttle }
     }
 
-    /// When the next cycle begins, and what it should stay below.
+    /// Returns the trigger, the goal and the least allocation of the next cycle.
     pub(crate) fn plan(&self) -> Plan {
         let by_percent = self.percent.map(|percent| {
             let part = |bytes: usize| (bytes as u128 * u128::from(percent) / 100).min(usize::MAX as u128 / 4) as usize;
@@ -196,7 +205,7 @@ mod tests {
         let (live, mut floating) = (100 * MIB, 0);
         for _ in 0..100 {
             pacer.end_cycle(live + floating, 0, 0, 10);
-            // All that the cycle allows is allocated in it, and dies.
+            // The program allocates all that the cycle allows, and the objects die.
             let before = live + floating;
             let most = pacer.leeway(before, 0).throttle;
             floating = most - before;

@@ -2,21 +2,29 @@
 //!
 //! ```text
 //!  word:   IDLE ──H1──► PRE ──H2──► MARK ◄─wave─► MARK' ──H3──► IDLE (of the same cycle)
-//!                                                              IDLE ◄────► HELD (the verifier: nobody may pin)
+//!          IDLE ◄──► HELD (for the verifier: no thread may pin)
 //!  state:  CLOSED ──► OPEN ◄──► TERMINATING ──► CLOSED
 //! ```
 //!
-//! - P1. The collector changes the word, then looks at each mutator's status; a mutator publishes its status, then looks at the word again. A
-//!   sequentially consistent fence stands between the two steps on both sides. So either the collector sees the pin, or the mutator
-//!   the new word (Dekker).
-//! - P2. The next request is made only when all have acknowledged the one before. A mutator that is not pinned counts as having done so: it
-//!   holds nothing, and its next pin adopts the word.
-//! - P3. A mutator's phase changes only in its own acknowledgement or pin. H1, waves and H3 are acknowledged between two operations;
-//!   H2 and HELD only while nothing is pinned.
-//! - P4. The state leaves OPEN and TERMINATING for CLOSED only by the collector's exchange, and TERMINATING for OPEN by whoever makes new grey work.
-//! - P5. A thread that shuts the heap stores `shut`, then looks at each mutator's status; a mutator
-//!   publishes its status, then looks at `shut`. The fences are those of P1. So either the thread
-//!   sees the pin, or the mutator sees that the heap is shut.
+//! H1, H2 and H3 are the handshakes of a cycle. MARK and MARK' ask for the same phase: the change
+//! from one to the other requests a wave.
+//!
+//! - PHASE-1. The collector changes the word, then looks at each mutator's status. A mutator
+//!   publishes its status, then looks at the word again. On both sides a sequentially consistent
+//!   fence stands between the two steps. So either the collector sees the pin, or the mutator sees
+//!   the new word (Dekker's algorithm).
+//! - PHASE-2. The collector makes the next request only when all mutators have acknowledged the
+//!   last one. A mutator that is not pinned counts as having done so: it holds no object, and its
+//!   next pin adopts the word.
+//! - PHASE-3. A mutator's phase changes only when the mutator acknowledges or pins. It acknowledges
+//!   handshake H1, waves and handshake H3 between two operations. It acknowledges H2 and HELD only
+//!   while it is not pinned.
+//! - PHASE-4. Only the collector's exchange changes the state from TERMINATING to CLOSED. A thread
+//!   that makes new grey work changes it from TERMINATING back to OPEN, and so does the collector
+//!   if marking is not over.
+//! - PHASE-5. A thread that shuts the heap stores `shut`, then looks at each mutator's status. A
+//!   mutator publishes its status, then looks at `shut`. The fences are those of PHASE-1. So either
+//!   the thread sees the pin, or the mutator sees that the heap is shut.
 
 use super::fault::broken;
 use super::mutator::Record;
@@ -31,15 +39,16 @@ use crate::sync::lock::Lock;
 /// A mutator's phase.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Phase {
-    /// No cycle: stores need no barrier, new objects are white.
+    /// No cycle marks: stores need no barrier, and new objects are white.
     Idle,
-    /// From H1: stores shade what they add and what they remove, new objects are white.
+    /// From handshake H1 on: stores shade the edges that they add and remove; new objects are
+    /// white.
     Pre,
-    /// From H2: stores shade what they remove, new objects are black.
+    /// From handshake H2 on: stores shade the edges that they remove; new objects are black.
     Mark,
 }
 
-/// A request: the number of a cycle, and the phase that its mutators are to be in.
+/// A request: the number of a cycle, and the phase that its mutators should enter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Word(pub(crate) u64);
 
@@ -66,7 +75,7 @@ impl Word {
         Self(cycle << 3 | HELD)
     }
 
-    /// The other of the two words of MARK: the request for a wave.
+    /// Returns the other word of MARK: the request for a wave.
     pub(crate) fn wave(self) -> Self {
         Self(self.0 ^ (MARK ^ MARK_AGAIN))
     }
@@ -87,40 +96,40 @@ impl Word {
         }
     }
 
-    /// How many H3 there have been.
+    /// Returns how many handshakes H3 there have been.
     pub(crate) fn ends(self) -> u64 {
         self.cycle() - u64::from(matches!(self.0 & CODE, PRE..=MARK_AGAIN))
     }
 
-    /// The epoch of spans that a mutator under this word may allocate in: those that the running cycle will sweep, or where it is over,
-    /// the next.
+    /// Returns the epoch of the spans that a mutator under this word may allocate in. The running
+    /// cycle will sweep these spans; after its handshake H3, the next cycle.
     pub(crate) fn epoch(self) -> u64 {
         self.ends() + 1
     }
 }
 
-/// How far marking is.
+/// The progress of marking.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub(crate) enum State {
-    /// What is not marked is dead; or no cycle runs.
+    /// Unmarked objects are dead, or no cycle runs.
     Closed,
     Open,
     /// The collector found no grey object and asks the mutators for theirs.
     Terminating,
 }
 
-/// What collector and mutators share.
+/// The data that the collector and all mutators share.
 pub(crate) struct Protocol {
     word: AtomicU64,
     state: AtomicU32,
-    /// No mutator may pin any more (P5); never taken back.
+    /// No mutator may pin any more (PHASE-5). Never reset.
     shut: AtomicBool,
     /// The last cycle in which a mutator has pinned in MARK.
     in_mark: AtomicU64,
-    /// All mutators that ever were.
+    /// All mutators that the heap ever had.
     members: Lock<Vec<&'static Record>>,
-    /// Grey objects that belong to nobody.
+    /// Grey objects that no thread holds.
     pub(crate) queue: Queue,
 }
 
@@ -136,17 +145,17 @@ impl Protocol {
         }
     }
 
-    /// The word.
+    /// Returns the word.
     #[inline(always)]
     pub(crate) fn word(&self) -> Word {
         // Acquire: pairs with the Release in `request`, for the state that was set before.
         Word(self.word.load(Acquire))
     }
 
-    /// The state of marking.
+    /// Returns the state of marking.
     #[inline]
     pub(crate) fn state(&self) -> State {
-        // Acquire: pairs with the releases of the state's writers.
+        // Acquire: pairs with the Release stores and exchanges of the state.
         match self.state.load(Acquire) {
             0 => State::Closed,
             1 => State::Open,
@@ -154,13 +163,15 @@ impl Protocol {
         }
     }
 
-    /// The collector sets the state where nobody else may.
+    /// Sets the state. Only the collector calls this. A concurrent `reopen` stores `Open` too, or
+    /// changes nothing.
     pub(crate) fn set_state(&self, state: State) {
         // Release: pairs with the Acquire in `state`.
         self.state.store(state as u32, Release);
     }
 
-    /// Whoever makes grey work calls the end of marking off. `false`: too late, marking has ended.
+    /// Calls the end of marking off, because the caller makes grey work. Returns `false` if marking
+    /// has already ended.
     #[inline]
     pub(crate) fn reopen(&self) -> bool {
         let (from, to) = (State::Terminating as u32, State::Open as u32);
@@ -169,7 +180,7 @@ impl Protocol {
         was != Err(State::Closed as u32)
     }
 
-    /// The end of marking. `false`: somebody made grey work.
+    /// Ends marking. Returns `false` if a thread has made grey work.
     pub(crate) fn close(&self) -> bool {
         let (from, to) = (State::Terminating as u32, State::Closed as u32);
         // AcqRel: pairs with the exchange in `reopen`.
@@ -181,19 +192,20 @@ impl Protocol {
         // Release: pairs with the Acquire in `word`.
         self.word.store(word.0, Release);
         if !broken("request_without_fence") {
-            // Pairs with the fence of `Record::pin` (P1).
+            // Pairs with the fence of `Record::pin` (PHASE-1).
             fence(SeqCst);
         }
     }
 
-    /// Whether all mutators follow `word`, or are not pinned; those that do not are told. For a word that they may acknowledge while pinned.
+    /// Returns whether each mutator follows `word` or is not pinned, and tells those that do not.
+    /// For the words of handshakes and waves; `quiet` serves HELD.
     pub(crate) fn acknowledged(&self, word: Word) -> bool {
         let members = self.members.lock();
-        // To the end, so that all are told.
+        // Counts to the end, so that all are told.
         members.iter().filter(|member| !member.follows(word)).count() == 0
     }
 
-    /// A mutator that would pin waits for the verifier. The word after that.
+    /// Waits until the verifier lets mutators pin again. Returns the word after that.
     #[cold]
     pub(crate) fn wait_while_held(&self) -> Word {
         let mut backoff = super::cycle::Backoff::new();
@@ -206,51 +218,53 @@ impl Protocol {
         }
     }
 
-    /// A mutator has pinned in MARK of `cycle`, and holds nothing yet.
+    /// Notes that a mutator has pinned in MARK of `cycle`. The mutator holds no object yet.
     #[inline]
     pub(crate) fn note_mark(&self, cycle: u64) {
-        // Relaxed, here and in `in_mark`: the lock that passed from a reader to a writer orders
-        // them (K1 of `lock`). Read first, so that the line stays shared.
+        // Relaxed, here and in `in_mark`: the lock that passes from a reader to a writer orders the
+        // two (GCLOCK-1 of `lock`). Reads first, so that the cache line stays shared.
         if self.in_mark.load(Relaxed) != cycle && !broken("mark_unnoted") {
             self.in_mark.store(cycle, Relaxed);
         }
     }
 
-    /// The last cycle in which a mutator has pinned in MARK.
+    /// Returns the last cycle in which a mutator has pinned in MARK.
     #[inline]
     pub(crate) fn in_mark(&self) -> u64 {
         self.in_mark.load(Relaxed)
     }
 
-    /// Lets no mutator pin any more; those that are pinned stay so.
+    /// Shuts the heap: no mutator may pin any more. Pinned mutators stay pinned.
     pub(crate) fn shut(&self) {
-        // Relaxed: the fences order it (P5).
+        // Relaxed: the fences order it (PHASE-5).
         self.shut.store(true, Relaxed);
         if !broken("shut_without_fence") {
-            // Pairs with the fence of `Record::pin`.
+            // Pairs with the fence of `Record::pin` (PHASE-5).
             fence(SeqCst);
         }
     }
 
-    /// Whether mutators may not pin any more. After the pin, for the answer to be reliable (P5).
+    /// Returns whether mutators may not pin any more. Reliable only after the caller's pin
+    /// (PHASE-5).
     #[inline]
     pub(crate) fn is_shut(&self) -> bool {
-        // Relaxed: the fences order it (P5).
+        // Relaxed: the fences order it (PHASE-5).
         self.shut.load(Relaxed)
     }
 
-    /// Whether nobody is pinned.
+    /// Returns whether no mutator is pinned.
     pub(crate) fn quiet(&self) -> bool {
         self.members.lock().iter().all(|member| !member.is_pinned())
     }
 
-    /// How many mutators are pinned, as of some moment.
+    /// Returns how many mutators are pinned, as of some moment.
     #[cfg(not(loom))]
     pub(crate) fn pinned(&self) -> usize {
         self.members.lock().iter().filter(|member| member.is_pinned()).count()
     }
 
-    /// How many mutators of a shut heap are in a pin that may have begun before it was shut.
+    /// Returns how many mutators of a shut heap are in a pin that may have begun before it was
+    /// shut.
     #[cfg(not(loom))]
     pub(crate) fn inside(&self) -> usize {
         let members = self.members.lock();
@@ -260,22 +274,23 @@ impl Protocol {
             .count()
     }
 
-    /// Enters a mutator. Its first pin comes after, so either `acknowledged` finds it or it finds the word: both take the lock.
+    /// Adds a mutator, before its first pin. Both this function and `acknowledged` take the lock.
+    /// So either `acknowledged` finds the mutator, or the mutator finds the word.
     pub(crate) fn enlist(&self, record: &'static Record) {
         self.members.lock().push(record);
     }
 
-    /// All mutators, for the end of the heap.
+    /// Removes and returns all mutators, at the end of the heap.
     pub(crate) fn dismiss_all(&self) -> Vec<&'static Record> {
         core::mem::take(&mut *self.members.lock())
     }
 
-    /// How many mutators there are.
+    /// Returns the number of mutators.
     pub(crate) fn members(&self) -> usize {
         self.members.lock().len()
     }
 
-    /// The word as of some moment, for figures.
+    /// Returns the number of the cycle as of some moment, for statistics.
     pub(crate) fn cycle(&self) -> u64 {
         Word(self.word.load(Relaxed)).cycle()
     }

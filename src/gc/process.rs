@@ -1,5 +1,5 @@
-//! What the collector knows of its process: whether it was forked, what its environment says, and
-//! the heaps whose last drops and cleanups it waits for at its exit.
+//! State of the process that the collector needs: the count of forks, the options of the
+//! environment, and the heaps whose last drops and cleanups the exit waits for.
 
 use crate::options::Options;
 use crate::os;
@@ -11,15 +11,16 @@ use crate::sync::atomic::{
 use crate::sync::blocking::OnceLock;
 use std::time::{Duration, Instant};
 
-/// How many forks lie between this process and the first that used the collector. A heap serves the process that made it.
+/// The forks between this process and the first one that used the collector. A heap serves only the
+/// process that made it.
 static FORKS: AtomicUsize = AtomicUsize::new(0);
 static NEXT: AtomicU64 = AtomicU64::new(1);
-/// Heaps that have ended, and whose last destructors and cleanups are not over.
+/// Heaps that have ended and whose last destructors and cleanups are not over.
 static ENDING: AtomicIsize = AtomicIsize::new(0);
-/// How long the process waits for them at its exit.
+/// The time that the exit waits for these heaps.
 const EXIT_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Makes the exit of the process wait, for a bounded time, until it is dropped.
+/// Makes the exit of the process wait, for a bounded time, until this value is dropped.
 pub(crate) struct Ending(());
 
 impl Ending {
@@ -31,13 +32,13 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        // Release: pairs with the Acquire in `wait_at_exit`, for what the destructors wrote.
+        // Release: pairs with the Acquire in `wait_at_exit`, for the destructors' writes.
         ENDING.fetch_sub(1, Release);
     }
 }
 
-/// Runs at exit. Takes no lock: other threads go on meanwhile, or were killed in the middle of
-/// theirs.
+/// Waits at the exit of the process. Takes no lock: other threads may run meanwhile, or were killed
+/// while they held locks.
 extern "C-unwind" fn wait_at_exit() {
     if super::behind::dropping() != 0 {
         // A destructor or a cleanup called `exit`, and would wait for itself.
@@ -50,28 +51,30 @@ extern "C-unwind" fn wait_at_exit() {
     }
 }
 
-/// This process, by the count of forks.
+/// Returns the number of this process: the count of forks.
 #[inline]
 pub(crate) fn current() -> usize {
     FORKS.load(Relaxed)
 }
 
-/// A heap's number; the first one sees to it that forks are counted and that the exit waits.
+/// Returns a number for a new heap. The first call registers the hooks that count forks and make
+/// the exit wait.
 pub(crate) fn next_number() -> u64 {
     static HOOK: OnceLock<bool> = OnceLock::new();
     extern "C-unwind" fn nothing() {}
     extern "C-unwind" fn forked() {
         FORKS.fetch_add(1, Relaxed);
-        // Their drop threads are the parent's.
+        // The heaps that are ending belong to the parent, and so do their drop threads.
         ENDING.store(0, Relaxed);
     }
-    // Without the hook a child would wait for a collector that it does not have; the system has room for it in practice.
+    // Without the hook a child would wait for a collector that it does not have. The result is
+    // ignored: in practice the system has room for the hooks.
     HOOK.get_or_init(|| os::exit::register(wait_at_exit) & os::fork::register(nothing, nothing, forked));
     NEXT.fetch_add(1, Relaxed)
 }
 
-/// The environment's options; the allocator has said already what is wrong with them, where there
-/// is one.
+/// Returns the options of the environment. If this build has the allocator, the allocator has
+/// already reported errors in them.
 pub(crate) fn options() -> Options {
     static OPTIONS: OnceLock<Options> = OnceLock::new();
     *OPTIONS.get_or_init(|| {
@@ -83,7 +86,7 @@ pub(crate) fn options() -> Options {
     })
 }
 
-/// Processors that this process may use.
+/// Returns the number of processors that this process may use.
 pub(crate) fn processors() -> usize {
     match TOTALS.processors.load(Relaxed) {
         0 => {

@@ -1,10 +1,11 @@
-//! Which record a thread uses with a heap.
+//! The records that a thread uses: one per heap.
 //!
-//! - N1. A record is one thread's from the time that thread takes it to the end of its thread-local storage, when it goes back to its heap with
-//!   its cache, for the next thread.
-//! - N2. A thread whose thread-local storage is gone takes a record for one `enter`.
+//! - MUTATORS-1. A record belongs to one thread, from the time the thread takes it to the end of
+//!   its thread-local storage. Then it goes back to its heap with its cache, for the next thread.
+//! - MUTATORS-2. A thread whose thread-local storage is gone takes a record for one `enter`.
 //!
-//! A heap's number is never used again, so a remembered record of a heap that is gone is not looked at.
+//! No heap's number is used twice. So a thread never looks at a remembered record whose heap is
+//! gone.
 
 use super::heap::Inner;
 use super::mutator::Record;
@@ -31,7 +32,7 @@ impl Drop for Mine {
             if inner.is_own_process() {
                 inner.give_record(entry.record);
             } else {
-                // Its locks may be held by threads that this process does not have.
+                // Threads that this process does not have may hold its locks.
                 core::mem::forget(inner);
             }
         }
@@ -39,14 +40,14 @@ impl Drop for Mine {
 }
 
 thread_local! {
-    /// The heap entered last, and the thread's record of it.
+    /// The heap that the thread entered last, and the thread's record of it.
     static LAST: Cell<(u64, *const Record)> = const { Cell::new((0, null())) };
     static MINE: Mine = const { Mine(RefCell::new(Vec::new())) };
-    /// How many heaps the thread is pinned in.
+    /// The number of heaps that the thread is pinned in.
     static PINS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A record for one `enter`; it goes back to the heap at the end if it is not the thread's own.
+/// A record for one `enter`. If it is not the thread's own, it goes back to the heap at the end.
 pub(crate) struct Lease<'a> {
     heap: &'a Inner,
     record: &'static Record,
@@ -54,12 +55,13 @@ pub(crate) struct Lease<'a> {
 }
 
 impl<'a> Lease<'a> {
-    /// The calling thread's record of `heap`.
+    /// Returns the calling thread's record of `heap`.
     #[inline]
     pub(crate) fn new(heap: &'a Inner) -> Self {
         let (number, record) = LAST.get();
         if number == heap.number {
-            // SAFETY: the heap is there, so its records are.
+            // SAFETY: the numbers are equal, so `heap` owns the record. `heap` exists, so the
+            // record does.
             let record = unsafe { &*record };
             return Self {
                 heap,
@@ -79,7 +81,7 @@ impl<'a> Lease<'a> {
                 .find(|entry| entry.heap == heap.number)
                 .map(|entry| entry.record);
             known.unwrap_or_else(|| {
-                // Of heaps that are gone.
+                // Removes the records of heaps that are gone.
                 mine.retain(|entry| entry.inner.strong_count() > 0);
                 let record = heap.take_record();
                 mine.push(Entry {
@@ -130,7 +132,7 @@ impl Drop for Lease<'_> {
     }
 }
 
-/// A pinned thread; unpins when it is dropped, also by unwinding.
+/// A pinned thread. Dropping the value unpins it, also while unwinding.
 pub(crate) struct Pin<'a>(&'a Record);
 
 impl Drop for Pin<'_> {
@@ -143,7 +145,7 @@ impl Drop for Pin<'_> {
     }
 }
 
-/// Whether the thread is inside `enter` of any heap.
+/// Returns whether the thread is inside `enter` of any heap.
 pub(crate) fn is_pinned() -> bool {
     PINS.get() > 0
 }

@@ -1,8 +1,12 @@
-//! The threads of the process that collect: one that runs the cycles of all heaps, one after the other, and helpers beside it.
+//! The process's collector threads. One runs the cycles of all heaps, one after the other; helpers
+//! work beside it.
 //!
-//! - V1. A heap stands in line once at the most (`queued` of its [`Control`](super::thread)), and one thread at a time runs its cycles.
-//! - V2. A cycle that waits for a pinned thread calls another collector thread if a heap stands in line: no heap waits for the pins of another.
-//! - V3. A `fork` child has a service of its own; that of its parent has no threads there, and is left alone.
+//! - SERVICE-1. A heap stands in line at most once (`queued` of its [`Control`](super::thread)),
+//!   and one thread at a time runs its cycles.
+//! - SERVICE-2. If a cycle waits for a pinned thread and another heap stands in line, another
+//!   collector thread starts. So no heap waits for the pins of another heap.
+//! - SERVICE-3. A `fork` child makes a new service. The parent's service has no threads there and
+//!   stays unused.
 //!
 //! Lock order: a heap's requests, then the line.
 
@@ -19,12 +23,13 @@ use core::ptr::null_mut;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// A heap that nobody asks to collect does so once in this time, if anything was allocated.
+/// A heap that allocates collects at least once in this time, even if no thread asks it to.
 const PERIOD: Duration = Duration::from_secs(120);
-/// A thread beyond the first ends when it had nothing to do for so long.
+/// A thread beyond the first ends after this idle time.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// A heap that has collected, and its cycles and allocated bytes as of the last look.
+/// A heap that has stood in line, with its number of cycles and its allocated bytes at the last
+/// look.
 struct Known {
     heap: Weak<Inner>,
     cycles: u64,
@@ -32,9 +37,9 @@ struct Known {
 }
 
 struct Line {
-    /// Heaps that want a cycle.
+    /// Heaps that wait for a cycle.
     cycles: VecDeque<Arc<Inner>>,
-    /// Heaps that want a helper, and its place in their crew.
+    /// Heaps that wait for a helper, each with the helper's place in its crew.
     helps: Vec<(Arc<Inner>, usize)>,
     threads: usize,
     idle: usize,
@@ -57,12 +62,12 @@ enum Job {
 static SERVICE: AtomicPtr<Service> = AtomicPtr::new(null_mut());
 
 impl Service {
-    /// This process's.
+    /// Returns this process's service, and makes it at the first call.
     pub(crate) fn get() -> &'static Self {
         loop {
             // Acquire: pairs with the exchange below.
             let there = SERVICE.load(Acquire);
-            // SAFETY: null, or a service, which is never freed.
+            // SAFETY: the pointer is null or leads to a published service, which is never freed.
             if let Some(service) = unsafe { there.as_ref() }
                 && service.process == process::current()
             {
@@ -80,15 +85,16 @@ impl Service {
                 }),
                 changed: Condvar::new(),
             }));
-            // AcqRel: pairs with the Acquire above; that of a parent stays where it is (V3).
+            // AcqRel: pairs with the Acquire above. A parent's service stays allocated (SERVICE-3).
             if SERVICE.compare_exchange(there, new, AcqRel, Acquire).is_err() {
-                // SAFETY: made above, and seen by nobody.
+                // SAFETY: made above. The exchange failed, so no other thread has the pointer.
                 drop(unsafe { Box::from_raw(new) });
             }
         }
     }
 
-    /// Puts a heap in line for a cycle. `false`: there is no thread, and the system gives none. The caller has set `queued`.
+    /// Puts a heap in line for a cycle. Returns `false` if the service has no thread and the system
+    /// gives none. The caller stores the result in `queued`.
     pub(crate) fn submit(&'static self, heap: Arc<Inner>, is_new: bool) -> bool {
         let mut line = guard(&self.line);
         if is_new {
@@ -108,7 +114,7 @@ impl Service {
         true
     }
 
-    /// Asks for up to `most` helpers.
+    /// Asks for up to `most` helpers, and starts threads for them if necessary.
     pub(crate) fn invite(&'static self, heap: &Arc<Inner>, most: usize) {
         let mut line = guard(&self.line);
         for place in 1..=most {
@@ -121,7 +127,8 @@ impl Service {
         self.changed.notify_all();
     }
 
-    /// The caller waits: if a heap stands in line and nobody is free, there shall be another thread (V2).
+    /// Starts another thread if a heap stands in line and no thread is idle. The caller is about to
+    /// wait for a pinned thread (SERVICE-2).
     pub(crate) fn relieve(&'static self) {
         let mut line = guard(&self.line);
         if !line.cycles.is_empty() && line.idle == 0 {
@@ -146,7 +153,7 @@ impl Service {
         }
     }
 
-    /// Waits for something to do. `None`: the thread is one too many.
+    /// Waits for a job. `None`: the thread is no longer needed and ends.
     fn next(&self) -> Option<Job> {
         let mut line = guard(&self.line);
         loop {
@@ -175,7 +182,7 @@ impl Service {
         }
     }
 
-    /// Once in a period: heaps that allocated, and did not collect meanwhile, shall.
+    /// Asks for a cycle of each heap that allocated in the last period and did not collect.
     fn look<'a>(&'a self, mut line: MutexGuard<'a, Line>) -> MutexGuard<'a, Line> {
         line.looked_at = Instant::now();
         let mut late = Vec::new();
@@ -190,13 +197,14 @@ impl Service {
         late.iter()
             .filter(|(is_late, _)| *is_late)
             .for_each(|(_, heap)| heap.ask_for_cycle());
-        // Not under the lock: this may be the end of a heap.
+        // After the lock's release: dropping the last `Arc` may end a heap.
         drop(late);
         guard(&self.line)
     }
 }
 
-/// A collector that panics has found its heap broken, and everybody would wait for it: the process ends.
+/// Ends the process if a collector thread panics: its heap is broken, and all other threads would
+/// wait for it.
 struct Whole;
 
 impl Drop for Whole {
@@ -214,7 +222,7 @@ mod tests {
     use super::*;
 
     fn allocate(heap: &Heap) {
-        // More than a thread's cache holds, so that the books see it.
+        // More bytes than a thread's cache holds, so that the heap counts them.
         heap.enter(|m| {
             for value in 0..2000u64 {
                 m.alloc(value);
@@ -222,7 +230,7 @@ mod tests {
         });
     }
 
-    /// What happens once in a period, now.
+    /// Looks now, instead of once per period.
     fn look() {
         let service = Service::get();
         drop(service.look(guard(&service.line)));
@@ -242,7 +250,8 @@ mod tests {
             assert!(since.elapsed() < Duration::from_secs(20), "no cycle came");
             std::thread::yield_now();
         }
-        // Nothing was allocated since: once it is seen that it collected, it is left alone.
+        // The heap allocates nothing more. The first look sees its new cycle; from then on looks
+        // leave it alone.
         look();
         look();
         std::thread::sleep(Duration::from_millis(20));

@@ -1,9 +1,12 @@
-//! A space: the spans of one type, or of one size of objects with headers, or large objects. Who is on which list holds what.
+//! A space: the spans of one type, of one size of objects with headers, or of large objects. Its
+//! lists say which thread may take a span.
 //!
-//! - L1. A span that stands on `partial` or `unswept` is held by nobody; who takes it off, under the lock, holds it.
-//! - L2. Every span stands on `all` until it is given back. After T3 of a cycle the collector may take any span of that cycle from there: no
-//!   mutator holds one any more.
-//! - L3. Mutators take only spans of the epoch that their word asks for. So nobody allocates white into an unswept span or black into a swept one.
+//! - SPACE-1. No thread holds a span on `partial` or `unswept`. The thread that takes it off, under
+//!   the lock, holds it.
+//! - SPACE-2. Every span stands on `all` until it is given back. After the moment T3 of a cycle the
+//!   collector may take any span of that cycle from there: no mutator holds one any more.
+//! - SPACE-3. Mutators take only spans of the epoch that their word asks for. So no mutator
+//!   allocates a white object in an unswept span, or a black one in a swept span.
 
 use super::cache::Key;
 use super::desc::{Desc, Kind};
@@ -17,14 +20,14 @@ use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::lock::Lock;
 use std::collections::HashMap;
 
-/// Spans that a mutator sweeps before it takes a fresh one.
+/// A mutator sweeps at most one span more than this before it takes a fresh one.
 const SWEEPS: usize = 4;
-/// Types that get spans of their own.
+/// The number of types that get separate spans.
 const TYPES: usize = if cfg!(loom) { 4 } else { 256 };
 
 struct Lists {
     all: Vec<&'static Span>,
-    /// Swept, with free slots.
+    /// Swept spans with free slots.
     partial: Vec<&'static Span>,
     unswept: Vec<&'static Span>,
     /// Spans taken off `unswept` whose sweep is not over.
@@ -32,7 +35,8 @@ struct Lists {
 }
 
 impl Lists {
-    /// Makes room for one span more on each list, so that none grows where that could fail.
+    /// Makes room for one more span on each list, so that no list grows where that could fail.
+    /// Returns `false` if there is no memory.
     fn has_room(&mut self) -> bool {
         let spans = self.all.len() + 1;
         let mut lists = [&mut self.all, &mut self.partial, &mut self.unswept].into_iter();
@@ -40,15 +44,15 @@ impl Lists {
     }
 }
 
-/// Spans of a kind.
+/// The spans of one kind of objects.
 pub(crate) struct Space {
-    /// The type of all objects; `None`: they have headers.
+    /// The type of all objects. `None`: the objects have headers.
     pub(crate) desc: Option<&'static Desc>,
     /// Whether objects can have edges.
     pub(crate) traced: bool,
     /// Whether dead objects must be dropped.
     pub(crate) dropped: bool,
-    /// Bytes of a slot; 0: each span has one slot of its own size.
+    /// Bytes of a slot. 0: each span has one slot that fills it.
     slot: usize,
     lists: Lock<Lists>,
 }
@@ -69,7 +73,7 @@ impl Space {
         }
     }
 
-    /// Pages of a span, and its objects.
+    /// Returns the pages of a span and its number of objects.
     fn geometry(&self) -> (usize, u32) {
         let pages = if self.slot * 8 > SMALL_MAX {
             (self.slot * 8).div_ceil(PAGE)
@@ -79,12 +83,13 @@ impl Space {
         (pages, (pages * PAGE / self.slot).min(OBJECTS) as u32)
     }
 
-    /// Whether a type's objects, at `slot` bytes each, get spans of their own.
+    /// Returns whether objects of the type are small enough for separate spans.
     fn fits_typed(desc: &Desc) -> bool {
         slot_of(desc) <= SMALL_MAX
     }
 
-    /// A span with a free slot for the mutator, which holds it from here on. `None`: no memory.
+    /// Returns a span with a free slot. The mutator holds it from here on. `None`: there is no
+    /// memory.
     pub(crate) fn refill(&'static self, record: &Record) -> Option<&'static Span> {
         let heap = record.heap();
         let epoch = record.current().epoch();
@@ -107,13 +112,14 @@ impl Space {
         found
     }
 
-    /// `since`: when the sweeping began, if any was needed.
+    /// Finds a span with a free slot, and sweeps some if necessary. `since` is set to the beginning
+    /// of the first sweep.
     fn find_or_sweep(&'static self, heap: &Inner, epoch: u64, since: &mut Option<Stint>) -> Option<&'static Span> {
         for _ in 0..=SWEEPS {
             let span = {
                 let mut lists = self.lists.lock();
                 while let Some(span) = lists.partial.pop() {
-                    // A span of another epoch waits on `all` for its sweep (L3).
+                    // A span of another epoch waits on `all` for its sweep (SPACE-3).
                     if span.epoch() == epoch || super::fault::broken("refill_any_epoch") {
                         return Some(span);
                     }
@@ -133,7 +139,7 @@ impl Space {
         None
     }
 
-    /// A new span.
+    /// Makes a new span. `None`: there is no memory.
     fn fresh(
         &'static self,
         heap: &Inner,
@@ -145,7 +151,7 @@ impl Space {
         let mut lists = self.lists.lock();
         if !lists.has_room() {
             drop(lists);
-            // SAFETY: nobody knows it, and nothing is in it.
+            // SAFETY: the span is on no list, so no other thread has it, and no object is in it.
             unsafe { span.give() };
             return None;
         }
@@ -155,7 +161,7 @@ impl Space {
         Some(span)
     }
 
-    /// A span for one large object of `bytes`.
+    /// Makes a span for one large object of `bytes`. `None`: there is no memory.
     pub(crate) fn take_large(&'static self, heap: &Inner, epoch: u64, bytes: usize) -> Option<&'static Span> {
         let pages = bytes.div_ceil(PAGE);
         let span = self.fresh(heap, epoch, pages * PAGE, (pages, 1))?;
@@ -163,14 +169,15 @@ impl Space {
         Some(span)
     }
 
-    /// A mutator has no use for a span of its own.
+    /// Takes back a span that a mutator held and no longer needs. A full span waits on `all`.
     pub(crate) fn put_back(span: &'static Span) {
         if span.has_free() {
             span.space.lists.lock().partial.push(span);
         }
     }
 
-    /// A sweep is over: the span goes back to the page heap, or where its slots are found, or to its holder (`keep`).
+    /// Ends a sweep. An empty span goes back to the page heap. A span with free slots goes to
+    /// `partial`, unless its sweeper keeps it (`keep`).
     fn done(&self, heap: &Inner, span: &'static Span, swept: &Swept, keep: bool) {
         {
             let mut lists = self.lists.lock();
@@ -187,12 +194,14 @@ impl Space {
         }
         if swept.empty {
             heap.mapped.fetch_sub(span.pages() * PAGE, Relaxed);
-            // SAFETY: it was held by its sweeper, is on no list, and holds nothing; nobody looks for a dead object (S3).
+            // SAFETY: its sweeper held it, it is on no list, and it holds no object. No thread has
+            // a dead object's address (GCSPAN-3).
             unsafe { span.give() };
         }
     }
 
-    /// After T3: all spans of cycle `epoch` are to be swept.
+    /// Makes all spans of cycle `epoch` wait for their sweep. The moment T3 of that cycle has
+    /// passed.
     pub(crate) fn begin_sweep(&self, epoch: u64) {
         let mut lists = self.lists.lock();
         let lists = &mut *lists;
@@ -202,7 +211,7 @@ impl Space {
             .extend(lists.all.iter().filter(|span| span.epoch() == epoch));
     }
 
-    /// Sweeps one span. `false`: all are swept, or in the hands of mutators.
+    /// Sweeps one span. Returns `false` if none waits. Mutators may still be sweeping others.
     pub(crate) fn sweep_one(&self, heap: &Inner, epoch: u64) -> bool {
         let span = {
             let mut lists = self.lists.lock();
@@ -215,13 +224,13 @@ impl Space {
         true
     }
 
-    /// Whether nothing is left to sweep.
+    /// Returns whether no span waits for its sweep and none is being swept.
     pub(crate) fn is_swept(&self) -> bool {
         let lists = self.lists.lock();
         lists.unswept.is_empty() && lists.sweeping == 0
     }
 
-    /// All spans, as of this moment.
+    /// Returns all spans, as of this moment.
     pub(crate) fn spans(&self) -> Vec<&'static Span> {
         self.lists.lock().all.clone()
     }
@@ -235,16 +244,16 @@ impl Space {
     }
 }
 
-/// Bytes of a slot for objects of one type.
+/// Returns the bytes of a slot for objects of one type.
 fn slot_of(desc: &Desc) -> usize {
     desc.size.max(desc.align).max(1).next_multiple_of(8)
 }
 
 /// All spaces of a heap.
 pub(crate) struct Spaces {
-    /// `None`: the type shares spans with others.
+    /// `None`: the type shares spans with other types.
     map: Lock<HashMap<Key, Option<&'static Space>>>,
-    /// Never shorter; the heap frees them.
+    /// All spaces. No space goes before the heap frees all of them.
     list: Lock<Vec<&'static Space>>,
 }
 
@@ -256,12 +265,12 @@ impl Spaces {
         }
     }
 
-    /// Whether `space` is one of these.
+    /// Returns whether `space` belongs to this heap.
     pub(crate) fn has(&self, space: &Space) -> bool {
         self.list.lock().iter().any(|known| core::ptr::eq(*known, space))
     }
 
-    /// The space of a type; `None`: its objects have headers.
+    /// Returns the space of a type. `None`: its objects have headers.
     pub(crate) fn of_type(&self, key: Key, desc: &'static Desc) -> Option<&'static Space> {
         let mut map = self.map.lock();
         if let Some(&known) = map.get(&key) {
@@ -273,7 +282,7 @@ impl Spaces {
         space
     }
 
-    /// The space of objects with headers in slots of `slot` bytes; 0: large ones.
+    /// Returns the space of objects with headers in slots of `slot` bytes. 0: of large objects.
     pub(crate) fn of_class(&self, key: Key, slot: usize, traced: bool, dropped: bool) -> &'static Space {
         let mut map = self.map.lock();
         if let Some(&Some(known)) = map.get(&key) {
@@ -290,7 +299,7 @@ impl Spaces {
         space
     }
 
-    /// All spaces, as of this moment.
+    /// Returns all spaces, as of this moment.
     pub(crate) fn all(&self) -> Vec<&'static Space> {
         self.list.lock().clone()
     }
@@ -298,12 +307,12 @@ impl Spaces {
     /// Frees the spaces.
     ///
     /// # Safety
-    /// They hold no spans, and nobody uses them any more.
+    /// The spaces hold no spans, and no thread uses them any more.
     pub(crate) unsafe fn free(&self) {
         self.map.lock().clear();
         for space in core::mem::take(&mut *self.list.lock()) {
             let space = core::ptr::from_ref(space).cast_mut();
-            // SAFETY: leaked in `add`; as the caller promised.
+            // SAFETY: `add` leaked it, and no thread uses it any more (contract of this function).
             drop(unsafe { Box::from_raw(space) });
         }
     }

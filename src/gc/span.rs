@@ -1,17 +1,20 @@
-//! The collector's record of a run of pages: equal slots, and three bits for each, kept apart from the objects.
+//! The collector's record of a run of pages: equal slots, and three bits per slot, stored apart
+//! from the objects.
 //!
 //! | bit | set | cleared |
 //! |---|---|---|
-//! | `alloc` | by the span's holder, when a slot is handed out | by the sweeper, for what is dead |
-//! | `mark` | by whoever turns the object grey or black | by the sweeper, for the whole span |
-//! | `zombie` | by the sweeper, for a dead object that must be dropped first | by the drop thread |
+//! | `alloc` | by the holder, when it hands the slot out | by the sweeper, for a dead object |
+//! | `mark` | by the thread that makes the object grey or black | by the sweeper, in all slots |
+//! | `zombie` | by the sweeper, for a dead object with drop glue | by the drop thread |
 //!
-//! - S1. A slot is free if neither `alloc` nor `zombie` is set. Only the span's holder, one mutator or one sweeper, hands slots out.
-//! - S2. `epoch` is the cycle that will sweep the span next. It is raised by the sweeper alone, before the marks are cleared, so whoever sees a
-//!   cleared mark sees the new epoch.
-//! - S3. A record lives as long as its run is held, and the address of each object leads to it. It is given back by a sweep, and a sweep
-//!   begins when no mutator can have a dead object's address any more (T3 of [`cycle`](super::cycle)).
-//! - S4. The heap's live bytes include each slot that `counted` includes, once: a thread that
+//! - GCSPAN-1. A slot is free if neither `alloc` nor `zombie` is set. Only the span's holder hands
+//!   slots out: one mutator or one sweeper.
+//! - GCSPAN-2. `epoch` is the cycle that will sweep the span next. Only the sweeper raises it,
+//!   before it clears the marks. So a thread that sees a cleared mark sees the new epoch.
+//! - GCSPAN-3. A record lives as long as its run is held, and the address of each object leads to
+//!   it. A sweep gives the record back. A sweep begins only when no mutator can have a dead
+//!   object's address any more (the moment T3 of [`cycle`](super::cycle)).
+//! - GCSPAN-4. The heap's live bytes include each slot that `counted` includes, once. A thread that
 //!   changes `counted` changes the live bytes by the difference that it saw. Dead objects that wait
 //!   for their drop count. While a mutator holds the span, all slots count.
 
@@ -27,12 +30,12 @@ use core::alloc::Layout;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-/// Most objects of one span.
+/// The largest number of objects in one span.
 pub(crate) const OBJECTS: usize = 512;
 const WORDS: usize = OBJECTS / 64;
-/// In `counted`: the span is a mutator's, which may fill every slot that becomes free.
+/// Flag in `counted`: a mutator holds the span, and may fill every slot that becomes free.
 const ALL: u32 = 1 << 31;
-/// What dead slots are filled with.
+/// The byte that fills dead slots.
 const POISON: u8 = 0xDB;
 
 /// One run of managed objects.
@@ -40,30 +43,32 @@ const POISON: u8 = 0xDB;
 pub(crate) struct Span {
     base: NonNull<u8>,
     slot: usize,
-    /// 2^40 / `slot`, rounded up: an index is a multiplication.
+    /// 2^40 / `slot`, rounded up. So an address becomes an index by a multiplication.
     inverse: u64,
     objects: u32,
-    /// The type of all objects; `None`: each has a header.
+    /// The type of all objects. `None`: each object has a header.
     desc: Option<&'static Desc>,
     pub(crate) space: &'static Space,
     pages: usize,
     run: Run,
     epoch: AtomicU64,
-    /// Slots that the heap's live bytes include, and [`ALL`] where a mutator holds them all (S4).
+    /// Slots that the heap's live bytes include, and [`ALL`] while a mutator holds them all
+    /// (GCSPAN-4).
     counted: AtomicU32,
-    /// Where the span stands in its space's list of all; guarded by the space's lock.
+    /// The span's index in its space's list `all`. The space's lock guards it.
     pub(crate) place: AtomicUsize,
     alloc: [AtomicU64; WORDS],
     mark: [AtomicU64; WORDS],
     zombie: [AtomicU64; WORDS],
 }
 
-// SAFETY: the fields that are not atomic never change; what they lead to lives as long (S3), and objects are `Send + Sync`.
+// SAFETY: the fields that are not atomic never change. Their targets live as long as the record
+// (GCSPAN-3), and objects are `Send + Sync`.
 unsafe impl Send for Span {}
-// SAFETY: likewise.
+// SAFETY: shared threads read constant fields and atomics only; see `Send`.
 unsafe impl Sync for Span {}
 
-/// Which slot of a span.
+/// The number of a slot in its span.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Index(pub(crate) u32);
 
@@ -79,21 +84,21 @@ impl Index {
     }
 }
 
-/// What a sweep found.
+/// The result of a sweep.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Swept {
     pub(crate) live: u32,
     pub(crate) dead: u32,
     /// Slots by which the live bytes change.
     pub(crate) change: i64,
-    /// Whether the span holds nothing, not even zombies.
+    /// Whether the span holds no object, not even one that waits for its drop.
     pub(crate) empty: bool,
-    /// The dead.
+    /// One bit per slot: the dead objects.
     pub(crate) corpses: [u64; WORDS],
 }
 
 impl Span {
-    /// Takes a run for `objects` slots of `slot` bytes. `None`: no memory.
+    /// Takes a run for `objects` slots of `slot` bytes. Returns `None` if there is no memory.
     pub(crate) fn take(
         space: &'static Space,
         slot: usize,
@@ -102,14 +107,15 @@ impl Span {
         epoch: u64,
     ) -> Option<&'static Self> {
         let layout = const { Layout::new::<Self>() };
-        // SAFETY: the record has a size. Not a `Box`: where there is no memory, that is an answer.
+        // SAFETY: the record's size is not zero. `Box` is not used because a lack of memory must
+        // return `None`.
         let place = NonNull::new(unsafe { std::alloc::alloc(layout) })?.cast::<Self>();
         let Some(run) = SOURCE.take(pages, objects, slot, place.cast()) else {
-            // SAFETY: allocated above, and nobody else has it.
+            // SAFETY: allocated above with this layout, and no other code has the pointer.
             unsafe { std::alloc::dealloc(place.as_ptr().cast(), layout) };
             return None;
         };
-        // SAFETY: room for a record, that nobody else has until it is written.
+        // SAFETY: the memory has room for a record, and no other code has it before it is written.
         let record = unsafe { &mut *place.as_ptr().cast::<MaybeUninit<Self>>() };
         let record = record.write(Self {
             base: run.base,
@@ -133,36 +139,40 @@ impl Span {
     /// Gives the run back.
     ///
     /// # Safety
-    /// The caller holds the span, nothing in it is in use, and nobody has a reference to the record but the caller.
+    /// The caller holds the span, no object in it is in use, and only the caller has a reference to
+    /// the record.
     pub(crate) unsafe fn give(&'static self) {
         let record = core::ptr::from_ref(self).cast_mut();
-        // SAFETY: as the caller promised.
+        // SAFETY: the caller holds the span, and no object in it is in use (contract of this
+        // function).
         unsafe { SOURCE.give(self.run) };
-        // SAFETY: allocated in `take` as a box would have been, and nobody else refers to it.
+        // SAFETY: `take` allocated it with the layout of a `Box`, and only the caller refers to it
+        // (contract of this function).
         drop(unsafe { Box::from_raw(record) });
     }
 
-    /// The record of the span that holds the object at `address`.
+    /// Returns the record of the span that holds the object at `address`.
     ///
     /// # Safety
-    /// An object of a heap of the collector's lies there, which is not swept meanwhile.
+    /// An object of one of the collector's heaps lies at `address`, and it is not swept meanwhile.
     #[inline(always)]
     pub(crate) unsafe fn of(address: NonNull<u8>) -> &'static Self {
         let tag = SOURCE.tag_of(address).cast::<Self>();
         debug_assert!(!tag.is_null(), "no managed span at {address:?}");
-        // SAFETY: S3; runs of the collector are tagged with their records.
+        // SAFETY: the record lives while the run is held (GCSPAN-3), and the tag of a collector's
+        // run is its record.
         unsafe { &*tag }
     }
 
-    /// The record of the span at `address`, if there is one: for the verifier, which trusts no
-    /// edge, and for places that may lie in objects or elsewhere.
+    /// Returns the record of the span at `address`, if there is one. For the verifier, which trusts
+    /// no edge, and for places that may lie outside of objects.
     pub(crate) fn find(address: NonNull<u8>) -> Option<&'static Self> {
-        // SAFETY: null or a record, which is held while the world is, or while the caller has a
-        // reference to what lies there.
+        // SAFETY: the tag is null or a record. The record lives: either the verifier holds the
+        // world, or the caller has a reference to the memory at `address`.
         unsafe { SOURCE.tag_of(address).cast::<Self>().as_ref() }
     }
 
-    /// The slot that `address` lies in.
+    /// Returns the slot that `address` lies in.
     #[inline(always)]
     pub(crate) fn index(&self, address: NonNull<u8>) -> Index {
         let bytes = address.as_ptr().addr().wrapping_sub(self.base.as_ptr().addr());
@@ -172,17 +182,17 @@ impl Span {
         Index(((bytes as u64 * self.inverse) >> 40) as u32)
     }
 
-    /// First byte of a slot.
+    /// Returns the first byte of a slot.
     #[inline(always)]
     pub(crate) fn slot_at(&self, index: Index) -> NonNull<u8> {
         // SAFETY: the slot lies inside the run.
         unsafe { self.base.add(index.0 as usize * self.slot) }
     }
 
-    /// The object in a slot.
+    /// Returns the object in a slot.
     ///
     /// # Safety
-    /// The slot is allocated, and its header, if the span has any, is written.
+    /// The slot is allocated. If the span has headers, the slot's header is written.
     pub(crate) unsafe fn object(&self, index: Index) -> Object {
         let slot = self.slot_at(index);
         match self.desc {
@@ -192,7 +202,8 @@ impl Span {
                 len: 1,
             },
             None => {
-                // SAFETY: as the caller promised.
+                // SAFETY: the span has headers, and this slot's is written (contract of this
+                // function).
                 let header = unsafe { slot.cast::<Header>().as_ref() };
                 // SAFETY: the payload lies inside the slot.
                 let first = unsafe { slot.add(offset(header.desc.align)) };
@@ -205,79 +216,82 @@ impl Span {
         }
     }
 
-    /// Bytes of a slot.
+    /// Returns the bytes of a slot.
     pub(crate) fn slot_bytes(&self) -> usize {
         self.slot
     }
 
-    /// Pages of the run.
+    /// Returns the pages of the run.
     pub(crate) fn pages(&self) -> usize {
         self.pages
     }
 
-    /// The cycle that sweeps the span next.
+    /// Returns the cycle that sweeps the span next.
     #[inline]
     pub(crate) fn epoch(&self) -> u64 {
-        // Acquire: with the Release in `sweep`, for what the sweeper did before.
+        // Acquire: pairs with the Release in `sweep`, for the sweeper's earlier writes.
         self.epoch.load(Acquire)
     }
 
-    /// Whether the object is marked.
+    /// Returns whether the object is marked.
     #[inline(always)]
     pub(crate) fn is_marked(&self, index: Index) -> bool {
-        // Acquire: pairs with the Release of `mark` and of the sweeper's clearing (S2).
+        // Acquire: pairs with the Release of `mark` and of the sweeper's clearing (GCSPAN-2).
         self.mark[index.word()].load(Acquire) & index.bit() != 0
     }
 
-    /// Marks the object. `true`: it was not marked before.
+    /// Marks the object. Returns `true` if it was not marked before.
     #[inline(always)]
     pub(crate) fn mark(&self, index: Index) -> bool {
-        // AcqRel: whoever sees the mark sees what its maker did before, and the other way round.
+        // AcqRel: a thread that sees the mark sees the marking thread's earlier writes, and the
+        // marking thread sees those of the threads that marked before.
         self.mark[index.word()].fetch_or(index.bit(), AcqRel) & index.bit() == 0
     }
 
-    /// Whether the slot is handed out.
+    /// Returns whether the slot is handed out.
     #[inline]
     pub(crate) fn is_allocated(&self, index: Index) -> bool {
         index.0 < self.objects && self.alloc[index.word()].load(Relaxed) & index.bit() != 0
     }
 
-    /// The free slots of word `word`. The caller holds the span.
+    /// Returns the free slots of word `word`, as bits. The caller holds the span.
     pub(crate) fn free_in(&self, word: usize) -> u64 {
         let Some((alloc, zombie)) = self.alloc.get(word).zip(self.zombie.get(word)) else {
             return 0;
         };
         let here = (self.objects as usize).saturating_sub(word * 64);
         let all = if here >= 64 { u64::MAX } else { (1 << here) - 1 };
-        // Acquire: pairs with the Release in `buried`, so that the drop is over.
+        // Acquire: pairs with the Release in `buried`, so the drop is over.
         all & !alloc.load(Relaxed) & !zombie.load(Acquire)
     }
 
-    /// Words of bits that the span uses.
+    /// Returns how many words of bits the span uses.
     pub(crate) fn words(&self) -> usize {
         (self.objects as usize).div_ceil(64)
     }
 
-    /// Whether a slot is free. The caller holds the span.
+    /// Returns whether a slot is free. The caller holds the span.
     pub(crate) fn has_free(&self) -> bool {
         (0..self.words()).any(|word| self.free_in(word) != 0)
     }
 
-    /// The word of `alloc` bits number `word`, for its holder.
+    /// Returns word `word` of the `alloc` bits, for the span's holder.
     pub(crate) fn alloc_word(&self, word: usize) -> &AtomicU64 {
         &self.alloc[word % WORDS]
     }
 
-    /// All free slots count as live from here on: their holder will fill them. How many that are. The caller holds the span.
+    /// Counts all slots as live, because their holder will fill them. Returns how many the live
+    /// bytes did not include before. The caller holds the span.
     pub(crate) fn count_all(&self) -> u32 {
         // Relaxed: the number orders nothing.
         let before = self.counted.swap(self.objects | ALL, Relaxed) & !ALL;
         self.objects - before
     }
 
-    /// Tells what is dead from what lives, and makes the span one of the next cycle. `dropped`: the dead must be dropped.
+    /// Separates dead objects from live ones, and moves the span to the next cycle. `dropped`: dead
+    /// objects must be dropped.
     ///
-    /// The caller holds the span alone, and the cycle `epoch` has closed.
+    /// Only the caller holds the span, and marking of the cycle `epoch` has closed.
     pub(crate) fn sweep(&self, epoch: u64, dropped: bool) -> Swept {
         let mut swept = Swept::default();
         let mut zombies = 0;
@@ -311,15 +325,17 @@ impl Span {
 
     fn clear_marks(&self) {
         for word in &self.mark[..self.words()] {
-            // Release: pairs with the Acquire in `is_marked`: who sees the mark gone sees the epoch raised (S2).
+            // Release: pairs with the Acquire in `is_marked`. A thread that sees the mark cleared
+            // sees the epoch raised (GCSPAN-2).
             word.store(0, Release);
         }
     }
 
-    /// In builds with debug assertions: fills a slot whose object is gone, so that whoever still reads it sees that.
+    /// Fills a slot whose object is gone, so that a late read shows. Only in builds with debug
+    /// assertions.
     pub(crate) fn poison(&self, index: Index) {
         if cfg!(debug_assertions) && self.slot <= 32 << 10 {
-            // SAFETY: the slot is dead, and its holder's.
+            // SAFETY: the object is dead, and the caller holds its slot.
             unsafe { self.slot_at(index).write_bytes(POISON, self.slot) };
         }
     }
@@ -332,16 +348,16 @@ impl Span {
         }
     }
 
-    /// The drop thread is done with the dead objects `mask` of word `word`. How many slots the live
-    /// bytes no longer include.
+    /// Clears the zombie bits `mask` of word `word`: the drop thread has dropped these objects.
+    /// Returns how many slots the live bytes no longer include.
     ///
-    /// The count changes first: a sweep that comes in between finds the objects waiting still, and
-    /// counts too many until the next one.
+    /// The count changes first. A sweep that runs in between still finds the objects waiting, and
+    /// counts too many until the next sweep.
     pub(crate) fn buried(&self, word: usize, mask: u64) -> u32 {
         let count = mask.count_ones();
         let fewer = |counted| (counted & ALL == 0).then_some(counted - count);
         let uncounted = if broken("buried_uncounted") {
-            // What a thread reads may be old when it writes.
+            // The count may have changed between the load and the store.
             let counted = self.counted.load(Relaxed);
             self.counted.store(fewer(counted).unwrap_or(counted), Relaxed);
             count * u32::from(counted & ALL == 0)
@@ -355,12 +371,12 @@ impl Span {
         uncounted
     }
 
-    /// The slots with an object in them.
+    /// Iterates over the slots that hold an object.
     pub(crate) fn allocated(&self) -> impl Iterator<Item = Index> + '_ {
         (0..self.objects).map(Index).filter(|&index| self.is_allocated(index))
     }
 
-    /// Whether any mark is set.
+    /// Returns whether any mark is set.
     pub(crate) fn has_marks(&self) -> bool {
         self.mark.iter().any(|word| word.load(Relaxed) != 0)
     }

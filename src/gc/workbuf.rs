@@ -1,9 +1,11 @@
-//! Grey objects on their way: marked, and not scanned yet. Mutators fill buffers of their own and hand them over whole; the tracers take them.
+//! Grey objects on their way: marked, and not scanned yet. Each mutator fills a buffer and hands it
+//! over as a whole; tracers take objects from the queue.
 //!
-//! - Q1. Who marks an object first puts it somewhere, and who takes it scans it. So it is grey in
-//!   one place at a time, but for an object with a lock that was written in PRE: each such writer
-//!   puts it somewhere once more (K1 of [`lock`](super::lock)), and it may be grey in several
-//!   places. Each of them leads to a scan (X1 of [`mark`](super::mark)).
+//! - WORKBUF-1. The thread that marks an object puts it somewhere, and the thread that takes it
+//!   scans it. So an object is grey in one place at a time. The exception is an object with a lock
+//!   that was written in PRE. Each such writer puts it somewhere once more (GCLOCK-1 of
+//!   [`lock`](super::lock)), so it may be grey in several places. Each of them leads to a scan
+//!   (MARK-1 of [`mark`](super::mark)).
 
 use super::span::{Index, Span};
 use crate::sync::lock::Lock;
@@ -11,7 +13,7 @@ use crate::sync::lock::Lock;
 /// Grey objects that a mutator keeps before it hands them over.
 pub(crate) const BUFFER: usize = if cfg!(loom) { 2 } else { 256 };
 
-/// One grey object, or what is left to scan of a long slice.
+/// One grey object, or the part of a long slice that is left to scan.
 #[derive(Clone, Copy)]
 pub(crate) struct Grey {
     pub(crate) span: &'static Span,
@@ -21,13 +23,13 @@ pub(crate) struct Grey {
 }
 
 impl Grey {
-    /// An object that was just marked.
+    /// Makes the entry of an object that was just marked.
     pub(crate) fn new(span: &'static Span, index: Index) -> Self {
         Self { span, index, from: 0 }
     }
 }
 
-/// Grey objects that belong to nobody.
+/// Grey objects that no thread holds.
 pub(crate) struct Queue(Lock<Vec<Grey>>);
 
 impl Queue {
@@ -35,14 +37,15 @@ impl Queue {
         Self(Lock::new(Vec::new()))
     }
 
-    /// Hands over all of `buffer`.
+    /// Takes over all objects of `buffer`.
     pub(crate) fn give(&self, buffer: &mut Vec<Grey>) {
         if !buffer.is_empty() {
             self.0.lock().append(buffer);
         }
     }
 
-    /// Takes up to `most` into `into`. Whether there were any. Within a shift, or by the collector.
+    /// Moves up to `most` objects to `into`. Returns whether there were any. The caller holds a
+    /// shift or is the collector.
     pub(crate) fn take(&self, into: &mut Vec<Grey>, most: usize) -> bool {
         let mut queue = self.0.lock();
         if queue.is_empty() {
