@@ -4,8 +4,8 @@
 //! After a cycle has closed, this happens in order:
 //!
 //! 1. The collector clears the weak cells of dead objects.
-//! 2. It revives dead objects that guardians watch, and all objects reachable from them. No thread
-//! has seen those objects since the cycle closed.
+//! 2. It revives dead objects that guardians watch, and all objects that they lead to, before any
+//!    thread can see them.
 //! 3. It removes table entries whose keys are still dead.
 //! 4. It queues the cleanups of objects that are still dead.
 //! 5. Handshake H3 and the sweep follow. The sweep queues dead objects that have drop glue.
@@ -15,7 +15,7 @@
 //!   collector's thread.
 //! - FINALIZE-3. A panic in a drop or a cleanup is counted, and the next one runs.
 //! - FINALIZE-4. Queued work counts as live bytes of the heap until it is done, and a thread that
-//!   enters waits for it.
+//!   enters waits if there is too much of it.
 
 use super::alloc::Mutator;
 use super::behind::{Behind, DROPPING};
@@ -110,8 +110,8 @@ impl Dropper {
         }
     }
 
-    /// Queues work of a heap and adds a cleanup's bytes to its `live` bytes (FINALIZE-4). The sweep
-    /// has left dead objects in `live`.
+    /// Queues work of a heap and adds the bytes of cleanups to its `live` bytes (FINALIZE-4). They
+    /// still include the dead objects that the sweep has queued.
     pub(crate) fn give(&self, work: impl IntoIterator<Item = Work>, live: &AtomicUsize) {
         let counted = work.into_iter().inspect(|work| {
             self.behind.add(work.bytes());
@@ -320,8 +320,11 @@ impl<R: Rootable + ?Sized> Guardian<R> {
         }
     }
 
-    /// Watches `gc`. When the object has died, except for guardians, it enters the queue once. Weak
+    /// Watches `gc`: when only guardians can still reach it, it enters the queue, once. Weak
     /// references to it stay dead.
+    ///
+    /// # Panics
+    /// In a `fork` child, if the heap belongs to its parent.
     pub fn watch<'gc>(&self, m: &Mutator<'gc>, gc: Gc<'gc, R::Of<'gc>>) {
         m.record.heap().check_process();
         let pointer = Carried::<R>(rebrand::<R>(gc.pointer()));
@@ -379,7 +382,8 @@ impl<'gc> Mutator<'gc> {
     /// keeps the heap until the cleanup has run or the heap is closed.
     ///
     /// # Panics
-    /// If the cleanup captures a [`Root`] of `gc`, of the same type, and nothing else.
+    /// - If the cleanup captures a [`Root`] of `gc`, of the same type, and nothing else.
+    /// - In a `fork` child, if the heap belongs to its parent.
     ///
     /// ```should_panic
     /// use greyspan::gc::{Heap, Root, Rootable};

@@ -32,8 +32,9 @@
 //! - A [`Gc`] is a reference to an object. It carries the brand of its `enter` and cannot leave it.
 //! - A [`Root`] keeps an object alive outside of `enter`.
 //! - An unpinned thread therefore holds no reference, and the collector never scans a stack.
-//! - In each cycle the collector asks every thread for three short acknowledgements, the handshakes
-//!   H1, H2 and H3. It marks and sweeps beside the running threads.
+//! - In each cycle the collector asks every thread for a few short acknowledgements: the handshakes
+//!   H1, H2 and H3, and a wave at the end of marking. It marks and sweeps beside the running
+//!   threads.
 //!
 //! The files, in the order of reading:
 //!
