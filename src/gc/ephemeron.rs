@@ -87,7 +87,7 @@ impl Table {
 /// Invariant in `'gc`, `K` and `V`, because a map can be written.
 pub struct WeakMap<'gc, K, V> {
     table: Gc<'gc, Table>,
-    #[expect(clippy::type_complexity, reason = "markers of what the handle stands for")]
+    #[expect(clippy::type_complexity, reason = "markers of the types that the handle stands for")]
     kind: PhantomData<(Gc<'gc, K>, Gc<'gc, V>, Invariant<(K, V)>)>,
 }
 
@@ -101,6 +101,9 @@ impl<K, V> Copy for WeakMap<'_, K, V> {}
 
 impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
     /// Makes an empty map.
+    ///
+    /// # Panics
+    /// If there is no memory for its table.
     pub fn new(m: &'gc Mutator<'gc>) -> Self {
         Self {
             table: m.alloc(Table(Lock::new(HashMap::new()))),

@@ -109,7 +109,7 @@ impl<'gc, T> Gc<'gc, T> {
     }
 }
 
-/// Turns a [`Gc`](crate::gc::Gc) of a sized type into one of a trait object: `unsize!(gc => dyn
+/// Turns a `Gc` of a sized type into one of a trait object: `unsize!(gc => dyn
 /// Shape + Send + Sync)`.
 ///
 /// If the trait's objects have edges, name the lifetime: `dyn Shape<'gc> + Send + Sync + 'gc`.

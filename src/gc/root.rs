@@ -228,7 +228,7 @@ impl RootTable {
 ///
 /// # Variance
 /// Invariant in `R`. A root has no lifetime parameter: it is `'static`.
-#[repr(C)] // `inside` looks for these two words.
+#[repr(C)] // `inside` searches for these two words.
 pub struct Root<R: Rootable + ?Sized> {
     slot: &'static RootSlot,
     /// The object, with the metadata of its type. The projection makes the handle invariant in `R`

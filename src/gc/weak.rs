@@ -105,6 +105,9 @@ impl<T: ?Sized> Copy for GcWeak<'_, T> {}
 
 impl<'gc, T: ?Sized> GcWeak<'gc, T> {
     /// Makes a weak reference to `gc`. Each call allocates a cell. Copies share their cell.
+    ///
+    /// # Panics
+    /// If there is no memory for the cell.
     pub fn new(m: &'gc Mutator<'gc>, gc: Gc<'gc, T>) -> Self {
         let weak = Self::promised(m);
         weak.cell.aim(gc.pointer());
@@ -167,7 +170,8 @@ impl<R: Rootable + ?Sized> WeakRoot<R> {
     /// Makes a weak reference to `gc`.
     ///
     /// # Panics
-    /// In a `fork` child, if the heap belongs to its parent.
+    /// - If there is no memory for the weak cell.
+    /// - In a `fork` child, if the heap belongs to its parent.
     pub fn new<'gc>(m: &'gc Mutator<'gc>, gc: Gc<'gc, R::Of<'gc>>) -> Self {
         Self {
             cell: Root::new(m, GcWeak::new(m, gc).cell),

@@ -260,7 +260,7 @@ fn memory_that_plain_fields_own_brings_cycles_and_counts_for_the_limit() {
             );
             heap.collect();
             crate::eventually("the drops", || heap.stats().waiting_bytes == 0);
-            assert_eq!(heap.stats().owned_bytes, 0, "what was added is taken away");
+            assert_eq!(heap.stats().owned_bytes, 0, "added bytes are taken away");
         }
     }
 }
@@ -317,7 +317,7 @@ fn memory_that_grows_behind_a_lock_brings_cycles() {
     heap.collect();
     heap.collect();
     crate::eventually("the drops", || heap.stats().waiting_bytes == 0);
-    assert_eq!(heap.stats().owned_bytes, 0, "what was added is taken away");
+    assert_eq!(heap.stats().owned_bytes, 0, "added bytes are taken away");
 }
 
 #[test]

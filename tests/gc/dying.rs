@@ -439,7 +439,7 @@ fn a_dead_object_that_holds_a_root_keeps_no_heap_without_handles() {
     // No cycle has run, and no thread can enter the heap any more to cause one.
     drop(heap);
     eventually("the drop", || drops.load(SeqCst) == 1);
-    eventually("the cleanup of what it held", || cleanups.load(SeqCst) == 1);
+    eventually("the cleanup of the held object", || cleanups.load(SeqCst) == 1);
 }
 
 #[test]

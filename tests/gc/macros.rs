@@ -1,6 +1,6 @@
 //! Macros inside each other: the lifetimes that they introduce do not collide.
 
-#![expect(clippy::type_complexity, reason = "types that hold types are what is tested")]
+#![expect(clippy::type_complexity, reason = "the test is about types that hold types")]
 
 use greyspan::gc::{Gc, GcCell, GcLock, GcWeak, Guardian, Heap, Root, Rootable, Trace, WeakMap, WeakRoot};
 

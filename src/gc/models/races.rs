@@ -465,7 +465,7 @@ fn what_a_writer_in_pre_adds_is_found_by_one_of_two_scans() {
         while stage.tracer.step() {}
         writer.join().expect("the writer");
         stage.drain();
-        assert!(is_marked(o.address()), "what was added is in neither scan");
+        assert!(is_marked(o.address()), "the added object is in neither scan");
     });
 }
 
@@ -500,7 +500,7 @@ fn what_a_reader_without_a_phase_reads_for_a_thread_in_mark_stays() {
         stage.begin_wave();
         two.respond();
         if stage.close() && found.is_some() {
-            assert!(is_marked(o.address()), "{:?} holds the dead", black.as_ptr());
+            assert!(is_marked(o.address()), "{:?} holds a dead object", black.as_ptr());
         }
     });
 }

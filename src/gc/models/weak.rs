@@ -169,7 +169,7 @@ fn the_first_writer_in_pre_shades_what_the_lock_held() {
         stage.begin_wave();
         two.respond();
         if stage.close() {
-            assert!(is_marked(item.address()), "{:?} holds the dead", black.as_ptr());
+            assert!(is_marked(item.address()), "{:?} holds a dead object", black.as_ptr());
         }
     });
 }
@@ -188,7 +188,7 @@ fn a_writer_in_pre_shades_anew_when_a_thread_in_mark_has_looked() {
         stage.begin_wave();
         two.respond();
         if stage.close() {
-            assert!(is_marked(item.address()), "{:?} holds the dead", black.as_ptr());
+            assert!(is_marked(item.address()), "{:?} holds a dead object", black.as_ptr());
         }
     });
 }
@@ -206,7 +206,7 @@ fn a_writer_in_mark_shades_what_a_writer_in_pre_added_after_the_tracer() {
         stage.begin_wave();
         two.respond();
         if stage.close() {
-            assert!(is_marked(item.address()), "what is in hand would be freed");
+            assert!(is_marked(item.address()), "an object in hand would be freed");
         }
     });
 }
@@ -251,7 +251,7 @@ fn a_guard_for_writing_delays_the_handshake() {
             stage.h2();
             assert!(
                 item.is_some_and(|item| is_marked(item.address())),
-                "a guard taken in IDLE hides what it guarded"
+                "a guard taken in IDLE hides the value that it guarded"
             );
         }
     });
@@ -319,7 +319,7 @@ fn a_value_that_is_removed_from_a_weak_map_is_shaded() {
         stage.tracer.mark(table);
         stage.tracer.mark(key.address());
         stage.finish_only();
-        assert!(is_marked(removed.address()), "what is in hand would be freed");
+        assert!(is_marked(removed.address()), "an object in hand would be freed");
     });
 }
 
@@ -368,7 +368,7 @@ fn a_value_that_an_insertion_replaces_is_shaded() {
         stage.tracer.mark(table);
         stage.tracer.mark(key.address());
         stage.finish_only();
-        assert!(is_marked(replaced.address()), "what is in hand would be freed");
+        assert!(is_marked(replaced.address()), "an object in hand would be freed");
     });
 }
 
@@ -399,7 +399,7 @@ fn found_by(scan: impl Fn(&Stage, &'static Record)) {
     stage.heap.settle_wills(tracer, 1);
     // SAFETY: the address is that of a weak cell, and the cell is marked.
     let target = unsafe { cell.cast::<WeakCell>().as_ref() }.target.load(Relaxed);
-    assert!(target.is_null(), "a weak reference to what is dead is not cleared");
+    assert!(target.is_null(), "a weak reference to a dead object is not cleared");
     assert!(map.is_empty(), "the entry of a dead key stays");
 }
 
@@ -443,7 +443,7 @@ fn a_weak_reference_that_comes_back_with_its_target_is_dead() {
         stage.heap.run_cycle();
         one.enter();
         assert!(is_there(watched.address()), "brought back");
-        assert!(watched.weak.upgrade(m).is_none(), "Some for what was dead");
+        assert!(watched.weak.upgrade(m).is_none(), "Some for an object that was dead");
         assert!(guardian.next().is_some());
     });
 }
@@ -512,7 +512,10 @@ fn what_comes_back_brings_the_values_of_its_tables_and_theirs() {
         one.leave();
         stage.heap.run_cycle();
         for object in [key, value, next, last] {
-            assert!(is_there(object.address()), "what leads to it was brought back");
+            assert!(
+                is_there(object.address()),
+                "the object that leads to it was brought back"
+            );
         }
         assert!(guardian.next().is_some());
     });
@@ -535,7 +538,7 @@ fn weak_cells_are_cleared_before_a_slot_is_used_again() {
         let found = weak.upgrade(m);
         assert!(
             found.is_none(),
-            "the dead comes back as {:?}, new is {:?}",
+            "the dead object comes back as {:?}, new is {:?}",
             found.map(Gc::as_ptr),
             new.as_ptr()
         );
@@ -557,7 +560,7 @@ fn a_weak_reference_to_what_a_guardian_brings_back_stays_dead() {
         stage.heap.run_cycle();
         one.enter();
         assert!(is_there(watched.address()), "brought back");
-        assert!(weak.upgrade(m).is_none(), "Some for what was dead");
+        assert!(weak.upgrade(m).is_none(), "Some for an object that was dead");
         assert!(guardian.next().is_some());
     });
 }
