@@ -7,7 +7,7 @@
 //! | MARK | shades the old value **before** it removes it, by compare-and-exchange | black |
 //!
 //! Why the shading comes first, and why by compare-and-exchange: no handshake sees a value that is
-//! removed but not shaded yet. With swap, then shade, this loses objects:
+//! removed but not shaded yet. With a swap and then a shade, objects are lost like this:
 //!
 //! ```text
 //!  mutator 1 (wave acknowledged)   mutator 2                    collector

@@ -5,10 +5,10 @@
 //!   marked value. The collector looks at all tables after the wave and before it closes the cycle.
 //!   A key that is marked later calls the closing off (BARRIER-2).
 //! - EPHEMERON-2. A value that is removed or replaced while a cycle runs is shaded like the target
-//!   of a weak reference, because the barriers do not see its entry as an edge. A value that is
-//!   read needs no shading, as the Spin model shows. In MARK, the key in the reader's hand will be
-//!   marked, and so will the value. In PRE, the reader's stores shade. A lock that it writes is
-//!   scanned again after its unpin, or shaded at the end of the guard (GCLOCK-1).
+//!   of a weak reference. The barriers do not see its entry as an edge. A value that is read needs
+//!   no shading, as the Spin model shows. In MARK, the key in the reader's hand will be marked,
+//!   and so will the value. In PRE, the reader's stores shade. A lock that it writes is scanned
+//!   again after its unpin, or shaded at the end of the guard (GCLOCK-1).
 //! - EPHEMERON-3. Entries with dead keys go after the cycle has closed and before handshake H3. So
 //!   they go before a key's slot can be used again.
 //! - EPHEMERON-4. While a table's lock is held, its thread acknowledges no request and allocates no

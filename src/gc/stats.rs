@@ -47,8 +47,8 @@ pub struct GcStats {
     /// its own work at once.
     ///
     /// A stall is processor time of a handshake, of an assist, of sweeping for a slot, or of work
-    /// for written locks (all such work between two handshakes counts as one stall). Or it is time
-    /// asleep at `enter`. Delays by the system's scheduler are not included.
+    /// for written locks. All work for locks between two handshakes counts as one stall. Time
+    /// asleep at `enter` is a stall too. Delays by the system's scheduler are not included.
     pub max_stall_ns: u64,
     /// Number of stalls by length; see [`STALL_BUCKETS`].
     pub stall_ns: [u64; STALL_BUCKETS],

@@ -276,7 +276,7 @@ fn try_write_does_not_wait() {
     });
 }
 
-/// Debug builds only. In release builds such a thread hangs, as the documentation says.
+/// Debug builds only. In release builds a thread that waits for itself hangs, as documented.
 #[cfg(debug_assertions)]
 mod deadlocks {
     use super::*;
