@@ -1,4 +1,4 @@
-//! The barriers: what a mutator does when it changes an edge, and the colour of what it allocates.
+//! The barriers: the work of a mutator when it changes an edge, and the colour of new objects.
 //!
 //! | phase | a store | a new object |
 //! |---|---|---|
@@ -6,23 +6,30 @@
 //! | PRE | shades the new value, then as MARK | white |
 //! | MARK | shades the old value **before** it removes it, by compare-and-exchange | black |
 //!
-//! Why before, and why by exchange. A removed value that is not shaded yet is an obligation that no handshake sees:
+//! Why the shading comes first, and why by compare-and-exchange: no handshake sees a value that is
+//! removed but not shaded yet. With a swap and then a shade, objects are lost like this:
 //!
 //! ```text
-//!  mutator 1 (wave acknowledged)        mutator 2                          collector
-//!                                       swap(slot, null) takes out v
-//!                                                                          scans the slot: null; queue empty; asks for a wave
-//!  stores v back, takes it out again,
+//!  mutator 1 (wave acknowledged)   mutator 2                    collector
+//!                                  swap(slot, null) takes v
+//!                                                               scans slot: null; queue empty;
+//!                                                               asks for a wave
+//!  stores v back, takes it again,
 //!  shades v into its own buffer
-//!                                       shade(v): already marked; acknowledges with an empty buffer
-//!                                                                          queue empty: closes. v's children are lost
+//!                                  shade(v): marked already;
+//!                                  acknowledges, buffer empty
+//!                                                               queue empty: closes the cycle;
+//!                                                               the children of v are lost
 //! ```
 //!
-//! And with load, shade, store instead of an exchange, a value stored in between by an IDLE thread is overwritten and never shaded.
+//! With load, shade, store, an IDLE thread may store a value between the load and the store. That
+//! value would be overwritten and never shaded.
 //!
-//! - B1. Nothing here lets the mutator acknowledge a request between its first step and its last.
-//! - B2. A shade that finds its object white while marking terminates calls the end off before it marks; and once marking has ended it marks nothing.
-//! - B3. An IDLE mutator never shades.
+//! - BARRIER-1. No barrier lets the mutator acknowledge a request between its first step and its
+//!   last.
+//! - BARRIER-2. A shade that finds its object white in TERMINATING first calls the end off, and
+//!   then marks. After marking has ended, a shade marks nothing.
+//! - BARRIER-3. An IDLE mutator never shades.
 
 use super::fault::{at, broken};
 use super::mutator::Record;
@@ -35,7 +42,7 @@ use crate::sync::atomic::{
 };
 use core::ptr::NonNull;
 
-/// An edge as it stands in memory.
+/// An edge in memory.
 pub(crate) type Slot = AtomicPtr<u8>;
 
 impl Record {
@@ -43,18 +50,18 @@ impl Record {
     #[inline(always)]
     pub(crate) fn store(&self, slot: &Slot, new: *mut u8) {
         if self.is_calm() {
-            // Release: pairs with the Acquire of whoever follows the edge.
+            // Release: pairs with the Acquire of a thread that follows the edge.
             slot.store(new, Release);
         } else {
             self.swap_slow(slot, new);
         }
     }
 
-    /// Stores `new` in `slot` and returns what was there.
+    /// Stores `new` in `slot` and returns the previous value.
     #[inline]
     pub(crate) fn swap(&self, slot: &Slot, new: *mut u8) -> *mut u8 {
         if self.is_calm() {
-            // AcqRel: as in `store`, both ways.
+            // AcqRel: publishes the new object's contents and acquires the old one's.
             slot.swap(new, AcqRel)
         } else {
             self.swap_slow(slot, new)
@@ -84,24 +91,25 @@ impl Record {
                 slot.store(new, Release);
                 return old;
             }
-            // AcqRel: as in `swap`.
+            // AcqRel: publishes the new object's contents and acquires the old one's.
             if slot.compare_exchange(old, new, AcqRel, Acquire).is_ok() {
                 return old;
             }
         }
     }
 
-    /// Stores `new` in `slot` if it holds `current`; else returns what it holds.
+    /// Stores `new` in `slot` if it holds `current`. Otherwise returns the held value as an error.
     #[inline]
     pub(crate) fn exchange(&self, slot: &Slot, current: *mut u8, new: *mut u8) -> Result<*mut u8, *mut u8> {
         if !self.is_calm() {
             self.shade_for_exchange(current, new);
         }
-        // AcqRel: as in `swap`.
+        // AcqRel: publishes the new object's contents and acquires the old one's.
         slot.compare_exchange(current, new, AcqRel, Acquire)
     }
 
-    /// A failed exchange leaves one object more alive until the next cycle.
+    /// Shades before an exchange. If the exchange then fails, one more object lives until the next
+    /// cycle.
     #[cold]
     fn shade_for_exchange(&self, current: *mut u8, new: *mut u8) {
         self.respond();
@@ -113,11 +121,12 @@ impl Record {
         }
     }
 
-    /// Makes the object at `address` grey if it is white; null is nothing.
+    /// Makes the object at `address` grey if it is white. Ignores null.
     #[inline]
     pub(crate) fn shade(&self, address: *mut u8) {
         let Some(address) = NonNull::new(address) else { return };
-        // SAFETY: the object is reachable by this pinned thread, or stood in a slot of one that is.
+        // SAFETY: this pinned thread can reach the object, or it was in a slot of a reachable
+        // object.
         let span = unsafe { Span::of(address) };
         let index = span.index(address);
         if !span.is_marked(index) {
@@ -132,7 +141,7 @@ impl Record {
         at("shading");
         let open = match state {
             State::Closed => false,
-            // B2; the exchange comes before the mark.
+            // BARRIER-2: the exchange of the state comes before the mark.
             State::Terminating if !broken("shade_in_silence") => protocol.reopen(),
             _ => true,
         };
@@ -144,9 +153,10 @@ impl Record {
         }
     }
 
-    /// Keeps a grey object.
+    /// Puts a grey object into the buffer.
     pub(crate) fn push(&self, grey: Grey) {
-        // SAFETY: the record is this thread's (M1), and the reference does not outlive the statement.
+        // SAFETY: MUTATOR-1: the buffer is this thread's; the reference does not outlive the
+        // statement.
         let buffer = unsafe { &mut *self.grey.get() };
         buffer.push(grey);
         if buffer.len() >= BUFFER {
@@ -154,12 +164,15 @@ impl Record {
         }
     }
 
-    /// Whether the target of a weak reference may be used: whoever gets `false` once gets it for ever, and so does everybody else.
+    /// Whether the target of a weak reference may be used. Once one thread has got `false`, every
+    /// thread gets `false`.
     ///
-    /// The order of the three looks matters: the mark, the state, the epoch. A cleared mark shows the raised epoch; and an epoch read before the
-    /// state could be old and meet the next cycle's OPEN. The caller must look at its reference again after `true`.
+    /// The order of the three loads matters: mark, state, epoch. A thread that sees the mark
+    /// cleared also sees the raised epoch. An epoch read before the state could be old and meet the
+    /// OPEN of the next cycle. After `true` the caller must load its reference again.
     pub(crate) fn revives(&self, address: NonNull<u8>) -> bool {
-        // SAFETY: the reference was not cleared, so the object is not swept while this thread does not acknowledge H3.
+        // SAFETY: the reference was not cleared, so the object is not swept before this thread
+        // acknowledges H3.
         let span = unsafe { Span::of(address) };
         let index = span.index(address);
         let protocol = self.protocol();
@@ -168,7 +181,8 @@ impl Record {
                 return true;
             }
             let state = protocol.state();
-            // Swept already, or made since: no cycle that this thread takes part in says anything about it. An IDLE mutator ends here.
+            // The span is swept already or is newer, so no cycle that this thread takes part in
+            // decides about the object. An IDLE mutator always returns here.
             if span.epoch() > self.current().cycle() && !broken("idle_shades") {
                 return true;
             }
@@ -185,7 +199,8 @@ impl Record {
         }
     }
 
-    /// Gives a new object its colour: black in MARK, where the span is one that this cycle sweeps.
+    /// Gives a new object its colour: black if the mutator is in MARK and this cycle will sweep the
+    /// span.
     #[inline]
     pub(crate) fn colour(&self, span: &Span, index: Index) {
         let black = self.phase() == Phase::Mark || (broken("black_from_h1") && self.phase() == Phase::Pre);

@@ -1,4 +1,5 @@
-//! [`GcCell`]: an edge of one word that changes. Its writers are the write barrier; there is no other way to change an edge.
+//! [`GcCell`]: an edge of one word that changes. Its writing methods contain the write barrier. No
+//! other code changes a one-word edge.
 
 use super::alloc::Mutator;
 use super::barrier::Slot;
@@ -9,18 +10,25 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::{NonNull, null_mut};
 
-/// A one-word edge that can be changed: holds an `Option<Gc>`. Reading costs one load; writing, while no cycle runs, one load, a predicted branch
-/// and one store.
+/// A one-word edge that can be changed. It holds an `Option<Gc>`.
 ///
-/// Threads may read and write the same cell at the same time: each sees some value that was stored, and the object behind it as it was made.
-/// For sized types, slices and `str`; a `Gc` of a trait object has two words, and stands in a [`GcLock`](super::GcLock).
+/// A read costs one load. A write costs one load, a predicted branch and one store while no cycle
+/// runs.
+///
+/// Threads may read and write one cell at the same time. Each read returns some value that was
+/// stored, and its object as it was made.
+///
+/// The target may be a sized type, a slice or `str`. A `Gc` of a trait object has two words; keep
+/// it in a [`GcLock`](super::GcLock).
+///
+/// Needs the feature `gc`.
 ///
 /// # Variance
-/// Invariant in `'gc` and in `T`, as every place is that can be written.
+/// Invariant in `'gc` and in `T`, because a cell can be written.
 #[repr(transparent)]
 pub struct GcCell<'gc, T: ?Sized> {
     slot: Slot,
-    /// Invariant, and `Send` and `Sync` where `Gc` is.
+    /// Invariant. `Send` and `Sync` if `Gc<T>` is.
     kind: PhantomData<(Gc<'gc, T>, Invariant<T>)>,
 }
 
@@ -30,13 +38,13 @@ fn address<T: ?Sized>(gc: Option<Gc<'_, T>>) -> *mut u8 {
 
 impl<'gc, T: ?Sized> GcCell<'gc, T> {
     crate::sync::const_unless_loom! {
-        /// An edge to nothing.
+        /// Makes an edge that leads to no object.
         pub fn null() -> GcCell<'gc, T> {
             Self { slot: Slot::new(null_mut()), kind: PhantomData }
         }
     }
 
-    /// An edge to `to`.
+    /// Makes an edge that leads to `to`.
     pub fn new(to: Option<Gc<'gc, T>>) -> Self {
         Self {
             slot: Slot::new(address(to)),
@@ -48,32 +56,36 @@ impl<'gc, T: ?Sized> GcCell<'gc, T> {
 impl<'gc, T: ?Sized + Thin> GcCell<'gc, T> {
     fn gc(address: *mut u8) -> Option<Gc<'gc, T>> {
         let address = NonNull::new(address)?;
-        // SAFETY: cells hold addresses of objects of their type.
+        // SAFETY: a cell of `T` holds null or the address of a live object of type `T`.
         let pointer = unsafe { T::of_address(address) };
-        // SAFETY: the cell is reachable, so what it holds is live; the reader is pinned, or is lent the cell by who is.
+        // SAFETY: the cell is reachable, so its object is live. The reader is pinned, or a pinned
+        // thread has lent it the cell.
         Some(unsafe { Gc::from_pointer(pointer) })
     }
 
-    /// What the edge leads to.
+    /// Returns the object at the end of the edge, or `None` if there is none.
     #[inline]
     pub fn get(&self) -> Option<Gc<'gc, T>> {
         // Acquire: pairs with the Release of the store, for the object's contents.
         Self::gc(self.slot.load(Acquire))
     }
 
-    /// Changes the edge.
+    /// Sets the edge to `to`.
     #[inline]
     pub fn set(&self, m: &Mutator<'gc>, to: Option<Gc<'gc, T>>) {
         m.record.store(&self.slot, address(to));
     }
 
-    /// Changes the edge and returns what it led to.
+    /// Sets the edge to `to` and returns its previous target.
     #[inline]
     pub fn swap(&self, m: &Mutator<'gc>, to: Option<Gc<'gc, T>>) -> Option<Gc<'gc, T>> {
         Self::gc(m.record.swap(&self.slot, address(to)))
     }
 
-    /// Changes the edge to `new` if it leads to `current`. What it led to, as an error if that is something else.
+    /// Sets the edge to `new` if it leads to `current`. Returns `current` on success.
+    ///
+    /// # Errors
+    /// If the edge leads elsewhere, returns its actual target and changes nothing.
     #[inline]
     pub fn compare_exchange(
         &self,
@@ -85,7 +97,7 @@ impl<'gc, T: ?Sized + Thin> GcCell<'gc, T> {
         result.map(Self::gc).map_err(Self::gc)
     }
 
-    /// Takes the edge out.
+    /// Clears the edge and returns its previous target.
     #[inline]
     pub fn take(&self, m: &Mutator<'gc>) -> Option<Gc<'gc, T>> {
         self.swap(m, None)
@@ -100,7 +112,7 @@ impl<T: ?Sized> Default for GcCell<'_, T> {
 
 impl<T: ?Sized + Thin + fmt::Debug> fmt::Debug for GcCell<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not what it leads to: graphs have cycles.
+        // Does not print the target, because graphs have cycles.
         f.write_str(if self.get().is_some() {
             "GcCell(..)"
         } else {
@@ -109,7 +121,8 @@ impl<T: ?Sized + Thin + fmt::Debug> fmt::Debug for GcCell<'_, T> {
     }
 }
 
-// SAFETY: its one edge is shown, as it is at some moment; writers tell the collector what they remove.
+// SAFETY: `trace` shows the cell's one edge as it is at some moment. Writers shade the values that
+// they remove.
 unsafe impl<'gc, T: ?Sized + Send + Sync> Trace<'gc> for GcCell<'gc, T> {
     #[inline]
     fn trace(&self, visitor: &mut Visitor<'gc>) {

@@ -1,17 +1,21 @@
-//! [`WeakMap`]: a table of ephemerons. An entry keeps its value alive while both the table and the entry's key are alive, and goes when the key dies.
+//! [`WeakMap`]: a table of ephemerons. An entry keeps its value alive while both the table and the
+//! entry's key are alive. It goes when the key dies.
 //!
-//! - E1. At the fixpoint of marking, each marked table's entries with a marked key have a marked value. The collector looks at all tables
-//!   after the wave and before it closes; a key that is marked later calls the closing off (B2 of [`barrier`](super::barrier)).
-//! - E2. A value that is removed from the table, or replaced, while a cycle runs, is shaded like
-//!   the target of a weak reference: what kept it alive is not an edge that the barriers see. (One
-//!   that is read needs no shading, as the Spin model shows: who has the key in hand in MARK has an
-//!   object that will be marked, and so will the value; in PRE its stores shade, and a lock that it
-//!   writes, where what is added is not shaded, is scanned again after its unpin, or shaded at the
-//!   end of the guard: K1 of [`lock`](super::lock).) What is inserted in PRE is shaded, key and
-//!   value, as what any store in PRE stores: the table may be one that another thread made black in
-//!   MARK, whose entries no tracer looks at.
-//! - E3. Entries with dead keys go after the cycle closed and before H3, so before a key's slot can be used again.
-//! - E4. Nothing is acknowledged and nothing managed is allocated while the table's lock is held.
+//! - EPHEMERON-1. At the fixpoint of marking, each entry of a marked table with a marked key has a
+//!   marked value. The collector looks at all tables after the wave and before it closes the cycle.
+//!   A key that is marked later calls the closing off (BARRIER-2).
+//! - EPHEMERON-2. A value that is removed or replaced while a cycle runs is shaded like the target
+//!   of a weak reference. The barriers do not see its entry as an edge. A value that is read needs
+//!   no shading, as the Spin model shows. In MARK, the key in the reader's hand will be marked,
+//!   and so will the value. In PRE, the reader's stores shade. A lock that it writes is scanned
+//!   again after its unpin, or shaded at the end of the guard (GCLOCK-1).
+//! - EPHEMERON-3. Entries with dead keys go after the cycle has closed and before handshake H3. So
+//!   they go before a key's slot can be used again.
+//! - EPHEMERON-4. While a table's lock is held, its thread acknowledges no request and allocates no
+//!   managed object.
+//! - EPHEMERON-5. A key and a value inserted in PRE are shaded, as every store in PRE shades its
+//!   new value. Another thread may have made the table black in MARK, and no tracer looks at the
+//!   entries of a black table.
 
 use super::alloc::Mutator;
 use super::desc::Kind;
@@ -32,17 +36,17 @@ pub(crate) struct Table(Lock<HashMap<Address, Address>>);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Address(NonNull<u8>);
 
-// SAFETY: objects are `Send + Sync`; who follows the address holds a `Gc`.
+// SAFETY: managed objects are `Send + Sync`, and a thread that follows the address holds a `Gc`.
 unsafe impl Send for Address {}
 
-// SAFETY: neither keys nor values are edges; the collector treats tables by their kind.
+// SAFETY: keys and values are not edges: the collector treats tables by their kind.
 unsafe impl<'gc> Trace<'gc> for Table {
     const KIND: Kind = Kind::Table;
     fn trace(&self, _: &mut Visitor<'gc>) {}
 }
 
 impl Table {
-    /// The values of the entries whose key is `alive`, for the fixpoint.
+    /// Shows the values of the entries whose key is `alive`, for the fixpoint.
     pub(crate) fn values(&self, alive: impl Fn(NonNull<u8>) -> bool, mut show: impl FnMut(NonNull<u8>)) {
         for (key, value) in self.0.lock().iter() {
             if alive(key.0) {
@@ -51,18 +55,21 @@ impl Table {
         }
     }
 
-    /// Removes the entries whose key is not `alive` (E3).
+    /// Removes the entries whose key is not `alive` (EPHEMERON-3).
     pub(crate) fn clear(&self, alive: impl Fn(NonNull<u8>) -> bool) {
         self.0.lock().retain(|key, _| alive(key.0));
     }
 
-    /// Every key and value, for the verifier.
+    /// Returns every key and value, for the verifier.
     pub(crate) fn entries(&self) -> Vec<(NonNull<u8>, NonNull<u8>)> {
         self.0.lock().iter().map(|(key, value)| (key.0, value.0)).collect()
     }
 }
 
-/// A map whose keys are objects, compared by identity, and held weakly. A handle: copies are the same map.
+/// A map from objects to objects that holds its keys weakly and compares them by identity. The map
+/// is a handle: copies share one table.
+///
+/// Needs the feature `gc`.
 ///
 /// ```
 /// use greyspan::gc::{Heap, WeakMap};
@@ -77,10 +84,10 @@ impl Table {
 /// ```
 ///
 /// # Variance
-/// Invariant in `'gc`, in `K` and in `V`, as every place is that can be written.
+/// Invariant in `'gc`, `K` and `V`, because a map can be written.
 pub struct WeakMap<'gc, K, V> {
     table: Gc<'gc, Table>,
-    #[expect(clippy::type_complexity, reason = "markers of what the handle stands for")]
+    #[expect(clippy::type_complexity, reason = "markers of the types that the handle stands for")]
     kind: PhantomData<(Gc<'gc, K>, Gc<'gc, V>, Invariant<(K, V)>)>,
 }
 
@@ -93,7 +100,10 @@ impl<K, V> Clone for WeakMap<'_, K, V> {
 impl<K, V> Copy for WeakMap<'_, K, V> {}
 
 impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
-    /// An empty map.
+    /// Makes an empty map.
+    ///
+    /// # Panics
+    /// If there is no memory for its table.
     pub fn new(m: &'gc Mutator<'gc>) -> Self {
         Self {
             table: m.alloc(Table(Lock::new(HashMap::new()))),
@@ -102,16 +112,19 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
     }
 
     fn value(address: Address) -> Gc<'gc, V> {
-        // SAFETY: entries of a map of this type have values of this type; the callers see to it that it is alive (E2).
+        // SAFETY: all values of a map have its type `V`, and EPHEMERON-2 keeps the value alive.
         unsafe { Gc::from_pointer(address.0.cast()) }
     }
 
-    /// A value leaves the table (E2).
+    /// Shades a value that leaves the table (EPHEMERON-2).
     fn shade(m: &Mutator<'gc>, old: Address) {
         m.record.revives(old.0);
     }
 
-    /// The value of `key`.
+    /// Returns the value of `key`, or `None` if `key` has no entry.
+    ///
+    /// # Panics
+    /// In a `fork` child, if the heap belongs to its parent.
     pub fn get(&self, m: &Mutator<'gc>, key: Gc<'gc, K>) -> Option<Gc<'gc, V>> {
         m.poll();
         m.record.heap().check_process();
@@ -120,7 +133,10 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
         Some(Self::value(value))
     }
 
-    /// Sets the value of `key`, and returns what it was.
+    /// Sets the value of `key` and returns the previous value, if there was one.
+    ///
+    /// # Panics
+    /// In a `fork` child, if the heap belongs to its parent.
     pub fn insert(&self, m: &Mutator<'gc>, key: Gc<'gc, K>, value: Gc<'gc, V>) -> Option<Gc<'gc, V>> {
         m.poll();
         m.record.heap().check_process();
@@ -142,7 +158,10 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
         table.insert(key, Address(value.address())).map(Self::value)
     }
 
-    /// Removes the entry of `key`, and returns its value.
+    /// Removes the entry of `key` and returns its value, or `None` if `key` has no entry.
+    ///
+    /// # Panics
+    /// In a `fork` child, if the heap belongs to its parent.
     pub fn remove(&self, m: &Mutator<'gc>, key: Gc<'gc, K>) -> Option<Gc<'gc, V>> {
         m.poll();
         m.record.heap().check_process();
@@ -155,12 +174,12 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
         table.remove(&key).map(Self::value)
     }
 
-    /// How many entries there are; those whose keys have died since the last cycle are among them.
+    /// Returns the number of entries, including entries whose keys have died since the last cycle.
     pub fn len(&self) -> usize {
         self.table.0.lock().len()
     }
 
-    /// Whether there are none.
+    /// Whether the map has no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -172,7 +191,7 @@ impl<K, V> fmt::Debug for WeakMap<'_, K, V> {
     }
 }
 
-// SAFETY: the edge to the table is shown.
+// SAFETY: `trace` shows the edge to the table, the only one.
 unsafe impl<'gc, K: Send + Sync, V: Send + Sync> Trace<'gc> for WeakMap<'gc, K, V> {
     fn trace(&self, visitor: &mut Visitor<'gc>) {
         visitor.visit(self.table);

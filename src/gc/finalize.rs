@@ -1,14 +1,21 @@
-//! What happens to the dead: drop glue and cleanups on the heap's drop thread, guardians that bring objects back.
+//! The end of objects: drop glue and cleanups on the heap's drop thread, and guardians, which bring
+//! objects back.
 //!
-//! Order, after a cycle closed: weak cells are cleared; what guardians watch and is dead is revived, with all it leads to, before anybody can see
-//! it; entries of tables go whose keys are dead still; cleanups of what is dead still are queued; then H3 and the sweep, which queues dead objects
-//! that have something to drop.
+//! After a cycle has closed, this happens in order:
 //!
-//! - F1. The slot of a dead object with drop glue is not free before the glue has run.
-//! - F2. Nothing of the program's runs on a mutator or on the collector's thread because an object died.
-//! - F3. A panic in a drop or a cleanup is counted, and the next one runs.
-//! - F4. What waits in the queue is part of the heap's live bytes until it is done, and a thread
-//!   that enters waits for it.
+//! 1. The collector clears the weak cells of dead objects.
+//! 2. It revives dead objects that guardians watch, and all objects that they lead to, before any
+//!    thread can see them.
+//! 3. It removes table entries whose keys are still dead.
+//! 4. It queues the cleanups of objects that are still dead.
+//! 5. Handshake H3 and the sweep follow. The sweep queues dead objects that have drop glue.
+//!
+//! - FINALIZE-1. The slot of a dead object with drop glue becomes free only after the glue has run.
+//! - FINALIZE-2. The death of an object runs no code of the program on a mutator or on the
+//!   collector's thread.
+//! - FINALIZE-3. A panic in a drop or a cleanup is counted, and the next one runs.
+//! - FINALIZE-4. Queued work counts as live bytes of the heap until it is done, and a thread that
+//!   enters waits if there is too much of it.
 
 use super::alloc::Mutator;
 use super::behind::{Behind, DROPPING};
@@ -40,7 +47,7 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    /// Bytes that it keeps.
+    /// Returns the bytes that the work keeps.
     fn bytes(&self) -> usize {
         match self {
             Self::Bury(span, _, mask) => mask.count_ones() as usize * span.slot_bytes(),
@@ -49,7 +56,7 @@ impl Work {
     }
 }
 
-/// Waits on `condvar`, until `deadline` at the most. `false`: it has passed.
+/// Waits on `condvar` until `deadline` at the latest. Returns `false` if the deadline has passed.
 pub(crate) fn wait_by<'a, T>(
     condvar: &Condvar,
     guard: MutexGuard<'a, T>,
@@ -69,9 +76,9 @@ pub(crate) fn wait_by<'a, T>(
 #[derive(Default)]
 struct Line {
     work: VecDeque<Work>,
-    /// Threads that run something which was in the line.
+    /// Threads that run work taken from the line.
     busy: usize,
-    /// How much was ever taken off the line.
+    /// Number of work items ever taken off the line.
     taken: u64,
 }
 
@@ -81,7 +88,7 @@ pub(crate) struct Dropper {
     heap: u64,
     line: Mutex<Line>,
     changed: Condvar,
-    /// The line is empty, and nothing of it runs; or there is no thread to make it so.
+    /// Signalled when the line is empty and no work runs, and when there is no drop thread.
     rested: Condvar,
     started: AtomicBool,
     pub(crate) behind: Behind,
@@ -103,7 +110,8 @@ impl Dropper {
         }
     }
 
-    /// Queues work of a heap with so many live bytes (F4): the sweep has left dead objects in them.
+    /// Queues work of a heap and adds the bytes of cleanups to its `live` bytes (FINALIZE-4). They
+    /// still include the dead objects that the sweep has queued.
     pub(crate) fn give(&self, work: impl IntoIterator<Item = Work>, live: &AtomicUsize) {
         let counted = work.into_iter().inspect(|work| {
             self.behind.add(work.bytes());
@@ -119,14 +127,15 @@ impl Dropper {
         guard(&self.line).work.is_empty()
     }
 
-    /// Whether the caller is the one to start the thread.
+    /// Claims the start of the thread. Returns `true` if the caller must start it.
     pub(crate) fn claim(&self) -> bool {
         !self.started.swap(true, Relaxed)
     }
 
-    /// The system refused a thread: the next one to have work tries again.
+    /// Takes the claim back, because the system refused a thread. The next thread with work tries
+    /// again.
     pub(crate) fn unclaim(&self) {
-        // Under the lock, so that a thread that rests either sees it or sleeps already.
+        // Under the lock: a thread in `rest` either sees the change or already sleeps.
         let line = guard(&self.line);
         self.started.store(false, Relaxed);
         drop(line);
@@ -137,14 +146,14 @@ impl Dropper {
         self.started.load(Relaxed)
     }
 
-    /// Wakes the thread, because the heap ends.
+    /// Wakes the drop thread, because the heap ends.
     pub(crate) fn wake(&self) {
-        // Under the lock, so that the thread either sees what changed or sleeps already.
+        // Under the lock: the drop thread either sees the change or already sleeps.
         drop(guard(&self.line));
         self.changed.notify_one();
     }
 
-    /// Does all that is queued, in order. The program's code runs without the lock.
+    /// Does all queued work, in order. The program's code runs without the lock.
     pub(crate) fn drain(&self, heap: &Inner) {
         let mut line = guard(&self.line);
         while let Some(work) = line.work.pop_front() {
@@ -159,8 +168,8 @@ impl Dropper {
         self.rested.notify_all();
     }
 
-    /// Waits until nothing is queued and nothing runs; how much was ever done. `None`: not before
-    /// `deadline`. Where there is no drop thread, does its work.
+    /// Waits until no work is queued or runs. Returns the number of items ever done, or `None` if
+    /// `deadline` passes first. If there is no drop thread, the caller does its work.
     pub(crate) fn rest(&self, heap: &Inner, deadline: Option<Instant>) -> Option<u64> {
         let mut line = guard(&self.line);
         loop {
@@ -181,23 +190,23 @@ impl Dropper {
         }
     }
 
-    /// How much was ever taken off the queue.
+    /// Returns the number of work items ever taken off the queue.
     pub(crate) fn taken(&self) -> u64 {
         guard(&self.line).taken
     }
 
-    /// Whether nothing is queued and nothing runs.
+    /// Whether no work is queued or runs.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.unfinished() == 0
     }
 
-    /// How much is queued or runs.
+    /// Returns the number of work items that are queued or run.
     pub(crate) fn unfinished(&self) -> usize {
         let line = guard(&self.line);
         line.work.len() + line.busy
     }
 
-    /// Waits for work, or for `over`.
+    /// Waits until there is work or `over` returns `true`.
     pub(crate) fn wait(&self, over: impl Fn() -> bool) {
         let mut line = guard(&self.line);
         while line.work.is_empty() && !over() {
@@ -213,14 +222,14 @@ impl Dropper {
                 while mask != 0 {
                     let index = Index(word as u32 * 64 + mask.trailing_zeros());
                     mask &= mask - 1;
-                    // SAFETY: the sweep left the dead object as it was (F1).
+                    // SAFETY: FINALIZE-1: the sweep leaves a dead object with drop glue intact.
                     let object = unsafe { span.object(index) };
-                    // SAFETY: it is dead, and dropped once.
+                    // SAFETY: the object is dead, and `mask` names each object once.
                     heap.disown(unsafe { self.bury(object) });
                     span.poison(index);
                     self.behind.advance();
                 }
-                // The span may be gone from here on.
+                // From here on the span may be gone.
                 heap.live.fetch_sub(span.buried(word, all) as usize * slot, Relaxed);
             }
             Work::Run(cleanup) => {
@@ -233,16 +242,16 @@ impl Dropper {
         self.behind.remove(bytes);
     }
 
-    /// Runs an object's drop glue. How many bytes the object owned.
+    /// Runs an object's drop glue. Returns the bytes that the object owned.
     ///
     /// # Safety
-    /// The object is dead, and not dropped yet.
+    /// The object is dead and not dropped yet.
     pub(crate) unsafe fn bury(&self, object: Object) -> usize {
         let mut owned = 0;
         if let Some(glue) = object.desc.drop {
-            // SAFETY: the object is dead and not dropped yet.
+            // SAFETY: the object is dead and not dropped yet (contract of this function).
             self.survive(|| owned = unsafe { (object.desc.measure)(object.first, object.len) });
-            // SAFETY: as the caller promised.
+            // SAFETY: the object is dead and is dropped here only (contract of this function).
             self.survive(|| unsafe { glue(object.first, object.len) });
         }
         owned
@@ -260,7 +269,10 @@ impl Dropper {
     }
 }
 
-/// A cleanup that [`Mutator::on_dead`] arranged. Dropping it changes nothing.
+/// A cleanup that [`Mutator::on_dead`] has arranged. Dropping the value does not cancel the
+/// cleanup.
+///
+/// Needs the feature `gc`.
 #[derive(Clone)]
 pub struct Cleanup {
     heap: Weak<Inner>,
@@ -268,7 +280,8 @@ pub struct Cleanup {
 }
 
 impl Cleanup {
-    /// Calls the cleanup off. `false`: its object has died already, or it was called off before.
+    /// Cancels the cleanup. Returns `false` if its object has already died or the cleanup was
+    /// cancelled before.
     pub fn cancel(&self) -> bool {
         self.heap.upgrade().is_some_and(|heap| heap.wills.cancel(self.number))
     }
@@ -280,7 +293,7 @@ impl fmt::Debug for Cleanup {
     }
 }
 
-/// A pointer that goes to the collector's thread.
+/// A pointer that is sent to the collector's thread.
 struct Carried<R: Rootable + ?Sized>(NonNull<R::Of<'static>>);
 
 // SAFETY: managed objects are `Send + Sync`.
@@ -288,29 +301,36 @@ unsafe impl<R: Rootable + ?Sized> Send for Carried<R> {}
 
 struct Ready<R: Rootable + ?Sized>(Mutex<VecDeque<Root<R>>>);
 
-/// Objects that come back: what it watches and nobody else can reach any more is revived and waits here. Scheme's guardians.
+/// A queue of objects that come back. If only guardians can still reach a watched object, the
+/// collector revives it and puts a [`Root`] of it into this queue.
+///
+/// Guardians come from Scheme. Clones share one queue. Needs the feature `gc`.
 ///
 /// # Variance
-/// Invariant in `R`, as the [`Root`]s are that it gives.
+/// Invariant in `R`, as the [`Root`]s that it returns are.
 pub struct Guardian<R: Rootable + ?Sized> {
     ready: Arc<Ready<R>>,
 }
 
 impl<R: Rootable + ?Sized> Guardian<R> {
-    /// A guardian that watches nothing.
+    /// Makes a guardian that watches no object.
     pub fn new() -> Self {
         Self {
             ready: Arc::new(Ready(Mutex::new(VecDeque::new()))),
         }
     }
 
-    /// Watches `gc`: once, when it is dead but for guardians, it is put into the queue. Weak references to it stay dead.
+    /// Watches `gc`: when only guardians can still reach it, it enters the queue, once. Weak
+    /// references to it stay dead.
+    ///
+    /// # Panics
+    /// In a `fork` child, if the heap belongs to its parent.
     pub fn watch<'gc>(&self, m: &Mutator<'gc>, gc: Gc<'gc, R::Of<'gc>>) {
         m.record.heap().check_process();
         let pointer = Carried::<R>(rebrand::<R>(gc.pointer()));
         let (queue, there) = (Arc::downgrade(&self.ready), Arc::downgrade(&self.ready));
         let hand_over = move |heap: &Inner| {
-            // The whole value, which is `Send`, not its field.
+            // Moves the whole value, which is `Send`, and not its field.
             let pointer = { pointer };
             if let Some(ready) = queue.upgrade()
                 && let Some(root) = Root::revived(heap, pointer.0)
@@ -322,7 +342,7 @@ impl<R: Rootable + ?Sized> Guardian<R> {
         m.record.heap().wills.add(gc.address(), fate, false);
     }
 
-    /// The next object that came back.
+    /// Takes the next object that came back out of the queue. Returns `None` if the queue is empty.
     pub fn next(&self) -> Option<Root<R>> {
         guard(&self.ready.0).pop_front()
     }
@@ -349,18 +369,21 @@ impl<R: Rootable + ?Sized> fmt::Debug for Guardian<R> {
 }
 
 impl<'gc> Mutator<'gc> {
-    /// Runs `cleanup` on the heap's drop thread after `gc` died, at the latest when the heap ends
-    /// or is [closed](super::Heap::close). It cannot reach the object: what it needs it brings
-    /// along. Weak references to the object are cleared before.
+    /// Runs `cleanup` on the heap's drop thread after `gc` has died. If the object is still alive
+    /// when the heap ends or is [closed](super::Heap::close), the cleanup runs then.
     ///
-    /// A [`Root`] in the cleanup keeps what it leads to. If that is the object itself, the object
-    /// never dies and the cleanup never runs; take a [`WeakRoot`](super::WeakRoot), or the values
-    /// that the cleanup needs. [`GcStats::cleanups_kept`](super::GcStats::cleanups_kept) counts
-    /// cleanups of this kind where they can be told. A [`Heap`](super::Heap) in the cleanup keeps
-    /// the heap, until the cleanup has run or the heap is closed.
+    /// The cleanup cannot reach the object, so it must capture the values that it needs. Weak
+    /// references to the object are cleared before the cleanup runs.
+    ///
+    /// A [`Root`] in the cleanup keeps its object alive. If that object is `gc` itself, it never
+    /// dies and the cleanup never runs. Capture a [`WeakRoot`](super::WeakRoot) instead, or the
+    /// values that the cleanup needs. [`GcStats::cleanups_kept`](super::GcStats::cleanups_kept)
+    /// counts such cleanups where the heap can detect them. A [`Heap`](super::Heap) in the cleanup
+    /// keeps the heap until the cleanup has run or the heap is closed.
     ///
     /// # Panics
-    /// Where the cleanup captures a [`Root`] of `gc`, of the same type, and nothing else.
+    /// - If the cleanup captures a [`Root`] of `gc`, of the same type, and nothing else.
+    /// - In a `fork` child, if the heap belongs to its parent.
     ///
     /// ```should_panic
     /// use greyspan::gc::{Heap, Root, Rootable};
@@ -393,7 +416,7 @@ impl<'gc> Mutator<'gc> {
         }
     }
 
-    /// A guardian for objects of this type, as [`Guardian::new`].
+    /// Makes a guardian for objects of this type, as [`Guardian::new`] does.
     pub fn guardian<R: Rootable + ?Sized>(&self) -> Guardian<R> {
         Guardian::new()
     }
@@ -426,11 +449,12 @@ mod tests {
 
     #[test]
     fn what_comes_back_when_its_heap_has_ended_goes_to_nobody() {
-        // As a cycle that was running when the last handle went: there is no handle that a root could keep.
+        // The case of a cycle that was running when the last handle went: no handle is left that a
+        // root could keep.
         let heap = Inner::new(u64::MAX, None, None, false);
         let record = heap.take_record();
         record.enter();
-        // SAFETY: pinned until `leave`, and nothing of the brand is used after.
+        // SAFETY: the record is pinned until `leave`, and no value of the brand is used after it.
         let m = unsafe { record.as_mutator() };
         let guardian = Guardian::<Rootable![GcCell<'_, u64>]>::new();
         guardian.watch(m, m.alloc(GcCell::null()));

@@ -1,8 +1,10 @@
-//! [`Gc`]: a reference to a managed object, good for one `enter`.
+//! [`Gc`]: a reference to a managed object, valid during one `enter`.
 //!
-//! - G1. The address is that of the payload of a live object of the heap that the brand belongs to, aligned and initialised, and stays so while
-//!   the brand's `enter` lasts: the thread is pinned, and what it holds is not freed.
-//! - G2. The brand is invariant and made anew by each `enter`, so a `Gc` can neither leave it nor become an edge of another heap.
+//! - HANDLE-1. The address is that of the payload of a live object, aligned and initialised. The
+//!   object belongs to the heap of the brand. It stays live while the brand's `enter` lasts: the
+//!   thread is pinned, and objects that it holds are not freed.
+//! - HANDLE-2. Each `enter` makes a new, invariant brand. So a `Gc` cannot leave its `enter` and
+//!   cannot become an edge of another heap.
 
 use super::desc::{Header, offset};
 use super::trace::{Trace, Visitor};
@@ -12,34 +14,40 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-/// Marks what belongs to one `enter`; invariant.
+/// Marks values that belong to one `enter`. Invariant.
 pub(crate) type Brand<'gc> = PhantomData<fn(&'gc ()) -> &'gc ()>;
 
-/// In a `PhantomData`: the handle is neither more general nor more special in `T`.
+/// Makes a handle invariant in `T`, inside a `PhantomData`.
 pub(crate) type Invariant<T> = fn(*mut T) -> *mut T;
 
-/// A reference to an object that the collector manages. One word for sized types; copying it is free, and so is following it.
+/// A reference to an object that the collector manages. It is one word for sized types. Copying and
+/// following it cost no more than with `&T`.
 ///
-/// As a field of a traced type it is an edge that is fixed when the object is allocated; use [`GcCell`](super::GcCell) for one that changes.
+/// As a field of a traced type it is a fixed edge, set when the object is allocated. Use
+/// [`GcCell`](super::GcCell) for an edge that changes.
+///
+/// Needs the feature `gc`.
 ///
 /// # Variance
-/// Invariant in `'gc`: a reference of one `enter` is none of a longer, a shorter or another one.
-/// Covariant in `T`, like `&T`: it gives shared access to an object that does not change its type,
-/// and the collector asks the object, not the reference, for it.
+/// Invariant in `'gc`: a reference of one `enter` is never a reference of a longer, shorter or
+/// other one. Covariant in `T`, like `&T`: a `Gc` gives shared access to an object whose type does
+/// not change, and the collector learns the type from the object, not from the reference.
 #[repr(transparent)]
 pub struct Gc<'gc, T: ?Sized> {
     pointer: NonNull<T>,
     brand: Brand<'gc>,
 }
 
-// SAFETY: a `Gc` gives shared access to the object only, and the object's thread stays pinned while the brand lasts.
+// SAFETY: a `Gc` gives shared access only, and its own thread stays pinned while the brand lasts.
 unsafe impl<T: ?Sized + Send + Sync> Send for Gc<'_, T> {}
-// SAFETY: likewise.
+// SAFETY: a `Gc` gives shared access only, and its own thread stays pinned while the brand lasts.
 unsafe impl<T: ?Sized + Send + Sync> Sync for Gc<'_, T> {}
 
 impl<'gc, T: ?Sized> Gc<'gc, T> {
+    /// Makes a reference from a pointer.
+    ///
     /// # Safety
-    /// G1 holds for `pointer` and the brand.
+    /// HANDLE-1 holds for `pointer` and the brand.
     #[inline(always)]
     pub(crate) unsafe fn from_pointer(pointer: NonNull<T>) -> Self {
         Self {
@@ -58,7 +66,7 @@ impl<'gc, T: ?Sized> Gc<'gc, T> {
         self.pointer.cast()
     }
 
-    /// The object, for as long as `enter` lasts.
+    /// Returns a reference to the object that is valid for as long as `enter` lasts.
     #[inline(always)]
     #[expect(
         clippy::should_implement_trait,
@@ -68,46 +76,51 @@ impl<'gc, T: ?Sized> Gc<'gc, T> {
     where
         T: 'gc,
     {
-        // SAFETY: G1; objects are reached by shared reference only.
+        // SAFETY: HANDLE-1: the object is live; all access to objects is by shared reference.
         unsafe { &*self.pointer.as_ptr() }
     }
 
-    /// Whether both are the same object.
+    /// Whether both references lead to the same object.
     #[inline]
     pub fn ptr_eq(self, other: Self) -> bool {
         self.address() == other.address()
     }
 
-    /// Where the object lies; it does not move.
+    /// Returns the object's address. Objects do not move.
     pub fn as_ptr(self) -> *const T {
         self.pointer.as_ptr().cast_const()
     }
 }
 
 impl<'gc, T> Gc<'gc, T> {
-    /// For the macro [`unsize!`](crate::unsize).
+    /// Coerces the reference to a trait object, for the macro [`unsize!`](crate::unsize).
     ///
     /// # Safety
-    /// `coerce` is an unsizing coercion to a trait object: it keeps the address and adds the vtable of `T`. To a slice would be wrong: the
-    /// length of a managed slice is looked for in front of it, and a `T` has none there.
+    /// `coerce` is an unsizing coercion to a trait object: it keeps the address and adds the vtable
+    /// of `T`. It must not coerce to a slice: a managed slice has its length in front of it, and a
+    /// `T` has none there.
     #[doc(hidden)]
     pub unsafe fn coerce_with<U: ?Sized>(self, coerce: impl FnOnce(*mut T) -> *mut U) -> Gc<'gc, U> {
         let pointer = coerce(self.pointer.as_ptr());
         // SAFETY: the coercion keeps the address, which is not null.
         let pointer = unsafe { NonNull::new_unchecked(pointer) };
-        // SAFETY: G1 holds for the same object by another type.
+        // SAFETY: HANDLE-1 holds for the same object by another type.
         unsafe { Gc::from_pointer(pointer) }
     }
 }
 
-/// Turns a `Gc` of a sized type into one of a trait object: `unsize!(gc => dyn Shape + Send + Sync)`. For traits whose objects have edges, name
-/// the lifetime: `dyn Shape<'gc> + Send + Sync + 'gc`.
+/// Turns a `Gc` of a sized type into one of a trait object: `unsize!(gc => dyn
+/// Shape + Send + Sync)`.
+///
+/// If the trait's objects have edges, name the lifetime: `dyn Shape<'gc> + Send + Sync + 'gc`.
+/// Needs the feature `gc`.
 ///
 /// ```
 /// use greyspan::{gc::{Gc, Heap}, unsize};
 ///
 /// Heap::new().enter(|m| {
-///     let shown: Gc<'_, dyn std::fmt::Display + Send + Sync> = unsize!(m.alloc(7u64) => dyn std::fmt::Display + Send + Sync);
+///     let shown: Gc<'_, dyn std::fmt::Display + Send + Sync> =
+///         unsize!(m.alloc(7u64) => dyn std::fmt::Display + Send + Sync);
 ///     assert_eq!(shown.to_string(), "7");
 /// });
 /// ```
@@ -115,7 +128,7 @@ impl<'gc, T> Gc<'gc, T> {
 macro_rules! unsize {
     ($gc:expr => dyn $($bounds:tt)+) => {{
         let gc = $gc;
-        // SAFETY: the closure does nothing but the coercion that its type asks for, and that is a trait object's.
+        // SAFETY: the closure does only the coercion that its type asks for, to a trait object.
         unsafe { $crate::gc::Gc::coerce_with(gc, |pointer: *mut _| -> *mut (dyn $($bounds)+) { pointer }) }
     }};
 }
@@ -133,7 +146,7 @@ impl<T: ?Sized> Deref for Gc<'_, T> {
     type Target = T;
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: G1.
+        // SAFETY: HANDLE-1: the object is live while the brand's `enter` lasts.
         unsafe { self.pointer.as_ref() }
     }
 }
@@ -164,7 +177,7 @@ impl<T: ?Sized + Hash> Hash for Gc<'_, T> {
     }
 }
 
-// SAFETY: it is one edge, which is shown.
+// SAFETY: the value is one edge, and `trace` shows it.
 unsafe impl<'gc, T: ?Sized + Send + Sync> Trace<'gc> for Gc<'gc, T> {
     #[inline]
     fn trace(&self, visitor: &mut Visitor<'gc>) {
@@ -172,12 +185,12 @@ unsafe impl<'gc, T: ?Sized + Send + Sync> Trace<'gc> for Gc<'gc, T> {
     }
 }
 
-/// What a one-word edge can lead to: sized types, slices, `str`.
+/// A type that a one-word edge can lead to: a sized type, a slice or `str`. Needs the feature `gc`.
 ///
 /// # Safety
-/// `of_address` gives the pointer to the object whose payload lies at the address.
+/// `of_address` returns the pointer to the object whose payload lies at the address.
 pub unsafe trait Thin: sealed::Sealed {
-    /// The object at `address`.
+    /// Returns the object at `address`.
     ///
     /// # Safety
     /// A live object of this type lies there.
@@ -192,19 +205,19 @@ mod sealed {
     impl Sealed for str {}
 }
 
-/// How many elements the slice at `address` has.
+/// Returns the number of elements of the slice at `address`.
 ///
 /// # Safety
 /// The payload of a live slice of `T` lies at `address`.
 #[inline]
 unsafe fn length<T>(address: NonNull<u8>) -> usize {
-    // SAFETY: the header of the object lies so many bytes in front of the payload.
+    // SAFETY: a slice's header lies `offset` bytes in front of its payload.
     let header = unsafe { address.sub(const { offset(align_of::<T>()) }) }.cast::<Header>();
-    // SAFETY: it was written before the object was published.
+    // SAFETY: the header was written before the object was published.
     unsafe { header.as_ref() }.len
 }
 
-// SAFETY: sized types have no metadata.
+// SAFETY: a pointer to a sized type has no metadata.
 unsafe impl<T> Thin for T {
     #[inline(always)]
     unsafe fn of_address(address: NonNull<u8>) -> NonNull<Self> {
@@ -212,23 +225,24 @@ unsafe impl<T> Thin for T {
     }
 }
 
-// SAFETY: the length stands in the object's header.
+// SAFETY: the length lies in the object's header.
 unsafe impl<T> Thin for [T] {
     #[inline]
     unsafe fn of_address(address: NonNull<u8>) -> NonNull<Self> {
-        // SAFETY: as the caller promised.
+        // SAFETY: a live slice of `T` lies at `address` (contract of this function).
         NonNull::slice_from_raw_parts(address.cast(), unsafe { length::<T>(address) })
     }
 }
 
-// SAFETY: the length stands in the object's header; the bytes are UTF-8.
+// SAFETY: the length lies in the object's header, and the bytes are UTF-8.
 unsafe impl Thin for str {
     #[inline]
     unsafe fn of_address(address: NonNull<u8>) -> NonNull<Self> {
-        // SAFETY: as the caller promised.
+        // SAFETY: a live `str`, which is a slice of bytes, lies at `address` (contract of this
+        // function).
         let bytes = unsafe { <[u8] as Thin>::of_address(address) };
         let text: *mut str = crate::base::addr::str_from_bytes(bytes.as_ptr());
-        // SAFETY: not null, as `bytes` is not.
+        // SAFETY: the pointer is not null, because `bytes` is not.
         unsafe { NonNull::new_unchecked(text) }
     }
 }

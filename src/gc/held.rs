@@ -1,15 +1,15 @@
-//! Which guards of [`GcLock`](super::GcLock)s the thread holds: in debug builds, so that a thread
-//! that would wait for itself says so instead. In release builds nothing is kept and nothing is
-//! looked for.
+//! The list of [`GcLock`](super::GcLock) guards that the thread holds. It exists in debug builds
+//! only: there a thread that would wait for its own guard panics. Release builds keep no list and
+//! check nothing.
 //!
-//! - A guard stays in its thread, so the list is the thread's own.
-//! - A guard that is leaked stays in the list. Its lock stays locked too, but it may die, and
-//!   another may lie at its address. So a lock has a number, which is never used again. The list is
-//!   asked only about a lock that is held.
+//! - A guard stays in its thread, so each thread keeps its own list.
+//! - A leaked guard stays in the list. Its lock stays locked, but the lock's object may die and
+//!   another may lie at its address. So each lock has a number that is never used again.
+//! - Only a lock that is held at the moment is looked up in the list.
 
 #![forbid(unsafe_code)]
 
-/// Which lock it is.
+/// The identity of a lock.
 pub(crate) struct Number {
     #[cfg(all(debug_assertions, not(loom)))]
     number: u64,
@@ -28,33 +28,34 @@ mod list {
     use core::cell::RefCell;
 
     thread_local! {
-        /// Number of the lock, and whether the guard writes.
+        /// The number of the lock, and whether the guard writes.
         static GUARDS: RefCell<Vec<(u64, bool)>> = const { RefCell::new(Vec::new()) };
     }
 
     impl Number {
-        /// The number of a new lock.
+        /// Makes the number of a new lock.
         pub(crate) fn new() -> Self {
             static NEXT: AtomicU64 = AtomicU64::new(0);
-            // Relaxed: no two locks get the same.
+            // Relaxed: the addition alone makes the number unique.
             let number = NEXT.fetch_add(1, Relaxed);
             Self { number }
         }
     }
 
     impl Held {
-        /// The thread has got a guard of `lock`.
+        /// Notes that the thread has got a guard of `lock`.
         pub(crate) fn new(lock: &Number, writes: bool) -> Self {
             let lock = lock.number;
-            // A thread that ends keeps no list.
+            // A thread that ends keeps no list, so the error is ignored.
             let _ = GUARDS.try_with(|guards| guards.borrow_mut().push((lock, writes)));
             Self { lock }
         }
 
-        /// `lock` is held, and the thread is about to wait for it.
+        /// Checks, before the thread waits for the held `lock`, that the thread does not hold it
+        /// itself.
         ///
         /// # Panics
-        /// If the thread holds it itself.
+        /// If the thread holds the lock itself.
         pub(crate) fn before_waiting(lock: &Number, to: &str) {
             let is_of = |guard: &&(u64, bool)| guard.0 == lock.number;
             let own = GUARDS.try_with(|guards| guards.borrow().iter().rev().find(is_of).copied());
@@ -82,7 +83,7 @@ mod list {
 
 #[cfg(not(all(debug_assertions, not(loom))))]
 impl Number {
-    /// The number of a new lock.
+    /// Makes the identity of a new lock.
     #[inline(always)]
     pub(crate) fn new() -> Self {
         Self {}
@@ -91,13 +92,13 @@ impl Number {
 
 #[cfg(not(all(debug_assertions, not(loom))))]
 impl Held {
-    /// The thread has got a guard.
+    /// Notes that the thread has got a guard. In release builds does nothing.
     #[inline(always)]
     pub(crate) fn new(_: &Number, _writes: bool) -> Self {
         Self {}
     }
 
-    /// The thread is about to wait.
+    /// Checks before the thread waits. In release builds does nothing.
     #[inline(always)]
     pub(crate) fn before_waiting(_: &Number, _to: &str) {}
 }

@@ -1,46 +1,50 @@
-//! Looks for a [`Root`](super::Root) of an object inside a cleanup that waits for the death of that
-//! object: the root keeps the object, and so the cleanup never runs.
+//! Searches a cleanup for a [`Root`](super::Root) of the object whose death it waits for. That root
+//! would keep the object, so the cleanup would never run.
 //!
-//! A closure's type tells nothing of what it captures, so this looks at its words: a root is the
-//! address of a slot that is in use, and next to it that of the object which the slot keeps. A
-//! closure that begins with those two words and is as large as a root of that object's type is a
-//! root. In a larger one they might be what a root has left behind in an unused part of some value,
-//! so there they are a suspicion.
-//! Roots behind a pointer, in a `Box` or a `Vec`, are not seen.
+//! The type of a closure does not name the captured values, so the search looks at the closure's
+//! words. A root is two words: the address of a slot in use, and the address of the object that the
+//! slot keeps.
+//!
+//! - If a closure has the size of a root of that type and begins with those two words, it is a
+//!   root.
+//! - In a larger closure the words may be leftovers in an unused part of a value. So the closure
+//!   only counts as a suspect.
+//! - Roots behind a pointer, in a `Box` or a `Vec`, are not found.
 
 use super::root::RootTable;
 use core::ptr::NonNull;
 
-/// What a cleanup holds of the object that it waits for.
+/// The result of a search: how a cleanup holds the object that it waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Holds {
     Nothing,
-    /// In all likelihood a root.
+    /// The cleanup seems to hold a root of the object.
     Suspect,
-    /// A root.
+    /// The cleanup is a root of the object.
     Root,
 }
 
-/// Looks for a root of the object of type `T` at `target` in `cleanup`.
+/// Searches `cleanup` for a root of the object of type `T` at `target`.
 pub(crate) fn look<F, T: ?Sized>(cleanup: &F, roots: &RootTable, target: NonNull<u8>) -> Holds {
-    // A root is its slot's address and a pointer, with the metadata of a slice or trait object.
+    // A root is the address of its slot and a pointer. The pointer may carry the metadata of a
+    // slice or trait object.
     let root = size_of::<usize>() + size_of::<NonNull<T>>();
-    // A root has a destructor and lies at whole words.
+    // A root has a destructor and is aligned to words.
     if !core::mem::needs_drop::<F>() || align_of::<F>() < align_of::<usize>() {
         return Holds::Nothing;
     }
     let words = size_of::<F>() / size_of::<usize>();
     let first = NonNull::from(cleanup).cast::<usize>();
     for at in 1..words {
-        // SAFETY: the word lies in the closure.
+        // SAFETY: `at` is below `words`, so the word lies in the closure.
         let address = unsafe { first.add(at) };
-        // SAFETY: it can be read, and is aligned as the closure is.
+        // SAFETY: the word lies in the closure and is aligned, because the closure is.
         if unsafe { word(address) } != target.as_ptr().addr() {
             continue;
         }
-        // SAFETY: as above: `at` is 1 at least.
+        // SAFETY: `at` is at least 1, so the word before lies in the closure.
         let before = unsafe { first.add(at - 1) };
-        // SAFETY: likewise.
+        // SAFETY: the word lies in the closure and is aligned, because the closure is.
         if roots.is_slot_of(unsafe { word(before) }, target) {
             return if size_of::<F>() == root && at == 1 {
                 Holds::Root
@@ -52,15 +56,16 @@ pub(crate) fn look<F, T: ?Sized>(cleanup: &F, roots: &RootTable, target: NonNull
     Holds::Nothing
 }
 
-/// The machine word at `at`. Not a read as the language has it, because the closure may have
-/// padding there, whose value is undefined; the machine's memory has one.
+/// Reads the machine word at `at` with an instruction instead of a read of the language. The
+/// closure may have padding there: its value is undefined in the language, but not in memory.
 ///
 /// # Safety
-/// A word can be read there, and `at` is aligned.
+/// A word can be read at `at`, and `at` is aligned.
 #[cfg(target_arch = "x86_64")]
 unsafe fn word(at: NonNull<usize>) -> usize {
     let word;
-    // SAFETY: a load from memory that the caller vouches for; it changes nothing else.
+    // SAFETY: the load reads a word that is readable (contract of this function) and has no other
+    // effect.
     unsafe {
         core::arch::asm!("mov {word}, qword ptr [{at}]", word = out(reg) word, at = in(reg) at.as_ptr(),
             options(nostack, readonly, preserves_flags));
@@ -68,14 +73,15 @@ unsafe fn word(at: NonNull<usize>) -> usize {
     word
 }
 
-/// As above.
+/// Reads the machine word at `at`, as on x86-64.
 ///
 /// # Safety
-/// A word can be read there, and `at` is aligned.
+/// A word can be read at `at`, and `at` is aligned.
 #[cfg(target_arch = "aarch64")]
 unsafe fn word(at: NonNull<usize>) -> usize {
     let word;
-    // SAFETY: a load from memory that the caller vouches for; it changes nothing else.
+    // SAFETY: the load reads a word that is readable (contract of this function) and has no other
+    // effect.
     unsafe {
         core::arch::asm!("ldr {word}, [{at}]", word = out(reg) word, at = in(reg) at.as_ptr(),
             options(nostack, readonly, preserves_flags));
@@ -83,10 +89,10 @@ unsafe fn word(at: NonNull<usize>) -> usize {
     word
 }
 
-/// Elsewhere nothing is found.
+/// Returns 0: on other architectures the search finds no root.
 ///
 /// # Safety
-/// None is needed.
+/// No condition.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 unsafe fn word(_: NonNull<usize>) -> usize {
     0

@@ -1,13 +1,17 @@
-//! The tracer: turns grey objects black. The collector's thread has one; a mutator that assists makes one for a moment.
+//! The tracer: it turns grey objects black. The collector's thread has one. A mutator that assists
+//! makes one for the assist.
 //!
-//! - X1. Who takes an object while it is grey scans it, and marks its edges before anything else
-//!   may be asked of the tracer. So it holds no obligation that it does not know of. An object is
-//!   scanned once a cycle, but for one with a lock that was written in PRE: each such writer makes
-//!   it grey again (K1 of [`lock`](super::lock)), maybe while a tracer scans it. Scans of one
-//!   object may overlap, as they share it, lock what can change as a whole, and mark each object
-//!   that they find once. Weak cells and tables have no locks, so none is found twice.
-//! - X2. Depth costs no stack: what is found goes on a list. Long slices are scanned in parts.
-//! - X3. A panic in `trace` leaves marking half done, which nothing can mend: the process aborts, and names the type.
+//! - MARK-1. A tracer that takes a grey object scans it and marks its edges' objects before it does
+//!   anything else. So its lists show all its open obligations.
+//! - MARK-2. A deep graph needs no deep stack: found objects go on a list. Long slices are scanned
+//!   in parts.
+//! - MARK-3. A panic in `trace` leaves marking half done, and no code can mend that. The process
+//!   names the type and aborts.
+//! - MARK-4. An object is scanned once per cycle, except an object with a lock that was written in
+//!   PRE: each such writer makes it grey again (GCLOCK-1), perhaps while a tracer scans it. Scans
+//!   of one object may overlap: they read it shared, take the lock of a value that changes as a
+//!   whole, and mark each found object once. Weak cells and tables have no locks, so none is
+//!   found twice.
 
 use super::crew::Crew;
 use super::desc::{Kind, Object};
@@ -19,26 +23,26 @@ use super::workbuf::{Grey, Queue};
 use core::ptr::NonNull;
 use std::collections::HashSet;
 
-/// Values of a slice that are scanned at once.
+/// Number of values of a slice that one step scans.
 const PART: usize = 2048;
 
 /// One tracer.
 pub(crate) struct Tracer {
     stack: Vec<Grey>,
     visitor: Visitor<'static>,
-    /// Objects marked here.
+    /// Number of objects marked by this tracer.
     pub(crate) marked: u64,
     /// Weak cells and tables found.
     pub(crate) cells: Vec<NonNull<WeakCell>>,
     pub(crate) tables: Vec<NonNull<Table>>,
-    /// Where set, every address that is marked goes in: what guardians bring back.
+    /// If set, collects every address that is marked: the objects that guardians bring back.
     pub(crate) revived: Option<HashSet<NonNull<u8>>>,
 }
 
-// SAFETY: what it points to are managed objects, which are `Send + Sync`.
+// SAFETY: all pointers lead to managed objects, which are `Send + Sync`.
 unsafe impl Send for Tracer {}
 
-/// Aborts if it is dropped while unwinding (X3).
+/// Aborts the process if it is dropped while unwinding (MARK-3).
 pub(crate) struct Tracing(pub(crate) fn() -> &'static str);
 
 impl Drop for Tracing {
@@ -62,10 +66,11 @@ impl Tracer {
         }
     }
 
-    /// Marks the object at `address`, which is live in the cycle that is marking. `true`: it was white.
+    /// Marks the object at `address`, which is live in the marking cycle. Returns `true` if it was
+    /// white.
     #[inline]
     pub(crate) fn mark(&mut self, address: NonNull<u8>) -> bool {
-        // SAFETY: addresses come from edges and roots, which lead to objects.
+        // SAFETY: the address comes from an edge or a root, so it leads to a live object.
         let span = unsafe { Span::of(address) };
         let index = span.index(address);
         let white = !span.is_marked(index) && span.mark(index);
@@ -81,11 +86,11 @@ impl Tracer {
         white
     }
 
-    /// Scans one grey object, or part of one. `false`: there is none.
+    /// Scans one grey object, or part of one. Returns `false` if there is none.
     #[inline]
     pub(crate) fn step(&mut self) -> bool {
         let Some(grey) = self.stack.pop() else { return false };
-        // SAFETY: the object is marked, so it is allocated and was published.
+        // SAFETY: the object is marked, so it is allocated and published.
         let object = unsafe { grey.span.object(grey.index) };
         match object.desc.kind {
             Kind::Plain => self.scan(grey, object),
@@ -95,7 +100,7 @@ impl Tracer {
         true
     }
 
-    /// Scans up to `most` grey objects. Whether some are left.
+    /// Scans up to `most` grey objects. Returns whether some are left.
     #[inline]
     pub(crate) fn steps(&mut self, most: usize) -> bool {
         (0..most).all(|_| self.step()) && !self.stack.is_empty()
@@ -112,10 +117,10 @@ impl Tracer {
                 ..grey
             });
         }
-        // SAFETY: the value lies in the object.
+        // SAFETY: `from` is below `len`, so the value lies in the object.
         let at = unsafe { first.add(from * desc.size) };
         let tracing = Tracing(desc.name);
-        // SAFETY: the values are initialised and shared; this is their descriptor.
+        // SAFETY: the object's own descriptor traces its values, which are initialised and shared.
         unsafe { (desc.trace)(at, count, &mut self.visitor) };
         core::mem::forget(tracing);
         let mut edges = core::mem::take(self.visitor.edges());
@@ -126,32 +131,32 @@ impl Tracer {
         *self.visitor.edges() = edges;
     }
 
-    /// Takes grey objects of `queue`. Whether there were any.
+    /// Takes grey objects from `queue`. Returns whether there were any.
     pub(crate) fn take(&mut self, queue: &Queue, most: usize) -> bool {
         queue.take(&mut self.stack, most)
     }
 
-    /// Takes grey objects of the crew's shelves, `own` first. Whether there were any.
+    /// Takes grey objects from the crew's shelves, `own` first. Returns whether there were any.
     pub(crate) fn steal(&mut self, crew: &Crew, own: usize) -> bool {
         crew.steal(own, &mut self.stack)
     }
 
-    /// Puts a part on the shelf `own` if somebody is hungry.
+    /// Puts a part of the list on the shelf `own` if another tracer waits for work.
     #[inline]
     pub(crate) fn share(&mut self, crew: &Crew, own: usize) {
         crew.share(own, &mut self.stack);
     }
 
-    /// Hands all that is left over to `queue`.
+    /// Hands all remaining grey objects over to `queue`.
     pub(crate) fn give(&mut self, queue: &Queue) {
         queue.give(&mut self.stack);
     }
 
-    /// One round of the ephemerons' fixpoint. Whether it marked anything.
+    /// Does one round of the ephemerons' fixpoint. Returns whether it marked an object.
     pub(crate) fn mark_values(&mut self) -> bool {
         let mut values = Vec::new();
         for table in &self.tables {
-            // SAFETY: a marked table.
+            // SAFETY: the table was found by marking, so it is live in this cycle.
             let table = unsafe { table.as_ref() };
             table.values(is_marked, |value| values.push(value));
         }
@@ -161,23 +166,24 @@ impl Tracer {
 
 /// Whether the object at `address` is marked.
 pub(crate) fn is_marked(address: NonNull<u8>) -> bool {
-    // SAFETY: callers have addresses of objects that are not swept meanwhile.
+    // SAFETY: every caller passes the address of an object that no sweep frees meanwhile.
     let span = unsafe { Span::of(address) };
     span.is_marked(span.index(address))
 }
 
-/// What the collector is to make of the object at `address`.
+/// Returns how the collector treats the object at `address`.
 #[cfg(not(loom))]
 pub(crate) fn kind_of(address: NonNull<u8>) -> Kind {
-    // SAFETY: as in `is_marked`.
+    // SAFETY: every caller passes the address of an object that no sweep frees meanwhile.
     let span = unsafe { Span::of(address) };
-    // SAFETY: callers have addresses of objects that were published.
+    // SAFETY: every caller passes the address of an object that was published.
     unsafe { span.object(span.index(address)) }.desc.kind
 }
 
-/// Whether the object at `address` is dead, where cycle `cycle` has closed and its sweep has not begun.
+/// Whether the object at `address` is dead. Cycle `cycle` must have closed, and its sweep must not
+/// have begun.
 pub(crate) fn is_dead(address: NonNull<u8>, cycle: u64) -> bool {
-    // SAFETY: as in `is_marked`.
+    // SAFETY: every caller passes the address of an object that no sweep frees meanwhile.
     let span = unsafe { Span::of(address) };
     span.epoch() == cycle && !span.is_marked(span.index(address))
 }

@@ -1,4 +1,8 @@
-//! The collector: managed objects beside those of the allocator. Concurrent, on the fly, tri-colour mark-sweep over spans of the same page heap.
+//! The collector: managed objects beside the allocator's own blocks.
+//!
+//! It is a concurrent tri-colour mark-sweep collector. It works *on the fly*: it never stops all
+//! threads at once. Its spans come from the same page heap as those of the allocator. Needs the
+//! feature `gc`.
 //!
 //! ```
 //! use greyspan::gc::{GcCell, Heap, Root, Rootable, Trace};
@@ -23,16 +27,26 @@
 //! heap.enter(|m| assert_eq!(root.get(m).next.get().unwrap().prev.get().unwrap().value, 1));
 //! ```
 //!
-//! A thread works with managed objects inside [`Heap::enter`], where it is *pinned*. A [`Gc`] is branded by that `enter` and cannot leave it; what
-//! lives on outside are [`Root`]s. So a thread that is not pinned holds nothing, and no stack is ever scanned. There is no moment at which all
-//! threads stand still: the collector asks each for three short acknowledgements a cycle, and works beside them.
+//! A thread works with managed objects inside [`Heap::enter`]. There the thread is *pinned*.
 //!
-//! The files, in the order of reading: `desc`, `trace` and `meter` (what is known of a type),
-//! `handle`, `span` and `space` (where objects lie), `phase` (the handshake machine), `mutator`,
-//! `barrier`, `cache`, `alloc`, `cell`, `held`, `lock`, `rootable`, `root`, `weak`, `ephemeron`,
-//! `wills`, `inside`, `behind`, `finalize` (what the program uses), `workbuf`, `mark`, `crew`,
-//! `cycle` (the collector), `pacer`, `stats`, `heap`, `builder`, `abandoned`, `close`, `registry`,
-//! `thread`, `service`, `trace_line`, `verify`.
+//! - A [`Gc`] is a reference to an object. It carries the brand of its `enter` and cannot leave it.
+//! - A [`Root`] keeps an object alive outside of `enter`.
+//! - An unpinned thread therefore holds no reference, and the collector never scans a stack.
+//! - In each cycle the collector asks every thread for a few short acknowledgements: the handshakes
+//!   H1, H2 and H3, and a wave at the end of marking. It marks and sweeps beside the running
+//!   threads.
+//!
+//! The files, in the order of reading:
+//!
+//! - facts about a type: `desc`, `trace`, `meter`;
+//! - memory of objects: `handle`, `span`, `space`;
+//! - the handshake machine: `phase`;
+//! - the program's side: `mutator`, `barrier`, `cache`, `alloc`, `cell`, `held`, `lock`,
+//!   `rootable`, `root`, `weak`, `ephemeron`, `wills`, `inside`, `behind`, `finalize`;
+//! - marking and sweeping: `workbuf`, `mark`, `crew`, `cycle`;
+//! - control: `pacer`, `stats`, `heap`, `builder`, `abandoned`, `close`, `registry`, `thread`,
+//!   `service`, `process`, `trace_line`, `verify`;
+//! - tests: `fault` (deliberate faults), `models`.
 
 #[cfg(not(loom))]
 mod abandoned;

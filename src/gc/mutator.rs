@@ -1,10 +1,13 @@
-//! A mutator's record: how it pins, acknowledges and unpins. One a thread and heap.
+//! A mutator's record: how the mutator pins, acknowledges and unpins. There is one record per
+//! thread and heap.
 //!
-//! - M1. Only the record's thread touches the fields that are not atomic. The thread that holds the record changes only while it is not pinned.
-//! - M2. `control` is zero only if the phase is IDLE and nothing is asked of the mutator. The collector sets it after it saw the mutator pinned
-//!   under an old word; the mutator resets it only before it publishes the word it answers, or looks at the word again afterwards.
-//! - M3. An unpinned mutator has no grey objects. The spans of its cache are its own until the next H3; it forgets them at that H3, or at the first
-//!   pin after it.
+//! - MUTATOR-1. Only the record's thread touches the fields that are not atomic. A record passes to
+//!   another thread only while it is unpinned.
+//! - MUTATOR-2. `control` is zero only if the phase is IDLE and no request is open. The collector
+//!   sets it after it saw the mutator pinned under an old word. The mutator resets it only before
+//!   it publishes the word that it answers, or it looks at the word again afterwards.
+//! - MUTATOR-3. An unpinned mutator has no grey objects. The spans of its cache are its own until
+//!   the next handshake H3. It forgets them at that H3 or at its first pin after it.
 
 use super::cache::Cache;
 use super::fault::broken;
@@ -26,51 +29,54 @@ use core::cell::{Cell, UnsafeCell};
 use core::ptr::NonNull;
 use std::collections::HashSet;
 
-/// The status of a mutator that is not pinned; pinned, it is twice the word plus one.
+/// The status of an unpinned mutator. The status of a pinned one is twice the word plus one.
 const UNPINNED: u64 = 0;
 
-/// Bytes that a mutator's new objects own before it tells the heap.
+/// Bytes of memory owned by a mutator's new objects that it may keep back from the heap's count.
 const OWNED: usize = 32 << 10;
 
 /// One mutator.
 #[repr(C, align(128))]
 pub(crate) struct Record {
-    /// What the fast paths test (M2).
+    /// The word that the fast paths test (MUTATOR-2).
     control: AtomicU32,
     phase: Cell<Phase>,
     /// The word last acknowledged.
     word: Cell<Word>,
-    /// How many `enter` are on the stack.
+    /// Number of `enter` calls on the stack.
     depth: Cell<u32>,
-    /// Write guards of `GcLock` that are held.
+    /// Number of write guards of `GcLock` that the mutator holds.
     pub(super) guards: Cell<u32>,
-    /// How many H3 had passed when the cache was filled.
+    /// Number of H3 handshakes that had passed when the cache was filled.
     filled_under: Cell<u64>,
-    /// Bytes that new objects own and the heap does not know of yet. None when the thread is not
-    /// pinned.
+    /// Bytes owned by new objects that the heap does not count yet. Zero while the thread is
+    /// unpinned.
     owned: Cell<usize>,
-    /// Processor time spent on locks, since the last acknowledgement or pin: to show their edges,
-    /// and to have their objects scanned again.
+    /// Nanoseconds of processor time spent on locks since the last acknowledgement or pin: to show
+    /// their edges and to have their objects scanned again.
     shown_ns: Cell<u64>,
     pub(super) grey: UnsafeCell<Vec<Grey>>,
-    /// Objects with locks that were written in PRE: scanned again when the mutator unpins (K1 of
-    /// `lock`).
+    /// Objects with locks that were written in PRE. They are scanned again when the mutator unpins
+    /// (GCLOCK-1).
     again: UnsafeCell<HashSet<NonNull<u8>>>,
-    /// A space of the heap, or null. The heap keeps its spaces to its end.
+    /// The space that `has_space` last found to be the heap's, or null. The heap keeps its spaces
+    /// to its end.
     known: Cell<*const Space>,
     pub(super) cache: Cache,
     heap: NonNull<Inner>,
-    /// An `enter` of the mutator found the heap shut. So did all that began later, and none that
-    /// began earlier is left: they nest.
+    /// Whether an `enter` of this mutator found the heap shut. Every later `enter` is shut out too.
+    /// No earlier one is left, because they nest.
     #[cfg(not(loom))]
     barred: AtomicBool,
-    /// What the collector reads; on a line of its own.
+    /// The status that the collector reads. It has a cache line for itself.
     status: CachePadded<AtomicU64>,
 }
 
-// SAFETY: M1; the collector reaches the atomics alone.
+// SAFETY: MUTATOR-1: one thread at a time uses the plain fields; the collector uses the atomics
+// only.
 unsafe impl Send for Record {}
-// SAFETY: likewise.
+// SAFETY: MUTATOR-1: one thread at a time uses the plain fields; the collector uses the atomics
+// only.
 unsafe impl Sync for Record {}
 
 fn pinned(word: Word) -> u64 {
@@ -101,7 +107,7 @@ impl Record {
 
     #[inline(always)]
     pub(crate) fn heap(&self) -> &Inner {
-        // SAFETY: the heap owns its records.
+        // SAFETY: the heap owns its records, so it lives longer than `self`.
         unsafe { self.heap.as_ref() }
     }
 
@@ -120,10 +126,10 @@ impl Record {
         self.word.get()
     }
 
-    /// Whether the fast paths may go on: the phase is IDLE and nothing is asked.
+    /// Whether the fast paths may go on: the phase is IDLE and no request is open.
     #[inline(always)]
     pub(crate) fn is_calm(&self) -> bool {
-        // Relaxed: what is asked is read from the word.
+        // Relaxed: the slow path reads the request from the word.
         self.control.load(Relaxed) == 0
     }
 
@@ -132,7 +138,8 @@ impl Record {
         self.status.load(Acquire) != UNPINNED
     }
 
-    /// Whether the mutator follows `word` or is not pinned; if not, it is told. For the collector.
+    /// Whether the mutator follows `word` or is unpinned. If neither, tells the mutator. For the
+    /// collector.
     pub(crate) fn follows(&self, word: Word) -> bool {
         // Acquire: pairs with the Releases in `pin`, `acknowledge` and `unpin`.
         let status = self.status.load(Acquire);
@@ -143,7 +150,7 @@ impl Record {
         follows
     }
 
-    /// Begins or nests an `enter`. `true`: the outermost.
+    /// Begins an `enter`. Returns `true` if it is the outermost one.
     #[inline]
     pub(crate) fn enter(&self) -> bool {
         let depth = self.depth.get();
@@ -169,20 +176,20 @@ impl Record {
         self.depth.get() > 0
     }
 
-    /// Whether the `enter` that has just begun is an outermost one, of a heap that was shut before.
+    /// Whether the `enter` that has just begun is the outermost one and the heap was shut before.
     #[inline]
     pub(crate) fn is_shut_out(&self) -> bool {
         self.depth.get() == 1 && self.protocol().is_shut()
     }
 
-    /// The outermost `enter` that has just begun is shut out.
+    /// Notes that the outermost `enter`, which has just begun, is shut out.
     #[cfg(not(loom))]
     pub(crate) fn bar(&self) {
-        // Release: pairs with the Acquire in `is_barred`, for all that earlier pins did.
+        // Release: pairs with the Acquire in `is_barred`; publishes all work of earlier pins.
         self.barred.store(true, Release);
     }
 
-    /// Whether no pin is left that began before the heap was shut.
+    /// Whether every pin that began before the heap was shut has ended.
     #[cfg(not(loom))]
     pub(crate) fn is_barred(&self) -> bool {
         // Acquire: pairs with the Release in `bar`.
@@ -195,7 +202,7 @@ impl Record {
         let mut word = protocol.word();
         loop {
             if word.is_held() {
-                // The verifier waits until nobody is pinned, so this thread waits unpinned.
+                // The verifier waits until no thread is pinned, so this thread waits unpinned.
                 if !broken("wait_pinned") {
                     // Release: pairs with the Acquire in `is_pinned`.
                     self.status.store(UNPINNED, Release);
@@ -203,10 +210,11 @@ impl Record {
                 word = protocol.wait_while_held();
             }
             self.control.store(u32::from(word.phase() != Phase::Idle), Relaxed);
-            // Release: pairs with the Acquire in `follows`; the collector may set `control` after that.
+            // Release: pairs with the Acquire in `follows`. The collector may set `control` after
+            // it.
             self.status.store(pinned(word), Release);
             if !broken("pin_without_fence") {
-                // Pairs with the fence in `Protocol::request` (P1).
+                // Pairs with the fence in `Protocol::request` (PHASE-1).
                 fence(SeqCst);
             }
             let now = protocol.word();
@@ -235,22 +243,22 @@ impl Record {
 
     #[inline]
     fn unpin(&self) {
-        // A guard that was leaked is out of reach from here on, and what it guards with it.
+        // A leaked guard is out of reach from here on, and so is the value that it guards.
         self.guards.set(0);
         if self.phase.get() != Phase::Idle {
             self.give_again();
         }
         self.flush();
-        // An object dies in a cycle whose H2 comes after this, so the heap knows what it owns by
-        // then.
+        // An object dies only in a cycle whose handshake H2 comes after this unpin. By then the
+        // heap has counted the bytes that it owns.
         if self.owned.get() != 0 {
             self.tell_owned();
         }
-        // Release: pairs with the Acquire in `follows`, for all that was done.
+        // Release: pairs with the Acquire in `follows`; publishes all work of this pin.
         self.status.store(UNPINNED, Release);
     }
 
-    /// A new object owns so many bytes.
+    /// Counts `bytes` that a new object owns.
     #[inline]
     pub(super) fn own(&self, bytes: usize) {
         let owned = self.owned.get().saturating_add(bytes);
@@ -260,7 +268,7 @@ impl Record {
         }
     }
 
-    /// An object owns `now` bytes instead of `before`.
+    /// Counts that an object owns `now` bytes instead of `before`.
     pub(super) fn own_instead(&self, before: usize, now: usize) {
         if now >= before {
             self.own(now - before);
@@ -281,16 +289,16 @@ impl Record {
         }
     }
 
-    /// Remembers that the object that `place` lies in is to be scanned again after this pin, if it
-    /// is marked by then. `false`: no object of this heap lies there.
+    /// Notes that the object around `place` must be scanned again after this pin, if it is marked
+    /// by then. Returns `false` if no object of this heap lies there.
     pub(super) fn scan_again(&self, place: NonNull<u8>) -> bool {
         if !self.heap().is_own_process() {
-            // No thread marks in a fork child, and the spaces' lock may be held there for ever.
+            // A fork child has no marking thread, and the spaces' lock may be held for ever there.
             return true;
         }
         let Some(span) = Span::find(place) else { return false };
         let object = span.slot_at(span.index(place));
-        // SAFETY: M1; the reference does not outlive the call.
+        // SAFETY: MUTATOR-1: the set is this thread's; the reference does not outlive the call.
         let again = unsafe { &mut *self.again.get() };
         if again.contains(&object) {
             return true;
@@ -304,8 +312,8 @@ impl Record {
         own
     }
 
-    /// Counts work for locks that began at `since`. With the rest of it since the last
-    /// acknowledgement or pin it is one stall.
+    /// Counts work for locks that began at `since`. All such work since the last acknowledgement or
+    /// pin counts as one stall.
     pub(super) fn count_shown(&self, since: Stint) {
         let (ns, counters) = (since.nanos(), &self.heap().counters);
         counters.stall_of(ns);
@@ -313,7 +321,7 @@ impl Record {
         counters.stalls_of(self.shown_ns.get());
     }
 
-    /// Whether `space` is one of the heap's. The last one found is remembered.
+    /// Whether `space` belongs to the heap. Remembers the last space found.
     fn has_space(&self, space: &'static Space) -> bool {
         let known = core::ptr::eq(self.known.get(), space);
         if !known && self.heap().spaces.has(space) {
@@ -323,11 +331,12 @@ impl Record {
         known
     }
 
-    /// At the end of a pin: makes the objects grey again that are to be scanned again. One that is
-    /// white now is scanned later, if at all.
+    /// At the end of a pin, makes the objects of `again` grey if they are marked. A white object
+    /// needs no second scan: if it is scanned at all, then later.
     #[cold]
     fn give_again(&self) {
-        // SAFETY: M1; the reference does not outlive the statement.
+        // SAFETY: MUTATOR-1: the set is this thread's; the reference does not outlive the
+        // statement.
         let again = core::mem::take(unsafe { &mut *self.again.get() });
         if again.is_empty() || broken("lock_not_scanned_again") {
             self.shown_ns.set(0);
@@ -335,13 +344,13 @@ impl Record {
         }
         let since = Stint::begin();
         if !broken("lock_again_unfenced") {
-            // Pairs with the fence in `GcLock::trace`, where a tracer passed over a lock that this
+            // Pairs with the fence in `GcLock::trace`: a tracer has passed over a lock that this
             // mutator held.
             fence(SeqCst);
         }
         for object in again {
-            // SAFETY: the object was reachable in this pin, which has not acknowledged the end of a
-            // cycle since.
+            // SAFETY: the object was reachable in this pin, and since then the mutator has
+            // acknowledged no end of a cycle.
             let span = unsafe { Span::of(object) };
             let index = span.index(object);
             if span.is_marked(index) {
@@ -352,17 +361,18 @@ impl Record {
         self.shown_ns.set(0);
     }
 
-    /// Hands over the grey objects.
+    /// Hands the grey objects over to the queue.
     #[inline]
     pub(super) fn flush(&self) {
-        // SAFETY: M1; the reference does not outlive the call.
+        // SAFETY: MUTATOR-1: the buffer is this thread's; the reference does not outlive the call.
         let grey = unsafe { &mut *self.grey.get() };
         if !grey.is_empty() {
             self.hand_over(grey);
         }
     }
 
-    /// In a fork child the queue's lock may be held for ever, and nobody marks.
+    /// Hands `grey` over to the queue. In a fork child, discards it: the queue's lock may be held
+    /// for ever there, and no thread marks.
     #[cold]
     pub(super) fn hand_over(&self, grey: &mut Vec<Grey>) {
         if self.heap().is_own_process() {
@@ -372,14 +382,15 @@ impl Record {
         }
     }
 
-    /// Between two operations: acknowledges what may be acknowledged while pinned.
+    /// Answers an open request between two operations, if a pinned mutator may answer it.
     #[cold]
     pub(crate) fn respond(&self) {
         let protocol = self.protocol();
         let now = protocol.word();
         let mine = self.word.get();
         if now == mine {
-            // Told too late, after this thread had seen for itself. Reset, and look again (M2).
+            // The collector set `control` after this thread had answered. Reset it and look again
+            // (MUTATOR-2).
             self.control.store(u32::from(self.phase() != Phase::Idle), Relaxed);
             // Pairs with the fence in `Protocol::request`.
             fence(SeqCst);
@@ -391,7 +402,8 @@ impl Record {
         if now.is_held() || (self.guards.get() > 0 && !broken("acknowledge_with_guard")) {
             return;
         }
-        // H2 is acknowledged by unpinning: until then this comes here again and again, so it must cost nothing.
+        // Handshake H2 is acknowledged by unpinning. Until then every slow path comes here, so this
+        // must cost nothing.
         let soft = (self.phase(), now.phase()) != (Phase::Pre, Phase::Mark) || broken("soft_h2");
         if !soft {
             return;

@@ -1,13 +1,16 @@
-//! [`Root`]: the handle that keeps an object, and what it leads to, alive from outside of `enter`.
+//! [`Root`]: the handle that keeps an object and its graph alive from outside of `enter`.
 //!
-//! - R1. A slot is in use from [`RootTable::take`] until the collector frees it between two cycles,
-//!   or a mutator does (R4). While it is in use the collector scans it, whether handles are left or
-//!   not: dropping the last handle would else remove an edge without a barrier.
-//! - R2. The last handle of a slot puts it on the list of those to free, once. It may be dropped by any thread, pinned or not.
-//! - R3. A mutator in PRE shades what it roots: the slot may have been scanned.
-//! - R4. A pinned mutator that finds no free slot frees slots without handles. In PRE and MARK it
-//!   shades their targets first, as a store that removes an edge does, so the running cycle keeps
-//!   them. An IDLE mutator need not: no other one is in a MARK whose marking is not over.
+//! - ROOT-1. A slot is in use from [`RootTable::take`] until the collector frees it between two
+//!   cycles or a mutator frees it (ROOT-4). The collector scans a slot in use even if it has no
+//!   handles. Otherwise dropping the last handle would remove an edge without a barrier.
+//! - ROOT-2. When the last handle of a slot is dropped, the slot goes once to the list of slots to
+//!   free. Any thread may drop it, pinned or not.
+//! - ROOT-3. A mutator in PRE shades an object that it roots, because the slot may have been
+//!   scanned already.
+//! - ROOT-4. A pinned mutator that finds no free slot frees slots without handles. In PRE and MARK
+//!   it first shades their targets, as a store that removes an edge does, so the running cycle
+//!   keeps them. An IDLE mutator does not shade: no other mutator is then in the MARK of a
+//!   cycle that still marks.
 
 use super::alloc::Mutator;
 use super::fault::broken;
@@ -28,7 +31,7 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::{NonNull, null_mut};
 use std::collections::BTreeMap;
 
-/// Slots that are made at a time.
+/// Number of slots made at a time.
 const CHUNK: usize = if cfg!(loom) { 2 } else { 64 };
 
 /// One root.
@@ -36,13 +39,15 @@ pub(crate) struct RootSlot {
     pub(crate) target: AtomicPtr<u8>,
     handles: AtomicUsize,
     link: AtomicPtr<RootSlot>,
-    /// Keeps the heap while handles are left. Touched by who takes the slot and by who drops the last handle.
+    /// Keeps the heap while handles are left. Only two threads touch it: the one that takes the
+    /// slot and the one that drops the last handle.
     heap: UnsafeCell<Option<Heap>>,
 }
 
-// SAFETY: `heap` has one owner at a time, as its comment says.
+// SAFETY: one thread at a time touches `heap`: the taker, then the thread that drops the last
+// handle.
 unsafe impl Sync for RootSlot {}
-// SAFETY: likewise.
+// SAFETY: all fields may move between threads; `heap` has one user at a time.
 unsafe impl Send for RootSlot {}
 
 impl Linked for RootSlot {
@@ -53,17 +58,17 @@ impl Linked for RootSlot {
 
 struct Slots {
     chunks: Vec<&'static [RootSlot; CHUNK]>,
-    /// The same chunks by their addresses.
+    /// The same chunks, by address.
     by_address: BTreeMap<usize, &'static [RootSlot; CHUNK]>,
     free: Vec<&'static RootSlot>,
-    /// Without handles, taken off `dropped`.
+    /// Slots without handles, taken off `dropped`.
     returned: Chain<RootSlot>,
 }
 
 /// All roots of a heap.
 pub(crate) struct RootTable {
     slots: Lock<Slots>,
-    /// Slots without handles (R2).
+    /// Slots without handles (ROOT-2).
     dropped: Inbox<RootSlot>,
     count: crate::sync::tally::AtomicUsize,
 }
@@ -82,12 +87,13 @@ impl RootTable {
         }
     }
 
-    /// A slot for the object at `target`, with one handle. The caller holds the object, and has shaded it if it must (R3).
+    /// Takes a slot for the object at `target`, with one handle. The caller holds the object, and
+    /// has shaded it if ROOT-3 asks for it.
     pub(crate) fn take(&self, target: NonNull<u8>, heap: Option<Heap>) -> &'static RootSlot {
         self.take_after(target, heap, |_| ())
     }
 
-    /// As `take`, for a pinned mutator, which frees slots if it must (R4).
+    /// Takes a slot as `take` does, for a pinned mutator. It may free slots first (ROOT-4).
     fn take_pinned(&self, target: NonNull<u8>, heap: Option<Heap>, record: &Record) -> &'static RootSlot {
         self.take_after(target, heap, |slots| {
             while slots.free.len() < CHUNK
@@ -101,7 +107,7 @@ impl RootTable {
         })
     }
 
-    /// `find` may fill the list of free slots where it is empty.
+    /// Takes a slot. If no slot is free, calls `find`, which may add free slots.
     fn take_after(&self, target: NonNull<u8>, heap: Option<Heap>, find: impl FnOnce(&mut Slots)) -> &'static RootSlot {
         let slot = {
             let mut slots = self.slots.lock();
@@ -125,7 +131,7 @@ impl RootTable {
             slot
         };
         slot.handles.store(1, Relaxed);
-        // SAFETY: the slot is this call's.
+        // SAFETY: the slot was free, and this call alone has taken it.
         unsafe { *slot.heap.get() = heap };
         self.count.fetch_add(1, Relaxed);
         // Release: pairs with the Acquire of the scan.
@@ -133,7 +139,7 @@ impl RootTable {
         slot
     }
 
-    /// The last handle is gone.
+    /// Queues a slot whose last handle is gone.
     pub(crate) fn give(&self, slot: &'static RootSlot) {
         if broken("root_drop_at_once") {
             slot.target.store(null_mut(), Release);
@@ -141,7 +147,7 @@ impl RootTable {
         self.dropped.push(slot);
     }
 
-    /// Shows the targets of all slots in use. After T1.
+    /// Shows the targets of all slots in use. Call it only after T1, the end of handshake H1.
     pub(crate) fn scan(&self, mut show: impl FnMut(NonNull<u8>)) {
         let chunks = self.slots.lock().chunks.clone();
         for slot in chunks.into_iter().flatten() {
@@ -152,7 +158,7 @@ impl RootTable {
         }
     }
 
-    /// Frees the slots without handles; between two cycles.
+    /// Frees the slots without handles. Call it only between two cycles.
     pub(crate) fn free_dropped(&self) {
         let mut slots = self.slots.lock();
         while let Some(slot) = self.next_returned(&mut slots) {
@@ -160,7 +166,7 @@ impl RootTable {
         }
     }
 
-    /// A slot without handles.
+    /// Takes one slot without handles.
     fn next_returned(&self, slots: &mut Slots) -> Option<&'static RootSlot> {
         slots.returned.next().or_else(|| {
             slots.returned = self.dropped.take_all();
@@ -169,18 +175,18 @@ impl RootTable {
     }
 
     fn free_slot(&self, slots: &mut Slots, slot: &'static RootSlot) {
-        // Release: pairs with the Acquire of the scan, for the shading (R4).
+        // Release: pairs with the Acquire of the scan; publishes the shading (ROOT-4).
         slot.target.store(null_mut(), Release);
         slots.free.push(slot);
         self.count.fetch_sub(1, Relaxed);
     }
 
-    /// Slots in use.
+    /// Returns the number of slots in use.
     pub(crate) fn count(&self) -> usize {
         self.count.load(Relaxed)
     }
 
-    /// What the roots count for in the pacer: memory of the table.
+    /// Returns the bytes that the pacer counts for the roots: the memory of the slots in use.
     pub(crate) fn bytes(&self) -> usize {
         self.count() * size_of::<RootSlot>()
     }
@@ -194,50 +200,56 @@ impl RootTable {
         slots.free.clear();
         slots.by_address.clear();
         for chunk in core::mem::take(&mut slots.chunks) {
-            // SAFETY: leaked in `take`, and used by nobody.
+            // SAFETY: `take` leaked the chunk, and no handle uses it (contract of this function).
             drop(unsafe { Box::from_raw(core::ptr::from_ref(chunk).cast_mut()) });
         }
     }
 }
 
 impl RootTable {
-    /// Whether `address` is that of a slot that keeps the object at `target`. For an address of any
-    /// kind.
+    /// Whether a slot that keeps the object at `target` lies at `address`. Any `address` is
+    /// allowed.
     #[cfg(not(loom))]
     pub(crate) fn is_slot_of(&self, address: usize, target: NonNull<u8>) -> bool {
         let slots = self.slots.lock();
         let chunk = slots.by_address.range(..=address).next_back();
         let slot = chunk.and_then(|(_, chunk)| chunk.iter().find(|&slot| core::ptr::from_ref(slot).addr() == address));
-        // Relaxed: of the caller's object, which stays.
+        // Relaxed: only the answer for the caller's live object matters.
         slot.is_some_and(|slot| slot.target.load(Relaxed) == target.as_ptr())
     }
 }
 
-/// Keeps an object of type `R` alive, from anywhere, for as long as it or a clone of it exists. Forgetting one leaks its graph, and nothing else.
+/// Keeps an object of type `R` alive, from any thread, as long as the root or a clone of it exists.
+/// A root that is forgotten leaks its graph and nothing else.
 ///
-/// It also keeps the heap: while roots live, so does what they lead to.
+/// A root also keeps the heap. The heap lives at least as long as its roots.
+///
+/// Needs the feature `gc`.
 ///
 /// # Variance
-/// Invariant in `R`. It has no lifetime of its own: it is `'static`.
-#[repr(C)] // `inside` looks for these two words.
+/// Invariant in `R`. A root has no lifetime parameter: it is `'static`.
+#[repr(C)] // `inside` searches for these two words.
 pub struct Root<R: Rootable + ?Sized> {
     slot: &'static RootSlot,
-    /// The object, whatever its type's metadata. The projection makes the handle invariant in `R`
-    /// (O1 of `rootable`).
+    /// The object, with the metadata of its type. The projection makes the handle invariant in `R`
+    /// (ROOTABLE-1).
     pointer: NonNull<R::Of<'static>>,
 }
 
-// SAFETY: managed objects are `Send + Sync`, and the slot is made for many threads.
+// SAFETY: managed objects are `Send + Sync`, and the slot's fields are atomic or have one user.
 unsafe impl<R: Rootable + ?Sized> Send for Root<R> {}
-// SAFETY: likewise.
+// SAFETY: managed objects are `Send + Sync`, and the slot's fields are atomic or have one user.
 unsafe impl<R: Rootable + ?Sized> Sync for Root<R> {}
 
-// What it leads to is reached by shared reference, inside `enter`.
+// The object is reached by shared reference only, inside `enter`.
 impl<R: Rootable + ?Sized> UnwindSafe for Root<R> {}
 impl<R: Rootable + ?Sized> RefUnwindSafe for Root<R> {}
 
 impl<R: Rootable + ?Sized> Root<R> {
-    /// Keeps `gc` alive.
+    /// Makes a root that keeps `gc` alive.
+    ///
+    /// # Panics
+    /// In a `fork` child, if the heap belongs to its parent.
     pub fn new<'gc>(m: &Mutator<'gc>, gc: Gc<'gc, R::Of<'gc>>) -> Self {
         let record = &m.record;
         record.heap().check_process();
@@ -254,24 +266,25 @@ impl<R: Rootable + ?Sized> Root<R> {
         }
     }
 
-    /// Of an object that the collector revives: nobody else knows it. `None`: the heap's handle went while the cycle ran, so that no root could keep
-    /// the heap.
+    /// Makes a root of an object that the collector revives and that no thread has yet. Returns
+    /// `None` if the heap's handle went while the cycle ran: then no root can keep the heap.
     pub(crate) fn revived(heap: &Inner, pointer: NonNull<R::Of<'static>>) -> Option<Self> {
         let handle = heap.handle();
-        // The models have no handles, and their heaps stay.
+        // In the models there are no handles, and the heaps stay.
         (handle.is_some() || cfg!(loom)).then(|| Self {
             slot: heap.roots.take(pointer.cast(), handle),
             pointer,
         })
     }
 
-    /// The object.
+    /// Returns the object.
     ///
     /// # Panics
-    /// When `m` is of another heap.
+    /// If `m` belongs to another heap.
     #[inline]
     pub fn get<'gc>(&self, m: &Mutator<'gc>) -> Gc<'gc, R::Of<'gc>> {
-        // SAFETY: this handle keeps the slot's heap in place.
+        // SAFETY: this handle keeps the slot's heap in place; only the last handle's drop writes
+        // the field.
         let heap = unsafe { (*self.slot.heap.get()).as_ref() };
         let same = heap.is_some_and(|heap| core::ptr::eq(heap.inner(), m.record.heap()));
         assert!(same, "greyspan::gc: this Root belongs to another heap than the Mutator");
@@ -279,7 +292,7 @@ impl<R: Rootable + ?Sized> Root<R> {
         unsafe { Gc::from_pointer(rebrand::<R>(self.pointer)) }
     }
 
-    /// Whether both keep the same object.
+    /// Whether both roots keep the same object.
     pub fn ptr_eq(&self, other: &Self) -> bool {
         self.pointer.cast::<u8>() == other.pointer.cast::<u8>()
     }
@@ -299,9 +312,9 @@ impl<R: Rootable + ?Sized> Clone for Root<R> {
 
 impl<R: Rootable + ?Sized> Drop for Root<R> {
     fn drop(&mut self) {
-        // AcqRel: what other handles' threads did comes before the slot is given.
+        // AcqRel: the work of other handles' threads comes before the slot is given back.
         if self.slot.handles.fetch_sub(1, AcqRel) == 1 {
-            // SAFETY: the last handle owns the field.
+            // SAFETY: the last handle owns the field, and this was the last one.
             let heap = unsafe { (*self.slot.heap.get()).take() };
             if let Some(heap) = heap
                 && heap.inner().is_own_process()

@@ -1,32 +1,34 @@
-//! [`Rootable`]: a type with the lifetime of its edges left open, as a [`Root`](super::Root) names
-//! it.
+//! [`Rootable`]: a type whose edges have an open lifetime, as a [`Root`](super::Root) names it.
 //!
-//! - O1. A handle that holds a `Rootable` is invariant in it. A subtype can stand for another type,
-//!   and an object of the one would be read as one of the other.
-//! - O2. The traits here are sealed: no type of a program's own can implement them, and say how an
-//!   object is read. The types that [`Rootable!`](macro@super::Rootable) writes are `dyn
+//! - ROOTABLE-1. A handle that holds a `Rootable` is invariant in it. Otherwise a subtype could
+//!   stand for another type, and an object of one type would be read as an object of the other.
+//! - ROOTABLE-2. The traits here are sealed. No type of a program can implement them and so decide
+//!   how an object is read. The types that [`Rootable!`](macro@super::Rootable) writes are `dyn
 //!   OfLifetime`, which implements them without an `impl`.
-//! - O3. For two lifetimes, `Of` gives types that differ in lifetimes only: the bounds of a `dyn`
-//!   name one type.
+//! - ROOTABLE-3. For any two lifetimes, `Of` gives types that differ in lifetimes only, because the
+//!   bounds of a `dyn` name one type.
 
 use core::ptr::NonNull;
 
 mod sealed {
-    /// No type implements it but `dyn OfLifetime` (O2).
+    /// Implemented by `dyn OfLifetime` only (ROOTABLE-2).
     pub trait Written {}
 }
 
-/// A type with the lifetime of its edges filled in; see [`Rootable`]. Sealed: no type implements it
-/// but what [`Rootable!`](macro@super::Rootable) writes.
+/// A type with the lifetime of its edges filled in; see [`Rootable`].
+///
+/// Sealed: only types written by [`Rootable!`](macro@super::Rootable) implement it. Needs the
+/// feature `gc`.
 pub trait OfLifetime<'gc>: sealed::Written {
     /// The type with that lifetime.
     type Of: ?Sized;
 }
 
-/// What a [`Root`](super::Root) can keep: a type with the lifetime of the edges left open. Written
-/// with the macro of the same name: `Root<Rootable![Node<'_>]>`.
+/// The type of a [`Root`](super::Root)'s object, with the lifetime of the edges left open.
 ///
-/// Sealed: a program that could implement it, would say how an object of another type is read.
+/// Write it with the macro of the same name: `Root<Rootable![Node<'_>]>`. Needs the feature `gc`.
+///
+/// Sealed: a program that could implement the trait could read an object as another type.
 ///
 /// ```compile_fail
 /// struct Lie;
@@ -43,9 +45,10 @@ impl<R: ?Sized + for<'gc> OfLifetime<'gc> + 'static> Rootable for R {
     type Of<'gc> = <R as OfLifetime<'gc>>::Of;
 }
 
-/// The same pointer under another brand.
+/// Returns the same pointer under another brand.
 pub(crate) fn rebrand<'from, 'to, R: Rootable + ?Sized>(pointer: NonNull<R::Of<'from>>) -> NonNull<R::Of<'to>> {
     let place = (&raw const pointer).cast::<NonNull<R::Of<'to>>>();
-    // SAFETY: the two types differ in lifetimes (O3), so their pointers are of one size and form.
+    // SAFETY: ROOTABLE-3: the two types differ in lifetimes only, so their pointers have one
+    // layout.
     unsafe { place.read() }
 }

@@ -1,4 +1,4 @@
-//! [`GcStats`]: what a heap has done and costs, and the counters behind it.
+//! [`GcStats`]: the figures of one heap, and the counters behind them.
 
 #![forbid(unsafe_code)]
 
@@ -9,21 +9,24 @@ use std::time::Duration;
 
 pub use crate::stats::STALL_BUCKETS;
 
-/// One snapshot of a heap's figures, by [`Heap::stats`](super::Heap::stats).
+/// One snapshot of a heap's figures, made by [`Heap::stats`](super::Heap::stats). All sums begin
+/// with the heap. `Display` prints one line per group of figures. Needs the feature `gc`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GcStats {
-    /// Cycles completed.
+    /// Number of completed cycles.
     pub cycles: u64,
-    /// Cycles among them that `collect` asked for.
+    /// Number of completed cycles that `collect` asked for.
     pub forced_cycles: u64,
-    /// Bytes of slots that hold objects or stand ready in mutators' caches.
+    /// Bytes of slots that hold objects or that mutators' caches keep ready.
     pub live_bytes: u64,
     /// Bytes of dead objects and cleanups that wait for the drop thread. They count for the goal
-    /// and for the memory limit, and a thread that enters waits for them where they are too many.
+    /// and for the memory limit. If they are too many, a thread that enters waits for the drop
+    /// thread.
     pub waiting_bytes: u64,
-    /// Bytes of memory that objects own, as [`Trace::measure`](super::Trace::measure) says, those
-    /// that wait for their drop included. They count for the goal and for the memory limit.
+    /// Bytes of memory that objects own, as [`Trace::measure`](super::Trace::measure) reports them,
+    /// including objects that wait for their drop. They count for the goal and for the memory
+    /// limit.
     pub owned_bytes: u64,
     /// Bytes of the objects that the last cycle found alive.
     pub marked_bytes: u64,
@@ -31,38 +34,41 @@ pub struct GcStats {
     pub goal_bytes: u64,
     /// Bytes of pages that the heap holds.
     pub mapped_bytes: u64,
-    /// Nanoseconds of all cycles from their beginning to the end of marking.
+    /// Nanoseconds of elapsed time from the beginning of a cycle to the end of marking, summed over
+    /// all cycles.
     pub mark_ns: u64,
-    /// Nanoseconds of all sweeps, as the collector's thread saw them.
+    /// Nanoseconds of elapsed time of all sweeps, measured on the collector's thread.
     pub sweep_ns: u64,
-    /// Objects that all cycles marked and scanned.
+    /// Number of objects that all cycles have marked and scanned.
     pub marked_objects: u64,
-    /// Objects that all cycles freed.
+    /// Number of objects that all cycles have freed.
     pub freed_objects: u64,
-    /// The longest time that the collector kept a mutator from its own work at once: processor time
-    /// of a handshake, an assist, sweeping for a slot, work for locks that are written (all of
-    /// that between two handshakes counts as one); or time asleep at `enter`. What the system's
-    /// scheduler adds is not in it.
+    /// Nanoseconds of the longest stall: the longest time that the collector kept a mutator from
+    /// its own work at once.
+    ///
+    /// A stall is processor time of a handshake, of an assist, of sweeping for a slot, or of work
+    /// for written locks. All work for locks between two handshakes counts as one stall. Time
+    /// asleep at `enter` is a stall too. Delays by the system's scheduler are not included.
     pub max_stall_ns: u64,
-    /// How often it did so, by length; see [`STALL_BUCKETS`].
+    /// Number of stalls by length; see [`STALL_BUCKETS`].
     pub stall_ns: [u64; STALL_BUCKETS],
-    /// The longest time that a cycle waited for a pinned thread.
+    /// Nanoseconds of the longest wait of a cycle for a pinned thread.
     pub longest_pin_ns: u64,
-    /// Nanoseconds of processor time that all cycles took, on whatever thread.
+    /// Nanoseconds of processor time of all cycles, on all threads.
     pub cpu_ns: u64,
-    /// How often mutators helped to mark.
+    /// Number of assists: calls in which a mutator helped to mark.
     pub assists: u64,
-    /// Cleanups run.
+    /// Number of cleanups run.
     pub cleanups: u64,
-    /// Cleanups that wait for the death of an object and seem to hold a [`Root`](super::Root) of
-    /// that very object, which never dies so. A root that lies in the closure itself is seen; one
-    /// behind a pointer is not.
+    /// Number of cleanups that wait for the death of an object and seem to hold a
+    /// [`Root`](super::Root) of that same object. Such an object never dies. The heap detects a
+    /// root in the closure itself, but not one behind a pointer.
     pub cleanups_kept: u64,
-    /// Panics in drops and cleanups.
+    /// Number of panics in drops and cleanups.
     pub drops_panicked: u64,
-    /// Root slots in use.
+    /// Number of root slots in use.
     pub roots: u64,
-    /// Threads that have entered the heap and not ended.
+    /// Number of threads that have entered the heap and have not ended.
     pub mutators: u64,
 }
 
@@ -144,7 +150,7 @@ impl fmt::Display for GcStats {
     }
 }
 
-/// Counters, raised by whoever has something to count.
+/// The counters of a heap. Any thread may raise them.
 pub(crate) struct Counters {
     pub(crate) cycles: AtomicU64,
     pub(crate) forced: AtomicU64,
@@ -183,12 +189,12 @@ impl Counters {
         }
     }
 
-    /// Counts a stall of work that began at `since`.
+    /// Counts a stall by work that began at `since`.
     pub(crate) fn stall(&self, since: Stint) {
         self.stall_of(since.nanos());
     }
 
-    /// Counts a stall of so many nanoseconds.
+    /// Counts a stall of `ns` nanoseconds.
     pub(crate) fn stall_of(&self, ns: u64) {
         self.max_stall_ns.fetch_max(ns, Relaxed);
         #[cfg(not(loom))]
@@ -199,13 +205,12 @@ impl Counters {
         }
     }
 
-    /// Counts the end of a stall that came in pieces, each of them counted already: it was so long
-    /// in all.
+    /// Notes the total length of a stall that came in pieces. Each piece is already counted.
     pub(crate) fn stalls_of(&self, ns: u64) {
         self.max_stall_ns.fetch_max(ns, Relaxed);
     }
 
-    /// What stands here; the rest is the heap's to fill in.
+    /// Returns the figures kept here. The heap fills in the others.
     pub(crate) fn snapshot(&self) -> GcStats {
         GcStats {
             cycles: self.cycles.load(Relaxed),
@@ -225,7 +230,7 @@ impl Counters {
     }
 }
 
-/// When a mutator began to work for the collector, in processor time of its thread.
+/// The moment when a mutator began to work for the collector, in processor time of its thread.
 #[derive(Clone, Copy)]
 pub(crate) struct Stint(u64);
 
@@ -234,13 +239,14 @@ impl Stint {
         Self(thread_nanos())
     }
 
-    /// Nanoseconds of processor time since.
+    /// Returns the nanoseconds of processor time since the beginning.
     pub(crate) fn nanos(self) -> u64 {
         thread_nanos().saturating_sub(self.0)
     }
 }
 
-/// Nanoseconds of processor time that the calling thread has used; the models have no clock.
+/// Returns the nanoseconds of processor time that the calling thread has used. Returns 0 in the
+/// models, which have no clock.
 pub(crate) fn thread_nanos() -> u64 {
     #[cfg(not(loom))]
     return crate::os::thread_nanos();
@@ -248,7 +254,7 @@ pub(crate) fn thread_nanos() -> u64 {
     0
 }
 
-/// Whole nanoseconds.
+/// Returns the whole nanoseconds of `duration`, at most `u64::MAX`.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

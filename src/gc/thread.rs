@@ -1,9 +1,13 @@
-//! What is asked of the collector by one heap's program, and the end of a heap. The threads are those of [`service`](super::service), and one
-//! of the heap's own for drops, started when there is first something to drop.
+//! Control of one heap's collector: the program's requests, the cycles, and the end of the heap.
+//! Cycles run on the threads of [`service`](super::service). Each heap has one drop thread, started
+//! when it first has an object to drop or a cleanup to run.
 //!
-//! - B1. Cycles, and the verifier's walks, are run by whoever holds `cycle`: one at a time.
-//! - B2. A request made before a cycle began is met by that cycle or a later one: `collect` waits for a cycle that began after it was called.
-//! - B3. When the heap's handle goes, its last cycle ends first, then the drop thread; the last one drops what is left.
+//! - GCTHREAD-1. Cycles and walks of the verifier run under the mutex `cycle`, so only one of them
+//!   runs at a time.
+//! - GCTHREAD-2. A request made before a cycle began is met by that cycle or a later one. `collect`
+//!   waits for a cycle that began after the call.
+//! - GCTHREAD-3. After the heap's handle has gone, the last cycle ends first, then the drop thread.
+//!   The last of them drops the remaining objects.
 
 use super::finalize::{guard, wait_by};
 use super::heap::{Inner, far_beyond};
@@ -17,31 +21,31 @@ use std::time::{Duration, Instant};
 
 #[derive(Default)]
 struct Requests {
-    /// Cycles begun and ended.
+    /// Numbers of cycles begun and ended.
     begun: u64,
     ended: u64,
-    /// The number of the cycle that was asked for, and the one that `collect` asked for.
+    /// The number of the cycle asked for, and of the one that `collect` asked for.
     wanted: u64,
     forced: u64,
-    /// The service has the heap in line, or runs a cycle of it.
+    /// Whether the heap stands in the service's line or the service runs a cycle of it.
     queued: bool,
-    /// The service has had it once.
+    /// Whether the service has had the heap before.
     known: bool,
-    /// The handle is gone.
+    /// Whether the handle is gone.
     end: bool,
-    /// From the end on, or since the heap was abandoned, where something is left to drop: the exit
-    /// of the process waits for it.
+    /// Makes the exit of the process wait for the remaining drops and cleanups. Set from the end of
+    /// the heap on, or from the moment it was abandoned, if there is such work.
     #[cfg(not(loom))]
     ending: Option<super::process::Ending>,
 }
 
-/// What is asked of the collector.
+/// The requests to the collector of one heap.
 pub(crate) struct Control {
     requests: Mutex<Requests>,
     changed: Condvar,
     pub(crate) cycle: Mutex<()>,
     running: AtomicBool,
-    /// When the last cycle ended, or the heap was made.
+    /// The moment when the last cycle ended or the heap was made.
     ended_at: Mutex<Instant>,
 }
 
@@ -61,7 +65,8 @@ impl Control {
         self.running.load(Relaxed)
     }
 
-    /// A cycle that took so much processor time ends: its share of the time since the last one ended, in per cent.
+    /// Notes the end of a cycle that took `took` of processor time. Returns its share of the time
+    /// since the last cycle ended, in per cent, at most 100.
     fn share(&self, took: Duration) -> u32 {
         let since = core::mem::replace(&mut *guard(&self.ended_at), Instant::now()).elapsed();
         (took.as_secs_f64() * 100.0 / since.as_secs_f64().max(1e-9)).min(100.0) as u32
@@ -77,9 +82,9 @@ impl Inner {
     /// Asks for a cycle, unless one is asked for already.
     #[cold]
     pub(crate) fn ask_for_cycle(&self) {
-        // The end of the cycle sets it anew.
+        // The end of the cycle sets the trigger anew.
         self.trigger.store(usize::MAX, Relaxed);
-        // The collector's thread may have to wait for a processor, which those that allocate have.
+        // Allocating threads may keep the processors from the collector's thread.
         let goal = self.goal.load(Relaxed);
         self.throttle_above.fetch_min(far_beyond(goal), Relaxed);
         let mut requests = guard(&self.control.requests);
@@ -87,7 +92,8 @@ impl Inner {
         self.enqueue(&mut requests);
         #[cfg(not(loom))]
         if !requests.queued {
-            // The system refuses a thread: somebody asks again when the heap has grown by an eighth.
+            // The system refuses a thread. The next request comes when the heap has grown by an
+            // eighth.
             let weight = self.weight();
             self.throttle_above.store(usize::MAX, Relaxed);
             self.trigger
@@ -95,8 +101,8 @@ impl Inner {
         }
     }
 
-    /// One cycle that begins after this call, to its end. `false`: it did not end before
-    /// `deadline`.
+    /// Waits for the end of a cycle that begins after this call. Returns `false` if it did not end
+    /// before `deadline`.
     pub(crate) fn collect(&self, deadline: Option<Instant>) -> bool {
         let mut requests = guard(&self.control.requests);
         let number = requests.begun + 1;
@@ -105,7 +111,7 @@ impl Inner {
         self.enqueue(&mut requests);
         while requests.ended < number {
             if !requests.queued {
-                // The system refuses a thread: this one does it.
+                // The system refuses a thread, so this thread runs the cycle.
                 drop(requests);
                 self.cycle();
                 requests = guard(&self.control.requests);
@@ -120,7 +126,8 @@ impl Inner {
         true
     }
 
-    /// Puts the heap in line, unless it stands there or the system refuses a thread. In the models nobody serves.
+    /// Puts the heap in the service's line, unless it stands there already or the system refuses a
+    /// thread. The models have no service.
     fn enqueue(&self, requests: &mut Requests) {
         #[cfg(not(loom))]
         if !requests.queued
@@ -135,13 +142,14 @@ impl Inner {
         let _ = requests;
     }
 
-    /// The service's thread runs one cycle, if one is wanted still; more of them only after other heaps that stand in line.
+    /// Runs one cycle on a thread of the service, if one is still wanted. Further cycles wait
+    /// behind the other heaps in line.
     #[cfg(not(loom))]
     pub(crate) fn serve(self: Arc<Self>) {
         if self.is_wanted() {
             let before = self.dropper.taken();
             self.cycle();
-            // H4 of `heap`.
+            // See GCHEAP-4.
             if self.dropper.taken() == before && self.dropper.is_at_rest() {
                 self.report_if_abandoned();
             }
@@ -151,7 +159,7 @@ impl Inner {
         requests.queued = again && Service::get().submit(Arc::clone(&self), false);
         let end = requests.end;
         drop(requests);
-        // Whoever waits looks whether he must help himself.
+        // A waiting thread checks whether it must run the cycle itself.
         self.control.changed.notify_all();
         if end {
             end_of(self);
@@ -164,7 +172,7 @@ impl Inner {
         !requests.end && requests.wanted > requests.begun
     }
 
-    /// Cycles so far, and bytes ever allocated.
+    /// Returns the number of cycles so far and the bytes ever allocated.
     #[cfg(not(loom))]
     pub(crate) fn progress(&self) -> (u64, usize) {
         (self.counters.cycles.load(Relaxed), self.allocated.load(Relaxed))
@@ -181,12 +189,12 @@ impl Inner {
         }
     }
 
-    /// Whether anything is to be dropped or run when the heap ends.
+    /// Whether the end of the heap has an object to drop or a cleanup to run.
     pub(crate) fn has_last_work(&self) -> bool {
         self.dropper.unfinished() > 0 || !self.wills.is_empty() || self.spaces.all().iter().any(|space| space.dropped)
     }
 
-    /// The exit of the process waits for what is left to drop and run, from here on.
+    /// From here on, makes the exit of the process wait for the remaining drops and cleanups.
     #[cfg(not(loom))]
     pub(crate) fn begin_end(&self) {
         guard(&self.control.requests)
@@ -194,7 +202,7 @@ impl Inner {
             .get_or_insert_with(super::process::Ending::begin);
     }
 
-    /// All is dropped and run, or will never be.
+    /// Lets the process exit: all drops and cleanups are done, or will never be.
     pub(crate) fn end_is_over(&self) {
         #[cfg(not(loom))]
         drop(guard(&self.control.requests).ending.take());
@@ -210,14 +218,14 @@ impl Inner {
             }
             #[cfg(not(loom))]
             if self.is_abandoned() {
-                // Some roots may have gone with what was dropped.
+                // The drops may have removed roots.
                 self.ask_for_cycle();
             }
         }
         self.demolish();
     }
 
-    /// One cycle, with its books.
+    /// Runs one cycle and updates the heap's figures.
     fn cycle(&self) {
         let running = guard(&self.control.cycle);
         let (number, forced) = {
@@ -262,7 +270,7 @@ impl Inner {
         self.control.changed.notify_all();
     }
 
-    /// Holds the world: no cycle runs, and nobody is pinned, while `look` looks.
+    /// Holds the world while `look` runs: no cycle runs, and no thread is pinned.
     pub(crate) fn hold<R>(&self, look: impl FnOnce() -> R) -> R {
         let _alone = guard(&self.control.cycle);
         let cycle = self.protocol.cycle();
@@ -280,7 +288,8 @@ impl Inner {
             if becomes_quiet() {
                 break;
             }
-            // A pinned thread may wait for one that is held back: those may enter for a while.
+            // A pinned thread may wait for a thread that is held back. So let threads enter for a
+            // while.
             self.protocol.request(Word::idle(cycle));
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -291,7 +300,7 @@ impl Inner {
     }
 }
 
-/// Lets the world go on, also by unwinding.
+/// Lets the world go on when it is dropped, also by unwinding.
 struct Hold<'a>(&'a Inner, u64);
 
 impl Drop for Hold<'_> {
@@ -300,10 +309,11 @@ impl Drop for Hold<'_> {
     }
 }
 
-/// The handle of `inner` is gone: nobody can enter, and no root is left.
+/// Ends a heap whose handle is gone: no thread can enter it, and no root is left.
 pub(crate) fn end(inner: Arc<Inner>) {
     if !inner.is_own_process() {
-        // Its locks may be held by threads that this process does not have; its memory is the child's loss.
+        // Threads that the child does not have may hold the locks. The child leaks the heap's
+        // memory.
         core::mem::forget(inner);
         return;
     }
@@ -316,13 +326,14 @@ pub(crate) fn end(inner: Arc<Inner>) {
         requests.end = true;
         requests.queued
     };
-    // Else the service comes to the end when its cycle is over.
+    // If the heap is queued, the service ends it after the cycle.
     if !queued {
         end_of(inner);
     }
 }
 
-/// No cycle of `inner` runs or will run: what is left is dropped, by the drop thread if there is something to drop.
+/// Ends a heap of which no cycle runs or will run. Drops the remaining objects, on the drop thread
+/// if there are any.
 fn end_of(inner: Arc<Inner>) {
     if inner.dropper.is_started() {
         inner.dropper.wake();

@@ -1,11 +1,14 @@
-//! [`Trace`]: how the collector finds the edges of a value. Derived for the program's types, and implemented here for those of the standard
-//! library.
+//! [`Trace`]: how the collector finds the edges of a value. The derive implements it for types of
+//! the program, this file for types of the standard library.
 //!
-//! - T1. `trace` shows every edge that the value holds. An edge that is not shown is an object that may be freed while it is reachable.
-//! - T2. Edges that may change do so through [`GcCell`](super::GcCell), [`GcLock`](super::GcLock) or [`WeakMap`](super::WeakMap) only, whose
-//!   writers tell the collector. So `Cell`, `RefCell`, `UnsafeCell`, `Mutex` and the like are traceable at most where they cannot hold
-//!   an edge, that is for `'static` contents.
-//! - T3. A type with edges has no `Drop` of its own: when it is dropped, what its edges lead to may be gone.
+//! - TRACE-1. `trace` shows every edge that the value holds. If an edge is not shown, its object
+//!   may be freed while it is reachable.
+//! - TRACE-2. An edge may change only through [`GcCell`](super::GcCell), [`GcLock`](super::GcLock)
+//!   or [`WeakMap`](super::WeakMap), whose writers tell the collector. So `Cell`, `RefCell`,
+//!   `UnsafeCell`, `Mutex` and similar types are traceable only with `'static` contents, which hold
+//!   no edge.
+//! - TRACE-3. A type with edges has no `Drop` impl. When such a value is dropped, the objects at
+//!   the end of its edges may be gone.
 
 use super::desc::Kind;
 use super::handle::{Brand, Gc};
@@ -15,10 +18,10 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
 
-/// Sees the edges of values. Invariant in `'gc`.
+/// Collects the edges of values. Invariant in `'gc`. Needs the feature `gc`.
 pub struct Visitor<'gc> {
     edges: Vec<NonNull<u8>>,
-    /// The cycle that marks, for the stamps of locks; 0 where nothing is marked.
+    /// The cycle that marks, for the stamps of locks; 0 if no cycle marks.
     cycle: u64,
     brand: Brand<'gc>,
 }
@@ -44,7 +47,7 @@ impl<'gc> Visitor<'gc> {
         self.edges.push(address);
     }
 
-    /// The edges seen so far.
+    /// Returns the edges seen so far.
     pub(crate) fn edges(&mut self) -> &mut Vec<NonNull<u8>> {
         &mut self.edges
     }
@@ -54,10 +57,14 @@ impl<'gc> Visitor<'gc> {
     }
 }
 
-/// A value that the collector can trace. Use `#[derive(Trace)]`.
+/// A value that the collector can trace. Implement it with `#[derive(Trace)]`.
 ///
-/// The derive takes structs and enums, generic ones too. Every field must be `Trace`; `#[trace(skip)]` leaves out a field of a
-/// `'static` type, which can hold no edge. The `'gc` of the edges is the type's lifetime parameter of that name, or its only one.
+/// The derive takes structs and enums, also generic ones. Every field must be `Trace`. The
+/// attribute `#[trace(skip)]` leaves out a field of a `'static` type, which can hold no edge. The
+/// `'gc` of the edges is the type's lifetime parameter of that name, or its only lifetime
+/// parameter.
+///
+/// Needs the feature `gc`.
 ///
 /// ```
 /// use greyspan::gc::{Gc, GcCell, Heap, Trace};
@@ -77,8 +84,10 @@ impl<'gc> Visitor<'gc> {
 /// ```
 ///
 /// # Safety
-/// `trace` visits every edge in the value, each time; a type with edges does not implement `Drop`; no edge lies behind interior
-/// mutability other than this module's. `NEEDS_TRACE` is `false` only for types that never hold an edge.
+/// - `trace` visits every edge in the value, each time.
+/// - A type with edges does not implement `Drop`.
+/// - No edge lies behind interior mutability, except that of this module.
+/// - `NEEDS_TRACE` is `false` only for types that never hold an edge.
 pub unsafe trait Trace<'gc>: Send + Sync {
     /// Whether values can hold edges.
     const NEEDS_TRACE: bool = true;
@@ -86,20 +95,24 @@ pub unsafe trait Trace<'gc>: Send + Sync {
     #[doc(hidden)]
     const KIND: Kind = Kind::Plain;
 
-    /// Shows the visitor every edge.
+    /// Shows every edge to the visitor.
     fn trace(&self, visitor: &mut Visitor<'gc>);
 
-    /// Tells the meter of memory of the global allocator that the value owns beside its own size,
-    /// so that the object counts for it: at [`alloc`](super::Mutator::alloc), and on the drop
-    /// thread before the value is dropped. It must not follow edges, which may lead nowhere then.
+    /// Tells the meter how many bytes of the global allocator's memory the value owns, beside its
+    /// own size. The heap counts these bytes for the object.
     ///
-    /// The derive measures every field whose type is `Trace`, also under `#[trace(skip)]`. The
-    /// containers and strings of the standard library measure themselves; a
-    /// [`GcLock`](super::GcLock) measures its value again after each write. Large containers are
-    /// estimated from their first values; a hash table behind a `GcLock` counts without what its
-    /// entries own. Not measured is memory that is shared or changes unseen: behind `Arc`, in a
-    /// `Mutex`, `RwLock` or `OnceLock`; nor that of other types. Tell of large memory there by
-    /// [`external`](super::Mutator::external).
+    /// The heap measures at [`alloc`](super::Mutator::alloc), and on the drop thread before it
+    /// drops the value. This method must not follow edges: on the drop thread their objects may be
+    /// gone.
+    ///
+    /// - The derive measures every field whose type is `Trace`, also under `#[trace(skip)]`.
+    /// - Containers and strings of the standard library measure themselves. A large container is
+    ///   estimated from its first values.
+    /// - A [`GcLock`](super::GcLock) measures its value again after each write. A hash table behind
+    ///   a `GcLock` counts without the memory that its entries own.
+    /// - Memory that is shared or changes unseen is not measured: behind `Arc`, and in a `Mutex`,
+    ///   `RwLock` or `OnceLock`. Nor is that of other types. Report large memory there with
+    ///   [`external`](super::Mutator::external).
     ///
     /// A value that no writer of a `GcLock` changes must measure the same each time.
     #[inline]
@@ -108,7 +121,7 @@ pub unsafe trait Trace<'gc>: Send + Sync {
     }
 }
 
-/// Types that hold no edge.
+/// Implements `Trace` for types that hold no edge.
 macro_rules! leaf {
     ($($(#[$meta:meta])* [$($generics:tt)*] $type:ty;)*) => {$(
         $(#[$meta])*
@@ -133,7 +146,7 @@ leaf! {
     [T: ?Sized + Send + Sync + 'static] Arc<T>;
 }
 
-/// Strings that own their memory, and how much that is.
+/// Implements `Trace` for strings that own their memory, and measures them.
 macro_rules! text {
     ($($type:ty, $self:ident => $bytes:expr;)*) => {$(
         // SAFETY: text holds no edge.
@@ -156,7 +169,8 @@ text! {
     std::ffi::CString, self => self.as_bytes_with_nul().len();
 }
 
-/// Cells and locks of the standard library, where they hold no edge: their names stand behind the one door to atomics.
+/// Atomics and locks of the standard library, where they hold no edge. Their names come from
+/// `crate::sync`.
 mod leaves {
     use super::{Trace, Visitor};
     use crate::sync::blocking::{Mutex, RwLock};
@@ -179,9 +193,10 @@ mod leaves {
     }
 }
 
-/// Bytes of a hash table with room for `capacity` entries of `entry` bytes: a power of two, filled
-/// to seven eighths, with a byte each. Removed entries may lower the capacity without the table
-/// becoming smaller: then this is too little, until the table grows or is made anew.
+/// Returns the bytes of a hash table with room for `capacity` entries of `entry` bytes. The table
+/// has a power of two of places, one byte of control per place, and is at most seven eighths full.
+/// Removals may lower the capacity of an unchanged table; then the result is too low until it
+/// grows.
 fn table(capacity: usize, entry: usize) -> usize {
     match capacity {
         0 => 0,
@@ -191,17 +206,17 @@ fn table(capacity: usize, entry: usize) -> usize {
     }
 }
 
-/// Bytes of a B-tree of `len` entries of `entry` bytes: nodes with room for eleven, filled to two
-/// thirds or more.
+/// Returns the bytes of a B-tree of `len` entries of `entry` bytes. Its nodes have room for eleven
+/// entries and are at least two thirds full.
 fn tree(len: usize, entry: usize) -> usize {
     len.saturating_mul(entry + entry / 2 + 4)
 }
 
-/// Containers that hold values of the same traceable type, or of two; what they show, and what they
-/// own.
+/// Implements `Trace` for containers of values of one or two traceable types.
 macro_rules! container {
     ($([$($generics:tt)*] $type:ty, ($($item:ident),*), $self:ident, $visitor:ident => $trace:expr, $meter:ident => $measure:expr;)*) => {$(
-        // SAFETY: every value inside is traced; the container has no interior mutability, and its `Drop` only drops them.
+        // SAFETY: every value inside is traced; the container has no interior mutability, and its
+        // `Drop` only drops its values.
         unsafe impl<'gc, $($generics)*> Trace<'gc> for $type {
             const NEEDS_TRACE: bool = false $(|| $item::NEEDS_TRACE)*;
             #[inline]
@@ -289,7 +304,7 @@ container! {
     };
 }
 
-/// Tuples.
+/// Implements `Trace` for tuples.
 macro_rules! tuples {
     ($(($($name:ident)+))*) => {$(
         // SAFETY: every part is traced.

@@ -1,10 +1,17 @@
-//! `GREYSPAN_TRACE=gc`: one line a cycle, in the shape of Go's gctrace, so that what reads that reads this.
+//! `GREYSPAN_TRACE=gc`: one line per cycle in the format of Go's gctrace, so that tools that parse
+//! gctrace can parse it.
 //!
 //! ```text
-//! gc 7 @0.512s 3%: 0.012+4.1+0.020 ms clock, 0.012+0.30/3.9/0+0.020 ms cpu, 31->34->16 MB, 32 MB goal, 0 MB stacks, 0 MB globals, 2 P
+//! gc 7 @0.512s 3%: 0.012+4.1+0.020 ms clock, 0.012+0.30/3.9/0+0.020 ms cpu,
+//!    31->34->16 MB, 32 MB goal, 0 MB stacks, 0 MB globals, 2 P      (all on one line)
 //! ```
-//! Clock: H1, from there to the end of marking, H3. Cpu: the same ends, and between them assists, the collector and its helpers. Live bytes at the
-//! beginning, at the end of the sweep, and found alive. No stack is ever scanned; globals are the roots. `(forced)`: `collect` asked for it.
+//!
+//! - `clock`: handshake H1; from its end to the end of marking; handshake H3.
+//! - `cpu`: H1 and H3 as before, and between them the time of assists, the collector and its
+//!   helpers.
+//! - `MB`: live bytes at the beginning of the cycle, at the end of the sweep, and found alive.
+//! - `stacks` is always 0, because no stack is ever scanned. `globals` are the roots.
+//! - `P`: the number of mutators. `(forced)` at the end: `collect` asked for the cycle.
 
 use super::cycle::Times;
 use super::heap::Inner;
@@ -13,7 +20,7 @@ use crate::os::report;
 use crate::sync::tally::Ordering::Relaxed;
 use std::time::Duration;
 
-/// What the books said before the cycle.
+/// Sizes in bytes, taken before the cycle.
 pub(crate) struct Sizes {
     pub(crate) before: usize,
     pub(crate) goal: usize,

@@ -1,7 +1,11 @@
-//! [`Heap::verify`]: a walk over the whole graph while the world is held, for tests and for whoever doubts.
+//! [`Heap::verify`]: a walk over the whole graph while no thread works. For tests and for
+//! debugging.
 //!
-//! Checks, of everything that roots lead to and of every span: edges lead to the beginning of allocated objects of this heap; nothing reachable
-//! lies in a slot that a sweep freed; between cycles no mark is set and every span is of the next cycle.
+//! The walk checks all objects that roots lead to, and all spans:
+//!
+//! - Every edge leads to the beginning of an allocated object of this heap.
+//! - No reachable object lies in a slot that a sweep has freed.
+//! - Between cycles no mark is set, and every span belongs to the next cycle.
 
 use super::desc::Kind;
 use super::ephemeron::Table;
@@ -14,19 +18,20 @@ use core::fmt;
 use core::ptr::NonNull;
 use std::collections::HashMap;
 
-/// The first thing that [`Heap::verify`] found wrong.
+/// The first error that [`Heap::verify`] has found. Its `Display` names the error, the address and
+/// the path of types. Needs the feature `gc`.
 #[derive(Clone, Debug)]
 pub struct VerifyError {
     what: &'static str,
     address: usize,
-    /// First address and size of the slots of the span, where there is one.
+    /// Address of the first slot of the span, and bytes per slot, if the address lies in a span.
     span: Option<(usize, usize)>,
-    /// Types from a root to the object with the bad edge.
+    /// The types on the path from a root to the object with the wrong edge.
     path: Vec<&'static str>,
 }
 
 impl VerifyError {
-    /// The types on the way from a root to the object whose edge is wrong.
+    /// Returns the types on the path from a root to the object with the wrong edge.
     pub fn path(&self) -> &[&'static str] {
         &self.path
     }
@@ -45,7 +50,7 @@ impl fmt::Display for VerifyError {
 
 impl std::error::Error for VerifyError {}
 
-/// Objects seen, and from where.
+/// The objects seen, each with the object whose edge led to it.
 struct Walk {
     from: HashMap<NonNull<u8>, Option<NonNull<u8>>>,
     open: Vec<NonNull<u8>>,
@@ -65,7 +70,7 @@ impl Walk {
         let mut at = self.from.get(&address).copied().flatten();
         while let Some(object) = at {
             if let Some(span) = Span::find(object) {
-                // SAFETY: checked before its edges were followed.
+                // SAFETY: the object was checked before its edges were followed.
                 path.push((unsafe { span.object(span.index(object)) }.desc.name)());
             }
             at = self.from.get(&object).copied().flatten();
@@ -82,7 +87,7 @@ impl Walk {
 }
 
 impl Inner {
-    /// The walk. The world is held.
+    /// Walks the graph and returns the number of objects. The caller holds the world.
     pub(crate) fn walk(&self) -> Result<usize, VerifyError> {
         let mut walk = Walk {
             from: HashMap::new(),
@@ -109,7 +114,7 @@ impl Inner {
                 .tables
                 .iter()
                 .flat_map(|table| {
-                    // SAFETY: checked when it was found.
+                    // SAFETY: `check` has found the table to be an allocated object.
                     unsafe { table.as_ref() }.entries()
                 })
                 .collect();
@@ -132,7 +137,7 @@ impl Inner {
         if !span.is_allocated(index) {
             return Err(walk.error("an edge to a free slot", address));
         }
-        // SAFETY: allocated, so its header, if any, is written.
+        // SAFETY: the slot is allocated, so the object's header, if it has one, is written.
         let object = unsafe { span.object(index) };
         if object.first != address {
             return Err(walk.error("an edge into the middle of an object", address));
@@ -143,7 +148,8 @@ impl Inner {
         match object.desc.kind {
             Kind::Plain => {
                 let mut visitor = Visitor::new(0);
-                // SAFETY: the object is allocated, and nobody writes to it while the world is held.
+                // SAFETY: the object is allocated, and no thread writes to it while the world is
+                // held.
                 unsafe { (object.desc.trace)(object.first, object.len, &mut visitor) };
                 for edge in visitor.edges().drain(..) {
                     walk.see(edge, Some(address));
@@ -158,14 +164,16 @@ impl Inner {
 
 #[cfg(not(loom))]
 impl Heap {
-    /// Walks everything that is reachable and checks it, with all threads kept out of `enter` and no cycle running. For tests: it takes as long as
-    /// a cycle, and nobody works meanwhile.
+    /// Walks all reachable objects and checks them. Meanwhile no thread is inside `enter` and no
+    /// cycle runs. For tests: the walk takes as long as a cycle, and all threads that enter wait
+    /// for it.
     ///
     /// # Errors
-    /// The first thing found wrong: a broken collector, or a `Trace` that is not true.
+    /// The first error found. It shows a fault of the collector or of a `Trace` implementation.
     ///
     /// # Panics
-    /// Inside `enter` of any heap: it would wait for this thread.
+    /// - Inside `enter` of any heap, because the walk would wait for this thread.
+    /// - In a `fork` child, if the heap belongs to its parent.
     pub fn verify(&self) -> Result<(), VerifyError> {
         assert!(
             !super::registry::is_pinned(),

@@ -1,9 +1,11 @@
-//! Weak references: [`GcWeak`] in the heap, [`WeakRoot`] outside. Both go through a weak cell, a small object that the collector clears when
-//! the target dies.
+//! Weak references: [`GcWeak`] in the heap, [`WeakRoot`] outside. Both go through a weak cell, a
+//! small object that the collector clears when the target dies.
 //!
-//! - W1. Cells are cleared after the cycle closed and before H3, so before any object of that cycle is swept.
-//! - W2. A cell that was cleared stays so. `upgrade` is one linearisation point for all threads: the exchange that closes the cycle.
-//! - W3. `pointer` is written before the target is published, and not changed after.
+//! - WEAK-1. Cells are cleared after the cycle has closed and before handshake H3, so before any
+//!   object of that cycle is swept.
+//! - WEAK-2. A cleared cell stays cleared. For all threads, `upgrade` has one linearisation point:
+//!   the exchange that closes the cycle.
+//! - WEAK-3. `pointer` is written before the target is published, and not changed after.
 
 use super::alloc::Mutator;
 use super::barrier::Slot;
@@ -22,16 +24,16 @@ use core::ptr::{NonNull, null_mut};
 /// A weak cell.
 pub(crate) struct WeakCell {
     pub(crate) target: Slot,
-    /// The pointer to the target, with its type's metadata (W3).
+    /// The pointer to the target, with its type's metadata (WEAK-3).
     pointer: UnsafeCell<MaybeUninit<[*mut u8; 2]>>,
 }
 
-// SAFETY: `pointer` is written before `target` is published, and only read after that (W3).
+// SAFETY: WEAK-3: `pointer` is written before `target` is published and only read after that.
 unsafe impl Sync for WeakCell {}
-// SAFETY: targets are `Send + Sync`.
+// SAFETY: the targets are `Send + Sync`.
 unsafe impl Send for WeakCell {}
 
-// SAFETY: the target is not an edge; the collector treats cells by their kind.
+// SAFETY: the target is not an edge: the collector treats cells by their kind.
 unsafe impl<'gc> Trace<'gc> for WeakCell {
     const KIND: Kind = Kind::Weak;
     fn trace(&self, _: &mut Visitor<'gc>) {}
@@ -48,41 +50,46 @@ impl WeakCell {
     /// Sets the target of an empty cell, once.
     fn aim<T: ?Sized>(&self, target: NonNull<T>) {
         const { assert!(size_of::<NonNull<T>>() <= size_of::<[*mut u8; 2]>()) };
-        // SAFETY: nobody reads the place before the target is published (W3), and it has room.
+        // SAFETY: WEAK-3: no thread reads the place before the target is published; the assertion
+        // above says that it has room.
         unsafe { self.pointer.get().cast::<NonNull<T>>().write(target) };
         // Release: pairs with the Acquire in `upgrade`.
         self.target.store(target.cast().as_ptr(), Release);
     }
 
-    /// The target, if it is alive.
+    /// Returns the target if it is alive.
     fn upgrade<T: ?Sized>(&self, m: &Mutator<'_>) -> Option<NonNull<T>> {
         // Acquire: pairs with the Release in `aim`.
         let target = NonNull::new(self.target.load(Acquire))?;
         if !m.record.revives(target) {
             return None;
         }
-        // Acquire: the cell is cleared before a slot is used again, so a target that died meanwhile shows here.
+        // Acquire: a cell is cleared before the target's slot is used again, so this load shows a
+        // target that died meanwhile.
         if self.target.load(Acquire) != target.as_ptr() {
             return None;
         }
-        // SAFETY: written before the target was (W3), for this type.
+        // SAFETY: WEAK-3: the pointer was written before the target, and is of this type.
         Some(unsafe { self.pointer.get().cast::<NonNull<T>>().read() })
     }
 
-    /// Clears the cell if `dead` says so of its target. For the collector.
+    /// Clears the cell if `dead` holds for its target. For the collector.
     pub(crate) fn clear_if(&self, dead: impl FnOnce(NonNull<u8>) -> bool) {
         // Acquire: pairs with the Release in `aim`.
         if NonNull::new(self.target.load(Acquire)).is_some_and(dead) {
-            // Release: pairs with the second look in `upgrade`.
+            // Release: pairs with the second load in `upgrade`.
             self.target.store(null_mut(), Release);
         }
     }
 }
 
-/// A weak reference in the heap: does not keep its target alive. As a field of a traced type it is an edge to its cell only.
+/// A weak reference in the heap. It does not keep its target alive. As a field of a traced type it
+/// is an edge to its cell only.
+///
+/// Needs the feature `gc`.
 ///
 /// # Variance
-/// Invariant in `'gc`; covariant in `T`, as [`Gc`] is, whose like it gives.
+/// Invariant in `'gc`. Covariant in `T`, as the [`Gc`] that it returns is.
 pub struct GcWeak<'gc, T: ?Sized> {
     cell: Gc<'gc, WeakCell>,
     kind: PhantomData<Gc<'gc, T>>,
@@ -97,14 +104,17 @@ impl<T: ?Sized> Clone for GcWeak<'_, T> {
 impl<T: ?Sized> Copy for GcWeak<'_, T> {}
 
 impl<'gc, T: ?Sized> GcWeak<'gc, T> {
-    /// A weak reference to `gc`. Each call makes a cell; copies share it.
+    /// Makes a weak reference to `gc`. Each call allocates a cell. Copies share their cell.
+    ///
+    /// # Panics
+    /// If there is no memory for the cell.
     pub fn new(m: &'gc Mutator<'gc>, gc: Gc<'gc, T>) -> Self {
         let weak = Self::promised(m);
         weak.cell.aim(gc.pointer());
         weak
     }
 
-    /// A weak reference without a target yet.
+    /// Makes a weak reference that has no target yet.
     pub(crate) fn promised(m: &'gc Mutator<'gc>) -> Self {
         Self {
             cell: m.alloc(WeakCell::empty()),
@@ -117,10 +127,11 @@ impl<'gc, T: ?Sized> GcWeak<'gc, T> {
         self.cell.aim(gc.pointer());
     }
 
-    /// The target, unless it is dead. Once `None`, always `None`, for every thread.
+    /// Returns the target, or `None` if it is dead. Once one thread has got `None`, every thread
+    /// gets `None`.
     pub fn upgrade(self, m: &Mutator<'gc>) -> Option<Gc<'gc, T>> {
         let pointer = self.cell.upgrade(m)?;
-        // SAFETY: the target is alive, and shaded if a cycle needs to be told.
+        // SAFETY: the target is alive, and `revives` has shaded it if a running cycle needs that.
         Some(unsafe { Gc::from_pointer(pointer) })
     }
 
@@ -136,27 +147,31 @@ impl<T: ?Sized> fmt::Debug for GcWeak<'_, T> {
     }
 }
 
-// SAFETY: the edge to the cell is shown; the target is none.
+// SAFETY: `trace` shows the edge to the cell; the target is no edge.
 unsafe impl<'gc, T: ?Sized + Send + Sync> Trace<'gc> for GcWeak<'gc, T> {
     fn trace(&self, visitor: &mut Visitor<'gc>) {
         visitor.visit(self.cell);
     }
 }
 
-/// A weak reference from outside of `enter`.
+/// A weak reference from outside of `enter`. Needs the feature `gc`.
 ///
 /// # Variance
-/// Invariant in `R`, as [`Root`] is. It has no lifetime of its own: it is `'static`.
+/// Invariant in `R`, as [`Root`] is. It has no lifetime parameter: it is `'static`.
 pub struct WeakRoot<R: Rootable + ?Sized> {
     cell: Root<Cell>,
-    /// `upgrade` reads the object as `R` says (O1 of `rootable`).
+    /// Marks the invariance: `upgrade` reads the object as `R` says (ROOTABLE-1).
     kind: PhantomData<Invariant<R>>,
 }
 
 type Cell = dyn for<'gc> OfLifetime<'gc, Of = WeakCell>;
 
 impl<R: Rootable + ?Sized> WeakRoot<R> {
-    /// A weak reference to `gc`.
+    /// Makes a weak reference to `gc`.
+    ///
+    /// # Panics
+    /// - If there is no memory for the weak cell.
+    /// - In a `fork` child, if the heap belongs to its parent.
     pub fn new<'gc>(m: &'gc Mutator<'gc>, gc: Gc<'gc, R::Of<'gc>>) -> Self {
         Self {
             cell: Root::new(m, GcWeak::new(m, gc).cell),
@@ -164,10 +179,14 @@ impl<R: Rootable + ?Sized> WeakRoot<R> {
         }
     }
 
-    /// The target, unless it is dead. Once `None`, always `None`, for every thread.
+    /// Returns the target, or `None` if it is dead. Once one thread has got `None`, every thread
+    /// gets `None`.
+    ///
+    /// # Panics
+    /// If `m` belongs to another heap.
     pub fn upgrade<'gc>(&self, m: &Mutator<'gc>) -> Option<Gc<'gc, R::Of<'gc>>> {
         let pointer: NonNull<R::Of<'static>> = self.cell.get(m).upgrade(m)?;
-        // SAFETY: as for `GcWeak::upgrade`.
+        // SAFETY: the target is alive, and `revives` has shaded it if a running cycle needs that.
         Some(unsafe { Gc::from_pointer(rebrand::<R>(pointer)) })
     }
 }

@@ -1,11 +1,11 @@
-//! The wills of a heap: what happens when an object dies. [`finalize`](super::finalize) adds and
-//! cancels them, the collector executes those of dead objects.
+//! The wills of a heap: the actions that follow an object's death. [`finalize`](super::finalize)
+//! adds and cancels wills. The collector executes the wills of dead objects.
 //!
-//! - L1. Adding and cancelling take constant time, however many wills there are; a cycle looks at
-//!   each once or twice.
-//! - L2. A cycle executes wills in the order in which they were added.
-//! - L3. A will leaves the table before its closure runs or is dropped, and both happen without the
-//!   lock: a closure may add and cancel wills itself.
+//! - WILL-1. Adding and cancelling take constant time, however many wills exist. A cycle looks at
+//!   each will once or twice.
+//! - WILL-2. A cycle executes wills in the order in which they were added.
+//! - WILL-3. A will leaves the table before its closure runs or is dropped. Both happen without the
+//!   lock, because a closure may add and cancel wills itself.
 
 use super::finalize::Work;
 use super::heap::Inner;
@@ -17,22 +17,22 @@ use std::collections::HashMap;
 /// Gives a revived object to its guardian.
 pub(crate) type HandOver = Box<dyn FnOnce(&Inner) + Send>;
 
-/// What happens when the object dies.
+/// The action that follows the object's death.
 pub(crate) enum Fate {
     Cleanup(Box<dyn FnOnce() + Send>),
-    /// Hands the revived object to its guardian; the second says whether the guardian is still
-    /// there.
+    /// The first closure hands the revived object to its guardian. The second returns whether the
+    /// guardian still exists.
     Guardian(HandOver, Box<dyn Fn() -> bool + Send>),
 }
 
 struct Entry {
     target: NonNull<u8>,
     fate: Fate,
-    /// The cleanup holds a root of its own object, in all likelihood.
+    /// Whether the cleanup seems to hold a root of its own object.
     is_suspect: bool,
 }
 
-// SAFETY: `target` is an address, followed by the collector only.
+// SAFETY: `target` is an address that only the collector follows.
 unsafe impl Send for Entry {}
 
 /// Spreads the numbers of wills, which are consecutive, over the table.
@@ -59,7 +59,7 @@ impl Hasher for Spread {
 #[derive(Default)]
 struct Book {
     entries: HashMap<u64, Entry, BuildHasherDefault<Spread>>,
-    /// The number of the next will; never used twice.
+    /// The number of the next will. No number is used twice.
     next: u64,
     suspects: usize,
 }
@@ -72,17 +72,17 @@ impl Wills {
         Self(Lock::new(Book::default()))
     }
 
-    /// How many wills there are.
+    /// Returns the number of wills.
     pub(crate) fn len(&self) -> usize {
         self.0.lock().entries.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no wills.
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many cleanups there are among them.
+    /// Returns the number of cleanups among the wills.
     #[cfg(not(loom))]
     pub(crate) fn count_cleanups(&self) -> usize {
         let book = self.0.lock();
@@ -90,13 +90,13 @@ impl Wills {
         book.entries.values().filter(is_cleanup).count()
     }
 
-    /// Wills that hold a root of their own object, in all likelihood.
+    /// Returns the number of wills that seem to hold a root of their own object.
     #[cfg(not(loom))]
     pub(crate) fn suspects(&self) -> usize {
         self.0.lock().suspects
     }
 
-    /// Adds a will for the object at `target`. Its number.
+    /// Adds a will for the object at `target`. Returns the will's number.
     pub(crate) fn add(&self, target: NonNull<u8>, fate: Fate, is_suspect: bool) -> u64 {
         let mut book = self.0.lock();
         let number = book.next;
@@ -111,13 +111,13 @@ impl Wills {
         number
     }
 
-    /// Removes the will `number`. `false`: it is not there any more.
+    /// Removes the will `number`. Returns `false` if it is no longer in the table.
     pub(crate) fn cancel(&self, number: u64) -> bool {
         let mut book = self.0.lock();
         let entry = book.entries.remove(&number);
         book.suspects -= usize::from(entry.as_ref().is_some_and(|entry| entry.is_suspect));
         drop(book);
-        // Drops the closure without the lock (L3).
+        // WILL-3: the closure is dropped without the lock.
         entry.is_some()
     }
 
@@ -126,7 +126,7 @@ impl Wills {
         let mut book = self.0.lock();
         let entries = &mut book.entries;
         let mut taken: Vec<_> = entries.extract_if(|_, entry| wanted(entry)).collect();
-        // A walk takes the time of the table's capacity, not of its entries.
+        // A walk takes time in proportion to the table's capacity, not to its entries.
         if entries.len() < entries.capacity() / 4 {
             entries.shrink_to(entries.len() * 2);
         }
@@ -136,8 +136,8 @@ impl Wills {
         taken.into_iter().map(|(_, entry)| entry).collect()
     }
 
-    /// The dead objects that guardians watch, and how to hand each over. For the collector, with
-    /// the cycle closed.
+    /// Takes the wills of dead objects that guardians watch. Returns each address and its
+    /// hand-over. For the collector, after the cycle has closed.
     pub(crate) fn watched(&self, dead: impl Fn(NonNull<u8>) -> bool) -> Vec<(NonNull<u8>, HandOver)> {
         let is_guardian = |entry: &Entry| matches!(entry.fate, Fate::Guardian(..));
         let taken = self.extract(|entry| is_guardian(entry) && dead(entry.target));
@@ -148,7 +148,7 @@ impl Wills {
         alive.collect()
     }
 
-    /// The cleanups of dead objects.
+    /// Takes the cleanups of dead objects.
     pub(crate) fn cleanups(&self, dead: impl Fn(NonNull<u8>) -> bool) -> Vec<Work> {
         let taken = self.extract(|entry| dead(entry.target));
         let work = taken.into_iter().filter_map(|entry| match entry.fate {

@@ -231,7 +231,7 @@ fn locks_hold_containers_of_edges_that_change() {
         assert_eq!(**bag.index.read().get("7").unwrap(), 70);
         assert_eq!(bag.recent.read().iter().map(|gc| **gc).collect::<Vec<_>>(), [7, 8, 9]);
     });
-    assert_eq!(heap.stats().freed_objects, 7, "what fell out of `recent`");
+    assert_eq!(heap.stats().freed_objects, 7, "the objects that fell out of `recent`");
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! What is wrong is refused in words, and leaves the heap as it was.
+//! Wrong calls are refused with a message, and leave the heap as it was.
 
 use crate::{Node, NodeRoot, quiet};
 use greyspan::gc::{Gc, Root, Rootable, Trace, Visitor};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-/// What `act` panics with.
+/// Returns the message that `act` panics with.
 fn panic_of(act: impl FnOnce()) -> String {
     let payload = catch_unwind(AssertUnwindSafe(act)).expect_err("it should panic");
     match payload.downcast::<String>() {
@@ -111,13 +111,13 @@ fn a_panic_while_a_slice_is_made_drops_what_was_made() {
     crate::eventually("the drops", || std::sync::Arc::strong_count(&held) == 1);
 }
 
-/// Shows its edge to whoever asks, but for the time of a cycle.
+/// Shows its edge, except while it lies: for the time of one cycle.
 struct Liar<'gc> {
     edge: Gc<'gc, Node<'gc>>,
     lies: AtomicBool,
 }
 
-// SAFETY: it is not: that is what the verifier is to say.
+// SAFETY: deliberately unsound: `trace` hides an edge, and the verifier must report it.
 unsafe impl<'gc> Trace<'gc> for Liar<'gc> {
     fn trace(&self, visitor: &mut Visitor<'gc>) {
         if !self.lies.load(SeqCst) {
@@ -136,7 +136,7 @@ fn the_verifier_says_what_is_broken_and_how_it_is_reached() {
         };
         Root::new(m, m.alloc(liar))
     });
-    // Keeps the span, of which the lost object is a part.
+    // Keeps the span in which the lost object lies.
     let _neighbour: NodeRoot = heap.enter(|m| Root::new(m, m.alloc(Node::leaf(2))));
     heap.verify().unwrap();
     heap.enter(|m| liar.get(m).lies.store(true, SeqCst));
@@ -150,6 +150,6 @@ fn the_verifier_says_what_is_broken_and_how_it_is_reached() {
         "{text}"
     );
     assert!(error.path().len() == 1 && error.path()[0].contains("Liar"), "{text}");
-    // So that nobody follows the edge.
+    // Hides the edge again, so that no cycle follows it.
     heap.enter(|m| liar.get(m).lies.store(true, SeqCst));
 }

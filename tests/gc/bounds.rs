@@ -1,5 +1,5 @@
-//! The bounds of a heap: dead objects that wait for their drop, roots that come and go, memory
-//! behind plain fields.
+//! The bounds of a heap: dead objects that wait for their drop, short-lived roots, memory behind
+//! plain fields.
 
 use crate::{Node, NodeRoot, quiet};
 use greyspan::gc::{GcLock, Heap, Root, Rootable, Trace, WeakRoot};
@@ -24,7 +24,7 @@ impl Drop for Slow {
     }
 }
 
-/// The most bytes that the heap held between two rounds.
+/// Returns the most bytes that the heap held after any round.
 fn most_held(heap: &Heap, rounds: u32, round: impl Fn()) -> u64 {
     let held = |_| {
         round();
@@ -132,7 +132,7 @@ fn roots_that_come_and_go_without_a_cycle_use_their_slots_again() {
     };
     rounds(100_000);
     assert!(heap.stats().roots < 1000, "{} slots", heap.stats().roots);
-    // Weak ones, and some at a time.
+    // The same with weak roots, several at a time.
     for _ in 0..1000 {
         heap.enter(|m| {
             let weak: Vec<WeakRoot<Rootable![Node<'_>]>> = (0..100).map(|_| WeakRoot::new(m, keep.get(m))).collect();
@@ -152,7 +152,7 @@ fn roots_that_come_and_go_beside_a_cycle_use_their_slots_again() {
     let (ready, begun) = std::sync::mpsc::channel();
     let (end, ended) = std::sync::mpsc::channel::<()>();
     std::thread::scope(|scope| {
-        // Its pin keeps the cycle from its end.
+        // This pin keeps the cycle from ending.
         let there = &heap;
         scope.spawn(move || {
             there.enter(|_| {
@@ -177,7 +177,7 @@ fn roots_that_come_and_go_beside_a_cycle_use_their_slots_again() {
     assert_eq!(heap.enter(|m| keep.get(m).value), 7);
 }
 
-/// Owns memory in every way that the collector sees.
+/// Owns memory in each way that the collector can measure.
 #[derive(Trace)]
 enum Owner {
     Named { name: String, load: Vec<u8> },
@@ -189,11 +189,11 @@ enum Owner {
     Skipped(#[trace(skip)] Vec<u8>, #[trace(skip)] Other, [Vec<u8>; 1]),
 }
 
-/// Is not `Trace`.
+/// Does not implement `Trace`.
 struct Other;
 
 impl Owner {
-    /// Some 100 KiB, by kind.
+    /// Makes a value that owns about 100 KiB in the way that `kind` says.
     fn new(kind: u64) -> Self {
         let load = || vec![1u8; 50_000];
         match kind % 7 {
@@ -260,7 +260,7 @@ fn memory_that_plain_fields_own_brings_cycles_and_counts_for_the_limit() {
             );
             heap.collect();
             crate::eventually("the drops", || heap.stats().waiting_bytes == 0);
-            assert_eq!(heap.stats().owned_bytes, 0, "what was added is taken away");
+            assert_eq!(heap.stats().owned_bytes, 0, "added bytes are taken away");
         }
     }
 }
@@ -275,7 +275,7 @@ fn memory_that_live_objects_own_counts_as_alive() {
     heap.collect();
     crate::eventually("the goal", || heap.stats().goal_bytes > 120 * MIB);
     let before = heap.stats().cycles;
-    // 256 MiB of garbage, a quarter of that for each cycle.
+    // 256 MiB of garbage. Each cycle can take a quarter of it.
     for _ in 0..1024 {
         heap.enter(|m| m.alloc(vec![1u8; 256 << 10]).len());
     }
@@ -298,7 +298,7 @@ fn memory_that_grows_behind_a_lock_brings_cycles() {
     });
     assert!(held < 64 * MIB, "{held} bytes, {}", heap.stats());
     assert!(heap.stats().cycles >= 4, "300 MiB, {}", heap.stats());
-    // Many locks in one object, some within others, that grow and shrink.
+    // Many locks in one object, some inside others, that grow and shrink.
     type Locks = Vec<GcLock<(Vec<u8>, GcLock<Vec<u8>>)>>;
     let deep: Root<Rootable![Locks]> = heap.enter(|m| {
         let new = |_| GcLock::new((vec![0; 10], GcLock::new(Vec::new())));
@@ -317,7 +317,7 @@ fn memory_that_grows_behind_a_lock_brings_cycles() {
     heap.collect();
     heap.collect();
     crate::eventually("the drops", || heap.stats().waiting_bytes == 0);
-    assert_eq!(heap.stats().owned_bytes, 0, "what was added is taken away");
+    assert_eq!(heap.stats().owned_bytes, 0, "added bytes are taken away");
 }
 
 #[test]
@@ -338,7 +338,7 @@ fn memory_elsewhere_brings_cycles_although_an_object_owns_memory() {
         heap.set_memory_limit(limit);
         let owner: Root<Rootable![String]> = heap.enter(|m| Root::new(m, m.alloc("owns memory".repeat(10))));
         heap.collect();
-        // Told of, and never taken back.
+        // Reports memory and never takes it back.
         crate::eventually("cycles", || {
             heap.enter(|m| {
                 m.alloc(1u64);
@@ -380,7 +380,7 @@ fn what_one_thread_has_not_told_of_yet_another_one_may_take_away() {
     let lock: Root<Rootable![Bytes]> = heap.enter(|m| Root::new(m, m.alloc(Bytes::default())));
     for _ in 0..10 {
         heap.enter(|m| {
-            // So little that the thread tells the heap when it leaves.
+            // So little that the thread reports it to the heap only when it leaves.
             *lock.get(m).write(m) = vec![1; 30_000];
             std::thread::scope(|scope| {
                 scope.spawn(|| heap.enter(|m| *lock.get(m).write(m) = Vec::new()));
@@ -392,7 +392,7 @@ fn what_one_thread_has_not_told_of_yet_another_one_may_take_away() {
     assert_eq!(heap.stats().owned_bytes, 0);
 }
 
-/// Waits, when it is dropped, until it is told.
+/// Its drop waits for a message.
 #[derive(Trace)]
 struct Told(#[trace(skip)] Mutex<mpsc::Receiver<()>>);
 
@@ -423,7 +423,7 @@ fn a_lock_that_grows_and_shrinks_takes_nothing_from_what_is_alive() {
     assert_eq!(heap.stats().cycles, before);
     go.send(()).unwrap();
     crate::eventually("the goal", || heap.stats().goal_bytes > 600 * MIB);
-    // Else a cycle had to mend the goal.
+    // Otherwise a cycle has mended the goal.
     assert_eq!(heap.stats().cycles, before);
     drop(kept);
 }

@@ -1,4 +1,4 @@
-//! `Heap::close`: what it waits for, what it leaves, and who may call it.
+//! `Heap::close`: the work it waits for, the result it returns, and the threads that may call it.
 
 use crate::{Node, NodeRoot, eventually, quiet};
 use greyspan::gc::{CloseError, Heap, Leftovers, Root, Rootable, Trace, WeakRoot};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-/// Counts its drops, each tenth of which panics.
+/// Counts its drops. Every tenth drop panics.
 #[derive(Trace)]
 struct Counted(#[trace(skip)] Arc<AtomicUsize>);
 
@@ -18,7 +18,7 @@ impl Drop for Counted {
     }
 }
 
-/// Waits, when it is dropped, until it is told.
+/// Its drop waits for a message.
 #[derive(Trace)]
 struct Slow(#[trace(skip)] Mutex<mpsc::Receiver<()>>);
 
@@ -50,7 +50,7 @@ fn it_drops_everything_and_runs_every_cleanup_while_clones_of_the_heap_live() {
             let object = m.alloc(Counted(drops.clone()));
             let (heap, cleanups) = (heap.clone(), cleanups.clone());
             m.on_dead(object, move || {
-                // A cleanup may use the heap, and make objects that are dropped in their turn.
+                // A cleanup may use the heap and make objects, which are dropped too.
                 heap.enter(|m| m.alloc(String::from("made at the end")).len());
                 assert!(cleanups.fetch_add(1, SeqCst) % 10 != 9, "on purpose");
             });
@@ -156,7 +156,7 @@ fn it_does_not_wait_for_ever_for_a_thread_inside_enter() {
                 m.alloc(Counted(drops));
                 out.send(()).unwrap();
                 told.recv().unwrap();
-                // The same pin: it was there before the heap was closed.
+                // The inner `enter` belongs to a pin from before the closing.
                 there.enter(|m| m.alloc(Node::leaf(1)).value)
             })
         });
@@ -182,7 +182,8 @@ fn a_limit_holds_for_slow_destructors_too() {
     assert_eq!(heap.close(), Ok(()));
 }
 
-/// Takes longer than threads inside `enter` have, and tells when it is over.
+/// Its drop takes longer than `close` waits for threads inside `enter`. It sends a message at the
+/// end.
 #[derive(Trace)]
 struct Long(#[trace(skip)] Mutex<mpsc::Sender<()>>);
 
@@ -252,7 +253,7 @@ fn callers_that_would_wait_for_themselves_get_an_error_and_the_heap_stays_open()
     assert_eq!(answers, (Err(CloseError::InDrop), Err(CloseError::InDrop)));
     assert!(!heap.is_closed() && !other.is_closed());
     assert_eq!(heap.enter(|m| m.alloc(Node::leaf(4)).value), 4);
-    // A panic on the way out does not leave the thread inside.
+    // A panic that leaves `enter` also ends the pin.
     let _ = catch_unwind(AssertUnwindSafe(|| heap.enter(|_| panic!("on purpose"))));
     assert_eq!((heap.close(), other.close()), (Ok(()), Ok(())));
 }
@@ -281,7 +282,7 @@ fn threads_that_close_at_once_all_wait_for_the_end_and_threads_that_enter_are_re
                 scope.spawn(|| {
                     start.wait();
                     assert_eq!(heap.close(), Ok(()));
-                    // No object is made behind the last cycle.
+                    // No object is made after the last cycle.
                     assert_eq!(made.load(SeqCst), dropped.load(SeqCst));
                 });
             }

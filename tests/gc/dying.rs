@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
-/// Says where and how often it was dropped.
+/// Logs the thread and the number of its drops.
 #[derive(Trace)]
 struct Loud {
     #[trace(skip)]
@@ -39,7 +39,7 @@ fn drops_run_on_the_drop_thread_and_survive_panics() {
     eventually("all drops", || log.lock().unwrap().len() == 1000);
     assert!(log.lock().unwrap().iter().all(|name| name == "greyspan-drop"));
     eventually("the count", || heap.stats().drops_panicked == 10);
-    // Their slots are used again, once.
+    // Their slots are used again, once each.
     heap.collect();
     assert_eq!(heap.stats().mapped_bytes, 0);
 }
@@ -179,7 +179,7 @@ fn enter_works_in_thread_local_destructors_whatever_their_order() {
         fn drop(&mut self) {
             self.0.enter(|m| {
                 let value = m.alloc(Node::leaf(3)).value;
-                // A second one inside the first.
+                // An inner `enter` of the same heap.
                 self.0.enter(|m| m.alloc(Node::leaf(4)).value);
                 self.1.fetch_add(value as usize, SeqCst);
             });
@@ -270,8 +270,8 @@ fn cleanups_are_cancelled_in_any_order_and_between_cycles_in_linear_time() {
                 (0..200_000).map(|_| m.on_dead(object, || ())).collect()
             });
             let cancelled = match order {
-                // In the order of their making, in the reverse, and in neither, with cycles that
-                // kill the rest between.
+                // Cancels in the order of making, in the reverse order, and in neither. In the last
+                // case a cycle executes the others.
                 0 => all.iter().filter(|cleanup| cleanup.cancel()).count(),
                 1 => all.iter().rev().filter(|cleanup| cleanup.cancel()).count(),
                 _ => {
@@ -286,7 +286,8 @@ fn cleanups_are_cancelled_in_any_order_and_between_cycles_in_linear_time() {
         }
         done.send(()).unwrap();
     });
-    // A watchdog: where each takes the time of all, minutes would not do.
+    // A watchdog. If each cancelling took time in proportion to all cleanups, minutes would not
+    // suffice.
     let watch = finished.recv_timeout(std::time::Duration::from_secs(60));
     assert!(
         watch.is_ok(),
@@ -329,7 +330,8 @@ fn a_cleanup_that_is_a_root_of_its_own_object_is_refused() {
             }))
         });
         assert_eq!(heap.stats().cleanups_kept, 0);
-        // A root and one word more are as large as a root of a slice, and are more than a root.
+        // A root and one more word are as large as a root of a slice. The closure is more than a
+        // root.
         for is_first in [true, false] {
             let (root, more) = (again.clone(), Arc::new(()));
             let held = if is_first {
@@ -342,7 +344,7 @@ fn a_cleanup_that_is_a_root_of_its_own_object_is_refused() {
             assert_eq!(heap.stats().cleanups_kept, 1);
             assert!(held.cancel());
         }
-        // In company it is counted, and cancelling it lets the object go.
+        // A root among other values is counted, and cancelling the cleanup lets the object go.
         let ran = Arc::new(AtomicUsize::new(0));
         let log = (ran.clone(), [1u64; 9], String::from("text"));
         let held = m.on_dead(node, move || {
@@ -397,7 +399,7 @@ fn a_cleanup_may_hold_roots_of_others_weak_roots_and_addresses_of_its_object() {
     eventually("the cleanups", || ran.load(SeqCst) == 3);
 }
 
-/// Drops what it holds, and counts that.
+/// Drops its roots and counts its drops.
 #[derive(Trace)]
 struct Keeps {
     #[trace(skip)]
@@ -434,10 +436,10 @@ fn a_dead_object_that_holds_a_root_keeps_no_heap_without_handles() {
             drops: drops.clone(),
         });
     });
-    // No cycle has run, and none would: no thread can enter the heap any more.
+    // No cycle has run, and no thread can enter the heap any more to cause one.
     drop(heap);
     eventually("the drop", || drops.load(SeqCst) == 1);
-    eventually("the cleanup of what it held", || cleanups.load(SeqCst) == 1);
+    eventually("the cleanup of the held object", || cleanups.load(SeqCst) == 1);
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! Sizes and depths that break what recurses.
+//! Sizes and depths that would break recursive code.
 
 use crate::{Node, NodeRoot, quiet};
 use greyspan::gc::{Gc, GcCell, Root, Rootable, Trace};
 
-/// Fewer in builds that are slow.
+/// Number of objects. It is smaller in slow builds.
 const MANY: u64 = if cfg!(debug_assertions) { 300_000 } else { 10_000_000 };
 
 #[test]

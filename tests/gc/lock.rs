@@ -1,4 +1,4 @@
-//! Locks: what a writer costs while a cycle runs, and a thread that would wait for itself.
+//! Locks: the cost of a writer while a cycle runs, and a thread that would wait for itself.
 
 use super::{Node, eventually, quiet};
 use greyspan::gc::{Gc, GcCell, GcLock, Heap, Mutator, Root, Rootable, Trace, Visitor};
@@ -11,7 +11,7 @@ struct Counted<'gc> {
     shown: Arc<AtomicUsize>,
 }
 
-// SAFETY: every edge is visited, and the type has no `Drop`.
+// SAFETY: `trace` visits every edge, and the type has no `Drop`.
 unsafe impl<'gc> Trace<'gc> for Counted<'gc> {
     fn trace(&self, visitor: &mut Visitor<'gc>) {
         self.shown.fetch_add(1, Relaxed);
@@ -19,7 +19,7 @@ unsafe impl<'gc> Trace<'gc> for Counted<'gc> {
     }
 }
 
-/// An object with a lock in it, and one with a lock behind a box.
+/// An object with a lock in a field and a lock behind a box.
 #[derive(Trace)]
 struct Shelf<'gc> {
     lock: GcLock<Counted<'gc>>,
@@ -36,9 +36,9 @@ fn shelf<'gc>(shown: &Arc<AtomicUsize>) -> Shelf<'gc> {
     }
 }
 
-/// Writes in one `enter`, from before a cycle begins to some thousand writes after it has: it
-/// cannot go on meanwhile. Another thread enters in between if `others`. How often the value was
-/// shown.
+/// Writes in one `enter`, from before a cycle begins until some thousand writes after it has begun.
+/// The cycle cannot end meanwhile. If `others` is true, another thread enters in between. Returns
+/// how often the value was shown.
 fn shown_in_one_enter(
     heap: &Heap,
     others: bool,
@@ -57,7 +57,7 @@ fn shown_in_one_enter(
         let more = heap.enter(|m| {
             entered.wait();
             let push = || lock(m).write(m).items.push(m.alloc(1));
-            // The collector scans what no thread writes.
+            // The collector has begun when it scans the shelf that no thread writes.
             eventually("the beginning of the cycle", || {
                 push();
                 begun.load(Relaxed) > 0
@@ -80,7 +80,7 @@ fn a_writer_shows_the_edges_of_a_lock_once_however_often_it_writes() {
     let shown = Arc::default();
     let root: ShelfRoot = heap.enter(|m| Root::new(m, m.alloc(shelf(&shown))));
     let more = shown_in_one_enter(&heap, true, |m| &root.get(m).as_ref().lock, &shown);
-    // The writer's, and the tracer's.
+    // Once by the writer and once by the tracer.
     assert!(more <= 3, "a value shown {more} times in 5000 writes");
     heap.collect();
     heap.enter(|m| assert!(root.get(m).lock.read().items.iter().all(|item| **item == 1)));
@@ -136,17 +136,17 @@ fn what_a_helper_reads_for_a_thread_in_mark_stays() {
         scope.spawn(|| {
             heap.enter(|m| {
                 entered.wait();
-                // Into PRE, and until the collector has scanned the shelf.
+                // Stays in this loop into PRE, until the collector has scanned the shelf.
                 eventually("the scan", || {
                     drop(other.get(m).lock.write(m));
                     shown.load(Relaxed) > 0
                 });
                 step.wait();
-                // The other thread enters.
+                // Meanwhile the other thread enters.
                 step.wait();
                 root.get(m).lock.write(m).items.push(m.alloc(77));
                 step.wait();
-                // Its helper reads.
+                // Meanwhile the helper of that thread reads.
                 step.wait();
                 root.get(m).lock.write(m).items.clear();
                 step.wait();
@@ -157,7 +157,7 @@ fn what_a_helper_reads_for_a_thread_in_mark_stays() {
             step.wait();
             step.wait();
             let lock = &root.get(m).as_ref().lock;
-            // A thread that has not entered.
+            // The helper has not entered the heap.
             let read = || lock.read().items.first().copied();
             let item = std::thread::scope(|scope| scope.spawn(read).join().expect("no panic"));
             step.wait();
@@ -174,8 +174,8 @@ fn what_a_helper_reads_for_a_thread_in_mark_stays() {
 
 #[test]
 fn what_is_written_while_a_cycle_begins_stays() {
-    // One thread holds the cycle back by its long pins; others write, read, and move what they
-    // find, in short ones.
+    // One thread holds the cycle back with long pins. Others write, read and move items in short
+    // pins.
     let heap = quiet();
     let shown = Arc::default();
     let shelves: Vec<ShelfRoot> = heap.enter(|m| (0..3).map(|_| Root::new(m, m.alloc(shelf(&shown)))).collect());
@@ -276,7 +276,7 @@ fn try_write_does_not_wait() {
     });
 }
 
-/// In release builds such a thread hangs, as the docs say.
+/// Debug builds only. In release builds a thread that waits for itself hangs, as documented.
 #[cfg(debug_assertions)]
 mod deadlocks {
     use super::*;
@@ -304,7 +304,7 @@ mod deadlocks {
             let text = message(|| drop(lock.read()));
             assert!(text.contains("to read") && text.contains("for writing"), "{text}");
             drop(writes);
-            // Nothing of that stays.
+            // The refused attempts leave no entry in the thread's list.
             drop(lock.write(m));
             let other = m.alloc(GcLock::new(GcCell::<u64>::null()));
             let (one, two) = (lock.write(m), other.write(m));
@@ -320,7 +320,7 @@ mod deadlocks {
             let mut lock = GcLock::new(0);
             std::mem::forget(lock.read());
             lock = GcLock::new(1);
-            // The new one lies where the old one lay.
+            // The new lock lies at the address of the old one.
             let held = Barrier::new(2);
             std::thread::scope(|scope| {
                 scope.spawn(|| {

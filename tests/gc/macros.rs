@@ -1,10 +1,10 @@
-//! The macros inside each other: the lifetimes that they introduce do not meet.
+//! Macros inside each other: the lifetimes that they introduce do not collide.
 
-#![expect(clippy::type_complexity, reason = "types that hold types are what is tested")]
+#![expect(clippy::type_complexity, reason = "the test is about types that hold types")]
 
 use greyspan::gc::{Gc, GcCell, GcLock, GcWeak, Guardian, Heap, Root, Rootable, Trace, WeakMap, WeakRoot};
 
-/// Roots behind a skipped field, in a type with a derive and without a lifetime.
+/// Roots behind skipped fields, in a type with a derive and without a lifetime.
 #[derive(Trace)]
 struct Keep {
     #[trace(skip)]
@@ -22,7 +22,7 @@ struct Edge<'gc> {
     home: Option<Root<Rootable![Edge<'_>]>>,
 }
 
-/// With parameters and bounds, which stand in the scope of the derive's lifetime.
+/// Parameters and bounds that lie in the scope of the derive's lifetime.
 #[derive(Trace)]
 struct Bounded<T>
 where
@@ -42,7 +42,7 @@ enum Either {
     Nothing,
 }
 
-/// Other macros around it and in it.
+/// Other macros around `Rootable!` and inside it.
 macro_rules! rooted {
     ($of:ty) => { Root<Rootable![$of]> };
 }

@@ -1,4 +1,5 @@
-//! The collector, as a program sees it. Greyspan is the global allocator too, so that both kinds of spans lie side by side.
+//! The collector as a program sees it. Greyspan is also the global allocator, so spans of both
+//! kinds lie side by side.
 
 #[path = "../support/rng.rs"]
 #[allow(dead_code, reason = "shared with other test binaries")]
@@ -47,12 +48,12 @@ impl Node<'_> {
     }
 }
 
-/// A heap that collects only when it is told.
+/// Makes a heap that collects only on request.
 pub(crate) fn quiet() -> Heap {
     Heap::builder().gc_percent(None).build()
 }
 
-/// Waits until `done`: drops and cleanups run on a thread of their own.
+/// Waits until `done` returns true. Drops and cleanups run on a thread of the heap.
 pub(crate) fn eventually(what: &str, done: impl Fn() -> bool) {
     let since = Instant::now();
     while !done() {

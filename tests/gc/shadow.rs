@@ -1,4 +1,5 @@
-//! Random graph programs against a shadow graph, by one thread and by several at once, while cycles follow each other.
+//! Random graph programs against a shadow graph, on one thread and on several, while cycles follow
+//! each other.
 
 use crate::graph::run;
 use crate::rng::Rng;
@@ -41,7 +42,8 @@ fn programs_of_several_threads_on_one_heap_do_not_see_each_other() {
     };
     for round in 0..rounds {
         let (heap, stop) = (quiet(), AtomicBool::new(false));
-        // Roots made first are scanned first: while this is marked, the programs run in MARK and their own objects are white.
+        // Roots made first are scanned first. While this list is marked, the programs run in MARK
+        // and their objects are white.
         let ballast: NodeRoot = heap.enter(|m| Root::new(m, list(m, 300_000)));
         thread::scope(|scope| {
             let workers: Vec<_> = (0..2)

@@ -1,4 +1,4 @@
-//! Several mutators at full speed, with cycles back to back.
+//! Several mutators at full speed, with back-to-back cycles.
 
 use crate::rng::Rng;
 use crate::{Node, NodeRoot, quiet};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Runs `work` on `threads` threads, and cycles back to back until they are done.
+/// Runs `work` on `threads` threads, with back-to-back cycles until they are done.
 fn storm(heap: &Heap, threads: usize, work: impl Fn(usize) + Sync) {
     let left = AtomicU64::new(threads as u64);
     thread::scope(|scope| {
@@ -33,7 +33,7 @@ fn storm(heap: &Heap, threads: usize, work: impl Fn(usize) + Sync) {
 
 const STEPS: usize = if cfg!(debug_assertions) { 60_000 } else { 2_000_000 };
 
-/// What every object of the swap storm says of itself: its check is a function of its value.
+/// An object of the swap storm. Its `check` is a function of its `value`, so a lost object shows.
 #[derive(Trace)]
 struct Checked<'gc> {
     value: u64,
@@ -82,13 +82,14 @@ fn pointers_that_are_swapped_between_slots_are_never_lost() {
         while steps < STEPS {
             heap.enter(|m| {
                 let table = table.get(m);
-                // Pins of all lengths, and values that are held in hand for their whole length.
+                // Pins differ in length, and each holds a value in `hand` for its whole length.
                 let mut hand = table[rng.below(512)].get();
                 for _ in 0..1 + rng.below(200) {
                     steps += 1;
                     let (a, b) = (&table[rng.below(512)], &table[rng.below(512)]);
                     match rng.below(8) {
-                        // Moves what one slot holds, or the hand, somewhere else; for a moment it hangs nowhere.
+                        // Moves the value of a slot or the hand to another place. For a moment no
+                        // slot holds it.
                         0..=2 => hand = a.swap(m, hand),
                         3 => {
                             let taken = a.take(m);
@@ -96,7 +97,7 @@ fn pointers_that_are_swapped_between_slots_are_never_lost() {
                         }
                         4 => hand = Some(checked(m, steps as u64, None)),
                         5 => {
-                            // Chains, cut now and then.
+                            // Builds chains and cuts some of them.
                             if let (Some(from), to) = (a.get(), hand) {
                                 from.next.set(m, to);
                             }
@@ -245,7 +246,7 @@ fn a_pinned_thread_that_polls_lets_marking_begin_and_end_and_its_objects_live() 
         scope.spawn(|| {
             while !stop.load(SeqCst) {
                 heap.enter(|m| {
-                    // A slice whose making is longer than a handshake.
+                    // Making the slice takes longer than a handshake.
                     let slice = m.alloc_slice(64, |index| {
                         m.poll();
                         thread::sleep(Duration::from_micros(20));
@@ -292,8 +293,8 @@ fn cycles_begin_by_themselves_and_memory_stays_bounded() {
     let live = 100_000 * (size_of::<Node>() as u64 + 8);
     crate::eventually("a cycle", || heap.stats().cycles > 0);
     let stats = heap.stats();
-    // Small heaps grow to 4 MiB beyond what is alive.
-    // A starved collector lets it grow further; the storm of the benches measures how far on a quiet machine.
+    // A small heap grows to 4 MiB beyond its live bytes. If the collector gets too little processor
+    // time, the heap grows further. A benchmark measures how far on a quiet machine.
     let bound = live * 4 + (8 << 20);
     assert!(most.load(SeqCst) < bound, "{stats} most mapped {most:?}, bound {bound}");
     heap.verify().unwrap();

@@ -1,8 +1,9 @@
-//! What must not compile does not, and says why.
+//! Unsound programs do not compile, and the compiler's message says why.
 
 use greyspan::gc::{Gc, GcWeak, Heap};
 
-/// The compiler whose words the `.stderr` files hold; others word them differently.
+/// The compiler version whose messages the `.stderr` files hold. Other versions word them
+/// differently.
 const WORDS_OF: &str = "1.95.";
 
 #[test]
@@ -19,8 +20,8 @@ fn unsound_programs_do_not_compile() {
     trybuild::TestCases::new().compile_fail("tests/gc/ui/*.rs");
 }
 
-/// References that give shared access only are as general in their contents as `&T` is; their docs
-/// say so.
+/// References that give shared access only are covariant in their contents, as `&T` is. Their
+/// documentation says so.
 #[test]
 fn references_are_covariant_in_their_contents() {
     fn gc<'gc, 'a>(of: Gc<'gc, &'static str>) -> Gc<'gc, &'a str> {

@@ -1,4 +1,4 @@
-//! Weak references and ephemerons: exact, and the same for every thread.
+//! Weak references and ephemerons: their answers are exact, and the same for every thread.
 
 use crate::{Node, NodeRoot, quiet};
 use greyspan::gc::{Gc, GcCell, GcWeak, Root, Rootable, Trace, WeakMap, WeakRoot};
@@ -77,7 +77,7 @@ fn ephemerons_chain_through_several_tables() {
             .map(|_| Root::new(m, m.alloc(Maps { map: WeakMap::new(m) })))
             .collect();
         let nodes: Vec<_> = (0..100).map(|value| m.alloc(Node::leaf(value))).collect();
-        // Against the order in which tables are looked at, as far as there is one.
+        // Inserts against the order in which the collector looks at tables, as far as there is one.
         for at in (1..100).rev() {
             maps[at % 3].get(m).map.insert(m, nodes[at - 1], nodes[at]);
         }
@@ -116,7 +116,7 @@ fn once_none_always_none_while_two_threads_upgrade_at_the_end_of_marking() {
                             let was_dead = dead.load(Ordering::SeqCst);
                             match weak.upgrade(m) {
                                 Some(node) => {
-                                    assert!(!was_dead, "somebody got None before");
+                                    assert!(!was_dead, "another thread got None before");
                                     assert_eq!((node.value, node.left.get().unwrap().value), (round, round + 1));
                                     false
                                 }
@@ -134,7 +134,7 @@ fn once_none_always_none_while_two_threads_upgrade_at_the_end_of_marking() {
             }
             heap.collect();
             drop(root);
-            // An upgrade at the wrong moment keeps it for a cycle; not for ever.
+            // An upgrade at the wrong moment keeps the object for one cycle, but not for ever.
             while !dead.load(Ordering::SeqCst) {
                 heap.collect();
             }
@@ -154,7 +154,8 @@ struct Holder<'gc> {
     key: Gc<'gc, u64>,
 }
 
-/// A thread that stays behind the cycle's second handshake inserts into a map that another thread made beyond it: no tracer looks at that map.
+/// A thread that has not passed the cycle's second handshake inserts into a map. Another thread
+/// made the map after that handshake, so no tracer looks at it.
 #[test]
 fn what_is_inserted_before_the_second_handshake_into_a_map_made_after_it_stays() {
     let heap = quiet();
@@ -176,7 +177,8 @@ fn what_is_inserted_before_the_second_handshake_into_a_map_made_after_it_stays()
             heap.enter(|m| {
                 pinned.store(true, Ordering::Release);
                 while !made.load(Ordering::Acquire) {
-                    // Acknowledges the first handshake, and not the second, which waits for its end.
+                    // This acknowledges the first handshake, but not the second one, which waits
+                    // for the thread's unpin.
                     m.poll();
                     std::thread::yield_now();
                 }
@@ -202,7 +204,7 @@ fn what_is_inserted_before_the_second_handshake_into_a_map_made_after_it_stays()
     });
 }
 
-/// The pinned thread ends only when the one that it waits for has entered too.
+/// The pinned thread ends only after the thread that it waits for has entered too.
 #[test]
 fn the_verifier_lets_in_those_that_a_pinned_thread_waits_for() {
     let heap = quiet();

@@ -1,69 +1,141 @@
 /*
- * On-the-fly tri-colour mark-sweep, two start handshakes (H1 soft / H2 quiescent), one-wave termination, weak upgrade,
- * H3 + concurrent sweep with per-span mark epochs.  Promela model, sequentially consistent memory.
+ * On-the-fly tri-colour mark-sweep as a Promela model with sequentially consistent memory.
+ * It covers both start handshakes (H1 soft, H2 quiescent), the termination by one wave, weak
+ * upgrades, handshake H3, and the concurrent sweep with one mark epoch per span.
  *
- * WHAT IS MODELLED
- *  2 mutators + 1 collector (coordinator + tracer + sweeper, one process; its tracing steps interleave with its ack checks).
- *  N=4 object slots, one field each; 2 spans of 2 slots; 2 root slots; <=2 local refs per mutator; 1 immortal weak cell -> slot 1.
- *  Initial heap: root0 -> 0 -> 1 -> 2, slot 3 free (CHAIN4: 2 -> 3, no free slot).
- *  gword = cycle*4 + {0 IDLE, 1 PRE, 2/3 MARK}: the global request word (2<->3 toggles at every termination wave).
- *  st[m] = UNP, or the word mutator m is pinned under / has acknowledged.  The mutator's own phase is `w`, changed only at pin or ack.
- *  Pin  = P1 load gword; P2 publish st; P3 re-check (Dekker by explicit interleaving).   Unpin = drop refs + flush; publish UNP.
- *  Store (corrected, default): PRE = shade(new); then as MARK.  MARK = load old; shade(old); compare-exchange(old->new), retry if it fails.
- *   IDLE = plain store.  Initialising store in alloc: no barrier.   V_SWAP = as first written: swap, then shade the returned old (BROKEN).
- *   V_SWAP + FIX_CANCEL = the other repair: a shade that finds the bit clear and the state Terminating CASes it back to Open before fetch_or.
- *  shade = bit test; state-word test; fetch_or (+ push to the private buffer).  Private steps (own phase, own buffer, operand choice) are
- *  merged into the neighbouring shared access, which is exact; FINE separates the push; with MARKONLY (run stops at Closed)
- *  test/state/fetch_or are one step, also exact there because bits are monotone until Closed.
- *  Alloc: refill (CAS on span owner); alloc bit + init; black: mark bit + publish as a further step.  Colour follows span epoch.
- *  Root::new shades in PRE, then publishes; Root::drop is deferred (slot stays scanned until between cycles, or REUSE).
- *  Weak upgrade: load cell; mark bit; state word; span epoch; shade or CAS Terminating->Open + re-test, or None; re-load the cell.
- *  Wave: state=Terminating; toggle word; each mutator flushes then acks (two steps); queue test; CAS Terminating->Closed (separate steps).
- *  H3: span caches given back; an unpinned mutator's cache is taken by the collector and dropped by the mutator at its next pin.
- *  Sweep of a span: claim owner; null dead weak cell; free; epoch bump; clear marks; release owner: six steps.
- *  A mutator may ack, or not, at any operation boundary; unpin and stop at any time; keep operating without acking.
+ * WHAT THE MODEL CONTAINS
+ *  Size
+ *   - Two mutators and one collector. The collector is coordinator, tracer and sweeper in one
+ *     process. Its tracing steps interleave with its checks of acknowledgements.
+ *   - N=4 object slots with one field each, in 2 spans of 2 slots. 2 root slots. At most 2 local
+ *     references per mutator. One immortal weak cell that leads to slot 1.
+ *   - Initial heap: root0 -> 0 -> 1 -> 2, and slot 3 is free. With CHAIN4: 2 -> 3, no free slot.
+ *  Words
+ *   - gword = cycle*4 + {0 IDLE, 1 PRE, 2/3 MARK} is the global request word. Each termination
+ *     wave toggles 2 and 3.
+ *   - st[m] is UNP, or the word that mutator m has pinned under or acknowledged.
+ *   - `w` is the mutator's own word. Its phase changes only at a pin or an acknowledgement.
+ *  Steps
+ *   - Pin: load gword; publish st; check gword again (Dekker, by explicit interleaving).
+ *   - Unpin: drop the references and flush; publish UNP.
+ *   - Store in IDLE: plain. In PRE: shade(new), then as in MARK. In MARK: load old; shade(old);
+ *     compare-exchange(old -> new); retry if it fails. The first store of alloc has no barrier.
+ *   - V_SWAP swaps and then shades the returned old value, which is BROKEN. V_SWAP with
+ *     FIX_CANCEL is another repair: a shade that finds the bit clear and the state Terminating
+ *     exchanges the state for Open before its fetch_or.
+ *   - shade: test the bit; test the state word; fetch_or, with a push to the private buffer.
+ *   - Alloc: refill (compare-and-swap on the span's owner); alloc bit and init. If black, the
+ *     mark bit and the publication are a further step. The colour follows the span's epoch.
+ *   - Root::new shades in PRE, then publishes. Root::drop is deferred: the slot stays scanned
+ *     until between two cycles (or see REUSE).
+ *   - Weak upgrade: load the cell; mark bit; state word; span epoch; then shade, or exchange
+ *     Terminating for Open and test again, or None; load the cell again.
+ *   - Wave: state=Terminating; toggle the word; each mutator flushes, then acknowledges (two
+ *     steps); test the queue; exchange Terminating for Closed (a separate step).
+ *   - H3: mutators give their span caches back. If a mutator is unpinned, the collector takes its
+ *     cache, and the mutator drops the cache at its next pin.
+ *   - Sweep of a span, in six steps: claim the owner; null the dead weak cell; free; raise the
+ *     epoch; clear the marks; release the owner.
+ *   - A mutator may acknowledge or not at any operation boundary. It may unpin and stop at any
+ *     time, and it may keep operating without acknowledging.
+ *  Merged steps
+ *   - Private steps (own phase, own buffer, choice of operands) are merged into the neighbouring
+ *     shared access, which is exact. FINE separates the push.
+ *   - With MARKONLY the run stops at Closed, and the bit test, the state test and the fetch_or are
+ *     one step. That is exact too, because bits are monotone until Closed.
  *
- * PROPERTIES  at CAS Closed: everything reachable (live roots + both mutators' local refs + fields) is marked; at each sweep step and at cycle
- *  end: everything reachable is allocated; every dereferenced / shaded / traced slot is allocated; shade only in a span of the current epoch;
- *  marks and queue empty at cycle start; buffers empty at H3 ack; Some(p) only if the cell's original object is still there; Some never after a
- *  completed None; None only if the target is unreachable; no invalid end state (deadlock); no cycle in the state graph (NP run => terminates).
+ * PROPERTIES
+ *  - At the exchange to Closed: everything reachable is marked (from live roots, from both
+ *    mutators' local references, through fields).
+ *  - At each sweep step and at the end of a cycle: everything reachable is allocated.
+ *  - Every slot that is dereferenced, shaded or traced is allocated.
+ *  - A shade happens only in a span of the current epoch.
+ *  - Marks and queue are empty at the start of a cycle. Buffers are empty when H3 is acknowledged.
+ *  - An upgrade returns Some(p) only if the cell's original object is still there. It never
+ *    returns Some after a completed None. It returns None only if the target is unreachable.
+ *  - No invalid end state (deadlock). No cycle in the state graph (with NP: the model terminates).
  *
- * HOW TO RUN   spin <DEFS> -a protocol.pml && gcc -O2 -w -DSAFETY -DCOLLAPSE -DVECTORSZ=256 -DMEMLIM=7600 -o pan pan.c && ./pan -m200000 -w28
- *  liveness:    gcc ... -DNP -DNOFAIR (no -DSAFETY) ; ./pan -m200000 -l      trace: spin <DEFS> -t -p protocol.pml
- *  K0,K1 operations and P0,P1 pins per mutator (a pin needs an operation left); CYCLES=1|2; MARKONLY stops at Closed;
- *  NOWEAK NOALLOC NOROOTS switch operation kinds off; ALLOC1: only mutator 1 allocates; LATEH2: H2 may be requested at any time after T1;
- *  ROOTORDER: roots scanned in any order (default 1 then 0); UNPDROP: Root::drop also by unpinned threads; FINE: unmerged steps.
+ * HOW TO RUN
+ *  .ci/spin.sh runs all bounds. By hand:
+ *   spin <DEFS> -a protocol.pml
+ *   gcc -O2 -w -DSAFETY -DCOLLAPSE -DVECTORSZ=256 -DMEMLIM=7600 -o pan pan.c
+ *   ./pan -m200000 -w28
+ *  Liveness: gcc ... -DNP -DNOFAIR (without -DSAFETY); ./pan -m200000 -l
+ *  Trace:    spin <DEFS> -t -p protocol.pml
  *
- * BROKEN VARIANTS (bounds that catch each: in the accompanying table)
- *  V_SWAP (see Store) | V_NOINS no shade(new) in PRE | V_BLACKH1 black from H1 | V_TORN load;shade;store | V_ROOTDROP undeferred | V_ROOTNEW no shade in PRE
- *  V_WEAKTERM upgrade ignores Terminating | V_DRAIN mutator drains its own buffer | V_BLACKSWEPT mark bit into a swept span
- *  V_WHITEUNSWEPT IDLE refill from an unswept span | V_NORECHECK pin without P3 | V_ONEHS one soft handshake | V_H2SOFT H2 not quiescent
- *  V_EARLYTRACE trace before T1 | V_WAVENOFLUSH | V_H3NOFLUSH | V_NORELOAD weak: no cell re-load
- *  V_TEXTWEAK weak upgrade as first written (own phase IDLE test) | V_EPOCHFIRST epoch read before state word | V_CLEARFIRST marks cleared
- *  before the epoch bump | V_NULLLATE cell nulled after the epoch bump | V_RESTAMP MARK refill re-stamps a swept span (as first written)
- *  V_NOFORFEIT unpinned thread keeps its cache over H3 (as first written) | V_NOPINDROP the mutator keeps using a cache of before the last H3
- *  (V_NOFORFEIT, V_NULLLATE, V_NORELOAD, V_EPOCHFIRST break rules that EARLYSWEEP needs)
+ *  Definitions:
+ *   K0, K1      operations of mutator 0 and 1
+ *   P0, P1      pins of mutator 0 and 1 (a pin needs an operation that is left)
+ *   CYCLES      1 or 2
+ *   MARKONLY    the run stops at Closed
+ *   NOWEAK, NOALLOC, NOROOTS  switch kinds of operations off
+ *   ALLOC1      only mutator 1 allocates
+ *   LATEH2      H2 may be requested at any time after T1
+ *   ROOTORDER   roots are scanned in any order (default: 1, then 0)
+ *   UNPDROP     unpinned threads drop roots too
+ *   FINE        unmerged steps
+ *   EARLYSWEEP  the sweep begins at Closed (see SWEEPABLE)
+ *
+ * BROKEN VARIANTS (.ci/spin.sh has the bounds that catch each)
+ *   V_SWAP          swaps, then shades the old value
+ *   V_NOINS         no shade(new) in PRE
+ *   V_BLACKH1       new objects are black from H1 on
+ *   V_TORN          load; shade; store
+ *   V_ROOTDROP      Root::drop frees the slot at once
+ *   V_ROOTNEW       Root::new does not shade in PRE
+ *   V_WEAKTERM      an upgrade ignores Terminating
+ *   V_DRAIN         a mutator drains its own buffer
+ *   V_BLACKSWEPT    sets mark bits in a swept span
+ *   V_WHITEUNSWEPT  IDLE refills from an unswept span
+ *   V_NORECHECK     a pin does not check gword again
+ *   V_ONEHS         one soft handshake only
+ *   V_H2SOFT        H2 is not quiescent
+ *   V_EARLYTRACE    traces before T1
+ *   V_WAVENOFLUSH   a wave is acknowledged without a flush
+ *   V_H3NOFLUSH     H3 is acknowledged without giving the cache back
+ *   V_NORELOAD      an upgrade does not load the cell again
+ *   V_TEXTWEAK      an upgrade tests for its own phase IDLE
+ *   V_EPOCHFIRST    an upgrade reads the epoch before the state word
+ *   V_CLEARFIRST    marks are cleared before the epoch is raised
+ *   V_NULLLATE      the cell is nulled after the epoch is raised
+ *   V_RESTAMP       a refill in MARK stamps a swept span anew
+ *   V_NOFORFEIT     an unpinned thread keeps its cache over H3
+ *   V_NOPINDROP     a mutator keeps using a cache from before the last H3
+ *  V_NOFORFEIT, V_NULLLATE, V_NORELOAD and V_EPOCHFIRST break rules that EARLYSWEEP needs.
  *
  * EXTENSIONS, each off by default
- *  TRACER2  a second tracer: a shift lets it take grey slots; the coordinator shuts the gate when no shift runs, before a wave
- *           V_NOGATE it takes during the wave too | V_NOSHIFT the coordinator does not wait for the shift
- *  ASSIST   a mutator in MARK takes a grey slot, scans it, and gives back what it found, in a shift (also under V_NOGATE, V_NOSHIFT)
- *  EPH      an immortal table of one ephemeron, key 1 -> value 3: get, insert, remove under its lock; the coordinator looks at it before the
- *           wave and after. The key has no edges, so it is marked and never grey. With FIX_CANCEL, as the code.
- *           V_EPHREMOVE what is removed or replaced is not shaded | V_EPHONCE the coordinator looks before the wave only
- *           V_EPHREAD a value is read unshaded (this holds: what leads to a key that is in hand is protected, and the value with it)
- *  LOCK0    the field of slot 0 is behind a lock (GcLock) and is written without a barrier; a tracer passes over a lock that is held.
- *           With FIX_CANCEL, as the code.
- *           In PRE the value is shaded from the first pin in MARK on, once, and again only after a read; slot 0 is scanned again after the unpin.
- *           V_LOCKNOSNAP no shading when the lock is taken in MARK | V_LOCKNOPRE none in PRE | V_LOCKNOLOOK reads do not count
- *           V_LOCKNONOTE the first pin in MARK is not noted
- *           V_LOCKNOAGAIN no scan after the unpin | V_LOCKKEEPSTAMP a writer in PRE leaves the tracer's stamp
- *           V_LOCKACK requests are acknowledged while it is held
- *  MUTSWEEP after T3 a mutator in IDLE that wants a slot sweeps a span itself
- *           V_SWEEPNOWAIT the next cycle begins while a mutator sweeps | V_SWEEPEARLY mutators sweep from their own H3 on, before T3
- *  REUSE    a mutator frees a root slot whose Root was dropped: in IDLE at once, in PRE and MARK after it shaded the target
- *           V_REUSE it does not shade
- *  COMEGO   mutator 1 is no member at first, and enlists before its first pin.   V_PINFIRST it pins before it enlists
+ *  TRACER2   a second tracer. A shift lets it take grey slots. Before a wave, the coordinator shuts
+ *            the gate, at a moment when no shift runs.
+ *     V_NOGATE         the tracer also takes slots during the wave
+ *     V_NOSHIFT        the coordinator does not wait for the shift
+ *  ASSIST    a mutator in MARK takes a grey slot in a shift, scans it, and gives back the slots
+ *            that it found. V_NOGATE and V_NOSHIFT apply too.
+ *  EPH       an immortal table of one ephemeron, key 1 -> value 3, with get, insert and remove
+ *            under its lock. The coordinator looks at it before and after the wave. The key has no
+ *            edges, so it is marked and never grey. The code corresponds to EPH with FIX_CANCEL.
+ *     V_EPHREMOVE      a removed or replaced value is not shaded
+ *     V_EPHONCE        the coordinator looks before the wave only
+ *     V_EPHREAD        a value is read unshaded. This variant holds: the objects that lead to a
+ *                      key in hand are protected, and the value with them.
+ *  LOCK0     the field of slot 0 lies behind a lock (GcLock) and is written without a barrier. A
+ *            tracer passes over a held lock. In PRE a writer shades the value once, from the first
+ *            pin in MARK on, and again only after a read. Slot 0 is scanned again after the unpin.
+ *            The code corresponds to LOCK0 with FIX_CANCEL.
+ *     V_LOCKNOSNAP     no shading when the lock is taken in MARK
+ *     V_LOCKNOPRE      no shading in PRE
+ *     V_LOCKNOLOOK     reads do not count
+ *     V_LOCKNONOTE     the first pin in MARK is not noted
+ *     V_LOCKNOAGAIN    no scan after the unpin
+ *     V_LOCKKEEPSTAMP  a writer in PRE leaves the tracer's stamp
+ *     V_LOCKACK        requests are acknowledged while the lock is held
+ *  MUTSWEEP  after T3 a mutator in IDLE that needs a slot sweeps a span itself
+ *     V_SWEEPNOWAIT    the next cycle begins while a mutator sweeps
+ *     V_SWEEPEARLY     mutators sweep from their own H3 on, before T3
+ *  REUSE     a mutator frees a root slot whose Root was dropped: in IDLE at once, in PRE and MARK
+ *            after it has shaded the target
+ *     V_REUSE          it does not shade
+ *  COMEGO    mutator 1 is no member at first, and enlists before its first pin
+ *     V_PINFIRST       it pins before it enlists
  */
 #ifndef N
 #define N 4
@@ -92,7 +164,7 @@
 #define UNP 255
 #define SWEEPER 3
 #define BIT(x) (1<<(x))
-/* What a marked slot adds to a buffer: nothing if it has no edges. */
+/* The bit that a marked slot adds to a buffer: none if the slot has no edges. */
 #ifdef EPH
 #define GREY(x) (BIT(x) & ~BIT(1))
 #else
@@ -172,7 +244,8 @@ inline pickL(v) { if :: v=L0 :: L1!=NIL -> v=L1 fi }
 inline pickLN(v) { if :: v=NIL :: L0!=NIL -> v=L0 :: L1!=NIL -> v=L1 fi }
 
 #if defined(MARKONLY) && !defined(FINE)
-/* one step: relaxed test and state test are subsumed (bits are monotone until Closed, and the run ends at Closed) */
+/* One step: it includes the relaxed test and the state test, because bits are monotone until
+ * Closed and the run ends at Closed. */
 inline shade(x) {
   if
   :: x==NIL -> skip
@@ -196,21 +269,21 @@ inline shade(x) {
   :: x==NIL -> skip
   :: x!=NIL ->
      if
-     :: (mk & BIT(x)) -> skip                         /* S1 relaxed test */
+     :: (mk & BIT(x)) -> skip                         /* shade 1: relaxed test */
      :: !(mk & BIT(x)) ->
         if
-        :: mstate==CLOSED -> skip                     /* S2 state word */
+        :: mstate==CLOSED -> skip                     /* shade 2: state word */
         :: mstate!=CLOSED ->
 #ifdef FIX_CANCEL
            atomic { if :: mstate==TERM -> mstate=OPEN :: else -> skip fi };
 #endif
 #ifdef FINE
-           atomic {                                   /* S3 fetch_or */
+           atomic {                                   /* shade 3: fetch_or */
              if :: (mk & BIT(x)) -> skip
                 :: else -> assert(al & BIT(x)); assert(epoch[SP(x)]==CY(w)); mk = mk | BIT(x); tmp=1 fi };
-           atomic { if :: tmp -> buf = buf | GREY(x); tmp=0 :: else -> skip fi }  /* S4 push */
+           atomic { if :: tmp -> buf = buf | GREY(x); tmp=0 :: else -> skip fi }  /* shade 4: push */
 #else
-           atomic {                                   /* S3 fetch_or + private push */
+           atomic {                                   /* shade 3 and 4: fetch_or, private push */
              if :: (mk & BIT(x)) -> skip
                 :: else -> assert(al & BIT(x)); assert(epoch[SP(x)]==CY(w));
                            mk = mk | BIT(x); buf = buf | GREY(x) fi }
@@ -234,7 +307,7 @@ inline shade(x) {
 #else
 #define REFILL_OK(s) (own[s]==0 && FREE(s) && (PH(w)!=0 || epoch[s]==CY(w)+1))
 #endif
-/* A tracer reads the field of slot y into x. Of a lock that is held it sees nothing. */
+/* A tracer reads the field of slot y into x. It reads NIL if the lock is held. */
 #ifdef LOCK0
 #define TRACE_FIELD(x,y,c) if :: (y==0 && lk) -> x=NIL :: (y==0 && !lk) -> x=f[y]; stamp=c :: y!=0 -> x=f[y] fi
 #define HOLDS hold
@@ -263,14 +336,15 @@ inline shade(x) {
 #define NOSTORE NIL
 #endif
 #endif
-/* Slots whose field a plain store may change: not what is behind the lock, nor the key, which has no edges. */
+/* Whether a plain store has a target: not the slot behind the lock, nor the key, which has no
+ * edges. */
 #define STORABLE ((L0!=NIL && L0!=NOSTORE) || (L1!=NIL && L1!=NOSTORE))
 inline pickStore(v) { if :: (L0!=NOSTORE) -> v=L0 :: (L1!=NIL && L1!=NOSTORE) -> v=L1 fi }
 inline takeq(y) { if :: (q&1) -> y=0 :: (q&2) -> y=1 :: (q&4) -> y=2 :: (q&8) -> y=3 fi; q=q & ~BIT(y) }
 
 #ifdef EPH
 #define INHAND(x) (L0==x || L1==x)
-/* the value x goes through the table: as for a weak reference, but the answer is known */
+/* The value x passes through the table: as for a weak reference, but with a known answer. */
 inline revive(x) {
   do
   :: (mk & BIT(x)) -> break
@@ -288,7 +362,7 @@ inline revive(x) {
 #define EPH_UNMET 0
 #endif
 
-/* the steps of a sweep of span s, in the right order; x is scratch */
+/* The steps of a sweep of span s, in the right order. x is scratch. */
 inline sweep_steps(s,c,x) {
      atomic {
        x = al & ~mk & SPMASK(s);
@@ -326,9 +400,9 @@ proctype Mut(byte m; byte ops; byte pins) {
 #endif
 unpinned:
   do
-  :: atomic { pins>0 && GO -> pins--; w=gword };                    /* P1 load word */
+  :: atomic { pins>0 && GO -> pins--; w=gword };                    /* pin 1: load the word */
 pin2:
-     atomic { st[m]=w };                                            /* P2 publish */
+     atomic { st[m]=w };                                            /* pin 2: publish */
 #if defined(COMEGO) && defined(V_PINFIRST)
      if :: atomic { gword==w && m==1 && !member -> skip }; atomic { member=1; goto pinned }
         :: atomic { !(gword==w && m==1 && !member) -> skip }
@@ -338,7 +412,7 @@ pin2:
      goto pinned
 #else
      if
-     :: atomic { gword!=w -> w=gword }; goto pin2                   /* P3 re-check */
+     :: atomic { gword!=w -> w=gword }; goto pin2                   /* pin 3: check again */
      :: atomic { gword==w ->
 #if defined(LOCK0) && !defined(V_LOCKNONOTE)
           if :: PH(w)>=2 -> inmark=CY(w) :: PH(w)<2 -> skip fi;
@@ -434,11 +508,11 @@ pinned:
 #ifndef V_NOINS
      shade(n);
 #endif
-#ifdef V_SWAP                                         /* as first written: swap, then shade what it returned */
+#ifdef V_SWAP                                         /* broken: swap, then shade the old value */
      atomic { skip;
 do_swap: o=f[t]; f[t]=n; t=0; n=0; if :: o==NIL -> o=0; goto pinned :: else -> skip fi };
      shade(o); o=0
-#else                                                 /* corrected: load, shade, compare-exchange, retry */
+#else                                                 /* load, shade, compare-exchange, retry */
 do_swap:
      atomic { o=f[t]; if :: o==NIL -> goto do_cas :: else -> skip fi };
      shade(o);
@@ -573,7 +647,7 @@ do_alloc:
         :: !(PH(w)==0 && epoch[SP(t)]==CY(w)+1) -> skip fi;
 #endif
 w_test:
-     if :: (mk & BIT(t)) -> goto w_ok :: !(mk & BIT(t)) -> skip fi;  /* U2 mark bit */
+     if :: (mk & BIT(t)) -> goto w_ok :: !(mk & BIT(t)) -> skip fi;  /* upgrade 2: mark bit */
 #ifdef V_TEXTWEAK
      if
      :: mstate==OPEN -> goto w_shade
@@ -581,12 +655,12 @@ w_test:
      :: mstate==CLOSED -> goto w_none
      fi;
 #else
-#ifdef V_EPOCHFIRST  /* state word read after the epoch: wrong order */
+#ifdef V_EPOCHFIRST  /* broken: state word read after the epoch */
      if :: epoch[SP(t)]==CY(w)+1 -> goto w_ok :: epoch[SP(t)]!=CY(w)+1 -> skip fi;
      o=mstate;
 #else
-     o=mstate;                                                        /* U3 state word */
-     if :: epoch[SP(t)]==CY(w)+1 -> o=0; goto w_ok                    /* U4 span epoch, read AFTER the state */
+     o=mstate;                                                        /* upgrade 3: state word */
+     if :: epoch[SP(t)]==CY(w)+1 -> o=0; goto w_ok                    /* upgrade 4: span epoch, AFTER the state */
         :: epoch[SP(t)]!=CY(w)+1 -> skip fi;
 #endif
      if
@@ -620,8 +694,10 @@ end: skip
 #else
 #define ACKED(i) (st[i]==UNP || st[i]==gword)
 #endif
-/* Default: the sweep begins at T3, when every mutator has let go of its cache or will forget it at its next pin, and after the weak cell was
- * cleared. EARLYSWEEP: spans that no mutator owns are swept from the closing on, weak cells span by span, and an unpinned mutator's cache is taken over. */
+/* Default: the sweep begins at T3 and after the weak cell was cleared. At T3 every mutator has given
+ * its cache back or will forget it at its next pin.
+ * EARLYSWEEP: from the closing on, spans that no mutator owns are swept, and weak cells are cleared
+ * span by span. The collector takes over an unpinned mutator's cache. */
 #if defined(MUTSWEEP)
 #define SWEEPABLE(s) (h3 && pend==0 && (us & BIT(s)))
 #elif !defined(EARLYSWEEP)
@@ -636,7 +712,7 @@ end: skip
 #define REOPEN mstate=OPEN
 #endif
 #ifdef MUTSWEEP
-/* T3: no mutator holds a span of this cycle that it will use again */
+/* T3: no mutator will use a span of this cycle again. */
 #define SWEEP_BEGINS if :: pend==0 -> us=(epoch[0]==c)+2*(epoch[1]==c); if :: (us&1) -> own[0]=0 :: else -> skip fi; \
   if :: (us&2) -> own[1]=0 :: else -> skip fi :: else -> skip fi
 #define TAKEN(s) us=us & ~BIT(s)
@@ -716,7 +792,7 @@ mark:
 dox: atomic { assert(al & BIT(x)); if :: (mk & BIT(x)) -> skip :: else -> mk=mk|BIT(x); q=q|GREY(x) fi; x=0 }
 #ifdef EPH
   :: atomic { !tl && EPH_UNMET -> x=ev }; goto dox
-  :: atomic { h2 && pend==0 && rs==3 && q==0 && !tl && !EPH_UNMET -> skip };   /* the look at the table; then the gate is shut */
+  :: atomic { h2 && pend==0 && rs==3 && q==0 && !tl && !EPH_UNMET -> skip };   /* look at the table, then shut the gate */
 #if defined(TRACER2) || defined(ASSIST)
      if :: atomic { shifts==0 -> gate=0 } :: atomic { shifts!=0 -> goto mark } fi;
 #endif

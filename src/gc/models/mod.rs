@@ -1,8 +1,10 @@
-//! Models of the collector's protocol, over its real code. Two kinds:
+//! Models of the collector's protocol, over its real code. There are two kinds:
 //!
-//! - [`scripts`] and [`weak`]: schedules that lose an object where a rule is missing, played step by step. One thread plays all parts: records, the handshake
-//!   machine and the tracer are values that can be driven by hand. What happens in the middle of an operation is put there by `fault::when`.
-//! - [`races`]: loom runs every interleaving, and every order that the memory model allows, of small pieces with two or three threads.
+//! - [`scripts`] and [`weak`]: schedules that lose an object if a rule is missing, played step by
+//!   step. One thread plays all parts: it drives the records, the handshake machine and the tracer
+//!   by hand. `fault::when` inserts a step into the middle of an operation.
+//! - [`races`]: small pieces of code with two or three threads. Loom runs every interleaving, and
+//!   every order that the memory model allows.
 //!
 //! Each test fails under the faults that `.ci/loom.sh` names for it.
 
@@ -31,7 +33,7 @@ struct Node<'gc> {
 }
 
 type M = &'static Mutator<'static>;
-/// The brands are all one here: each test has one heap, and nothing of it outlives it.
+/// All brands are one here: each test has one heap, and no value of it outlives the test.
 type N = Gc<'static, Node<'static>>;
 
 fn new_heap() -> Arc<Inner> {
@@ -40,7 +42,7 @@ fn new_heap() -> Arc<Inner> {
 }
 
 fn mutator(record: &'static Record) -> M {
-    // SAFETY: the tests use it between `enter` and `leave`, on one thread at a time.
+    // SAFETY: the tests use the mutator between `enter` and `leave`, on one thread at a time.
     unsafe { record.as_mutator() }
 }
 
@@ -54,7 +56,7 @@ fn is_there(address: NonNull<u8>) -> bool {
     Span::find(address).is_some_and(|span| span.is_allocated(span.index(address)))
 }
 
-/// Everything that can be reached from the roots, and from what mutators hold.
+/// Returns all nodes that can be reached from the roots and from `held`, the mutators' nodes.
 fn reachable(heap: &Inner, held: &[N]) -> Vec<N> {
     let mut found: Vec<N> = held.to_vec();
     heap.roots.scan(|target| {
@@ -73,7 +75,7 @@ fn reachable(heap: &Inner, held: &[N]) -> Vec<N> {
     found
 }
 
-/// A collector that is driven by hand.
+/// A collector driven by hand.
 struct Stage {
     heap: Arc<Inner>,
     tracer: Tracer,
@@ -93,7 +95,7 @@ impl Stage {
         self.heap.take_record()
     }
 
-    /// A pinned mutator.
+    /// Makes a pinned mutator.
     fn pinned(&self) -> (&'static Record, M) {
         let record = self.record();
         record.enter();
@@ -142,7 +144,8 @@ impl Stage {
         self.heap.protocol.request(self.word);
     }
 
-    /// After a wave that all have acknowledged. Whether marking is over.
+    /// Tries to close the cycle after a wave that all mutators have acknowledged. Returns whether
+    /// marking is over.
     fn close(&mut self) -> bool {
         let closed = !self.tracer.mark_values() && self.heap.protocol.queue.is_empty() && self.heap.protocol.close();
         if !closed {
@@ -151,7 +154,7 @@ impl Stage {
         closed
     }
 
-    /// Marks to the end, where nobody does anything any more, and checks that nothing is lost.
+    /// Marks to the end, while no mutator works, and checks that no object is lost.
     fn finish(&mut self, held: &[N]) {
         self.finish_only();
         self.check_marked(held);
@@ -177,11 +180,11 @@ impl Stage {
     }
 }
 
-/// Runs a script in a world of its own.
+/// Runs a script in a fresh world.
 fn play(script: impl Fn() + Sync + Send + 'static) {
     loom::model(move || {
         script();
-        // What the schedule did not come to.
+        // Forgets the insertions that the schedule did not reach.
         super::fault::forget();
     });
 }

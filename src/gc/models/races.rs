@@ -1,4 +1,4 @@
-//! Small pieces with two or three threads, in every interleaving.
+//! Small pieces of code with two or three threads, in every interleaving.
 
 use super::super::fault::broken;
 use super::super::weak::GcWeak;
@@ -6,7 +6,7 @@ use super::*;
 use loom::cell::UnsafeCell;
 use loom::thread;
 
-/// What a reference to a heap of a model is for its threads.
+/// Returns a reference to a model's heap that its threads can share.
 fn shared(heap: &Arc<Inner>) -> &'static Inner {
     let heap = Arc::into_raw(Arc::clone(heap));
     // SAFETY: the count is never given back: a model's heap stays.
@@ -15,9 +15,9 @@ fn shared(heap: &Arc<Inner>) -> &'static Inner {
 
 struct Watched(UnsafeCell<u32>);
 
-// SAFETY: loom checks each access.
+// SAFETY: loom checks each access to the cell.
 unsafe impl Sync for Watched {}
-// SAFETY: likewise.
+// SAFETY: the value is a number, and loom checks each access to the cell.
 unsafe impl Send for Watched {}
 
 #[test]
@@ -50,7 +50,7 @@ fn a_request_reaches_a_pinned_mutator_that_only_polls() {
         let record = heap.take_record();
         let mutator = thread::spawn(move || {
             record.enter();
-            // Calm, or told: then the answer must be given.
+            // If the record is not calm, the collector has told it, and it must answer.
             while record.current().cycle() == 0 {
                 if !record.is_calm() {
                     record.respond();
@@ -87,7 +87,7 @@ fn a_live_object_upgrades_while_its_span_is_swept() {
         let sweeper = thread::spawn(move || {
             span.sweep(1, false);
         });
-        // S2: who sees the mark gone sees the epoch raised.
+        // GCSPAN-2: a thread that sees the mark cleared also sees the epoch raised.
         let (marked, epoch) = (is_marked(x.address()), span.epoch());
         assert!(marked || epoch == 2, "unmarked, and not swept yet: it looks dead");
         assert!(weak.upgrade(m).is_some(), "None for an object that is rooted");
@@ -153,7 +153,7 @@ fn marking_beside_a_mutator_that_moves_an_edge_loses_nothing() {
         let worker = thread::spawn(move || {
             record.enter();
             let m = mutator(record);
-            // Always reachable, by the hand in between.
+            // The object stays reachable, because this thread holds it in between.
             let hand = a.next.get();
             a.next.set(m, None);
             b.next.set(m, hand);
@@ -193,12 +193,12 @@ fn a_slot_is_free_only_after_its_object_was_dropped() {
         let swept = span.sweep(1, true);
         assert!(!swept.empty && swept.dead == 1);
         let dropper = thread::spawn(move || {
-            // The drop glue.
+            // Stands for the drop glue.
             watched.0.with_mut(|_| ());
             span.buried(0, 1 << index.0);
         });
         if span.free_in(0) & 1 << index.0 != 0 {
-            // The slot is used again.
+            // Uses the slot again.
             watched.0.with_mut(|_| ());
         }
         dropper.join().expect("the drop thread");
@@ -225,7 +225,7 @@ fn a_slot_counts_once_while_its_object_is_dropped() {
         // The live object and the dead one.
         let counted = 2;
         let dropper = thread::spawn(move || span.buried(0, 1 << index.0));
-        // A mutator takes the span.
+        // Stands for a mutator that takes the span.
         let more = span.count_all();
         let fewer = dropper.join().expect("the drop thread");
         let free: u32 = (0..span.words()).map(|word| span.free_in(word).count_ones()).sum();
@@ -269,7 +269,7 @@ fn nobody_is_in_a_shift_behind_a_shut_gate() {
         heap.crew.open();
         let helper = thread::spawn(move || {
             if let Some(shift) = heap.crew.begin() {
-                // Scans.
+                // Stands for a scan.
                 watched.0.with_mut(|_| ());
                 drop(shift);
             }
@@ -277,7 +277,7 @@ fn nobody_is_in_a_shift_behind_a_shut_gate() {
         while !heap.crew.shut() {
             crate::sync::spin_hint();
         }
-        // Asks for the wave.
+        // Stands for the request of a wave.
         watched.0.with_mut(|_| ());
         helper.join().expect("the helper");
     });
@@ -316,7 +316,8 @@ fn a_root_that_a_foreign_thread_drops_stays_for_the_cycle() {
         stage.h2();
         one.enter();
         let heap = shared(&stage.heap);
-        // Not registered, not pinned; and this mutator has the object from the root.
+        // The foreign thread is neither registered nor pinned. Mutator `one` has the object from
+        // the root.
         let foreigner = thread::spawn(move || heap.roots.give(slot));
         stage.root(node(m, Some(o)));
         stage.scan_roots();
@@ -339,7 +340,7 @@ fn a_root_slot_that_is_used_again_beside_a_cycle_loses_nothing() {
         let worker = thread::spawn(move || {
             record.enter();
             let m = mutator(record);
-            // `o` is in this thread's hands from here to its store in `a`.
+            // Only this thread holds `o`, from here until the store in `a`.
             heap.roots.give(slot);
             core::mem::forget::<super::super::Root<super::super::Rootable![Node<'_>]>>(super::super::Root::new(m, a));
             a.next.set(m, Some(o));
@@ -372,7 +373,7 @@ fn an_edge_that_two_mutators_exchange_is_not_lost() {
         one.leave();
         stage.h1();
         stage.h2();
-        // The tracer has seen one slot already, and comes to the other at the end.
+        // The tracer has scanned `b` already and scans `a` at the end.
         stage.tracer.mark(b.address());
         stage.drain();
         let other = thread::spawn(move || {
@@ -403,7 +404,7 @@ fn behind_a_shut_door_nobody_works() {
         let watched: &'static Watched = Box::leak(Box::new(Watched(UnsafeCell::new(0))));
         let record = heap.take_record();
         let mutator = thread::spawn(move || {
-            // As `Heap::enter`.
+            // Does the same as `Heap::enter`.
             let early = broken("looks_before_the_pin") && !heap.protocol.is_shut();
             record.enter();
             if early || !(broken("looks_before_the_pin") || record.is_shut_out()) {
@@ -431,7 +432,7 @@ fn the_world_is_held_although_a_thread_is_about_to_pin() {
             watched.0.with_mut(|_| ());
             record.leave();
         });
-        // The verifier looks while nobody is pinned.
+        // Stands for the verifier, which looks while no thread is pinned.
         heap.hold(|| watched.0.with_mut(|_| ()));
         mutator.join().expect("the mutator");
     });
@@ -458,13 +459,13 @@ fn what_a_writer_in_pre_adds_is_found_by_one_of_two_scans() {
             shelf.items.write(mutator(one)).push(o);
             one.leave();
         });
-        // While the writer has the lock it is passed over, but then the mark is there at the
-        // writer's unpin.
+        // The tracer may pass over the lock while the writer holds it. But then the writer finds
+        // the mark at its unpin.
         stage.tracer.mark(shelf.address());
         while stage.tracer.step() {}
         writer.join().expect("the writer");
         stage.drain();
-        assert!(is_marked(o.address()), "what was added is in neither scan");
+        assert!(is_marked(o.address()), "the added object is in neither scan");
     });
 }
 
@@ -492,14 +493,14 @@ fn what_a_reader_without_a_phase_reads_for_a_thread_in_mark_stays() {
         two.enter();
         let helper = thread::spawn(move || shelf.items.read().first().copied());
         let found = helper.join().expect("the helper");
-        // All roots have been scanned.
+        // The collector has scanned all roots already.
         let black = node(mutator(two), found);
         writer.join().expect("the writer");
         stage.drain();
         stage.begin_wave();
         two.respond();
         if stage.close() && found.is_some() {
-            assert!(is_marked(o.address()), "{:?} holds the dead", black.as_ptr());
+            assert!(is_marked(o.address()), "{:?} holds a dead object", black.as_ptr());
         }
     });
 }

@@ -1,4 +1,4 @@
-//! Schedules that lose an object where a rule is missing.
+//! Schedules that lose an object if a rule is missing.
 
 use super::super::Rootable;
 use super::super::fault::{broken, when};
@@ -20,7 +20,7 @@ fn new_objects_are_white_until_the_threads_own_h2() {
         let b = node(m, None);
         stage.root(b);
         one.leave();
-        // The other has not acknowledged: no barrier.
+        // Mutator `two` has not acknowledged H1, so it has no barrier.
         b.next.set(n, a.next.get());
         a.next.set(n, None);
         two.leave();
@@ -43,7 +43,7 @@ fn nothing_is_traced_before_t1() {
             stage.tracer.mark(a.address());
             stage.drain();
         }
-        // Idle still: no barrier.
+        // The mutator is still IDLE, so it has no barrier.
         a.next.set(m, b.next.get());
         b.next.set(m, None);
         one.leave();
@@ -122,7 +122,7 @@ fn h2_is_acknowledged_with_empty_hands() {
         two.leave();
         stage.h2();
         one.respond();
-        // In PRE still: white, and shaded when it is rooted.
+        // `one` is still in PRE: the object is white, and rooting shades it.
         let b = node(m, o);
         core::mem::forget::<Root<Rootable![Node<'_>]>>(Root::new(m, b));
         one.leave();
@@ -177,7 +177,8 @@ fn a_removed_value_is_shaded_before_it_is_removed() {
         let (two, n) = stage.pinned();
         let stage = std::rc::Rc::new(std::cell::RefCell::new(stage));
         let script = stage.clone();
-        // In the middle of the second thread's store: the collector asks for a wave, the first thread answers it, and takes the value out once more.
+        // In the middle of the second thread's store, the collector asks for a wave. The first
+        // thread answers it and takes the value out once more.
         let point = if broken("swap_then_shade") { "removed" } else { "shaded" };
         when(point, move || {
             let mut stage = script.borrow_mut();
@@ -254,7 +255,7 @@ fn a_root_slot_that_is_used_again_within_a_cycle_keeps_its_old_object_for_the_cy
         let b = node(m, Some(o));
         stage.root(b);
         stage.heap.roots.give(slot);
-        // No slot is free.
+        // No slot is free, so the table frees the returned one.
         core::mem::forget::<Root<Rootable![Node<'_>]>>(Root::new(m, b));
         assert_eq!(stage.heap.roots.count(), 2, "the slot is used again");
         one.leave();
@@ -301,7 +302,7 @@ fn an_assist_hides_nothing_from_the_end_of_marking() {
         stage.h2();
         one.enter();
         two.enter();
-        // Grey in the second thread's buffer, and no edge leads there any more.
+        // The object is grey in the second thread's buffer, and no edge leads to it any more.
         a.next.set(n, None);
         stage.scan_roots();
         stage.drain();
@@ -338,7 +339,7 @@ fn nobody_allocates_in_a_span_that_waits_for_its_sweep() {
         stage.finish(&[]);
         stage.h3();
         two.respond();
-        // Not at H3 yet, and done with a span of the cycle.
+        // `one` has not reached H3 yet, and gives back a span of the cycle.
         let span = Span::find(kept.address()).expect("a span");
         Space::put_back(span);
         let new = node(n, None);
@@ -411,7 +412,8 @@ fn an_exchange_shades_what_it_may_remove() {
         stage.h1();
         stage.h2();
         one.enter();
-        // The only edge to it is exchanged for nothing, and it hides in a black object.
+        // The only edge to the object is exchanged for null, and the object hides in a black
+        // object.
         stage.root(node(m, Some(o)));
         assert!(a.next.compare_exchange(m, Some(o), None).is_ok());
         stage.scan_roots();
@@ -430,7 +432,7 @@ fn an_exchange_in_pre_shades_what_it_adds() {
         stage.h1();
         one.respond();
         let o = a.next.get();
-        // The other has not acknowledged: no barrier.
+        // Mutator `two` has not acknowledged H1, so it has no barrier.
         a.next.set(n, None);
         two.leave();
         stage.h2();
@@ -438,7 +440,7 @@ fn an_exchange_in_pre_shades_what_it_adds() {
         let b = node(n, None);
         stage.root(b);
         two.leave();
-        // Into a black object, from a thread that is in PRE still.
+        // Stores into a black object, from a thread that is still in PRE.
         assert!(b.next.compare_exchange(m, None, o).is_ok());
         one.leave();
         stage.scan_roots();
@@ -462,7 +464,7 @@ fn after_the_end_of_marking_nothing_is_marked() {
         one.respond();
         let stage = std::rc::Rc::new(std::cell::RefCell::new(stage));
         let script = stage.clone();
-        // Between the barrier's look at the state and what it does about it.
+        // Closes the cycle after the barrier has read the state and before it acts on it.
         when("shading", move || assert!(script.borrow_mut().close()));
         one.shade(dead.address().as_ptr());
         assert!(

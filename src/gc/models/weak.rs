@@ -1,4 +1,4 @@
-//! Schedules of weak references, tables, guardians and locks that go wrong where a rule is missing.
+//! Schedules of weak references, tables, guardians and locks that go wrong if a rule is missing.
 
 use super::super::fault::when;
 use super::super::lock::GcLock;
@@ -7,7 +7,7 @@ use super::super::{Rootable, Trace, WeakMap};
 use super::*;
 use crate::sync::tally::Ordering::Relaxed;
 
-/// Where a map or a weak reference leads to: its table, its cell.
+/// Returns the object behind a handle: the table of a map, or the cell of a weak reference.
 fn behind<'gc>(handle: &impl Trace<'gc>) -> NonNull<u8> {
     let mut visitor = super::super::Visitor::new(0);
     handle.trace(&mut visitor);
@@ -19,7 +19,7 @@ struct Shelf<'gc> {
     items: GcLock<Vec<Gc<'gc, Node<'gc>>>>,
 }
 
-/// An object without edges: it is marked, and never grey.
+/// An object without edges. It is marked but never grey.
 #[derive(Trace)]
 struct Leaf(#[expect(dead_code, reason = "an object needs a size")] u64);
 
@@ -44,7 +44,7 @@ fn an_upgrade_calls_the_end_of_marking_off() {
         stage.drain();
         stage.begin_wave();
         one.respond();
-        let x = weak.upgrade(m).expect("nobody was told that it is dead");
+        let x = weak.upgrade(m).expect("no thread was told that it is dead");
         if stage.close() {
             stage.check_marked(&[x]);
         }
@@ -63,7 +63,7 @@ fn a_writer_in_mark_shades_what_the_lock_held() {
         stage.h1();
         stage.h2();
         one.enter();
-        // The shelf is not scanned yet; its item moves into a black object.
+        // The shelf is not scanned yet. Its item moves into a black object.
         let item = shelf.items.write(m).pop();
         stage.root(node(m, item));
         one.leave();
@@ -73,8 +73,9 @@ fn a_writer_in_mark_shades_what_the_lock_held() {
     });
 }
 
-/// The first mutator, in PRE, puts an object that nothing else leads to into the lock that `items`
-/// finds. The lock lies in a black object that nothing but these two mutators have.
+/// Plays this schedule: the first mutator, in PRE, puts an object into the lock that `items`
+/// returns. No other edge leads to that object. The lock lies in a black object that only the two
+/// mutators hold.
 fn write_in_pre<T: Trace<'static> + 'static>(items: impl Fn(&T) -> &GcLock<Vec<N>>, new: impl FnOnce() -> T) {
     let mut stage = Stage::new();
     let (one, m) = stage.pinned();
@@ -114,8 +115,8 @@ fn a_writer_in_pre_shades_what_a_lock_outside_of_an_object_will_hold() {
     play(move || write_in_pre(|boxed: &Box<GcLock<Vec<N>>>| boxed, new));
 }
 
-/// A writer in PRE and a thread in MARK at one lock. The lock holds nothing that a root leads to
-/// another way.
+/// Makes a writer in PRE and a thread in MARK at one lock. Roots lead to the lock's items only
+/// through the lock.
 fn stage_of_two() -> (
     Stage,
     &'static Record,
@@ -161,14 +162,14 @@ fn the_first_writer_in_pre_shades_what_the_lock_held() {
         let item = shelf.items.read()[0];
         shelf.items.write(m).pop();
         one.leave();
-        // From here on it is in a black object only.
+        // From here on only a black object leads to the item.
         let black = node(n, Some(item));
         stage.tracer.mark(shelf.address());
         stage.drain();
         stage.begin_wave();
         two.respond();
         if stage.close() {
-            assert!(is_marked(item.address()), "{:?} holds the dead", black.as_ptr());
+            assert!(is_marked(item.address()), "{:?} holds a dead object", black.as_ptr());
         }
     });
 }
@@ -187,7 +188,7 @@ fn a_writer_in_pre_shades_anew_when_a_thread_in_mark_has_looked() {
         stage.begin_wave();
         two.respond();
         if stage.close() {
-            assert!(is_marked(item.address()), "{:?} holds the dead", black.as_ptr());
+            assert!(is_marked(item.address()), "{:?} holds a dead object", black.as_ptr());
         }
     });
 }
@@ -205,7 +206,7 @@ fn a_writer_in_mark_shades_what_a_writer_in_pre_added_after_the_tracer() {
         stage.begin_wave();
         two.respond();
         if stage.close() {
-            assert!(is_marked(item.address()), "what is in hand would be freed");
+            assert!(is_marked(item.address()), "an object in hand would be freed");
         }
     });
 }
@@ -217,7 +218,7 @@ fn an_idle_mutator_never_shades() {
         let (_one, m) = stage.pinned();
         let x = node(m, None);
         let weak = GcWeak::new(m, x);
-        // The cycle has begun, and this thread does not know.
+        // The cycle has begun, and this thread has not noticed it.
         stage.h1();
         assert!(weak.upgrade(m).is_some());
         assert!(!is_marked(x.address()), "grey before T1");
@@ -239,7 +240,8 @@ fn a_guard_for_writing_delays_the_handshake() {
         one.respond();
         let acknowledged = stage.all_follow();
         if acknowledged {
-            // T1, although the writer has shaded nothing: the tracer passes over the lock, and the item leaves it unseen.
+            // T1 is reached although the writer has shaded no object. The tracer passes over the
+            // lock, and the item leaves it unseen.
             let tracer = &mut stage.tracer;
             tracer.mark(shelf.address());
             stage.drain();
@@ -249,7 +251,7 @@ fn a_guard_for_writing_delays_the_handshake() {
             stage.h2();
             assert!(
                 item.is_some_and(|item| is_marked(item.address())),
-                "a guard taken in IDLE hides what it guarded"
+                "a guard taken in IDLE hides the value that it guarded"
             );
         }
     });
@@ -281,13 +283,13 @@ fn tables_are_looked_at_again_when_nobody_marks_any_more() {
         stage.h2();
         one.enter();
         two.enter();
-        // What leads to the key is grey in a buffer when the collector looks.
+        // The object that leads to the key is grey in a buffer when the collector looks.
         first.next.set(m, None);
         let heap = Arc::clone(&stage.heap);
         let script = Arc::clone(&heap);
         when("looked", move || {
             one.leave();
-            // An assist scans it, marks the key, and leaves nothing.
+            // An assist scans that object, marks the key, and leaves no grey object.
             script.assist_above.store(0, Relaxed);
             script.assist(two);
             two.leave();
@@ -317,7 +319,7 @@ fn a_value_that_is_removed_from_a_weak_map_is_shaded() {
         stage.tracer.mark(table);
         stage.tracer.mark(key.address());
         stage.finish_only();
-        assert!(is_marked(removed.address()), "what is in hand would be freed");
+        assert!(is_marked(removed.address()), "an object in hand would be freed");
     });
 }
 
@@ -333,7 +335,7 @@ fn what_is_inserted_in_pre_into_a_table_of_mark_is_shaded() {
         two.leave();
         stage.h2();
         two.enter();
-        // Black: no tracer looks at its entries.
+        // The map is black, so no tracer looks at its entries.
         let map = WeakMap::new(n);
         map.insert(m, key, value);
         one.leave();
@@ -366,12 +368,12 @@ fn a_value_that_an_insertion_replaces_is_shaded() {
         stage.tracer.mark(table);
         stage.tracer.mark(key.address());
         stage.finish_only();
-        assert!(is_marked(replaced.address()), "what is in hand would be freed");
+        assert!(is_marked(replaced.address()), "an object in hand would be freed");
     });
 }
 
-/// A thread other than the collector's scans a weak cell and a table, whose target and key are
-/// dead: `scan` is how it comes to them.
+/// Lets a thread other than the collector's scan a weak cell and a table whose target and key are
+/// dead. `scan` says how that thread reaches them.
 fn found_by(scan: impl Fn(&Stage, &'static Record)) {
     let mut stage = Stage::new();
     let (one, m) = stage.pinned();
@@ -383,7 +385,7 @@ fn found_by(scan: impl Fn(&Stage, &'static Record)) {
     stage.h1();
     stage.h2();
     one.enter();
-    // Grey, and handed over as a full buffer is.
+    // Makes both grey and hands them over, as the mutator does with a full buffer.
     one.shade(cell.as_ptr());
     one.shade(table.as_ptr());
     one.flush();
@@ -395,9 +397,9 @@ fn found_by(scan: impl Fn(&Stage, &'static Record)) {
     assert!(stage.heap.crew.shut() && stage.close());
     let tracer = core::mem::replace(&mut stage.tracer, Tracer::new(1));
     stage.heap.settle_wills(tracer, 1);
-    // SAFETY: a cell, which is marked.
+    // SAFETY: the address is that of a weak cell, and the cell is marked.
     let target = unsafe { cell.cast::<WeakCell>().as_ref() }.target.load(Relaxed);
-    assert!(target.is_null(), "a weak reference to what is dead is not cleared");
+    assert!(target.is_null(), "a weak reference to a dead object is not cleared");
     assert!(map.is_empty(), "the entry of a dead key stays");
 }
 
@@ -416,7 +418,7 @@ fn what_a_helper_finds_of_cells_and_tables_comes_to_the_collector() {
     play(|| {
         found_by(|stage, _| {
             let (heap, word) = (Arc::clone(&stage.heap), stage.word);
-            // It helps until the marking is over.
+            // The helper works until the marking is over.
             when("helped", move || heap.protocol.request(Word::idle(1)));
             stage.heap.help(1);
             stage.heap.protocol.request(word);
@@ -441,7 +443,7 @@ fn a_weak_reference_that_comes_back_with_its_target_is_dead() {
         stage.heap.run_cycle();
         one.enter();
         assert!(is_there(watched.address()), "brought back");
-        assert!(watched.weak.upgrade(m).is_none(), "Some for what was dead");
+        assert!(watched.weak.upgrade(m).is_none(), "Some for an object that was dead");
         assert!(guardian.next().is_some());
     });
 }
@@ -476,7 +478,8 @@ fn the_values_of_a_table_that_an_assist_found_are_marked() {
         stage.h2();
         one.enter();
         two.enter();
-        // What leads to the table is grey in a buffer when the collector looks at its tables.
+        // The object that leads to the table is grey in a buffer when the collector looks at its
+        // tables.
         first.maps.set(m, None);
         let heap = Arc::clone(&stage.heap);
         let script = Arc::clone(&heap);
@@ -498,7 +501,7 @@ fn what_comes_back_brings_the_values_of_its_tables_and_theirs() {
         let stage = Stage::new();
         let (one, m) = stage.pinned();
         let (key, next) = (node(m, None), node(m, None));
-        // The value of the first leads to the key of the second.
+        // The value of the first entry leads to the key of the second.
         let (value, last) = (node(m, Some(next)), node(m, None));
         let map = WeakMap::new(m);
         map.insert(m, key, value);
@@ -509,7 +512,10 @@ fn what_comes_back_brings_the_values_of_its_tables_and_theirs() {
         one.leave();
         stage.heap.run_cycle();
         for object in [key, value, next, last] {
-            assert!(is_there(object.address()), "what leads to it was brought back");
+            assert!(
+                is_there(object.address()),
+                "the object that leads to it was brought back"
+            );
         }
         assert!(guardian.next().is_some());
     });
@@ -527,12 +533,12 @@ fn weak_cells_are_cleared_before_a_slot_is_used_again() {
         one.leave();
         stage.heap.run_cycle();
         one.enter();
-        // Of the same type, and in its place.
+        // An object of the same type that may take the dead one's slot.
         let new = node(m, None);
         let found = weak.upgrade(m);
         assert!(
             found.is_none(),
-            "the dead comes back as {:?}, new is {:?}",
+            "the dead object comes back as {:?}, new is {:?}",
             found.map(Gc::as_ptr),
             new.as_ptr()
         );
@@ -554,7 +560,7 @@ fn a_weak_reference_to_what_a_guardian_brings_back_stays_dead() {
         stage.heap.run_cycle();
         one.enter();
         assert!(is_there(watched.address()), "brought back");
-        assert!(weak.upgrade(m).is_none(), "Some for what was dead");
+        assert!(weak.upgrade(m).is_none(), "Some for an object that was dead");
         assert!(guardian.next().is_some());
     });
 }

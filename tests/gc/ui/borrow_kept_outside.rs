@@ -1,4 +1,4 @@
-//! What a `Gc` lends ends with `enter`, and with it before any `collect`.
+//! A reference borrowed from a `Gc` ends with `enter`, and so before any `collect`.
 use greyspan::gc::{Heap, Root, Rootable};
 
 fn main() {

@@ -1,4 +1,4 @@
-//! A managed object outlives every borrow but the static ones.
+//! A managed object may outlive every borrow, except static ones.
 use greyspan::gc::{Heap, Trace};
 
 #[derive(Trace)]

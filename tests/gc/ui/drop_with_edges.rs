@@ -1,4 +1,4 @@
-//! When the drop runs, what the edges lead to may be gone.
+//! When a drop runs, the objects at the end of its edges may be gone.
 use greyspan::gc::{GcCell, Trace};
 
 #[derive(Trace)]

@@ -1,4 +1,4 @@
-//! An edge from one heap to another would not be seen by the other's collector.
+//! The collector of the other heap would not see an edge from this heap.
 use greyspan::gc::{GcCell, Heap, Trace};
 
 #[derive(Trace)]

@@ -1,4 +1,4 @@
-//! Nor by a variable of the caller.
+//! A `Gc` cannot leave `enter` in a variable of the caller either.
 use greyspan::gc::Heap;
 
 fn main() {

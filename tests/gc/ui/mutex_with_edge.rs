@@ -1,4 +1,4 @@
-//! So would one in a `Mutex`.
+//! An edge in a `Mutex` would change without a barrier.
 use greyspan::gc::{Gc, Trace};
 use std::sync::Mutex;
 

@@ -1,4 +1,4 @@
-//! Objects are read by the collector's thread, and by every other.
+//! The collector's thread and all mutators read objects, so they must be `Sync`.
 use greyspan::gc::Heap;
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! What a `dyn` leads to stands in its bounds, and is not implemented.
+//! The target type of a `dyn` comes from its bounds; no impl can set it.
 #![forbid(unsafe_code)]
 use greyspan::gc::OfLifetime;
 

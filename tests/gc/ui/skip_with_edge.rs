@@ -1,4 +1,4 @@
-//! A field that holds an edge cannot be left out.
+//! `skip` cannot leave out a field that holds an edge.
 use greyspan::gc::{Gc, Trace};
 
 #[derive(Trace)]

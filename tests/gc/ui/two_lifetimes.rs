@@ -1,4 +1,4 @@
-//! The derive must know which lifetime is the edges'.
+//! The derive must know which lifetime belongs to the edges.
 use greyspan::gc::{GcCell, Trace};
 
 #[derive(Trace)]

@@ -1,5 +1,5 @@
-//! What belongs to one `enter` belongs to no longer and to no shorter one: each handle is invariant
-//! in `'gc`.
+//! A value of one `enter` belongs to no longer and no shorter `enter`:
+//! each handle is invariant in `'gc`.
 use greyspan::gc::{Gc, GcCell, GcLock, GcWeak, Mutator, Visitor, WeakMap};
 
 fn gc<'long: 'short, 'short>(of: Gc<'long, u64>) -> Gc<'short, u64> {

@@ -1,5 +1,5 @@
-//! What can be written holds exactly its type: cells, locks and maps are invariant in their
-//! contents.
+//! A place that can be written holds exactly its type:
+//! cells, locks and maps are invariant in their contents.
 use greyspan::gc::{GcCell, GcLock, WeakMap};
 
 fn cell<'gc, 'a>(of: GcCell<'gc, &'static str>) -> GcCell<'gc, &'a str> {

@@ -1,10 +1,10 @@
-//! What lives outside of `enter` leads to exactly the type that it names: roots and guardians are
-//! invariant.
+//! A handle that lives outside of `enter` leads to exactly the type that it names:
+//! roots and guardians are invariant.
 use greyspan::gc::{Guardian, OfLifetime, Root, WeakRoot};
 
 trait Named<'a>: for<'gc> OfLifetime<'gc, Of = u8> {}
 
-// The one is a subtype of the other.
+// `Any` is a subtype of `One`.
 type Any = dyn for<'a> Named<'a>;
 type One = dyn Named<'static>;
 

@@ -1,4 +1,4 @@
-//! What a root leads to is not for a program to say: it would read any address.
+//! A program cannot choose the type that a root leads to: it could read any address.
 #![forbid(unsafe_code)]
 use greyspan::gc::{Heap, OfLifetime, Rootable, WeakRoot};
 use std::marker::PhantomData;
