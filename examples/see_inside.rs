@@ -2,9 +2,9 @@
 //! JSON, Prometheus' text, a map of the heap.
 //!
 //! ```text
-//! cargo run --release --features stats --example see_inside              the table and the map
-//! cargo run --release --features stats --example see_inside -- json      or prometheus, map-json, svg
-//! cargo run --release --features stats --example see_inside -- cost      the time of the snapshots
+//! cargo run --release --features stats --example see_inside           the table and the map
+//! cargo run --release --features stats --example see_inside -- json   or prometheus, map-json, svg
+//! cargo run --release --features stats --example see_inside -- cost   the time of the snapshots
 //! ```
 
 use greyspan::{Greyspan, heap_map, stats};

@@ -189,7 +189,8 @@ fn pairs(count: u64, layout: impl Fn() -> Layout) {
         // SAFETY: the layouts of `run_time_layout` have 64 bytes or more.
         let block = unsafe { alloc(layout) };
         let word = block.cast::<u64>();
-        // SAFETY: 64 bytes or more, aligned to 8, ours alone; the ruler runs with memory to spare, so not null.
+        // SAFETY: 64 bytes or more, aligned to 8, owned by this loop. Not null, because the ruler
+        // runs with memory to spare.
         unsafe { word.write(number) };
         // SAFETY: allocated above with this layout and not freed since.
         unsafe { dealloc(black_box(block), layout) };
@@ -357,11 +358,13 @@ fn ladder(count: u64) {
         let mut block = unsafe { alloc(layout) };
         for size in &STEPS[1..] {
             let size = black_box(*size);
-            // SAFETY: `block` was allocated with `layout`; the new size is not zero and far from overflow.
+            // SAFETY: `block` was allocated with `layout`. The new size is not zero and far from
+            // overflow.
             block = unsafe { realloc(block, layout, size) };
             layout = ladder_layout(size);
             let word = block.cast::<u64>();
-            // SAFETY: at least 16 bytes, aligned to 8, ours alone; the ruler runs with memory to spare, so not null.
+            // SAFETY: at least 16 bytes, aligned to 8, owned by this loop. Not null, because the
+            // ruler runs with memory to spare.
             unsafe { word.write(number) };
         }
         // SAFETY: `block` came from `realloc` to `layout` and was not freed since.
@@ -395,7 +398,8 @@ fn zeroed64(count: u64) {
         // SAFETY: `LAYOUT` has 64 bytes.
         let block = unsafe { alloc_zeroed(LAYOUT) };
         let word = block.cast::<u64>();
-        // SAFETY: 64 bytes, aligned to 8, ours alone; the ruler runs with memory to spare, so not null.
+        // SAFETY: 64 bytes, aligned to 8, owned by this loop. Not null, because the ruler runs with
+        // memory to spare.
         unsafe { word.write(number) };
         // SAFETY: allocated above with this layout and not freed since.
         unsafe { dealloc(black_box(block), LAYOUT) };

@@ -19,8 +19,8 @@ pub fn contain(command: &mut Command) {
             _ => Err(io::Error::last_os_error()),
         }
     };
-    // SAFETY: between fork and exec the closure makes one system call and builds an error from `errno`: neither
-    // allocates, and neither takes a lock.
+    // SAFETY: between fork and exec the closure makes one system call and builds an error from
+    // `errno`. Neither allocates or takes a lock.
     unsafe { command.pre_exec(last_wish) };
 }
 

@@ -1,7 +1,9 @@
-//! Counts the words of every UTF-8 text under a path, with Greyspan as the allocator of the whole program.
+//! Counts the words of every UTF-8 text under a path. Greyspan allocates for the whole program.
 //!
 //! ```text
-//! main: walk ──► readers ── text: String ──► counters ── words: Vec<String> ──► shards of one shared map ──► main: report
+//! main: walk ──► readers ── text: String ──► counters ── words: Vec<String> ──► shards of one map
+//!                                                                                        │
+//!                                                             main: report ◄─────────────┘
 //! ```
 //!
 //! Readers own the files and send each text on. A counter drops the text, so a thread other than

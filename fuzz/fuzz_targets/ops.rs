@@ -1,7 +1,11 @@
 //! Runs the input as a sequence of operations on one thread. The oracle of the model test judges
 //! them.
 //!
-//! On stable: `mkdir -p fuzz/corpus/ops; cargo fuzz run -s none ops fuzz/corpus/ops fuzz/seeds/ops -- -max_total_time=60`.
+//! On stable, after `mkdir -p fuzz/corpus/ops`:
+//!
+//! ```text
+//! cargo fuzz run -s none ops fuzz/corpus/ops fuzz/seeds/ops -- -max_total_time=60
+//! ```
 #![no_main]
 
 #[path = "../../tests/support/mod.rs"]

@@ -4,7 +4,8 @@
 //! On stable, after `mkdir -p fuzz/corpus/ops_threads`:
 //!
 //! ```text
-//! cargo fuzz run -s none ops_threads fuzz/corpus/ops_threads fuzz/seeds/ops_threads -- -max_total_time=60
+//! cargo fuzz run -s none ops_threads fuzz/corpus/ops_threads fuzz/seeds/ops_threads -- \
+//!     -max_total_time=60
 //! ```
 #![no_main]
 
