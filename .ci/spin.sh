@@ -75,14 +75,14 @@ check fails V_NOPINDROP V_NOPINDROP NOWEAK NOROOTS K0=2 K1=0 P0=2 P1=0
 check fails V_TEXTWEAK V_TEXTWEAK NOALLOC NOROOTS "${small[@]}"
 check fails V_CLEARFIRST V_CLEARFIRST NOALLOC NOROOTS K0=1 K1=2 P0=1 P1=1
 check fails V_NULLLATE V_NULLLATE NOALLOC NOROOTS K0=1 K1=2 P0=1 P1=1
-# Rules that are needed only if the sweep starts before handshake T3.
+# Broken variants of rules that only an early sweep, before handshake T3, needs.
 check fails "V_BLACKSWEPT, early sweep" EARLYSWEEP V_BLACKSWEPT CYCLES=2 NOWEAK NOROOTS "${small[@]}"
 check fails "V_RESTAMP, early sweep" EARLYSWEEP V_RESTAMP NOWEAK NOROOTS "${small[@]}"
 check fails "V_H3NOFLUSH, early sweep" EARLYSWEEP V_H3NOFLUSH NOWEAK NOROOTS "${small[@]}"
 check fails "V_NOFORFEIT, early sweep" EARLYSWEEP V_NOFORFEIT NOWEAK NOROOTS "${small[@]}"
 check fails "V_NORELOAD, early sweep" EARLYSWEEP V_NORELOAD NOALLOC NOROOTS K0=1 K1=2 P0=1 P1=1
 check fails "V_EPOCHFIRST, early sweep" EARLYSWEEP V_EPOCHFIRST CYCLES=2 NOALLOC NOROOTS K0=1 K1=2 P0=1 P1=1
-# Rules that are needed only by the extensions: a second tracer and assists.
+# Broken variants of rules that only the extensions need: a second tracer, assists, ephemerons.
 check fails V_NOGATE TRACER2 V_NOGATE "${graph[@]}" CHAIN4 K0=4 K1=2 P0=1 P1=1
 check fails V_NOSHIFT TRACER2 V_NOSHIFT "${graph[@]}" CHAIN4 K0=2 K1=1 P0=1 P1=1
 check fails "V_NOGATE, assists" ASSIST V_NOGATE "${graph[@]}" CHAIN4 K0=4 K1=3 P0=1 P1=1

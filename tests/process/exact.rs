@@ -148,7 +148,7 @@ fn each() -> Next {
 #[cfg(feature = "profiling")]
 fn sampled() -> Next {
     greyspan::profile::start(1).expect("memory for the tables");
-    // The first unwinding allocates, so it happens before the counts.
+    // The unwinder initialises itself once, before the counts.
     let layout = layout(64, 8);
     free(alloc(layout), layout);
     let _ = each();

@@ -215,7 +215,7 @@ fn threads() -> Next {
             .collect();
         makers.into_iter().map(|maker| maker.join().unwrap()).collect()
     });
-    // Another thread frees memory that a thread could not get.
+    // This thread frees all the memory that the makers used up.
     free_all(rows.into_iter().flatten());
     free_all(make_mixed(5_000, 81));
     free(make(16 * MIB, 82));
