@@ -42,7 +42,7 @@ fn cost(what: &str, mut call: impl FnMut()) {
         .collect();
     times.sort_by(f64::total_cmp);
     println!(
-        "{what:<12} median {:8.1} us, nine in ten below {:8.1} us",
+        "{what:<12} median {:8.1} us, 90 % below {:8.1} us",
         times[500], times[900]
     );
 }

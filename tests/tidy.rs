@@ -178,7 +178,7 @@ fn files_are_short_and_modules_say_what_they_are_for() {
         let header = text.starts_with("//!") || !path.starts_with("src/") || path == "src/lib.rs" || is_test(path);
         assert!(
             header,
-            "{path}: open with `//!`: purpose, what it owns, who calls it, invariants"
+            "{path}: open with `//!`: purpose, owned state, callers, invariants"
         );
     }
     none(&long_files(&files), "split it where its concepts part");

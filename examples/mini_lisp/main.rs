@@ -87,7 +87,7 @@ fn run_file(heap: &Heap, path: &str) -> Result<(), String> {
     );
     let expected: Vec<&str> = source.lines().filter_map(|line| line.strip_prefix(";=> ")).collect();
     if !expected.is_empty() && !out.lines().eq(expected) {
-        return Err(format!("{path}: it should print what its lines `;=>` say"));
+        return Err(format!("{path}: its output differs from its lines `;=>`"));
     }
     Ok(())
 }

@@ -183,7 +183,7 @@ fn main() {
         let found = tree.get(m).check();
         assert!(
             found.iter().map(|(key, value)| (key, value)).eq(&model),
-            "not what a BTreeMap holds"
+            "the tree and the BTreeMap differ"
         );
         assert_eq!(
             tree.get(m).get(*model.keys().next().expect("some")).as_deref(),

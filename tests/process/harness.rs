@@ -15,7 +15,7 @@ pub(crate) const KEY: &std::ffi::CStr = c"SPAN_TEST_SCENARIO";
 /// Every scenario takes less than a tenth of this; one that takes longer hangs.
 const HANG: Duration = Duration::from_secs(120);
 
-/// A test in a process of its own.
+/// A test in its own process.
 pub(crate) struct Scenario {
     /// The test's claim, as a sentence.
     pub(crate) name: &'static str,
@@ -163,7 +163,7 @@ fn run_all(selection: &Selection) -> i32 {
         chosen.iter().for_each(|scenario| println!("{}: test", scenario.name));
         return 0;
     }
-    println!("\nrunning {} tests, each in a process of its own", chosen.len());
+    println!("\nrunning {} tests, each in its own process", chosen.len());
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     thread::scope(|scope| {

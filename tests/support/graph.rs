@@ -293,7 +293,7 @@ impl World<'_> {
                     _ => break,
                 }
                 let numbers = hand.iter().map(|node| node.map(|node| node.number));
-                assert!(numbers.eq(held.iter().copied()), "what is in hand is not what it was");
+                assert!(numbers.eq(held.iter().copied()), "an object in hand has changed");
             }
         });
     }

@@ -88,8 +88,8 @@ pub fn named(text: &str) -> Result<Preload, String> {
     Ok((name.to_owned(), Some(path)))
 }
 
-/// Checks that the loader accepts the library. If it does not, it prints a message and runs the
-/// command without it.
+/// Checks that the loader accepts the library. If the loader does not, it would print a message and
+/// run the command without the library.
 ///
 /// # Errors
 /// The loader's message.

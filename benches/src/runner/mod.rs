@@ -2,9 +2,11 @@
 //!
 //! A separate Cargo invocation builds each rival with only that rival's feature. So a rival that
 //! does not build is named and skipped, and two versions of one C library are never linked
-//! together. Two things would make a rival slower than it is, and this module avoids both: with
-//! debug information in the profile, some build scripts compile the rival unoptimised; and
-//! snmalloc's, without CMake, leaves its assertions in.
+//! together.
+//!
+//! Two things would make a rival slower than it is, and this module avoids both. With debug
+//! information in the profile, some build scripts compile the rival unoptimised. Without CMake,
+//! snmalloc's build leaves its assertions in.
 
 #![forbid(unsafe_code)]
 
