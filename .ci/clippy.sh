@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Lints on every target, with each set of features: none, each by itself, all together. The workspace without the rivals of the
-# benches, which need a C compiler. A minute, and half a minute for each feature.
+# Runs the lints on every target with each set of features: none, each one alone, all together. It
+# leaves out the rivals of the benches, which need a C compiler. Takes a minute, plus half a minute
+# per feature.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 component clippy clippy
 lint() {
@@ -8,7 +9,7 @@ lint() {
     cargo clippy --quiet --all-targets "$@" -- -D warnings
 }
 lint --workspace
-# The names in the [features] table of the library; with none, there is one set only.
+# The names in the library's [features] table. Without any, only one set exists.
 features=$(awk '/^\[/ { on = $0 == "[features]" } on && /^[a-z0-9_-]+ *=/ { sub(/ *=.*/, ""); print }' Cargo.toml)
 for feature in $features; do
     [[ $feature = default ]] || lint --package greyspan --no-default-features --features "$feature"

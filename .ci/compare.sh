@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The benches' own tests: workloads, runner, and `compare` as its users meet it; and every criterion bench runs once. Without
-# rivals, which need a C compiler. Three minutes from nothing, half a minute once it is built.
+# Runs the benches' own tests: the workloads, the runner, and `compare` as its users run it. Every
+# criterion bench runs once. The rivals are left out: they need a C compiler. Takes three minutes
+# from scratch, half a minute once built.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cargo test --package greyspan-bench --lib --bins --test compare
-# Not the release profile: fat LTO would cost minutes, and nothing is measured.
+# Not the release profile: fat LTO takes minutes, and this job measures nothing.
 cargo test --package greyspan-bench --benches

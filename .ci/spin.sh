@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# The collector's protocol, as a Spin model: tests/models/protocol.pml holds within these bounds, and each broken variant fails. Every state of a
-# bound is visited. Two minutes and 1 GB of memory, with two processors.
-#   SPIN_LARGE=1   larger bounds too: ten minutes and 6 GB
+# Checks the collector's protocol as a Spin model: tests/models/protocol.pml holds within these
+# bounds, and each broken variant fails. Spin visits every state within a bound. Takes two minutes
+# and 1 GB of memory on two processors.
+#   SPIN_LARGE=1   also checks larger bounds: ten minutes and 6 GB
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need spin spin
 model=$PWD/tests/models/protocol.pml
 export model
 
-# run EXPECTED NAME DEFINES...: `holds`, or `fails`.
+# run EXPECTED NAME DEFINES...: checks that the model `holds` or `fails`.
 run() {
     local expected=$1 name=$2 defines=("${@:3}") result work
     work=$(mktemp -d)
@@ -17,7 +18,7 @@ run() {
     cc -O2 -w -DSAFETY -DCOLLAPSE -DVECTORSZ=256 -DMEMLIM=7600 -o pan pan.c
     ./pan -m200000 -w24 > out 2>&1 || true
     if grep -q 'max search depth too small\|out of memory\|memory limit' out; then
-        echo "$name: not all states were visited" >&2
+        echo "$name: Spin did not visit all states" >&2
         return 1
     fi
     grep -q 'errors: 0' out && result=holds || result=fails
@@ -25,7 +26,7 @@ run() {
     [[ $result = "$expected" ]] || { echo "$name should $expected:" >&2; cat out >&2; return 1; }
 }
 export -f run
-# As many at a time as there are processors.
+# Runs as many checks at a time as the machine has processors.
 checks=()
 check() { checks+=("$(printf '%q ' run "$@")"); }
 
@@ -74,14 +75,14 @@ check fails V_NOPINDROP V_NOPINDROP NOWEAK NOROOTS K0=2 K1=0 P0=2 P1=0
 check fails V_TEXTWEAK V_TEXTWEAK NOALLOC NOROOTS "${small[@]}"
 check fails V_CLEARFIRST V_CLEARFIRST NOALLOC NOROOTS K0=1 K1=2 P0=1 P1=1
 check fails V_NULLLATE V_NULLLATE NOALLOC NOROOTS K0=1 K1=2 P0=1 P1=1
-# What a sweep before T3 would need beyond that.
+# Broken variants of rules that only an early sweep, before handshake T3, needs.
 check fails "V_BLACKSWEPT, early sweep" EARLYSWEEP V_BLACKSWEPT CYCLES=2 NOWEAK NOROOTS "${small[@]}"
 check fails "V_RESTAMP, early sweep" EARLYSWEEP V_RESTAMP NOWEAK NOROOTS "${small[@]}"
 check fails "V_H3NOFLUSH, early sweep" EARLYSWEEP V_H3NOFLUSH NOWEAK NOROOTS "${small[@]}"
 check fails "V_NOFORFEIT, early sweep" EARLYSWEEP V_NOFORFEIT NOWEAK NOROOTS "${small[@]}"
 check fails "V_NORELOAD, early sweep" EARLYSWEEP V_NORELOAD NOALLOC NOROOTS K0=1 K1=2 P0=1 P1=1
 check fails "V_EPOCHFIRST, early sweep" EARLYSWEEP V_EPOCHFIRST CYCLES=2 NOALLOC NOROOTS K0=1 K1=2 P0=1 P1=1
-# What the extensions need.
+# Broken variants of rules that only the extensions need: a second tracer, assists, ephemerons.
 check fails V_NOGATE TRACER2 V_NOGATE "${graph[@]}" CHAIN4 K0=4 K1=2 P0=1 P1=1
 check fails V_NOSHIFT TRACER2 V_NOSHIFT "${graph[@]}" CHAIN4 K0=2 K1=1 P0=1 P1=1
 check fails "V_NOGATE, assists" ASSIST V_NOGATE "${graph[@]}" CHAIN4 K0=4 K1=3 P0=1 P1=1

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The test command of the README, then the same optimised, and both with the collector, and what counts with the feature stats. Nine minutes, most of them fat LTO.
+# Runs the test command of the README, then the same optimised, and both with the collector, then
+# the tests of the exact counters with the feature `stats`. Takes nine minutes, mostly for fat LTO.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cargo test
 cargo test --release

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Counts the words under a path by itself and compares the result with what wordfreq wrote: wordfreq-oracle.py PATH JSON
+"""Counts the words under a path independently and compares the result with wordfreq's: wordfreq-oracle.py PATH JSON
 
-One thread, one dictionary, nothing shared with the Rust program. Exit codes: 0 they agree, 1 they differ, 2 wrong usage, 3 cannot judge: a
-text holds characters whose kind depends on the version of Unicode.
+It uses one thread, one dictionary, and no code of the Rust program. Exit codes: 0 the results agree, 1 they differ, 2 wrong
+usage, 3 cannot judge: a text holds characters whose kind depends on the version of Unicode.
 
-A word character is what Unicode calls Alphabetic, or a number (Nd, Nl, No). str.isalnum is not that: it leaves out Other_Alphabetic,
-the vowel signs of many scripts and the circled letters, for which unicodedata has no name. They stand below, from Unicode 14.
+A word character is one that Unicode calls Alphabetic, or a number (Nd, Nl, No). str.isalnum differs: it leaves out
+Other_Alphabetic, which holds the vowel signs of many scripts and the circled letters. unicodedata does not offer that
+property, so the list below holds these characters, from Unicode 14.
 """
 import collections
 import json

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# The README's main command on real input: it runs over the project's own folder, and over a copy of its texts its result is the same for
-# every number of threads, and the same as the independent count of .ci/wordfreq-oracle.py. A minute with the build.
+# Runs the README's main command on real input: first over the project's own folder, then over a
+# copy of its texts. The result is the same for every number of threads and equals the independent
+# count of .ci/wordfreq-oracle.py. Takes a minute with the build.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need python3 python3
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 cargo run --release --example wordfreq -- --json "$out/own.json" | tee "$out/report"
 grep -q '^  heap_inuse' "$out/report"
-# A copy: a build that runs meanwhile changes the folder between two counts. The binary as built: Cargo may write too.
+# Counts a copy, because a build that runs meanwhile changes the folder between two counts. Runs the
+# built binary directly, because Cargo may write files too.
 mkdir "$out/texts"
 tar -c --exclude=./.git --exclude=./target --exclude=./fuzz/target --exclude=./fuzz/corpus . | tar -x -C "$out/texts"
 binary="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/examples/wordfreq"

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# The figures that the allocator promises, against all rivals that build: instruction counts of a boxed 64 bytes,
-# producer and consumer, threads that come and go, the smallest program, and a gigabyte of small objects.
+# Measures the figures that the allocator promises, against every rival that builds: the instruction
+# count of a box of 64 bytes, producer and consumer, threads that come and go, the smallest program,
+# and a gigabyte of small objects.
 #   benches/figures.sh [--quick]
-# Costs about 5 minutes on 2 cores once all is built (--quick: under 1, for a look only); building, about 3 more.
+# Takes about 5 minutes on 2 cores, plus about 3 to build. --quick takes under 1 minute and is too
+# short for conclusions.
 set -euo pipefail
 manifest="$(dirname "$0")/Cargo.toml"
 repeat=7 scale=1
@@ -28,14 +30,14 @@ step() {
 }
 
 uptime
-step "Box of 64 bytes, make and drop: at most 16 instructions with fat LTO, at most 40 without" \
+step "Make and drop a box of 64 bytes: at most 16 instructions with fat LTO, at most 40 without" \
     run icount --row box64
-step "Producer and consumer, 30 million boxes: time not above the best rival's, peak RSS at most 1.2 of the lowest" \
+step "Producer and consumer, 30 million boxes: no slower than the best rival, peak RSS at most 1.2 times the lowest" \
     run compare run --bench xmalloc --threads 2 --repeat "$repeat" --scale "$scale"
-step "Threads one after another: mapped and resident memory flat after the first hundred" \
+step "Threads one after another: mapped and resident memory does not grow after the first hundred" \
     run compare run --bench threads --threads 1 --repeat "$(((repeat + 1) / 2))" --scale "$scale" --notes
-step "One small box: resident memory at most 1 MiB above system" \
+step "A program with one small box: resident memory at most 1 MiB above that with the system's allocator" \
     run compare run --bench one-box --repeat "$repeat" --notes
-step "A gigabyte of 64-byte objects: metadata at most 1 %" \
+step "A gigabyte of 64-byte objects: the allocator's own records take at most 1 %" \
     run compare run --bench many64 --repeat "$(((repeat + 3) / 4))" --scale "$scale" --notes
 exit "$worst"

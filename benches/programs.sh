@@ -1,9 +1,14 @@
 #!/usr/bin/env bash
-# Real programs under libgreyspan.so and under each other shared library that is installed: wall time and peak memory, on an idle machine.
-#   benches/programs.sh NAME [ROUNDS]        writes benches/results/NAME-programs.json, .html and .txt (default: 3 rounds after one to warm up)
-# NAME tells the machine. Needs the programs (.ci/preload.sh installs them) and Debian's libjemalloc2, libmimalloc2.0 and libtcmalloc-minimal4;
-# where one of these is missing, ALLOCATORS=system,greyspan,... names those to run. Ends with 1 if any program failed under any of them.
-# Costs about seven minutes on 2 cores. Left out: rustc, which brings an allocator of its own, and openssl speed, whose time is fixed.
+# Runs real programs under libgreyspan.so and under each rival's shared library: wall time and peak
+# memory, on an idle machine.
+#   benches/programs.sh NAME [ROUNDS]
+# Writes benches/results/NAME-programs.json, .html and .txt. NAME names the machine; ROUNDS (default
+# 3) follow one warm-up round.
+# Needs the programs (.ci/preload.sh installs them) and Debian's libjemalloc2, libmimalloc2.0 and
+# libtcmalloc-minimal4. If one of the libraries is missing, ALLOCATORS=system,greyspan,... names the
+# allocators to run. Exits with 1 if any program failed under any of them.
+# Takes about seven minutes on 2 cores. It leaves out rustc, which has its own allocator, and
+# openssl speed, which runs for a fixed time.
 set -euo pipefail
 if [[ $# -lt 1 || $# -gt 2 || $1 == -* || $1 == */* ]]; then
     echo "error: expected a name for the machine; usage: benches/programs.sh NAME [ROUNDS]" >&2
@@ -35,7 +40,8 @@ for _ in range(6):
 print(len(rows), sum(len(line.split()) for line in text.splitlines()))
 PYTHON
 files=() failed=0
-# row NAME COMMAND...: one program. What fails under an allocator is told, and shown in the table.
+# row NAME COMMAND...: measures one program. A failure under an allocator is printed here and shown
+# in the table.
 row() {
     local row=$1 result=0
     shift
@@ -51,7 +57,8 @@ row() {
     fi
     files+=("$work/$row.json")
 }
-# part NAME TIMES: what the tests have the program do, TIMES times as much of it where it is short, in a new folder each time.
+# part NAME TIMES: runs the part NAME of the tests in preload/tests, each time in a new folder.
+# TIMES repeats the work of short parts.
 part() {
     row "$1" env "TIMES=$2" bash -c 'cd "$(mktemp -d -p "$1")" && chmod 755 . && exec bash "$2" --part "$3"' part "$work" "$parts" "$1"
 }

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# What redis holds on to: a million keys with values of 10 to 200 bytes are loaded and half of them, drawn at random, deleted; after ten seconds of rest the
-# server tells the memory that the system has given it (used_memory_rss) and what its data take (used_memory).
-#   benches/redis.sh [ALLOCATOR...]          default: greyspan and each of Debian's shared libraries that is installed; "own" for what redis comes with
-# Needs redis-server and redis-cli. Costs half a minute for each allocator.
+# Measures the memory that redis holds after deletions. It loads a million keys with values of 10 to
+# 200 bytes and deletes a random half. After ten seconds of rest, it reads from the server its
+# resident memory (used_memory_rss) and the size of its data (used_memory).
+#   benches/redis.sh [ALLOCATOR...]
+# The default is greyspan and each of Debian's shared libraries that is installed; "own" is the
+# allocator that redis comes with.
+# Needs redis-server and redis-cli. Takes half a minute per allocator.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 project=$(dirname "$here")

@@ -1,10 +1,11 @@
-//! Hands the allocator's events to `tracing`, as a server would: a thread drains them now and then.
+//! Forwards the allocator's events to `tracing`, as a server does: a thread drains them
+//! periodically.
 //!
 //! ```text
 //! cargo run --release --example events
 //! ```
 //!
-//! The program grows, frees, purges, and runs into both limits; each shows as a line.
+//! The program grows, frees, purges, and exceeds both limits; each of these appears as a line.
 
 use greyspan::Greyspan;
 use greyspan::events::{self, Event, EventKind};
@@ -16,7 +17,7 @@ use std::time::Duration;
 #[global_allocator]
 static GLOBAL: Greyspan = Greyspan::new();
 
-/// One event as a line of `tracing`: what needs somebody's attention as a warning.
+/// Writes one event as a line of `tracing`. Events that need attention become warnings.
 fn trace(event: Event) {
     let at = event.unix_nanos;
     match event.kind {
@@ -29,7 +30,7 @@ fn trace(event: Event) {
         } => tracing::error!(at, wanted, footprint, limit, refused, "refused"),
         EventKind::Purge { bytes, cause } => tracing::info!(at, bytes, %cause, "gave memory back"),
         EventKind::ArenaGrew { bytes, heap_sys, huge } => tracing::debug!(at, bytes, heap_sys, huge, "grew"),
-        // New kinds come with new versions: their one line says it all.
+        // Later versions may add event kinds: their one-line text suffices.
         other => tracing::debug!(at, "{other}"),
     }
 }

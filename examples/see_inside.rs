@@ -1,9 +1,10 @@
-//! What the allocator tells of a program with a few hundred thousand objects: a table, JSON, Prometheus' text, a map of the heap.
+//! Shows the allocator's reports about a program with a few hundred thousand objects: a table,
+//! JSON, Prometheus' text, a map of the heap.
 //!
 //! ```text
-//! cargo run --release --features stats --example see_inside              the table and the map
-//! cargo run --release --features stats --example see_inside -- json      or prometheus, or map-json, or svg
-//! cargo run --release --features stats --example see_inside -- cost      how long the snapshots take with 64 threads alive
+//! cargo run --release --features stats --example see_inside           the table and the map
+//! cargo run --release --features stats --example see_inside -- json   or prometheus, map-json, svg
+//! cargo run --release --features stats --example see_inside -- cost   the time of the snapshots
 //! ```
 
 use greyspan::{Greyspan, heap_map, stats};
@@ -15,7 +16,7 @@ use std::time::Instant;
 #[global_allocator]
 static GLOBAL: Greyspan = Greyspan::new();
 
-/// An index of words, as a search engine keeps one; every third word has been dropped again.
+/// Builds an index of words, as a search engine has one, and drops every third word again.
 fn index() -> BTreeMap<String, Vec<u32>> {
     let mut words = BTreeMap::new();
     for number in 0_u32..200_000 {
@@ -30,7 +31,7 @@ fn index() -> BTreeMap<String, Vec<u32>> {
     words
 }
 
-/// The median and the longest of 1000 calls, in microseconds.
+/// Prints the median of 1000 calls, and the time that 90 % of them stay below, in microseconds.
 fn cost(what: &str, mut call: impl FnMut()) {
     let mut times: Vec<f64> = (0..1000)
         .map(|_| {
@@ -41,7 +42,7 @@ fn cost(what: &str, mut call: impl FnMut()) {
         .collect();
     times.sort_by(f64::total_cmp);
     println!(
-        "{what:<12} median {:8.1} us, nine in ten below {:8.1} us",
+        "{what:<12} median {:8.1} us, 90 % below {:8.1} us",
         times[500], times[900]
     );
 }

@@ -1,10 +1,10 @@
-//! A program whose global allocator is another one: the statistics and the heap map say that they
-//! are not about it.
+//! A program whose global allocator is another one: the statistics and the heap map report that
+//! they do not describe it.
 
 use greyspan::{Greyspan, Stats, heap_map, stats};
 use std::alloc::{GlobalAlloc, Layout};
 
-/// One test, so that nothing else allocates from the heap by hand before it looks.
+/// A single test, so that no other test allocates from the heap before it takes the statistics.
 #[test]
 fn a_program_with_another_allocator_is_told_until_it_allocates_here() {
     let kept: Vec<String> = (0..10_000).map(|number| number.to_string()).collect();

@@ -1,6 +1,6 @@
 //! A program whose `Greyspan` forwards to the system's allocator: with the feature `passthrough`,
-//! or where the heap is not supported, which
-//! `--cfg greyspan_unsupported` makes of Linux. The whole interface is there, and says so.
+//! or where the heap is not supported. `--cfg greyspan_unsupported` makes Linux such a system. The
+//! whole interface exists and reports that it forwards.
 #![cfg(any(feature = "passthrough", not(greyspan_heap)))]
 
 use greyspan::{Greyspan, Stats, events, heap_map, stats};
@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 #[global_allocator]
 static GLOBAL: Greyspan = Greyspan::new();
 
-/// Allocates, grows, shrinks and frees by the program's allocator.
+/// Allocates, grows, shrinks and frees through the program's allocator.
 fn churn() -> usize {
     let mut texts: Vec<String> = (0..20_000)
         .map(|number| number.to_string().repeat(number % 9))
@@ -37,13 +37,13 @@ fn a_block_is_the_systems() {
     let layout = Layout::from_size_align(100, 8).unwrap();
     // SAFETY: the layout is not empty.
     let block = NonNull::new(unsafe { GLOBAL.alloc(layout) }).unwrap();
-    // What the heap would round it up to is not the program's to use.
+    // The heap would round the size up; here the program may use only the requested bytes.
     assert_eq!(greyspan::usable_size(block, layout), 100);
     #[cfg(target_os = "linux")]
     {
-        // SAFETY: a block of the C library's, which ends the process on any other.
+        // SAFETY: the C library allocated the block. It would end the process for any other block.
         let block = unsafe { libc::realloc(block.as_ptr().cast(), 5000) };
-        // SAFETY: as above.
+        // SAFETY: `block` came from the C library's `realloc` and is freed once.
         unsafe { libc::free(block) };
     }
     #[cfg(not(target_os = "linux"))]
@@ -61,8 +61,8 @@ fn every_call_of_the_interface_is_there() {
         (greyspan::memory_limit(), greyspan::hard_limit()),
         (Some(1 << 20), Some(64 << 20))
     );
-    // Beyond the limit, which is for the heap. The collector's test runs beside this one, within
-    // it.
+    // Beyond the limit: only the heap obeys it. The collector's test runs at the same time, within
+    // the limit.
     assert_eq!(vec![0u8; 128 << 20].len(), 128 << 20);
     greyspan::set_hard_limit(None);
     assert_eq!(greyspan::hard_limit(), None);
@@ -91,8 +91,8 @@ fn profiling_is_refused_and_profiles_are_empty() {
     profile::write_flamegraph(&mut out).unwrap();
 }
 
-/// The variables that the allocator reads have effect with the feature, if the heap is there to
-/// read them.
+/// With the feature, the environment variables that the allocator reads still take effect, if the
+/// heap exists to read them.
 #[cfg(greyspan_heap)]
 #[test]
 fn the_table_at_exit_says_that_it_forwards() {

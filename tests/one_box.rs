@@ -1,7 +1,10 @@
-//! What a program costs that allocates one small box: resident memory with Greyspan and with the system's allocator.
+//! Measures a program that allocates one small box: its resident memory with Greyspan and with the
+//! system's allocator.
 //!
-//! This binary is its own harness, because the usual one allocates far more. With `SPAN_TEST_ALLOCATOR` set it is the program, under the
-//! allocator of that name; without, it runs itself under each and compares. The system's is used up to the measured box.
+//! This binary is its own harness, because the usual one allocates far more. With
+//! `SPAN_TEST_ALLOCATOR` set, it is the measured program, under the allocator of that name.
+//! Without, it runs itself under each and compares. The system's allocator serves all requests
+//! before the measured box.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs::File;
@@ -15,7 +18,7 @@ const KEY: &str = "SPAN_TEST_ALLOCATOR";
 const NAME: &str = "a_program_with_one_box_is_at_most_a_mebibyte_larger_than_with_the_system_allocator";
 const KIB: usize = 1 << 10;
 
-/// Greyspan from the moment that the program asks for it, the system's allocator before.
+/// Forwards to Greyspan once the program has chosen it, and to the system's allocator before.
 struct Chosen;
 
 static GREYSPAN: AtomicBool = AtomicBool::new(false);
@@ -23,8 +26,8 @@ static GREYSPAN: AtomicBool = AtomicBool::new(false);
 #[global_allocator]
 static GLOBAL: Chosen = Chosen;
 
-// SAFETY: each method forwards to an allocator with the same contract; blocks go back to the one they came from, because the program
-// frees nothing that it allocated before it chose.
+// SAFETY: each method forwards to an allocator with the same contract. Each block goes back to the
+// allocator that it came from, because the program frees no block from before its choice.
 unsafe impl GlobalAlloc for Chosen {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if GREYSPAN.load(Relaxed) {
@@ -47,7 +50,7 @@ unsafe impl GlobalAlloc for Chosen {
     }
 }
 
-/// Resident bytes, counted page by page, where `statm` may be late. Does not allocate.
+/// Returns the resident bytes, counted page by page, because `statm` may lag. Does not allocate.
 fn resident() -> usize {
     let mut text = [0; 4096];
     let count = File::open(c"/proc/self/smaps_rollup".to_str().expect("ASCII"))
@@ -62,7 +65,8 @@ fn resident() -> usize {
     number.expect("a number") * KIB
 }
 
-/// The program: one box, written to. Ends at once, so that nothing goes back to the wrong allocator.
+/// The measured program: makes one box and writes to it. It ends at once, so that no block goes
+/// back to the wrong allocator.
 fn program(greyspan: bool) -> ! {
     GREYSPAN.store(greyspan, Relaxed);
     let one = std::hint::black_box(Box::new(42_u64));
@@ -74,7 +78,7 @@ fn program(greyspan: bool) -> ! {
     unsafe { libc::_exit(0) }
 }
 
-/// The middle one of several runs.
+/// Returns the median of several runs.
 fn measured(allocator: &str) -> usize {
     let mut figures = [(); 7].map(|()| {
         let program = std::env::current_exe().expect("this binary");

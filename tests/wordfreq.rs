@@ -1,4 +1,5 @@
-//! The example `wordfreq` against a naive count of the same folder, and against wrong command lines.
+//! Tests the example `wordfreq` against a naive count of the same folder, and with invalid command
+//! lines.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-/// The example's executable, built by Cargo, which says where it lies.
+/// Returns the example's executable, which Cargo builds; Cargo's messages name its path.
 fn executable() -> &'static Path {
     static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
     EXECUTABLE.get_or_init(|| {
@@ -40,7 +41,7 @@ fn wordfreq<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Output {
         .expect("the example runs")
 }
 
-/// A new, empty folder of this name.
+/// Makes a new, empty folder of this name.
 fn folder(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&path);
@@ -48,14 +49,16 @@ fn folder(name: &str) -> PathBuf {
     path
 }
 
-/// Texts and other things that are easy to count wrong; returns whether there is a file that this process cannot read.
+/// Writes texts and other things that are easy to miscount. Returns whether one file is unreadable
+/// for this process.
 fn fill(texts: &Path) -> bool {
     let write = |name: &str, bytes: &[u8]| fs::write(texts.join(name), bytes).expect("a file for the test");
     write("empty", b"");
     write("no_words", b" \r\n\t--- ... \"\\\" \r\n");
     write("lines", b"One two\r\nTHREE two\rtwo\none-two_three");
     write("ends_in_a_word", "caf\u{e9} na\u{ef}ve CAF\u{c9}".as_bytes());
-    // Sharp s stays, its capital becomes it; a capital dotted I becomes two characters, one of which is no letter; no final sigma.
+    // Sharp s stays, and its capital becomes it. A dotted capital I becomes two characters, one of
+    // which is no letter. There is no final sigma.
     write(
         "case",
         "stra\u{df}e STRA\u{1e9e}E STRASSE \u{130}stanbul istanbul \u{39f}\u{394}\u{39f}\u{3a3} \u{1c5}".as_bytes(),
@@ -91,7 +94,7 @@ fn fill(texts: &Path) -> bool {
     fs::read(texts.join("secret")).is_err()
 }
 
-/// The same count in the plainest words: character by character, one file after the other.
+/// Counts the words in the simplest way: character by character, one file after another.
 fn naive(path: &Path, counts: &mut BTreeMap<String, u64>) {
     for entry in fs::read_dir(path).expect("a folder") {
         let entry = entry.expect("an entry");
@@ -117,7 +120,7 @@ fn naive_json(path: &Path) -> String {
     let mut counts = BTreeMap::new();
     naive(path, &mut counts);
     let mut top: Vec<_> = counts.iter().collect();
-    // Words come sorted out of the map, and this sort is stable.
+    // The map returns words in order, and this sort is stable.
     top.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     let top: Vec<String> = top
         .iter()
@@ -194,7 +197,7 @@ fn a_result_that_lies_in_the_folder_is_not_counted_and_is_replaced_whole() {
     assert!(run.status.success());
     assert_eq!(fs::read_to_string(&json).expect("the JSON"), expected);
     assert!(String::from_utf8_lossy(&run.stdout).contains("1   the file that --json writes"));
-    // One file by itself, and a flag with its value in one argument.
+    // One file alone, and a flag with its value in one argument.
     let other = folder.join("out.json");
     let run = wordfreq([
         format!("--json={}", other.display()).as_ref(),

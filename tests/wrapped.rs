@@ -1,5 +1,5 @@
-//! Greyspan behind another `GlobalAlloc`, which counts: the program allocates from it all the same,
-//! and the statistics say so.
+//! Greyspan behind another `GlobalAlloc`, which counts calls: the program still allocates from it,
+//! and the statistics report that.
 
 use greyspan::{Greyspan, Stats, heap_map, stats};
 use std::alloc::{GlobalAlloc, Layout};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 struct Counting(Greyspan, AtomicUsize);
 
-// SAFETY: every call is that of the allocator inside.
+// SAFETY: every call forwards to the allocator inside with the same arguments.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.1.fetch_add(1, Relaxed);

@@ -1,4 +1,4 @@
-// binary-trees of the Benchmarks Game, as benches/src/bin/gc/trees.rs does it.
+// The binary-trees benchmark of the Benchmarks Game, as in benches/src/bin/gc/trees.rs.
 package main
 
 import (

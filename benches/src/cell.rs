@@ -1,14 +1,17 @@
-//! The body of every `cell_*` program: one workload, once, in this fresh process, and one line of JSON about it.
+//! The body of every `cell_*` program: runs one workload once, in this fresh process, and prints
+//! its figures as one line of JSON.
 //!
-//! Called through `cell_main!` only. Exit codes: 0 measured, 2 wrong arguments, 3 the cell is not what its name says.
+//! Called through `cell_main!` only. Exit codes: 0 measured, 2 wrong arguments, 3 the linked
+//! allocator is not the named one.
 
 use crate::measure;
 use crate::workload::{self, Context, WORKLOADS, one_box};
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Makes a program whose global allocator is `$allocator`, of type `$type`, and which runs workloads under `$name`.
-/// The optional last argument is a function that tells the bytes the allocator spends on its own records.
+/// Makes a program whose global allocator is `$allocator`, of type `$type`, and which runs
+/// workloads under `$name`. The optional last argument is a function that returns the bytes of the
+/// allocator's own records.
 #[macro_export]
 macro_rules! cell_main {
     ($type:ty = $allocator:expr, $name:literal) => {
@@ -24,7 +27,7 @@ macro_rules! cell_main {
     };
 }
 
-/// Runs the workload that the command line names: `BENCH THREADS [SCALE]`, or `list`.
+/// Runs the workload that the command line names: `BENCH THREADS [SCALE]`, or lists all for `list`.
 #[must_use]
 pub fn main(allocator: &'static str, metadata: Option<fn() -> u64>) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -90,17 +93,18 @@ fn usage(problem: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Ends the process unless mimalloc's `version` number is of the major version that the program's name promises: the
-/// two features choose between two versions of one C library, so a build with both would measure the wrong one.
+/// Ends the process unless mimalloc's `version` has the major version that the program's name
+/// promises. The two features choose between two versions of one C library, so a build with both
+/// would measure the wrong one.
 pub fn require_mimalloc(expected: i32, version: i32) {
-    // 2.3.2 answers 20302; releases before 2.2.4 wrote 223.
+    // Release 2.3.2 returns 20302; releases before 2.2.4 return 223 and the like.
     let major = if version < 10_000 {
         version / 100
     } else {
         version / 10_000
     };
     if major != expected {
-        eprintln!("error: this program wants mimalloc v{expected} and is linked with version number {version}");
+        eprintln!("error: this program needs mimalloc v{expected}, but is linked with version number {version}");
         std::process::exit(3);
     }
 }

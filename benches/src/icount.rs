@@ -1,7 +1,9 @@
-//! The loops of the instruction ruler and the body of every `icount_*` program: `ROW heap|base ITERATIONS`.
+//! The loops of the instruction ruler, and the body of every `icount_*` program: `ROW heap|base
+//! OPERATIONS`.
 //!
-//! Each row is a pair of loops that differ in nothing but the heap: `base` does the same with memory on the stack. The
-//! ruler runs each at two lengths under callgrind; the slope of `heap` minus the slope of `base` is the price.
+//! Each row is a pair of loops that differ only in the heap: `base` does the same with memory on
+//! the stack. The ruler runs each at two lengths under callgrind. The price is the slope of `heap`
+//! minus the slope of `base`.
 
 use crate::rng::{Rng, log_uniform_sizes};
 use crate::workload::block::Block;
@@ -17,9 +19,9 @@ use std::thread;
 /// One row of the ruler.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// The name on the command line.
+    /// The row's name on the command line.
     pub name: &'static str,
-    /// What is counted.
+    /// One line: the operations that are counted.
     pub help: &'static str,
     heap: fn(u64),
     base: fn(u64),
@@ -29,11 +31,11 @@ const fn row(name: &'static str, help: &'static str, heap: fn(u64), base: fn(u64
     Row { name, help, heap, base }
 }
 
-/// All rows. The argument of a loop is a number of operations, a multiple of [`UNIT`].
+/// All rows. A loop's argument is its number of operations, a multiple of [`UNIT`].
 pub const ROWS: &[Row] = &[
     row(
         "box64",
-        "Box of 64 bytes, constant size: make and drop",
+        "a Box of 64 bytes, constant size: make and drop one",
         box64,
         box64_base,
     ),
@@ -45,37 +47,37 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "batch64",
-        "100 boxes of 64 bytes, then all dropped: a pair",
+        "100 boxes of 64 bytes, made then dropped: per box",
         batch::<8, 100>,
         batch_base::<100>,
     ),
     row(
         "batch8k",
-        "100 boxes of 8 KiB, then all dropped: a pair",
+        "100 boxes of 8 KiB, made then dropped: per box",
         batch::<1024, 100>,
         batch_base::<100>,
     ),
     row(
         "batch256k",
-        "10 boxes of 256 KiB, then all dropped: a pair",
+        "10 boxes of 256 KiB, made then dropped: per box",
         batch::<32_768, 10>,
         batch_base::<10>,
     ),
     row(
         "churn",
-        "random replacement in 4096 slots of 16 to 1024 bytes: a pair",
+        "random replacement in 4096 slots of 16 to 1024 bytes: per dealloc and alloc",
         churn,
         churn_base,
     ),
     row(
         "remote64",
-        "64 bytes made here, dropped by another thread: a pair",
+        "boxes of 64 bytes made by one thread, dropped by another: per box",
         remote::<Crossing>,
         remote::<u64>,
     ),
     row(
         "realloc",
-        "alloc, 8 reallocs from 16 to 384 bytes, dealloc: a call",
+        "alloc, 8 reallocs from 16 to 384 bytes, dealloc: per call",
         ladder,
         ladder_base,
     ),
@@ -93,7 +95,7 @@ pub const ROWS: &[Row] = &[
     ),
 ];
 
-/// What the number of operations must be a multiple of.
+/// The number of operations must be a multiple of this.
 pub const UNIT: u64 = 5000;
 
 /// Makes a program whose global allocator is `$allocator` and which runs one loop.
@@ -150,7 +152,7 @@ fn box64_base(count: u64) {
     }
 }
 
-/// Writes the first word of an array on the stack and lets its address escape.
+/// Writes the first word of an array on the stack and makes its address escape.
 #[inline(always)]
 fn stack_word(number: u64) {
     let mut words = MaybeUninit::<[u64; 8]>::uninit();
@@ -187,7 +189,8 @@ fn pairs(count: u64, layout: impl Fn() -> Layout) {
         // SAFETY: the layouts of `run_time_layout` have 64 bytes or more.
         let block = unsafe { alloc(layout) };
         let word = block.cast::<u64>();
-        // SAFETY: 64 bytes or more, aligned to 8, ours alone; the ruler runs with memory to spare, so not null.
+        // SAFETY: 64 bytes or more, aligned to 8, owned by this loop. Not null, because the ruler
+        // runs with memory to spare.
         unsafe { word.write(number) };
         // SAFETY: allocated above with this layout and not freed since.
         unsafe { dealloc(black_box(block), layout) };
@@ -203,12 +206,13 @@ fn pairs_base(count: u64, layout: impl Fn() -> Layout) {
     }
 }
 
-/// A layout that the optimiser does not know.
+/// Returns a layout that the optimiser does not know.
 #[inline(always)]
 fn run_time_layout<const SIZE: usize, const ALIGN: usize>() -> Layout {
     const { assert!(SIZE >= 64 && SIZE <= 4096 && ALIGN.is_power_of_two() && ALIGN >= 8) };
     let align = if ALIGN > 8 { black_box(ALIGN) } else { ALIGN };
-    // SAFETY: the alignment is a power of two and the size, asserted whatever the optimiser may suppose, far from overflow.
+    // SAFETY: the alignment is a power of two. The size is far from overflow, which the assertion
+    // makes sure of.
     unsafe { Layout::from_size_align_unchecked(black_box(SIZE), align) }
 }
 
@@ -273,7 +277,7 @@ fn churn_sizes() -> (Rng, [usize; 1024]) {
     (rng, sizes)
 }
 
-/// What travels from thread to thread in [`remote`].
+/// A value that [`remote`] sends from thread to thread.
 trait Parcel: Send {
     fn pack(number: u64) -> Self;
     fn unpack(self);
@@ -304,7 +308,8 @@ impl Parcel for u64 {
     }
 }
 
-/// Two threads take strict turns over one vector, parked in between: no spinning, so that the count repeats.
+/// Two threads take strict turns over one vector and park in between. They do not spin, so that the
+/// count is repeatable.
 #[inline(never)]
 fn remote<P: Parcel>(count: u64) {
     const BATCH: u64 = 250;
@@ -313,7 +318,8 @@ fn remote<P: Parcel>(count: u64) {
     let parcels = Mutex::new(Vec::<P>::with_capacity(BATCH as usize));
     let producer = thread::current();
     let wait_for = |side| {
-        // Acquire: pairs with the other side's Release store, so that its work on the vector is seen.
+        // Acquire: pairs with the other side's Release store, so that this side sees the other's
+        // work on the vector.
         while turn.load(Ordering::Acquire) != side {
             thread::park();
         }
@@ -352,11 +358,13 @@ fn ladder(count: u64) {
         let mut block = unsafe { alloc(layout) };
         for size in &STEPS[1..] {
             let size = black_box(*size);
-            // SAFETY: `block` was allocated with `layout`; the new size is not zero and far from overflow.
+            // SAFETY: `block` was allocated with `layout`. The new size is not zero and far from
+            // overflow.
             block = unsafe { realloc(block, layout, size) };
             layout = ladder_layout(size);
             let word = block.cast::<u64>();
-            // SAFETY: at least 16 bytes, aligned to 8, ours alone; the ruler runs with memory to spare, so not null.
+            // SAFETY: at least 16 bytes, aligned to 8, owned by this loop. Not null, because the
+            // ruler runs with memory to spare.
             unsafe { word.write(number) };
         }
         // SAFETY: `block` came from `realloc` to `layout` and was not freed since.
@@ -390,7 +398,8 @@ fn zeroed64(count: u64) {
         // SAFETY: `LAYOUT` has 64 bytes.
         let block = unsafe { alloc_zeroed(LAYOUT) };
         let word = block.cast::<u64>();
-        // SAFETY: 64 bytes, aligned to 8, ours alone; the ruler runs with memory to spare, so not null.
+        // SAFETY: 64 bytes, aligned to 8, owned by this loop. Not null, because the ruler runs with
+        // memory to spare.
         unsafe { word.write(number) };
         // SAFETY: allocated above with this layout and not freed since.
         unsafe { dealloc(black_box(block), LAYOUT) };

@@ -1,25 +1,25 @@
-//! What the kernel says about this process: memory, faults and processor time.
+//! Reads the kernel's figures about this process: memory, faults and processor time.
 //!
-//! Reads into a buffer on the stack, so that measuring never touches the allocator under test.
+//! Reads into a buffer on the stack, so that measuring never calls the allocator under test.
 
 use std::fs::File;
 use std::io::Read;
 use std::mem::MaybeUninit;
 use std::time::Instant;
 
-/// The memory lines of `/proc/self/status`, in bytes. Zero where the kernel does not tell.
+/// The memory lines of `/proc/self/status`, in bytes. Zero if the kernel does not report a figure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// `VmSize`: mapped address space.
     pub mapped: u64,
     /// `VmRSS`: resident memory.
     pub resident: u64,
-    /// `VmHWM`: the most that ever was resident in this process image. `ru_maxrss` is not used: it survives `exec`, so
-    /// a small child of a large parent would report its parent's peak.
+    /// `VmHWM`: the peak of resident memory of this process image. `ru_maxrss` is not used: it
+    /// survives `exec`, so a small child of a large parent would report its parent's peak.
     pub peak: u64,
 }
 
-/// The process's memory now.
+/// Returns the process's memory now.
 #[must_use]
 pub fn memory() -> Memory {
     let mut buffer = [0u8; 4096];
@@ -49,26 +49,26 @@ fn parse(status: &[u8]) -> Memory {
     memory
 }
 
-/// What the process has used up since it began.
+/// The resources that the process has used since it began.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// Page faults served without reading a device.
+    /// Page faults that needed no read from a device.
     pub minor_faults: u64,
     /// Seconds of processor time in user mode.
     pub user_seconds: f64,
     /// Seconds of processor time in the kernel.
     pub system_seconds: f64,
-    /// The most memory that was resident, in bytes; see [`Memory::peak`] for what is wrong with it.
+    /// The peak of resident memory, in bytes. [`Memory::peak`] says why it can be wrong.
     pub peak: u64,
 }
 
-/// The process's usage so far, all threads together.
+/// Returns the process's usage so far, all threads together.
 #[must_use]
 pub fn usage() -> Usage {
     usage_of(libc::RUSAGE_SELF)
 }
 
-/// The usage of all children that were waited for.
+/// Returns the usage of all children that this process has waited for.
 #[must_use]
 pub fn usage_of_children() -> Usage {
     usage_of(libc::RUSAGE_CHILDREN)
@@ -76,12 +76,13 @@ pub fn usage_of_children() -> Usage {
 
 fn usage_of(target: libc::c_int) -> Usage {
     let mut raw = MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: `raw` is writable and of the type that the call fills; an invalid target is answered with an error.
+    // SAFETY: `raw` is writable and has the type that the call fills; it answers an invalid target
+    // with an error.
     let status = unsafe { libc::getrusage(target, raw.as_mut_ptr()) };
     if status != 0 {
         return Usage::default();
     }
-    // SAFETY: all fields are plain integers, for which the zeroes that `raw` began with are valid values already.
+    // SAFETY: all fields are plain integers, and the zeroes that `raw` began with are valid values.
     let raw = unsafe { raw.assume_init() };
     from_raw(&raw)
 }
@@ -96,7 +97,7 @@ pub(crate) fn from_raw(raw: &libc::rusage) -> Usage {
     }
 }
 
-/// Runs `work` and returns its result with the seconds it took.
+/// Runs `work` and returns its result with the seconds that it took.
 pub fn timed<R>(work: impl FnOnce() -> R) -> (R, f64) {
     let start = Instant::now();
     let result = work();

@@ -8,8 +8,8 @@ use std::mem::MaybeUninit;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
 
-/// Puts the command into a process group of its own, so that a Ctrl-C at the terminal does not reach it, and lets it be
-/// killed when the thread that starts it ends, however that comes about.
+/// Puts the command into its own process group, so that a Ctrl-C at the terminal does not reach it.
+/// The kernel kills the child when the thread that started it ends for any reason.
 pub fn contain(command: &mut Command) {
     command.process_group(0);
     let last_wish = || {
@@ -19,22 +19,22 @@ pub fn contain(command: &mut Command) {
             _ => Err(io::Error::last_os_error()),
         }
     };
-    // SAFETY: between fork and exec the closure makes one system call and builds an error from `errno`: neither
-    // allocates, and neither takes a lock.
+    // SAFETY: between fork and exec the closure makes one system call and builds an error from
+    // `errno`. Neither allocates or takes a lock.
     unsafe { command.pre_exec(last_wish) };
 }
 
-/// Kills a child that [`contain`] was applied to, and all that it has started.
+/// Kills a child that [`contain`] was applied to, and every process of its group.
 pub fn kill_group(child: &Child) {
     let Ok(group) = libc::pid_t::try_from(child.id()) else {
         return;
     };
-    // SAFETY: the call takes plain numbers. The child was not waited for, so its number cannot be another process's; it
-    // fails only if the group has ended by itself.
+    // SAFETY: the call takes plain numbers. The child was not waited for, so no other process has
+    // its number. The call fails only if the group has already ended.
     unsafe { libc::kill(-group, libc::SIGKILL) };
 }
 
-/// Waits for the child's end. The peak is in bytes: `ru_maxrss` counts kibibytes on Linux.
+/// Waits for the child's end. The peak is in bytes: Linux counts `ru_maxrss` in KiB.
 ///
 /// # Errors
 /// If the system lost the child.
@@ -52,7 +52,8 @@ pub fn wait(child: &Child) -> io::Result<(ExitStatus, Usage)> {
             return Err(error);
         }
     }
-    // SAFETY: all fields are plain integers, for which the zeroes that `usage` began with are valid values already.
+    // SAFETY: all fields are plain integers, and the zeroes that `usage` began with are valid
+    // values.
     let usage = unsafe { usage.assume_init() };
     Ok((ExitStatus::from_raw(status), from_raw(&usage)))
 }

@@ -1,6 +1,7 @@
-//! A small deterministic random number generator, the same on every machine, so that checksums can be compared.
+//! A small deterministic random number generator, the same on every machine, so that checksums are
+//! comparable.
 //!
-//! Owned by whoever makes one; never shared between threads.
+//! Each generator has one owner and is never shared between threads.
 
 #![forbid(unsafe_code)]
 
@@ -9,7 +10,7 @@
 pub struct Rng(u64);
 
 impl Rng {
-    /// A generator whose sequence depends on `seed` alone.
+    /// Returns a generator whose sequence depends on `seed` alone.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         // One round of splitmix64 spreads small seeds; an xorshift state must not be zero.
@@ -19,7 +20,7 @@ impl Rng {
         Self((z ^ (z >> 31)) | 1)
     }
 
-    /// The next 64 random bits.
+    /// Returns the next 64 random bits.
     #[inline]
     pub fn next_u64(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
@@ -28,7 +29,7 @@ impl Rng {
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    /// A number in `0..bound`; `bound` must fit in 32 bits.
+    /// Returns a number in `0..bound`; `bound` must fit in 32 bits.
     #[inline]
     pub fn below(&mut self, bound: usize) -> usize {
         let wide = (self.next_u64() >> 32) * bound as u64;
@@ -36,8 +37,8 @@ impl Rng {
     }
 }
 
-/// `N` sizes between `low` and `high`, the logarithm of which is evenly spread; drawn once, so that the loops that use
-/// them pay an index and no logarithm.
+/// Returns `N` sizes between `low` and `high` whose logarithms are evenly spread. Loops draw them
+/// once and then pay for an index only, not for a logarithm.
 #[must_use]
 pub fn log_uniform_sizes<const N: usize>(rng: &mut Rng, low: usize, high: usize) -> [usize; N] {
     let (from, to) = ((low as f64).ln(), (high as f64).ln());

@@ -1,5 +1,5 @@
-//! The runner as a user meets it: exit codes, the table, the files, and cells that go wrong. Nothing is built: the cells
-//! are those of this package.
+//! Tests the runner as a user runs it: exit codes, the table, the files, and cells that fail. It
+//! builds nothing and uses the cells of this package.
 
 use serde_json::Value;
 use std::fs;
@@ -19,13 +19,13 @@ fn finished(words: &[&str]) -> (i32, String, String) {
     (status.code().expect("an exit code"), text(stdout), text(stderr))
 }
 
-/// The folder in which Cargo put the cells.
+/// Returns the folder in which Cargo put the cells.
 fn cells() -> &'static str {
     let folder = Path::new(env!("CARGO_BIN_EXE_cell_system")).parent().expect("a folder");
     folder.to_str().expect("UTF-8")
 }
 
-/// An empty folder for one test.
+/// Makes an empty folder for one test.
 fn scratch(test: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
     let _ = fs::remove_dir_all(&folder);
@@ -100,7 +100,7 @@ fn a_quick_run_prints_a_table_and_writes_json_and_a_page() {
         "marks of two allocators in totals and legend"
     );
 
-    // What was written can be shown again, and put together with itself.
+    // `show` reads the written file again, and merges it with itself.
     let (code, again, _) = finished(&["show", &json, &json]);
     assert_eq!(code, 0);
     assert!(again.contains("6 rounds"), "{again}");
@@ -115,13 +115,13 @@ fn wrong_arguments_are_answered_before_anything_runs() {
             &["run", "--bench", "churn,chrun"],
             "unknown \"chrun\"; valid: box64-lifo",
         ),
-        (&["run", "--threads", "0"], "--threads wants numbers"),
+        (&["run", "--threads", "0"], "--threads needs numbers"),
         (
             &["run", "--bench", "xmalloc", "--threads", "1"],
-            "xmalloc wants two or more",
+            "xmalloc needs two or more",
         ),
-        (&["run", "--repeat", "many"], "--repeat wants a number"),
-        (&["run", "--json"], "--json wants a value"),
+        (&["run", "--repeat", "many"], "--repeat needs a number"),
+        (&["run", "--json"], "--json needs a value"),
         (&["run", "--jsn", "x"], "unknown argument \"--jsn\""),
         (
             &["run", "--json", "/no/such/folder/out.json"],
@@ -131,8 +131,8 @@ fn wrong_arguments_are_answered_before_anything_runs() {
             &["run", "--html", "/no/such/folder/out.html"],
             "/no/such/folder/out.html can't be written",
         ),
-        (&["exec", "--", "true"], "exec wants a NAME"),
-        (&["exec", "name"], "a command behind --"),
+        (&["exec", "--", "true"], "exec needs a NAME"),
+        (&["exec", "name"], "a command after --"),
         (
             &["exec", "name", "--alloc", "nonesuch", "--", "true"],
             "unknown \"nonesuch\"",
@@ -216,7 +216,7 @@ fn a_ctrl_c_ends_the_run_and_what_is_done_is_written() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("compare starts");
-    // Long enough for the cells before the one that hangs, in the round that warms up.
+    // Waits until the cells before the one that hangs are done, in the warm-up round.
     std::thread::sleep(Duration::from_secs(3));
     let killed = Command::new("kill")
         .args(["-INT", &child.id().to_string()])
@@ -282,8 +282,8 @@ fn any_command_runs_under_each_library() {
     assert!(stdout.contains("FAILED: bad under system"), "{stdout}");
 }
 
-/// With programs that stand in for Cargo: one that notes what it is asked for and fails, and one
-/// that is not there.
+/// Uses two programs in place of Cargo: one that notes its arguments and fails, and one that does
+/// not exist.
 #[test]
 fn greyspan_is_built_for_exec_or_its_absence_is_told() {
     use std::os::unix::fs::PermissionsExt;

@@ -1,13 +1,14 @@
-//! A program that keeps next to nothing and allocates all the time, and how its heap profile shows where.
+//! Allocates all the time and keeps almost nothing: its heap profile shows which function does it.
 //!
 //! ```text
 //! cargo run --release --features profiling --example churn_hunt -- target/churn
 //! go tool pprof -top target/churn/churn.pb.gz     or open target/churn/churn.svg in a browser
 //! ```
 //!
-//! A table is written as text, a million cells. One function makes the line longer by adding cell to cell to a new string each time, so that it
-//! copies the line again and again; another pushes onto one string. In use the two look alike: nothing is kept. By what was allocated
-//! the first stands far ahead.
+//! The program writes a table of a million cells as text. One function builds each line by adding
+//! every cell to a new string, so it copies the line again and again. The other pushes the cells
+//! onto one string. In the in-use profile both look alike, because neither keeps anything. In the
+//! profile of allocated bytes, the first function stands far ahead.
 
 use greyspan::Greyspan;
 use greyspan::profile::{self, Profile, View};
@@ -19,13 +20,13 @@ use std::path::PathBuf;
 #[global_allocator]
 static GLOBAL: Greyspan = Greyspan::new();
 
-/// The hot loop with the fault: each cell makes a new, longer string of all that came before.
+/// Builds a line the slow way: each cell makes a new, longer string from all cells so far.
 #[inline(never)]
 fn line_by_copies(cells: &[u32]) -> String {
     cells.iter().fold(String::new(), |line, cell| format!("{line}{cell},"))
 }
 
-/// The same line in one string that grows.
+/// Builds the same line in one growing string.
 #[inline(never)]
 fn line_in_place(cells: &[u32]) -> String {
     let mut line = String::new();

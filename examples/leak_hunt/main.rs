@@ -1,12 +1,14 @@
-//! A server that leaks 1 KiB in every request, and how its heap profile shows where.
+//! Leaks 1 KiB in every request: its heap profile shows which function does it.
 //!
 //! ```text
 //! cargo run --release --features profiling --example leak_hunt -- target/leak
 //! go tool pprof -top target/leak/diff.pb.gz       or open target/leak/diff.svg in a browser
 //! ```
 //!
-//! It answers requests, 10,000 of them, each with a parsed query, a page and a log line that are gone when it is answered. The session that
-//! it opens for each is never closed. One profile is taken when the server is warm, one at the end, and their difference names the leak.
+//! The program answers 10,000 requests. For each it makes a parsed query, a page and a log line,
+//! and frees them once the request is answered. It also opens a session per request and never
+//! closes it. It takes one profile when the server is warm and one at the end; their difference
+//! names the leak.
 
 use greyspan::Greyspan;
 use greyspan::profile::{self, Profile, View};
@@ -21,7 +23,7 @@ static GLOBAL: Greyspan = Greyspan::new();
 
 const REQUESTS: u64 = 10_000;
 
-/// A session: the fault is that nobody removes it.
+/// A session. The leak: no code ever removes it.
 struct Session {
     _scratch: Box<[u8]>,
 }
@@ -38,7 +40,7 @@ impl Server {
         let query = parse_query(&request);
         self.open_session(number);
         let page = render_page(&query);
-        // A cache of 64 pages: memory that is kept, but does not grow.
+        // A cache of 64 pages: memory in use that does not grow.
         self.cache.entry(query["page"].clone()).or_insert_with(|| page.clone());
         write_log(number, &page)
     }
@@ -79,7 +81,8 @@ fn save(folder: &Path, name: &str, profile: &Profile) -> io::Result<()> {
 fn main() -> io::Result<()> {
     let folder = PathBuf::from(std::env::args_os().nth(1).unwrap_or_else(|| "target/leak".into()));
     fs::create_dir_all(&folder)?;
-    // Finer than the usual 512 KiB: the program is small, and short.
+    // Samples more often than the default of one per 512 KiB, because the program is small and
+    // short.
     profile::start(32 << 10)?;
     let mut server = Server::default();
     for number in 0..REQUESTS / 10 {

@@ -1,15 +1,20 @@
-//! A least-recently-used cache that several threads share: a hash table and a doubly linked list through the same entries.
+//! A least-recently-used cache that several threads share: a hash table and a doubly linked list
+//! over the same entries.
 //!
 //!     cargo run --release --features gc --example lru_cache
 //!
-//! This is the tutorial on shared structures. What it shows, in the order of the code:
+//! This is the tutorial on shared structures. It shows, in the order of the code:
 //!
-//! 1. Edges that change are [`GcCell`]s. An entry stands in two lists at once, and points back as well as forward. With reference counts it
-//!    would need weak links and care; here an evicted entry is simply no longer reachable.
-//! 2. The collector orders nothing. It promises that what a thread can reach stays; which thread may move links, an ordinary `Mutex` says. It
-//!    lies in the managed object, holds no edges, and so needs nothing special.
-//! 3. A [`Root`] is how the structure lives on between two `enter`, and how it is handed to threads.
-//! 4. Values with drop glue, here `String`s, are dropped on the heap's own thread after their entry died.
+//! 1. Edges that change are [`GcCell`]s. Each entry is in two lists at once, with edges forward and
+//!    back. With reference counts the back edges need weak links and care. Here an evicted entry
+//!    simply becomes unreachable.
+//! 2. The collector orders nothing: it only keeps every object that a thread can reach. An ordinary
+//!    `Mutex` decides which thread may change links. It lies inside the managed object and needs no
+//!    special treatment, because it holds no edges.
+//! 3. A [`Root`] keeps the structure alive between two calls of `enter`, and hands it to other
+//!    threads.
+//! 4. Values with drop glue, here `String`s, are dropped on the heap's own thread after their entry
+//!    died.
 
 use greyspan::gc::{Gc, GcCell, Heap, Mutator, Root, Rootable, Trace};
 use std::collections::{HashMap, VecDeque};
@@ -33,7 +38,7 @@ struct Lru<'gc> {
     newest: GcCell<'gc, Entry<'gc>>,
     oldest: GcCell<'gc, Entry<'gc>>,
     capacity: usize,
-    /// How many entries there are; its holder may change links.
+    /// The number of entries. The thread that holds this lock may change links.
     len: Mutex<usize>,
 }
 
@@ -63,7 +68,7 @@ impl<'gc> Lru<'gc> {
         at
     }
 
-    /// Takes an entry out of the list by age. A few stores, each with its barrier.
+    /// Takes an entry out of the list by age: a few stores, each with its barrier.
     fn unlink(&self, m: &Mutator<'gc>, entry: Gc<'gc, Entry<'gc>>) {
         let (newer, older) = (entry.newer.get(), entry.older.get());
         newer.map_or(&self.newest, |newer| &newer.as_ref().older).set(m, older);
@@ -80,7 +85,7 @@ impl<'gc> Lru<'gc> {
         self.newest.set(m, Some(entry));
     }
 
-    /// The value of `key`, which becomes the newest.
+    /// Returns the value of `key` and makes its entry the newest.
     fn get(&self, m: &Mutator<'gc>, key: u64) -> Option<String> {
         let _len = self.len.lock().expect("no holder panics");
         let entry = self.find(key)?;
@@ -89,7 +94,7 @@ impl<'gc> Lru<'gc> {
         Some(entry.value.clone())
     }
 
-    /// Sets the value of `key`, and forgets the oldest where there are too many.
+    /// Sets the value of `key`. If there are too many entries, it drops the oldest.
     fn put(&self, m: &'gc Mutator<'gc>, key: u64, value: String) {
         let mut len = self.len.lock().expect("no holder panics");
         if let Some(old) = self.find(key) {
@@ -114,7 +119,8 @@ impl<'gc> Lru<'gc> {
         *len += 1;
     }
 
-    /// Nobody reaches the entry after this; no more needs to be done.
+    /// Unlinks an entry from both lists. No thread can reach it afterwards, so nothing else is
+    /// needed.
     fn remove(&self, m: &Mutator<'gc>, entry: Gc<'gc, Entry<'gc>>) {
         self.unlink(m, entry);
         let mut cell = self.bucket(entry.key);
@@ -139,7 +145,7 @@ impl<'gc> Lru<'gc> {
     }
 }
 
-/// The same cache, as plain as can be.
+/// The same cache, as simple as possible.
 struct Model {
     capacity: usize,
     values: HashMap<u64, String>,
@@ -175,7 +181,7 @@ fn random(state: &mut u64) -> u64 {
     *state
 }
 
-/// A million operations of one thread, each with the model's answer beside it.
+/// Runs a million operations on one thread and compares each answer with the model's.
 fn against_the_model(heap: &Heap) {
     const CAPACITY: usize = 64;
     let cache: LruRoot = heap.enter(|m| Root::new(m, Lru::new(m, CAPACITY)));
@@ -203,7 +209,7 @@ fn against_the_model(heap: &Heap) {
     println!("a million gets and puts agree with the model");
 }
 
-/// Four threads on one cache. Each value names its key, so a wrong one shows.
+/// Runs four threads on one cache. Each value contains its key, so a wrong value is noticed.
 fn shared(heap: &Heap) {
     const CAPACITY: usize = 10_000;
     let cache: LruRoot = heap.enter(|m| Root::new(m, Lru::new(m, CAPACITY)));
@@ -214,7 +220,7 @@ fn shared(heap: &Heap) {
             scope.spawn(move || {
                 let (mut state, mut hits) = (seed, 0);
                 for _ in 0..2_500 {
-                    // A hundred operations a pin: the collector never waits long for this thread.
+                    // A hundred operations per pin: the collector never waits long for this thread.
                     heap.enter(|m| {
                         let cache = cache.get(m);
                         for _ in 0..100 {

@@ -1,4 +1,5 @@
-; A graph that changes: nodes in a ring that are taken out one after the other (Josephus), and a table of shared, cyclic lists.
+; A graph that changes: the program takes nodes out of a ring, one after the other (Josephus), and
+; relinks a table of shared, cyclic lists.
 (define (ring n)
   (let ((last (cons n '())))
     (define (more k rest)
@@ -20,7 +21,7 @@
 (display (josephus 41 3)) (newline)
 (display (josephus 5000 7)) (newline)
 
-; Each slot's list ends in another slot's: edges are cut and tied while cycles of the collector run.
+; Each slot's list ends in another slot's: the program changes edges while the collector runs.
 (define table (make-vector 64 '()))
 (define (random x) (remainder (+ (* x 1103515245) 12345) 2147483648))
 (define (tie n x)

@@ -1,4 +1,5 @@
-//! The machine: takes one small step after the other. Its whole state lies in the heap, so it can stop after any step, leave `enter`, and go on.
+//! The machine runs a program in small steps. Its whole state lies in the managed heap, so it can
+//! stop after any step, leave `enter`, and continue later.
 
 use crate::object::{Name, Object, Place, Rest, Scope, Value};
 use greyspan::gc::{Gc, GcCell, Mutator, Trace};
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// The state between two pins.
 #[derive(Trace)]
 pub(crate) struct Machine<'gc> {
-    /// The form to evaluate, or the value that came out.
+    /// The form to evaluate, or the last result.
     focus: GcCell<'gc, Object<'gc>>,
     has_value: AtomicBool,
     scope: GcCell<'gc, Scope<'gc>>,
@@ -15,7 +16,7 @@ pub(crate) struct Machine<'gc> {
     pub(crate) global: Gc<'gc, Scope<'gc>>,
 }
 
-/// The names of what is not a call.
+/// The names of the special forms, which are not calls.
 pub(crate) struct Special {
     pub(crate) quote: Name,
     pub(crate) condition: Name,
@@ -26,11 +27,11 @@ pub(crate) struct Special {
     pub(crate) bind: Name,
 }
 
-/// Where the machine is.
+/// The machine's current step.
 enum Step<'gc> {
     /// Evaluate a form.
     Form(Value<'gc>, Place<'gc>),
-    /// A value came out; it goes there.
+    /// A form has this value, which goes to the rest of the program.
     Came(Value<'gc>, Gc<'gc, Rest<'gc>>),
 }
 
@@ -45,7 +46,7 @@ impl<'gc> Machine<'gc> {
         })
     }
 
-    /// The next thing to do is `form`.
+    /// Makes `form` the next form to run.
     pub(crate) fn load(&self, m: &'gc Mutator<'gc>, form: Value<'gc>) {
         let next = m.alloc(Rest::Done);
         self.save(
@@ -71,7 +72,7 @@ impl<'gc> Machine<'gc> {
         self.next.set(m, Some(next));
     }
 
-    /// Goes on for `steps` steps. `true`: the form is done.
+    /// Runs up to `steps` steps. Returns `true` once the form is done.
     pub(crate) fn run(
         &self,
         m: &'gc Mutator<'gc>,
@@ -196,7 +197,8 @@ fn evaluate<'gc>(
     Ok(Step::Form(head, Place { next, ..place }))
 }
 
-/// The first of `forms`, and then the others. The last one is the place's own: tail calls leave nothing behind.
+/// Evaluates `forms` in order. The last one gets the place of the whole sequence, so tail calls
+/// leave nothing on the control stack.
 fn sequence<'gc>(m: &'gc Mutator<'gc>, forms: Value<'gc>, place: Place<'gc>) -> Result<Step<'gc>, String> {
     let rest = forms.rest()?;
     let next = match &*rest {
@@ -242,7 +244,7 @@ fn came<'gc>(m: &'gc Mutator<'gc>, value: Value<'gc>, rest: &Rest<'gc>, out: &mu
     }
 }
 
-/// A call whose parts are all there, the last first.
+/// Applies a function to arguments that are all evaluated, the last first.
 fn call<'gc>(
     m: &'gc Mutator<'gc>,
     done: Value<'gc>,

@@ -2,16 +2,19 @@
 //!
 //!     cargo run --release --features gc --example mini_lisp [FILE...]
 //!
-//! Without files it runs the programs beside this one. A line `;=> text` in a program is a line that it must print.
+//! Without files it runs the programs beside this one. A line `;=> text` in a program states a line
+//! of its expected output.
 //!
-//! This is the tutorial on interpreters. What it shows, file by file:
+//! This is the tutorial on interpreters. It shows, file by file:
 //!
-//! 1. `object.rs`: a value is one enum, derived `Trace`. Edges that programs can change (`set-car!`, `vector-set!`, variables) are [`GcCell`]s;
-//!    those that they cannot are plain `Gc` fields.
-//! 2. `machine.rs`: the control stack is a chain of managed objects and not Rust's stack. So the machine can stop after any step; tail calls cost
-//!    nothing, deep recursion does not overflow, and a closure simply points to its scope.
-//! 3. `main.rs`, below: a program of any length runs in pins of 20,000 steps. Between two the thread holds nothing, so a cycle of the collector can
-//!    end. What must stay is in a [`Root`].
+//! 1. `object.rs`: a value is one enum that derives `Trace`. Edges that programs can change
+//!    (`set-car!`, `vector-set!`, variables) are [`GcCell`]s; all others are plain `Gc` fields.
+//! 2. `machine.rs`: the control stack is a chain of managed objects, not Rust's stack. The machine
+//!    can stop after any step, tail calls cost nothing, deep recursion does not overflow, and a
+//!    closure simply points to its scope.
+//! 3. `main.rs`, below: a program of any length runs in pins of 20,000 steps each. Between two pins
+//!    the thread holds no managed pointer, so a cycle of the collector can end. A [`Root`] keeps
+//!    the state that must survive.
 
 mod machine;
 mod natives;
@@ -25,10 +28,10 @@ use reader::Names;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Steps of the machine for which the thread stays in `enter`.
+/// The machine's steps per pin.
 const STEPS: usize = 20_000;
 
-/// Runs a program, and returns what it printed.
+/// Runs a program and returns its output.
 fn run(heap: &Heap, source: &str) -> Result<String, String> {
     let mut names = Names::default();
     let special = Special {
@@ -71,7 +74,7 @@ fn run(heap: &Heap, source: &str) -> Result<String, String> {
     }
 }
 
-/// Runs the program in a file, and compares with what it says of itself.
+/// Runs the program in a file and compares its output with the lines `;=>` in it.
 fn run_file(heap: &Heap, path: &str) -> Result<(), String> {
     let source = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     let (since, before) = (Instant::now(), heap.stats().cycles);
@@ -84,7 +87,7 @@ fn run_file(heap: &Heap, path: &str) -> Result<(), String> {
     );
     let expected: Vec<&str> = source.lines().filter_map(|line| line.strip_prefix(";=> ")).collect();
     if !expected.is_empty() && !out.lines().eq(expected) {
-        return Err(format!("{path}: it should print what its lines `;=>` say"));
+        return Err(format!("{path}: its output differs from its lines `;=>`"));
     }
     Ok(())
 }

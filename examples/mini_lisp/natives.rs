@@ -1,4 +1,4 @@
-//! The functions that programs find.
+//! The built-in functions.
 
 use crate::object::{Native, Object, Value};
 use crate::reader::write;

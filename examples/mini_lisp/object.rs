@@ -1,17 +1,18 @@
-//! What the heap holds: values, environments, and what is still to be done.
+//! The objects on the heap: values, environments, and the control stack.
 
 use greyspan::gc::{Gc, GcCell, Mutator, Trace};
 
-/// A name, by its number in the reader's table.
+/// A name, as an index into the reader's table.
 pub(crate) type Name = u32;
 
 /// A value: any object.
 pub(crate) type Value<'gc> = Gc<'gc, Object<'gc>>;
 
-/// A function of the interpreter's own.
+/// A built-in function of the interpreter.
 pub(crate) type Native = for<'gc> fn(&'gc Mutator<'gc>, &[Value<'gc>], &mut String) -> Result<Value<'gc>, String>;
 
-/// Pairs and vectors can be changed, so their edges are cells; closures cannot, so theirs are fixed.
+/// Programs can change pairs and vectors, so their edges are cells. They cannot change closures, so
+/// the edges of those are fixed.
 #[derive(Trace)]
 pub(crate) enum Object<'gc> {
     Nil,
@@ -31,7 +32,7 @@ pub(crate) enum Object<'gc> {
     Native(#[trace(skip)] Native),
 }
 
-/// Variables: a chain of bindings, and the scope around.
+/// Variables: a chain of bindings, and the enclosing scope.
 #[derive(Trace)]
 pub(crate) struct Scope<'gc> {
     pub(crate) first: GcCell<'gc, Binding<'gc>>,
@@ -74,18 +75,18 @@ impl<'gc> Scope<'gc> {
     }
 }
 
-/// What is to be done with the value that comes next.
+/// The next use of the value that a form returns.
 #[derive(Trace)]
 pub(crate) enum Rest<'gc> {
-    /// The program's form is done.
+    /// The whole form is done.
     Done,
     /// Choose an arm.
     If(Value<'gc>, Place<'gc>),
-    /// Go on with these forms.
+    /// Evaluate these forms next.
     Sequence(Value<'gc>, Place<'gc>),
     Define(Name, Place<'gc>),
     Set(Name, Place<'gc>),
-    /// Evaluate the other parts of a call; those that are done, the last first.
+    /// Evaluate the other parts of a call. The parts that are done are listed last first.
     Call {
         open: Value<'gc>,
         done: Value<'gc>,
@@ -93,7 +94,7 @@ pub(crate) enum Rest<'gc> {
     },
 }
 
-/// Where something goes on: the scope, and what comes after.
+/// A continuation: the scope, and the rest of the program.
 #[derive(Trace, Clone, Copy)]
 pub(crate) struct Place<'gc> {
     pub(crate) scope: Gc<'gc, Scope<'gc>>,

@@ -1,10 +1,10 @@
-//! From text to forms.
+//! Reads text into forms.
 
 use crate::object::{Name, Object, Value};
 use greyspan::gc::Mutator;
 use std::collections::HashMap;
 
-/// The names seen so far.
+/// All names read so far.
 #[derive(Default)]
 pub(crate) struct Names {
     numbers: HashMap<String, Name>,
@@ -27,7 +27,7 @@ impl Names {
     }
 }
 
-/// Words and brackets; comments and blanks are gone.
+/// Splits text into words and brackets, without comments and blanks.
 pub(crate) fn tokens(source: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     for line in source.lines() {
@@ -51,7 +51,7 @@ pub(crate) fn tokens(source: &str) -> Vec<String> {
     tokens
 }
 
-/// The next form, if there is one.
+/// Reads the next form, if there is one.
 pub(crate) fn form<'gc>(
     m: &'gc Mutator<'gc>,
     names: &mut Names,
@@ -90,7 +90,7 @@ pub(crate) fn form<'gc>(
     Ok(Some(value))
 }
 
-/// How a value is written.
+/// Appends the text of a value to `out`.
 pub(crate) fn write(value: Value<'_>, out: &mut String) {
     match &*value {
         Object::Nil => out.push_str("()"),

@@ -2,12 +2,15 @@
 //!
 //!     cargo run --release --features gc --example red_black_tree
 //!
-//! This is the tutorial on structures with edges in both directions. What it shows:
+//! This is the tutorial on structures with edges in both directions. It shows:
 //!
-//! 1. The textbook's algorithm (Cormen et al., "Introduction to Algorithms", chapter 13) as it stands there: a node has `left`, `right` and
-//!    `parent`, and rotations change six edges. In Rust with owned boxes the parent is what makes it hard; here it is an edge like the others.
-//! 2. Fields that are no edges and change, as the colour, are atomics: the collector's thread may be reading beside.
-//! 3. A tree is a value with edges in it, so it is `Trace`, and lies in the heap itself. Several may share nodes' keys, and old ones just go.
+//! 1. The textbook algorithm, unchanged (Cormen et al., "Introduction to Algorithms", chapter 13):
+//!    a node has `left`, `right` and `parent`, and a rotation changes six edges. In Rust with owned
+//!    boxes the parent edge is the hard part; here it is an edge like the others.
+//! 2. Fields that change but are no edges, such as the colour, are atomics, because the collector's
+//!    thread may read them at the same time.
+//! 3. A tree is a value with edges in it, so it is `Trace` and lies in the heap itself. Several
+//!    trees may share the nodes' keys, and an unreachable tree is freed without further work.
 
 use greyspan::gc::{Gc, GcCell, Heap, Mutator, Root, Rootable, Trace};
 use std::collections::BTreeMap;
@@ -90,7 +93,7 @@ impl<'gc> Tree<'gc> {
         self.mend(m, node);
     }
 
-    /// A red node may have a red parent: moves the fault upwards until it is gone.
+    /// Repairs a red node under a red parent: moves the fault upwards until it is gone.
     fn mend(&self, m: &Mutator<'gc>, mut node: Gc<'gc, Node<'gc>>) {
         while let Some(parent) = node.parent.get().filter(|parent| parent.red.load(Relaxed)) {
             let grand = parent.parent.get().expect("a red node is not the root");
@@ -120,7 +123,7 @@ impl<'gc> Tree<'gc> {
             .for_each(|root| root.red.store(false, Relaxed));
     }
 
-    /// `node` goes down on `side`, and its child of the other side takes its place.
+    /// Rotates: `node` goes down on `side`, and its child on the other side takes its place.
     fn rotate(&self, m: &Mutator<'gc>, node: Gc<'gc, Node<'gc>>, side: Side) {
         let up = node.child(side.other()).get().expect("the child that goes up");
         let inner = up.child(side).get();
@@ -140,7 +143,7 @@ impl<'gc> Tree<'gc> {
         node.parent.set(m, Some(up));
     }
 
-    /// Checks the tree's rules, and lists keys and values in order.
+    /// Checks the tree's rules and returns its keys and values in order.
     fn check(&self) -> Vec<(u64, String)> {
         fn walk<'gc>(link: Link<'gc>, parent: Link<'gc>, seen: &mut Vec<(u64, String)>) -> usize {
             let Some(node) = link else { return 1 };
@@ -180,7 +183,7 @@ fn main() {
         let found = tree.get(m).check();
         assert!(
             found.iter().map(|(key, value)| (key, value)).eq(&model),
-            "not what a BTreeMap holds"
+            "the tree and the BTreeMap differ"
         );
         assert_eq!(
             tree.get(m).get(*model.keys().next().expect("some")).as_deref(),
@@ -188,7 +191,7 @@ fn main() {
         );
         println!("{} keys, all rules hold, the same as in a BTreeMap", found.len());
     });
-    // The whole tree, parents and all, goes when its root does.
+    // Dropping the root frees the whole tree, parent edges included.
     drop(tree);
     heap.collect();
     println!("{}", heap.stats());

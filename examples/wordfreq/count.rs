@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender};
 
-/// Independent parts of the shared map; a power of two.
+/// The number of independent parts of the shared map, a power of two.
 const SHARDS: usize = 64;
 /// Words that a counter gathers for one shard before it takes the shard's lock.
 const BATCH: usize = 256;
-/// The shared map: each word lives in the shard that its hash names.
+/// The shared map: a word's hash selects the shard that holds it.
 pub(crate) struct Words {
     hasher: RandomState,
     pub(crate) shards: [Mutex<HashMap<String, u64>>; SHARDS],
@@ -30,7 +30,7 @@ impl Words {
         self.hasher.hash_one(word) as usize % SHARDS
     }
 
-    /// Counts the words of `batch`, and leaves it empty.
+    /// Counts the words of `batch` and empties it.
     fn add(&self, shard: usize, batch: &mut Vec<String>) {
         let mut counts = self.shards[shard].lock().expect("no counter panics");
         for word in batch.drain(..) {
@@ -39,7 +39,7 @@ impl Words {
     }
 }
 
-/// Counts texts as they come, until all readers are done.
+/// Counts texts as they arrive, until all readers are done.
 pub(crate) fn count(texts: &Mutex<Receiver<String>>, words: &Words, done: &ProgressBar) {
     let mut batches: [Vec<String>; SHARDS] = std::array::from_fn(|_| Vec::new());
     loop {
@@ -60,7 +60,7 @@ pub(crate) fn count(texts: &Mutex<Receiver<String>>, words: &Words, done: &Progr
     }
 }
 
-/// Reads files until none is left; returns how many were texts, and what was skipped.
+/// Reads files until none is left. Returns the number of texts, and the files that it skipped.
 pub(crate) fn read_files(
     files: &Mutex<impl Iterator<Item = PathBuf>>,
     texts: &SyncSender<String>,

@@ -1,11 +1,12 @@
-//! Files: which of them lie under a path, which of them are text, and why the others are not counted.
+//! Finds the files under a path, reads those that are text, and tells why the others are not
+//! counted.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// A file is not read beyond this before a look at whether it is text.
+/// After this many bytes of a file, `read` checks whether it is text before it goes on.
 const PROBE: u64 = 64 << 10;
 
 /// Why a file was not counted.
@@ -34,13 +35,13 @@ impl Skip {
 
 pub(crate) type Skips = BTreeMap<Skip, u64>;
 
-/// All regular files at or below `path` but `own`; the rest is counted in `skips`.
+/// Returns all regular files at or below `path` except `own`, and counts all others in `skips`.
 pub(crate) fn walk(path: &Path, own: Option<&Path>, skips: &mut Skips) -> Vec<PathBuf> {
     if !path.is_dir() {
         return vec![path.to_owned()];
     }
     let own = own.and_then(|own| fs::canonicalize(own).ok());
-    // Only a path of the same name needs the costly look at where it really lies.
+    // The costly comparison of real paths is needed only if the names are equal.
     let is_own = |path: &Path| {
         own.as_ref().is_some_and(|own| {
             own.file_name() == path.file_name() && fs::canonicalize(path).is_ok_and(|path| path == *own)
@@ -73,7 +74,7 @@ pub(crate) fn walk(path: &Path, own: Option<&Path>, skips: &mut Skips) -> Vec<Pa
     files
 }
 
-/// The text of a file. One that shows early that it is none is not read to its end.
+/// Reads the text of a file. If its beginning is not text, it does not read the rest.
 pub(crate) fn read(path: &Path) -> Result<String, Skip> {
     let mut bytes = Vec::new();
     let mut file = File::open(path).map_err(|_| Skip::Unreadable)?;

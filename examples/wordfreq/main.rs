@@ -1,12 +1,15 @@
-//! Counts the words of every UTF-8 text under a path, with Greyspan as the allocator of the whole program.
+//! Counts the words of every UTF-8 text under a path. Greyspan allocates for the whole program.
 //!
 //! ```text
-//! main: walk ──► readers ── text: String ──► counters ── words: Vec<String> ──► shards of one shared map ──► main: report
+//! main: walk ──► readers ── text: String ──► counters ── words: Vec<String> ──► shards of one map
+//!                                                                                        │
+//!                                                             main: report ◄─────────────┘
 //! ```
 //!
-//! Readers own the files and send each text on; a counter drops it, so the large blocks are freed by another thread than made them. Words
-//! travel as owned strings, in batches, into a map that all counters share and that the main thread drops. Counting is commutative and
-//! the report is sorted, so the result does not depend on the number of threads or on their order.
+//! Readers own the files and send each text on. A counter drops the text, so a thread other than
+//! the one that allocated it frees the large block. Words travel in batches, as owned strings, into
+//! a map that all counters share and that the main thread drops. Counting is commutative and the
+//! report is sorted, so the result does not depend on the number of threads or on their order.
 
 mod count;
 mod files;
@@ -28,9 +31,9 @@ use std::time::Instant;
 #[global_allocator]
 static GLOBAL: Greyspan = Greyspan::new();
 
-/// How many of the most frequent words are shown.
+/// The report shows this many of the most frequent words.
 const TOP: usize = 20;
-/// `text` as a JSON string.
+/// Returns `text` as a JSON string.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for c in text.chars() {
@@ -98,7 +101,7 @@ fn run(options: Options) -> io::Result<()> {
             "{{\"words\":{total},\"distinct\":{distinct},\"top\":[{}]}}\n",
             rows.join(",")
         );
-        // A device has no length to set.
+        // A device has no length, so only a regular file is truncated.
         let emptied = if file.metadata()?.is_file() {
             file.set_len(0)
         } else {
@@ -130,7 +133,7 @@ fn run(options: Options) -> io::Result<()> {
     print(&report)
 }
 
-/// Writes to standard output; a reader that has gone away, such as `head`, is no fault.
+/// Writes to standard output. If the reader, such as `head`, has closed the pipe, that is no error.
 fn print(text: &str) -> io::Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

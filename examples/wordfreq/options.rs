@@ -1,4 +1,4 @@
-//! The command line: what it may say, and everything that can be found wrong with it before work starts.
+//! Reads the command line, and reports everything wrong with it before the work starts.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -18,12 +18,12 @@ A word is a maximal run of Unicode alphanumeric characters, each lower-cased by 
 is read, hidden ones and build folders too, but FILE; symbolic links are not followed. What is skipped is counted.
 ";
 
-/// What the command line asks for.
+/// The options of the command line.
 pub(crate) struct Options {
     pub(crate) path: PathBuf,
-    /// Where to write, opened.
+    /// The file for the result, already opened.
     pub(crate) json: Option<(PathBuf, File)>,
-    /// Readers and counters together, at least two.
+    /// The number of readers and counters together, at least two.
     pub(crate) threads: usize,
 }
 
@@ -92,7 +92,8 @@ pub(crate) fn options() -> Result<Option<Options>, String> {
     {
         return Err(cannot("write", json, &"it is the file to count"));
     }
-    // Opened before the work, so that a bad path is said at once; emptied only when there is something to write.
+    // Opens the file before the work, so that a bad path is reported at once. It is truncated only
+    // when the result is ready.
     let open = |path: PathBuf| match OpenOptions::new().write(true).create(true).truncate(false).open(&path) {
         Ok(file) => Ok((path, file)),
         Err(error) => Err(cannot("write", &path, &error)),

@@ -1,4 +1,5 @@
-//! Two programs of the input's halves on one heap of the collector, each against its shadow, while a third thread collects.
+//! Runs two programs, the two halves of the input, on one collected heap. Each compares with its
+//! own shadow, while a third thread collects.
 #![no_main]
 
 #[path = "../../tests/support/graph.rs"]

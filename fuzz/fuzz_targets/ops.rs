@@ -1,6 +1,11 @@
-//! One thread: the input is a row of operations, judged by the oracle of the model test.
+//! Runs the input as a sequence of operations on one thread. The oracle of the model test judges
+//! them.
 //!
-//! On stable: `mkdir -p fuzz/corpus/ops; cargo fuzz run -s none ops fuzz/corpus/ops fuzz/seeds/ops -- -max_total_time=60`.
+//! On stable, after `mkdir -p fuzz/corpus/ops`:
+//!
+//! ```text
+//! cargo fuzz run -s none ops fuzz/corpus/ops fuzz/seeds/ops -- -max_total_time=60
+//! ```
 #![no_main]
 
 #[path = "../../tests/support/mod.rs"]
@@ -20,7 +25,8 @@ const LIMITS: Limits = Limits {
     check_every: 256,
 };
 
-/// Bytes in large blocks that an input may ask for: many if it is short, few if it is long.
+/// Returns how many bytes in large blocks an input may request: many if it is short, few if it is
+/// long.
 fn allowance(input: &[u8]) -> usize {
     if input.len() < 128 { 160 << 20 } else { 8 << 20 }
 }

@@ -1,8 +1,12 @@
-//! Three threads in a ring: each runs every third operation of the input, and each freed block goes at times to the next
-//! thread instead, which checks it and holds it on.
+//! Runs three threads in a ring. Each runs every third operation of the input. Some freed blocks go
+//! to the next thread instead, which checks them and keeps them.
 //!
-//! On stable, with `fuzz/corpus/ops_threads` made before:
-//! `cargo fuzz run -s none ops_threads fuzz/corpus/ops_threads fuzz/seeds/ops_threads -- -max_total_time=60`.
+//! On stable, after `mkdir -p fuzz/corpus/ops_threads`:
+//!
+//! ```text
+//! cargo fuzz run -s none ops_threads fuzz/corpus/ops_threads fuzz/seeds/ops_threads -- \
+//!     -max_total_time=60
+//! ```
 #![no_main]
 
 #[path = "../../tests/support/mod.rs"]
@@ -27,7 +31,8 @@ const LIMITS: Limits = Limits {
     check_every: 128,
 };
 
-/// Bytes in large blocks that an input may ask for: many if it is short, few if it is long.
+/// Returns how many bytes in large blocks an input may request: many if it is short, few if it is
+/// long.
 fn allowance(input: &[u8]) -> usize {
     if input.len() < 128 { 160 << 20 } else { 8 << 20 }
 }
@@ -48,7 +53,7 @@ fuzz_target!(|input: &[u8]| {
                     let mut shadow = Shadow::new(&GLOBAL, atlas, LIMITS, (id + 1) << 30);
                     for &op in ops.iter().skip(id).step_by(THREADS) {
                         match op {
-                            // An even slot hands the block on.
+                            // A block in an even slot goes to the next thread.
                             Op::Dealloc { slot } if slot % 2 == 0 => {
                                 if let Some(block) = shadow.give(slot / 2) {
                                     next.send(block).expect("receivers live until all threads are through");
@@ -66,7 +71,7 @@ fuzz_target!(|input: &[u8]| {
             .into_iter()
             .map(|worker| worker.join().expect("no verdict"))
             .collect();
-        // What was handed to a thread that was through already.
+        // Frees the blocks that were sent to a thread after it had finished.
         let mut shadow = Shadow::new(&GLOBAL, &atlas, LIMITS, 1);
         receivers
             .iter()

@@ -1,4 +1,5 @@
-//! Tests that can share a process. Greyspan is its global allocator, so the test harness runs under it too.
+//! Tests that can share one process. Greyspan is its global allocator, so the test harness runs on
+//! it too.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -22,6 +23,6 @@ fn all_spellings_of_the_allocator_are_one() {
     // SAFETY: the layout is not empty.
     let block = unsafe { NEW.alloc(layout) };
     assert!(!block.is_null());
-    // SAFETY: allocated above, with this layout and by the same heap.
+    // SAFETY: allocated above, with this layout, by the same heap.
     unsafe { Greyspan.dealloc(block, layout) };
 }

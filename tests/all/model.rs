@@ -1,5 +1,5 @@
-//! Random sequences of operations, judged by the oracle: through the allocator itself, through the registered global
-//! allocator, and over the inputs that the fuzzer starts from.
+//! Runs random sequences of operations that the oracle judges: directly against the allocator,
+//! through the registered global allocator, and with the fuzzer's seeds as input.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,8 +18,8 @@ fn run(subject: &impl Subject, ops: impl IntoIterator<Item = Op>) {
     shadow.check();
 }
 
-/// One case in four reaches every size, the largest too; the others stay below 64 KiB, where operations are cheap, and are
-/// the longer for it.
+/// One case in four uses every size, up to the largest. The others stay below 64 KiB, where
+/// operations are cheap, and are therefore longer.
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     prop_oneof![
         1 => vec(any::<Code>(), 1..200),
@@ -45,7 +45,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
 
-    /// Many live blocks of few sizes: spans fill, spill and empty.
+    /// Keeps many live blocks of few sizes, so that spans fill, overflow and become empty.
     #[test]
     fn sequences_of_small_blocks_keep_the_contract(codes in vec((any::<u8>(), any::<u16>()), 1..3_000), class in 0_usize..2048) {
         run(&GLOBAL, codes.into_iter().map(|(kind, slot)| match kind {

@@ -1,4 +1,5 @@
-//! The oracle rejects allocators that break the contract, one broken rule each: a test that cannot fail proves nothing.
+//! Checks that the oracle rejects allocators that break the contract, one broken rule each: a test
+//! that cannot fail proves nothing.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -8,7 +9,7 @@ use crate::support::Subject;
 use crate::support::ops::Op;
 use crate::support::oracle::{Atlas, Limits, Shadow};
 
-/// Which rule an allocator breaks.
+/// The rule that an allocator breaks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fault {
     None,
@@ -22,14 +23,14 @@ enum Fault {
     RefusedReallocSpoilsTheBlock,
 }
 
-/// The system allocator with one fault.
+/// The system's allocator with one fault.
 struct Broken {
     fault: Fault,
     last: Cell<*mut u8>,
 }
 
-// SAFETY: without a fault it forwards to the system allocator; the faults are the point of these tests, and none of them
-// writes outside blocks that are live.
+// SAFETY: it forwards to the system's allocator. The faults are deliberate; none of them writes
+// outside live blocks.
 unsafe impl GlobalAlloc for Broken {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match self.fault {
@@ -37,7 +38,7 @@ unsafe impl GlobalAlloc for Broken {
             Fault::RefusesOnePage if layout.size() == 4096 => return ptr::null_mut(),
             Fault::ServesTheImpossible if layout.size() > 1 << 48 => return ptr::without_provenance_mut(1 << 20),
             Fault::WritesToALiveBlock if !self.last.get().is_null() => {
-                // SAFETY: the operations below free nothing, so the last block is live.
+                // SAFETY: the operations of this test free nothing, so the last block is live.
                 unsafe { *self.last.get() ^= 1 };
             }
             _ => {}

@@ -1,4 +1,4 @@
-//! Every size and every edge in turn, where chance may miss one.
+//! Tests every size and every edge in turn, because random tests may miss one.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
@@ -19,7 +19,7 @@ fn with_shadow(test: impl FnOnce(&mut Shadow<'_, greyspan::Greyspan>)) {
     shadow.check();
 }
 
-/// Frees a block in the middle of the row, once the row is long enough.
+/// Frees a block in the middle of the shadow's list, once the list is long enough.
 fn trim(shadow: &mut Shadow<'_, greyspan::Greyspan>, most: usize, step: usize) {
     if shadow.live() > most {
         shadow.run(Op::Dealloc {
@@ -137,7 +137,7 @@ fn a_block_jumps_from_every_edge_to_every_edge_with_neighbours_around_it() {
     });
 }
 
-/// Large blocks side by side, so that growth in place meets a live neighbour.
+/// Keeps large blocks side by side, so that growth in place meets a live neighbour.
 #[test]
 fn large_neighbours_grow_and_shrink_without_harm() {
     with_shadow(|shadow| {
@@ -195,7 +195,7 @@ fn zeroed_memory_is_zero_after_dirty_use() {
                 // SAFETY: the layout has at least one byte.
                 let ptr = unsafe { GLOBAL.alloc_zeroed(layout) };
                 let ptr = NonNull::new(ptr).expect("served");
-                // SAFETY: the block was promised to be initialised with zeros.
+                // SAFETY: `alloc_zeroed` returned the block, so all of it is initialised.
                 unsafe { check_zero(ptr, size) };
                 ptr
             })
@@ -207,7 +207,7 @@ fn zeroed_memory_is_zero_after_dirty_use() {
     }
 }
 
-/// A zeroed block may be cut from memory that blocks of quite another size have dirtied.
+/// A zeroed block may come from memory that blocks of a very different size have dirtied.
 #[test]
 fn zeroed_memory_is_zero_after_dirty_use_by_other_sizes() {
     for (dirty_size, sizes) in [
@@ -270,7 +270,7 @@ fn try_reserve_answers_with_an_error_and_the_vector_lives_on() {
     assert_eq!((bytes[999], bytes[1_000], bytes.len()), (7, 8, 1_001));
 }
 
-/// Freeing says nothing of failure, so it must not leave `errno` as the kernel's answer to it set it.
+/// A free reports no failure. If the kernel refuses a call meanwhile, `errno` must stay as it was.
 #[test]
 fn dealloc_keeps_errno() {
     for size in [1, 48, 4_096, 40_000, 1 << 20, 40 << 20] {
@@ -280,7 +280,7 @@ fn dealloc_keeps_errno() {
             .map(|_| unsafe { GLOBAL.alloc(layout) })
             .collect();
         for ptr in blocks {
-            // SAFETY: always valid, for the calling thread.
+            // SAFETY: the call is always valid; the address belongs to the calling thread.
             let errno = unsafe { libc::__errno_location() };
             // SAFETY: a thread may write its own `errno`.
             unsafe { errno.write(123) };

@@ -1,6 +1,8 @@
-//! Blocks that cross threads: whoever frees, resizes or inherits a block finds it as its maker left it.
+//! Blocks that cross threads: the thread that frees, resizes or takes over a block finds it as the
+//! thread that made it left it.
 //!
-//! Each test gives its threads one atlas, so a block that two threads hold at once is an overlap.
+//! Each test gives its threads one atlas. If two threads hold one block at once, the atlas reports
+//! an overlap.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
@@ -25,7 +27,7 @@ fn holder(atlas: &Atlas, seed: usize) -> Holder<'_> {
     )
 }
 
-/// A new block, mostly small.
+/// Makes a new block, mostly small.
 fn make(shadow: &mut Holder<'_>, rng: &mut Rng) -> Block {
     let size = if rng.below(64) == 0 { rng.size(20) } else { rng.size(11) };
     shadow.run(Op::Alloc {
@@ -90,7 +92,8 @@ fn blocks_travel_round_a_ring_of_threads() {
                 }
                 for turn in 0..3_000 {
                     shadow.adopt(receiver.recv().unwrap());
-                    // At each stop a block goes on as it is, resized, or replaced by a new one.
+                    // At each stop a block is passed on as it is, resized, or replaced by a new
+                    // one.
                     match turn % 3 {
                         0 => shadow.run(Op::Realloc {
                             slot: 0,
@@ -131,12 +134,12 @@ fn one_thread_frees_for_many_and_many_for_one() {
                 .collect();
             makers.into_iter().map(|maker| maker.join().unwrap()).collect()
         });
-        // Many to one: here the makers are gone, and one thread holds all blocks.
+        // Many to one: the makers have ended, and one thread holds all blocks.
         let mut shadow = holder(&atlas, 9);
         for block in made.into_iter().flatten() {
             shadow.adopt(block);
         }
-        // One to many: each block is freed by a thread that never allocates one.
+        // One to many: threads that never allocate such a block free it.
         let mut shares: [Vec<Block>; 4] = Default::default();
         for turn in 0.. {
             let Some(block) = shadow.give(turn * 17) else { break };
@@ -170,7 +173,8 @@ fn the_maker_goes_on_while_others_free_its_blocks() {
             }
         });
         let mut shadow = holder(atlas, 2);
-        // One size, so that what comes back is what is handed out next; it also keeps some blocks between the given ones.
+        // Uses one size, so that returned blocks are the next to be handed out. The thread also
+        // keeps some blocks between those that it gives away.
         for turn in 0..20_000 {
             shadow.run(Op::Alloc { size: 64, align: 8 });
             sender.send(shadow.give(turn).unwrap()).unwrap();
@@ -198,7 +202,8 @@ fn remote_frees_meet_the_exit_of_the_maker() {
                     sender.send(block).unwrap();
                 }
             });
-            // Some blocks go back while the maker allocates or exits, the rest after it is gone.
+            // Frees some blocks while the maker allocates or exits, and the rest after it has
+            // ended.
             let mut shadow = holder(atlas, 1_000 + round);
             for (turn, block) in receiver.into_iter().enumerate() {
                 if turn % 2 == 0 {
@@ -213,7 +218,8 @@ fn remote_frees_meet_the_exit_of_the_maker() {
     }
 }
 
-/// As in Larson's benchmark: each generation inherits all blocks, replaces some, and leaves them to its child.
+/// As in Larson's benchmark: each generation takes over all blocks, replaces some, and leaves them
+/// to the next.
 #[test]
 fn generations_of_threads_inherit_blocks() {
     fn generation(atlas: &Atlas, mut estate: Vec<Block>, line: u64, left: u64) -> Vec<Block> {

@@ -1,4 +1,4 @@
-//! A plug-in with the heap as its own allocator, for the test of `dlclose` in
+//! A plug-in with its own instance of the heap, for the test of `dlclose` in
 //! `tests/process/plugin.rs`.
 
 use greyspan::Greyspan;
@@ -6,11 +6,12 @@ use greyspan::Greyspan;
 #[global_allocator]
 static GLOBAL: Greyspan = Greyspan::new();
 
-/// [`work`], where the test finds it.
+/// A pointer to [`work`] under a name that the test looks up.
 #[unsafe(no_mangle)]
 pub static PLUGIN_WORK: extern "C" fn() -> usize = work;
 
-/// Fills and frees enough that the heap has a background thread. Returns the sum of what it wrote.
+/// Fills and frees so much that the heap starts a background thread. Returns the sum of the bytes
+/// that it wrote.
 extern "C" fn work() -> usize {
     let blocks: Vec<Vec<u8>> = (0..64).map(|_| vec![1; 1 << 20]).collect();
     blocks.iter().map(|block| usize::from(block[0])).sum()

@@ -1,4 +1,4 @@
-//! Memory from before `main`, and a process whose first requests the kernel refuses.
+//! Memory that is allocated before `main`, and a process whose first requests the kernel refuses.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr;
@@ -30,7 +30,7 @@ static EARLY: Mutex<Vec<Block>> = Mutex::new(Vec::new());
 static FIRST: AtomicPtr<u8> = AtomicPtr::new(ptr::dangling_mut());
 static REFUSALS: AtomicUsize = AtomicUsize::new(0);
 
-/// Run by the loader before `main`.
+/// The loader runs this before `main`.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static CONSTRUCTOR: extern "C" fn() = constructor;
@@ -43,14 +43,14 @@ extern "C" fn constructor() {
     }
 }
 
-/// Whether this process runs the scenario of the refused first request; found out without allocating.
+/// Returns whether this process runs the scenario of the refused first request. Does not allocate.
 fn is_refused_scenario() -> bool {
     // SAFETY: the key is a C string, and no other thread exists that could change the environment.
     let value = unsafe { libc::getenv(KEY.as_ptr()) };
     if value.is_null() {
         return false;
     }
-    // SAFETY: `getenv` gave a C string.
+    // SAFETY: `getenv` returned a C string.
     let value = unsafe { std::ffi::CStr::from_ptr(value) };
     value.to_bytes() == REFUSED.as_bytes()
 }
@@ -70,7 +70,7 @@ fn set_address_space(soft: u64) {
 }
 
 fn first_request_under_a_limit() {
-    // Less than what is mapped already, so that no mapping of any size can be had.
+    // Less than the mapped size, so that the kernel refuses every mapping.
     set_address_space(1);
     for _ in 0..3 {
         // SAFETY: the layout is not empty.
@@ -82,7 +82,8 @@ fn first_request_under_a_limit() {
 }
 
 fn refused_at_first() -> Next {
-    // An allocator that carries its first bytes in its image may serve even these; then there was nothing to refuse.
+    // An allocator that holds its first bytes in its image may serve even this request; then the
+    // scenario refuses nothing.
     let served = !FIRST.load(Ordering::Relaxed).is_null();
     assert!(served || REFUSALS.load(Ordering::Relaxed) == 3);
     mark("refused");

@@ -1,4 +1,5 @@
-//! The end of a process: `atexit`, `exit` from odd places, `main` returning or ending while threads allocate.
+//! The end of a process: `atexit`, `exit` from unusual places, and `main` returning or ending while
+//! threads allocate.
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -87,7 +88,7 @@ fn thread_at_exit() -> Next {
     DONE
 }
 
-/// Starts `count` threads that allocate for ever, and waits until each does.
+/// Starts `count` threads that allocate forever, and waits until each has begun.
 fn churners(count: u64) {
     let (started, all_started) = mpsc::channel();
     for id in 0..count {
@@ -158,10 +159,10 @@ fn main_thread_ends() -> Next {
                 turns < 50
             });
             free_all(std::mem::take(&mut *blocks.lock().unwrap()));
-            // AcqRel: pairs with itself, so that the last one sees what the others have done.
+            // AcqRel: pairs with itself, so that the last thread has the others' effects.
             if left.fetch_sub(1, Ordering::AcqRel) == 1 {
                 mark("the rest went on");
-                // The process ends when its last thread does, with the code 0.
+                // The process ends with its last thread, with the code 0.
             }
         });
     }
@@ -172,14 +173,14 @@ fn main_thread_ends() -> Next {
 fn main_thread_ends_after_a_peak() -> Next {
     thread::spawn(|| {
         wait_for_the_main_thread_to_end();
-        // Enough that a thread in the background is worth while.
+        // Enough to start the background thread.
         free_all((0..64).map(|seed| make(1 << 20, seed)).collect::<Vec<_>>());
         mark("the last thread ends");
     });
     Next::EndTheMainThread
 }
 
-/// As before, a long time after the background thread found nothing to do.
+/// The same, long after the background thread found nothing to do.
 fn main_thread_ends_beside_a_sleeper() -> Next {
     const NAME: &str = "end::a_process_ends_with_its_last_thread_though_one_sleeps_in_the_background";
     if std::env::var_os("GREYSPAN_PURGE_DELAY").is_none() {
@@ -199,7 +200,7 @@ fn main_thread_ends_beside_a_sleeper() -> Next {
     Next::EndTheMainThread
 }
 
-/// The kernel shows a main thread that is over as a zombie while other threads live.
+/// Waits for the main thread's end: the kernel shows it as a zombie while other threads live.
 fn wait_for_the_main_thread_to_end() {
     let path = format!("/proc/self/task/{}/stat", std::process::id());
     loop {
@@ -216,13 +217,14 @@ unsafe extern "C-unwind" {
     fn pthread_exit(value: *mut libc::c_void) -> !;
 }
 
-/// Ends the calling thread as C does. Its caller has no destructors to run and catches nothing.
+/// Ends the calling thread as C does. The caller must have no destructors to run and must catch
+/// nothing.
 pub(crate) fn end_this_thread() -> ! {
-    // SAFETY: the frames that are unwound hold nothing, and unwinding may leave each of them.
+    // SAFETY: the unwound frames hold no value with a destructor, and none of them catches.
     unsafe { pthread_exit(std::ptr::null_mut()) }
 }
 
-/// This binary again, with another scenario and `GREYSPAN_SHOW_STATS` set so.
+/// Returns the command that runs another scenario of this binary with `GREYSPAN_SHOW_STATS`.
 fn again(scenario: &str, show_stats: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this binary"));
     command
@@ -231,12 +233,12 @@ fn again(scenario: &str, show_stats: &str) -> Command {
     command
 }
 
-/// What the process prints to either of its outputs, in order; it must end well.
+/// Returns everything that the process prints to both outputs, in order. The process must succeed.
 fn printed(mut command: Command) -> String {
     let (mut reader, writer) = std::io::pipe().expect("a pipe");
     command.stdout(writer.try_clone().expect("a second end")).stderr(writer);
     let mut child = command.spawn().expect("a child");
-    // The command holds the writing ends.
+    // The command holds the writing ends of the pipe.
     drop(command);
     let mut text = String::new();
     reader.read_to_string(&mut text).expect("UTF-8");
@@ -266,7 +268,8 @@ fn show_stats() -> Next {
         assert_eq!(printed(again(scenario, "0")), marks, "{scenario}");
         let text = printed(again(scenario, "1"));
         let table = text.strip_prefix(marks).unwrap_or_else(|| panic!("{scenario}: {text}"));
-        // All rows and headings of any table, in order, up to the classes, of which each process uses its own.
+        // All rows and headings of a table, in order, up to the size classes: each process uses
+        // different ones.
         let names = |table: &str| -> Vec<String> {
             let head = table.lines().take_while(|line| !line.contains("object bytes"));
             head.map(|line| line.split_whitespace().next().unwrap_or("").to_owned())
@@ -288,11 +291,11 @@ fn show_stats() -> Next {
 fn show_stats_to_nobody() -> Next {
     let mut command = again("end::atexit_handlers_allocate_and_free", "1");
     let close = || {
-        // SAFETY: the descriptor is the child's own, and nothing in it owns it.
+        // SAFETY: the descriptor belongs to the child, and no value in it owns it.
         unsafe { libc::close(2) };
         Ok(())
     };
-    // SAFETY: the closure makes one system call and touches no memory of others.
+    // SAFETY: the closure makes one system call and touches no other memory.
     unsafe { command.pre_exec(close) };
     assert_eq!(printed(command), "main is over\nsecond\nfirst\n");
     DONE

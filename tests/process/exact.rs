@@ -1,4 +1,5 @@
-//! With the feature `stats` the counters are exact: each scenario knows what it allocates, to the block.
+//! With the feature `stats` the counters are exact: each scenario knows its allocations, to the
+//! block.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::RefCell;
@@ -28,7 +29,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
 ];
 
-/// What a stretch of code changed.
+/// The difference between two snapshots.
 #[derive(Debug, PartialEq, Eq)]
 struct Change {
     mallocs: u64,
@@ -48,7 +49,7 @@ fn change(before: &Stats, after: &Stats) -> Change {
     }
 }
 
-/// What `count` blocks of `bytes` each, made and not freed, change.
+/// Returns the change that `count` live blocks of `bytes` each make.
 fn made(count: u64, bytes: u64) -> Change {
     Change {
         mallocs: count,
@@ -86,7 +87,8 @@ fn row(stats: &Stats, size: usize) -> SizeClassStats {
 fn each() -> Next {
     const COUNT: usize = 1000;
     let mut blocks = [std::ptr::null_mut(); COUNT];
-    // Sizes of classes; and a layout that no type has, whose block comes back through the bin of a smaller class.
+    // Sizes of classes, and one layout that no type has: its block returns through the bin of a
+    // smaller class.
     for (size, align, class) in [
         (64, 8, 64),
         (1024, 8, 1024),
@@ -142,11 +144,11 @@ fn each() -> Next {
     DONE
 }
 
-/// Each object is a sample, and lies elsewhere than others of its class.
+/// Samples each object, so that it lies apart from unsampled objects of its class.
 #[cfg(feature = "profiling")]
 fn sampled() -> Next {
     greyspan::profile::start(1).expect("memory for the tables");
-    // The unwinder finds its way once.
+    // The unwinder initialises itself once, before the counts.
     let layout = layout(64, 8);
     free(alloc(layout), layout);
     let _ = each();
@@ -155,7 +157,7 @@ fn sampled() -> Next {
 
 fn resizing() -> Next {
     let resize = |block: *mut u8, old: usize, new: usize| {
-        // SAFETY: made with the old size, and used by nobody else.
+        // SAFETY: made with the old size, and this function alone uses it.
         let block = unsafe { GLOBAL.realloc(block, layout(old, 8), new) };
         assert!(!block.is_null());
         block
@@ -195,7 +197,8 @@ fn threads() -> Next {
     const THREADS: u64 = 64;
     const EACH: u64 = 5000;
     let layout = layout(320, 8);
-    // What a thread of the standard library takes for itself is of other classes, or the same each time.
+    // The allocations that a standard-library thread makes for itself are of other classes, or the
+    // same each time.
     let before = row(&stats(), 320);
     for _ in 0..3 {
         thread::scope(|scope| {
@@ -220,7 +223,7 @@ fn threads() -> Next {
     DONE
 }
 
-/// Allocates when it is dropped: at the end of a thread.
+/// Allocates in its destructor, at the end of a thread.
 struct Late;
 
 impl Drop for Late {
@@ -235,7 +238,8 @@ thread_local! {
 }
 
 extern "C" fn at_exit(value: *mut std::ffi::c_void) {
-    // A key made after the allocator's runs after it: this thread has no cache any more.
+    // The C library destroys this key after the allocator's, which is older: the thread has no
+    // cache any more.
     let layout = layout(448, 8);
     for _ in 0..value.addr() {
         free(alloc(layout), layout);
@@ -288,7 +292,8 @@ fn fork() -> Next {
     DONE
 }
 
-/// Threads count what they are about to do and what they have done; a snapshot between lies between the two.
+/// Each thread counts an allocation before it begins and after it is done. Every snapshot in
+/// between lies between the two counts.
 fn bounds() -> Next {
     const THREADS: usize = 4;
     let layout = layout(768, 8);
@@ -323,8 +328,9 @@ fn bounds() -> Next {
     DONE
 }
 
-/// More threads than processors, each holding one block at a time: snapshots that wait in the midst of their sums find no more than these and
-/// what the caches keep, though millions of blocks were handed out meanwhile.
+/// More threads than processors, each holding one block at a time. A snapshot may wait in the
+/// middle of its sums while the threads hand out millions of blocks. It still counts no more blocks
+/// than the threads hold and their caches keep.
 fn held() -> Next {
     let threads = thread::available_parallelism().map_or(4, std::num::NonZero::get) + 2;
     let layout = layout(64, 8);

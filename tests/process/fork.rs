@@ -1,6 +1,7 @@
-//! `fork` in a process whose threads are anywhere in the allocator: both sides go on.
+//! `fork` while threads are anywhere in the allocator: parent and child both go on.
 //!
-//! A child ends by `_exit`, and by an alarm if it hangs; its parent fails at any other end than code 0.
+//! A child ends by `_exit`, or by an alarm if it hangs. The parent fails if the child's code is not
+//! 0.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,12 +24,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("fork::what_a_child_frees_of_other_threads_serves_it_again", orphans),
 ];
 
-/// A child that is not through by then hangs.
+/// A child that runs longer than this hangs.
 const HANG_SECONDS: u32 = 60;
 
 /// Runs `body` in a forked child and waits for its end.
 pub(crate) fn in_child(body: impl FnOnce()) {
-    // SAFETY: whether the child may go on in a threaded process is what these scenarios ask.
+    // SAFETY: these scenarios test exactly whether the child of a threaded process may go on.
     match unsafe { libc::fork() } {
         -1 => panic!("fork: {}", std::io::Error::last_os_error()),
         0 => {
@@ -51,15 +52,17 @@ pub(crate) fn in_child(body: impl FnOnce()) {
     }
 }
 
-/// What a child does: frees blocks of its parent that several threads made, allocates, at times starts a thread.
+/// The work of a child: frees blocks of its parent that several threads made, allocates, and
+/// sometimes starts a thread.
 fn live(inherited: &[Block], round: u64) {
     let own = make_mixed(200, round);
     for block in inherited {
         block.check("in the child");
     }
-    // The parent's row is not the child's to empty, so it frees copies of the entries: the memory itself is the child's.
+    // The parent's list stays as it is, so the child frees copies of its entries. The memory itself
+    // belongs to the child.
     for block in inherited {
-        // SAFETY: a copy of the entry, of which only one is used in this process, which ends by `_exit`.
+        // SAFETY: this process uses only one copy of the entry, and it ends by `_exit`.
         free(unsafe { std::ptr::read(block) });
     }
     free(make(3 << 20, 1));
@@ -89,7 +92,7 @@ fn amid_churn(body: impl FnOnce()) {
         while turns.iter().any(|turns| turns.load(Ordering::Relaxed) < 2) {
             thread::yield_now();
         }
-        // A panic must end the churn too, or the scope would wait for ever.
+        // A panic must stop the other threads too, or the scope would wait forever.
         let verdict = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
         over.store(true, Ordering::Relaxed);
         if let Err(panic) = verdict {
@@ -98,7 +101,7 @@ fn amid_churn(body: impl FnOnce()) {
     });
 }
 
-/// Blocks of several makers: this thread, one that is gone, and large ones.
+/// Makes blocks of several makers: this thread, a thread that has ended, and large ones.
 fn estate() -> Vec<Block> {
     let mut blocks = make_mixed(200, 41);
     blocks.extend(thread::spawn(|| make_mixed(200, 42)).join().unwrap());
@@ -178,8 +181,8 @@ fn handlers() -> Next {
     DONE
 }
 
-/// Whether the handlers do something that are registered before the heap's own can be, and so run
-/// between those.
+/// Whether the inner handlers act. They are registered before the heap can register its own, so
+/// they run between the heap's handlers.
 static INNER: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn inner_handler() {
@@ -188,8 +191,8 @@ extern "C" fn inner_handler() {
     }
 }
 
-/// The outermost fork's handler forks itself. The child starts no thread: that would wait for the
-/// locks of the fork under way.
+/// A handler of the outer fork forks too. The inner child starts no thread, which would wait for
+/// the locks of the outer fork.
 extern "C" fn inner_handler_that_forks() {
     inner_handler();
     if INNER.swap(false, Ordering::Relaxed) {
@@ -247,16 +250,16 @@ fn orphans() -> Next {
                 hand_over
                     .send((0..BYTES / size).map(|seed| make(size, seed)).collect::<Vec<_>>())
                     .unwrap();
-                // It is alive, and so owns its spans, when the process forks.
+                // The maker is alive at the fork, so it owns its spans.
                 over.wait();
             });
             let blocks = blocks.recv().unwrap();
             in_child(|| {
                 let before = greyspan::stats().heap_inuse;
                 let count = blocks.len();
-                // SAFETY: a copy of the row, of which only one is used in this process, which ends by `_exit`.
+                // SAFETY: this process uses only one copy of each block, and it ends by `_exit`.
                 blocks.iter().for_each(|block| free(unsafe { std::ptr::read(block) }));
-                // Leaked: a block that is dropped stays.
+                // Leaked: dropping a block frees nothing.
                 for seed in 0..count {
                     let _ = make(size, seed);
                 }

@@ -1,4 +1,5 @@
-//! The collector in a process of its own: heaps that come and go, `fork`, the line a cycle.
+//! The collector in its own process: heaps that come and go, `fork`, and the line printed per
+//! cycle.
 
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -76,7 +77,7 @@ fn come_and_go() -> Next {
         thread::sleep(Duration::from_millis(200));
         greyspan::stats().heap_inuse
     };
-    // The threads, and what they keep, come with the first ones.
+    // The first heaps start the threads, with the memory that these keep.
     round(300);
     let before = round(300);
     let after = round(3000);
@@ -104,14 +105,14 @@ fn fork() -> Next {
         own.collect();
         own.verify().expect("a sound heap");
         assert_eq!((own.enter(|m| mine.get(m).value), own.stats().cycles), (4, 1));
-        // A grandchild likewise.
+        // A grandchild may use a heap of its own too.
         in_child(|| {
             let own = Heap::new();
             own.collect();
             assert_eq!(own.stats().cycles, 1);
         });
     });
-    // Only the child took them.
+    // Only the child took them out.
     let (heap, kept) = (heap.expect("the parent's"), kept.expect("the parent's"));
     heap.collect();
     assert_eq!(heap.enter(|m| kept.get(m).value), 17);
@@ -120,7 +121,7 @@ fn fork() -> Next {
 
 fn fork_inside() -> Next {
     let heap = Heap::builder().gc_percent(Some(0)).build();
-    // A cycle runs nearly always, so that the child inherits every phase and grey objects.
+    // A cycle runs almost always, so that the child inherits every phase, and grey objects.
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let (there, stop) = (&heap, &over);
@@ -142,8 +143,8 @@ fn fork_inside() -> Next {
                 let locked: Vec<Gc<'_, GcLock<Option<Gc<'_, Node<'_>>>>>> =
                     (0..50).map(|_| m.alloc(GcLock::new(list))).collect();
                 if round % 2 == 0 {
-                    // The child goes on in the closure, writes what it has not written yet, and
-                    // leaves it. The collector may have looked at one of the locks.
+                    // The child continues in the closure, writes to the objects that it has not
+                    // written yet, and leaves it. The collector may be examining one of the locks.
                     in_child_after(|| {
                         assert!(list.is_some_and(|node| node.value == 1999));
                         let written = locked.iter().filter_map(|lock| lock.try_write(m)?.take());
@@ -157,12 +158,12 @@ fn fork_inside() -> Next {
     DONE
 }
 
-/// As `in_child`, in the frame of the caller.
+/// Like `in_child`, but in the caller's frame.
 fn in_child_after(body: impl FnOnce()) {
     in_child(body);
 }
 
-/// Runs under `again`: more than two megabytes live, and as much garbage.
+/// Runs under `again`, with more than two megabytes live and as much garbage.
 fn collects() -> Next {
     let heap = Heap::new();
     let kept = root(&heap, 1);
@@ -203,7 +204,7 @@ fn hard_limit() -> Next {
         }
     });
     assert!(made > 10_000, "{made}");
-    // A value that came back is in no heap, and its lock tells none of what it owns.
+    // A value that came back lies in no heap, so its lock reports no owned bytes.
     heap.enter(|m| {
         let value = (GcLock::new(vec![1u8]), [0u64; 4000]);
         let Err((value, _)) = m.try_alloc(value) else {
@@ -213,12 +214,12 @@ fn hard_limit() -> Next {
         *value.0.write(m) = vec![2; 100_000];
     });
     assert_eq!(heap.stats().owned_bytes, 0);
-    // A little for the panic itself, and none for a backtrace.
+    // Leaves a little room for the panic itself, and none for a backtrace.
     greyspan::set_hard_limit(Some(limit + (1 << 20)));
     std::panic::set_hook(Box::new(|_| ()));
     let refused = std::panic::catch_unwind(|| heap.enter(|m| m.alloc_slice(64 << 20, |_| 0u8).len()));
     assert!(refused.is_err(), "`alloc_slice` panics where `try_alloc_slice` answers");
-    // All that was garbage.
+    // All of these objects were garbage.
     heap.collect();
     heap.verify().expect("a sound heap");
     let again = heap.enter(|m| {
@@ -241,7 +242,7 @@ fn close_in_child() -> Next {
     });
     drop(kept);
     assert_eq!(heap.close(), Ok(()));
-    // Closed in the parent, so the child is told of the fork all the same.
+    // The parent has closed it; the child is still told of the fork.
     in_child(|| assert_eq!(heap.close(), Err(CloseError::Forked)));
     DONE
 }
@@ -293,7 +294,7 @@ fn last_act_of_storage() -> Next {
 
 type SaysRoot = Root<Rootable![Says]>;
 
-/// The first is dead; what it roots dies with it.
+/// The first object is dead, so the object that it roots dies with it.
 fn last_act_of_the_abandoned() -> Next {
     #[derive(Trace)]
     struct Holds(#[trace(skip)] SaysRoot, Says);
@@ -336,7 +337,7 @@ fn exit_in_cleanup() -> Next {
     }
 }
 
-/// The process's memory is what the allocator says, whatever the collector believes.
+/// The allocator's figures bound the process's memory, whatever the collector's own figures say.
 fn boxes() -> Next {
     let heap = Heap::new();
     let mut most = 0;
@@ -350,10 +351,10 @@ fn boxes() -> Next {
 
 struct Panics;
 
-// SAFETY: it has no edge to show.
+// SAFETY: it has no edges.
 unsafe impl<'gc> Trace<'gc> for Panics {
     fn trace(&self, _: &mut greyspan::gc::Visitor<'gc>) {
-        // Runs once, under another scenario, to see how the process ends.
+        // Panics once, under another scenario, which observes how the process ends.
         assert!(std::env::var_os("GC_TRACE_MAY_PANIC").is_none(), "no trace of me");
     }
 }
@@ -406,7 +407,7 @@ fn lines() -> Next {
     assert!(text.lines().count() > 2, "{text}");
     for (index, line) in text.lines().enumerate() {
         let line = line.strip_suffix(" (forced)").unwrap_or(line);
-        // What Go's documentation says of a line, field by field.
+        // The fields of a line, as Go's documentation defines them.
         let words: Vec<&str> = line.split(' ').collect();
         let [
             gc,

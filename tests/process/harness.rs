@@ -1,4 +1,4 @@
-//! Runs each scenario in a child process and judges it; in the child, runs the one scenario.
+//! Runs each scenario in a child process and judges its end. In the child, runs the one scenario.
 
 use std::env;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -9,28 +9,28 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-/// Names the scenario in a child.
+/// The environment variable that names the scenario in a child.
 pub(crate) const KEY: &std::ffi::CStr = c"SPAN_TEST_SCENARIO";
 
-/// No scenario takes a tenth of this; one that does hangs.
+/// Every scenario takes less than a tenth of this; one that takes longer hangs.
 const HANG: Duration = Duration::from_secs(120);
 
-/// A test in a process of its own.
+/// A test in its own process.
 pub(crate) struct Scenario {
-    /// What the test shows, as a sentence.
+    /// The test's claim, as a sentence.
     pub(crate) name: &'static str,
     /// The body.
     pub(crate) run: fn() -> Next,
-    /// A limit of the process, set before it starts: which, and how many bytes.
+    /// A limit of the process, set before it starts: the resource and the bytes.
     pub(crate) limit: Option<(libc::__rlimit_resource_t, u64)>,
-    /// What the process must have printed by its end, in this order.
+    /// The marks that the process must have printed by its end, in this order.
     pub(crate) marks: &'static [&'static str],
-    /// How many processes run it, one after another, for ends that are a matter of chance.
+    /// The number of processes that run it, one after another, for ends that depend on chance.
     pub(crate) rounds: usize,
 }
 
 impl Scenario {
-    /// A scenario that runs once, without limits or marks.
+    /// Returns a scenario that runs once, without limits or marks.
     pub(crate) const fn new(name: &'static str, run: fn() -> Next) -> Self {
         Self {
             name,
@@ -41,7 +41,7 @@ impl Scenario {
         }
     }
 
-    /// The same under a limit.
+    /// Adds a limit.
     pub(crate) const fn limited(self, resource: libc::__rlimit_resource_t, bytes: u64) -> Self {
         Self {
             limit: Some((resource, bytes)),
@@ -49,26 +49,26 @@ impl Scenario {
         }
     }
 
-    /// The same with marks that must be printed.
+    /// Adds marks that the process must print.
     pub(crate) const fn marked(self, marks: &'static [&'static str]) -> Self {
         Self { marks, ..self }
     }
 
-    /// The same, several times.
+    /// Repeats it several times.
     pub(crate) const fn repeated(self, rounds: usize) -> Self {
         Self { rounds, ..self }
     }
 }
 
-/// How the main thread goes on after a scenario.
+/// The main thread's next step after a scenario.
 pub(crate) enum Next {
-    /// `main` returns this.
+    /// `main` returns this code.
     Return(i32),
-    /// The main thread ends, the process lives on.
+    /// The main thread ends, and the process lives on.
     EndTheMainThread,
 }
 
-/// The usual end: `main` returns, and all that a process does at its end is done.
+/// The usual end: `main` returns, and the process runs its exit handlers.
 pub(crate) const DONE: Next = Next::Return(0);
 
 /// Prints a mark. Neither allocates nor locks, so it may be called at any time.
@@ -103,8 +103,8 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
     .flatten()
 }
 
-/// In a child, its scenario; else all scenarios that the arguments select. Not inlined: `main` may have no frame that
-/// catches.
+/// In a child, runs its scenario; otherwise all scenarios that the arguments select. Not inlined,
+/// because `main` may have no frame that catches.
 #[inline(never)]
 pub(crate) fn run() -> Next {
     let key = KEY.to_str().expect("ASCII");
@@ -134,7 +134,7 @@ impl Selection {
                 "--skip" => selection.skip.extend(arguments.next()),
                 "--exact" => selection.exact = true,
                 "--list" => selection.list = true,
-                // These take a value; what they ask for has no meaning here.
+                // These options take a value and have no effect here.
                 "--test-threads" | "--format" | "--color" | "-Z" | "--logfile" | "--shuffle-seed" => {
                     arguments.next();
                 }
@@ -163,7 +163,7 @@ fn run_all(selection: &Selection) -> i32 {
         chosen.iter().for_each(|scenario| println!("{}: test", scenario.name));
         return 0;
     }
-    println!("\nrunning {} tests, each in a process of its own", chosen.len());
+    println!("\nrunning {} tests, each in its own process", chosen.len());
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -217,7 +217,7 @@ fn run_child(scenario: &'static Scenario) -> Result<(), String> {
                 _ => Err(std::io::Error::last_os_error()),
             }
         };
-        // SAFETY: the closure makes one system call and touches no memory of others.
+        // SAFETY: the closure makes one system call and touches no other memory.
         unsafe { command.pre_exec(set) };
     }
     let child = command.spawn().map_err(|error| format!("cannot start: {error}"))?;
@@ -226,7 +226,7 @@ fn run_child(scenario: &'static Scenario) -> Result<(), String> {
     let watchdog = thread::spawn(move || {
         let hangs = watch.recv_timeout(HANG) == Err(RecvTimeoutError::Timeout);
         if hangs {
-            // SAFETY: the group is that of our own child, which has not been waited for.
+            // SAFETY: the group is that of our own child, which was not waited for yet.
             unsafe { libc::kill(-group, libc::SIGKILL) };
         }
         hangs

@@ -1,4 +1,4 @@
-//! Memory that goes back while the program does nothing.
+//! Memory that returns to the system while the program does nothing.
 
 use std::process::Command;
 use std::thread;
@@ -24,7 +24,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 
 const MIB: usize = 1 << 20;
 
-/// Fills and frees 64 MiB of small and large blocks.
+/// Allocates and frees 64 MiB of small and large blocks.
 fn peak() {
     let small = make_mixed(20_000, 5);
     let large: Vec<_> = (0..64).map(|seed| make(MIB, seed)).collect();
@@ -32,7 +32,7 @@ fn peak() {
     free_all(large);
 }
 
-/// Sleeps until the process is small again; the harness ends one that never is.
+/// Sleeps until the process is small again. If it never is, the harness ends it.
 fn sleep_until_small(before: usize) {
     while memory().resident > before + 12 * MIB {
         thread::sleep(Duration::from_millis(50));
@@ -47,7 +47,7 @@ fn sleeping() -> Next {
     let before = memory().resident;
     peak();
     sleep_until_small(before);
-    // And again, when the thread has gone to sleep or is about to.
+    // And once more, when the background thread is asleep or about to sleep.
     thread::sleep(Duration::from_millis(200));
     peak();
     sleep_until_small(before);
@@ -58,12 +58,12 @@ fn forked() -> Next {
     let before = memory().resident;
     peak();
     assert_eq!(tasks(), 2, "the main thread and the background thread");
-    // SAFETY: the child goes on with this thread alone, as any child of a threaded process.
+    // SAFETY: the child continues with this thread alone, like any child of a threaded process.
     let child = unsafe { libc::fork() };
     peak();
     sleep_until_small(before);
     if child == 0 {
-        // SAFETY: ends the child; nothing of the parent's is run twice.
+        // SAFETY: ends the child; no exit handler of the parent runs twice.
         unsafe { libc::_exit(0) };
     }
     let mut status = -1;
@@ -84,7 +84,7 @@ fn alone() -> Next {
 }
 
 fn started() -> Next {
-    // Too little for a thread.
+    // Too little to start the background thread.
     let small: Vec<_> = (0..10).map(|seed| make(MIB, seed)).collect();
     assert_eq!(tasks(), 1);
     free_all(small);
@@ -96,7 +96,7 @@ fn started() -> Next {
     DONE
 }
 
-/// How often the background thread has gone to sleep.
+/// Returns how often the background thread has gone to sleep.
 fn sleeps() -> String {
     for task in std::fs::read_dir("/proc/self/task").expect("procfs") {
         let text = std::fs::read_to_string(task.expect("a task").path().join("status")).expect("procfs");
@@ -116,7 +116,8 @@ fn asleep() -> Next {
     for _ in 0..3 {
         peak();
         sleep_until_small(before);
-        // It looks a few times more, and then no more; the harness ends one that always does.
+        // The thread looks a few times more and then stops. If it never stops, the harness ends the
+        // process.
         loop {
             let count = sleeps();
             thread::sleep(Duration::from_millis(500));
@@ -133,8 +134,8 @@ fn confined() -> Next {
     peak();
     assert_eq!(tasks(), 2);
     greyspan::enter_sandbox();
-    // The kernel takes a thread that is over off its list a moment later; the harness ends a
-    // process that keeps it.
+    // The kernel removes an ended thread from its list a moment later. If it stays, the harness
+    // ends the process.
     while tasks() > 1 {
         thread::yield_now();
     }
@@ -147,7 +148,7 @@ fn confined() -> Next {
     DONE
 }
 
-/// Runs this scenario again with a variable of the environment.
+/// Runs this scenario again with an environment variable.
 fn again(scenario: &str, name: &str, value: &str) -> Next {
     let status = Command::new(std::env::current_exe().expect("a path"))
         .env(KEY.to_str().expect("ASCII"), scenario)

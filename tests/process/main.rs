@@ -1,11 +1,13 @@
-//! Tests that need a process of their own: its birth, its end, its limits, its forks, its memory figures.
+//! Tests that need their own process: its birth, its end, its limits, its forks, its memory
+//! figures.
 //!
-//! This binary is its own harness. Without `SPAN_TEST_SCENARIO` it runs itself once per scenario, with that variable
-//! set, and judges the child by its end and by the marks it printed; a child that hangs is killed and counts as failed.
-//! It takes the arguments of the usual harness that matter: substrings to select, `--skip`, `--exact`, `--list`.
+//! This binary is its own harness. Without `SPAN_TEST_SCENARIO` it runs itself once per scenario
+//! with that variable set. It judges the child by its end and by the marks that it printed. It
+//! kills a child that hangs, which counts as failed. It takes the most useful arguments of the
+//! usual harness: substrings to select, `--skip`, `--exact`, `--list`.
 //!
-//! `main` is the C one and this file is the only one without the Rust runtime around it, because a scenario lets the main
-//! thread end by `pthread_exit`, which unwinds `main` and may not meet a frame that catches.
+//! `main` is C's. This file alone has no Rust runtime around it: in one scenario the main thread
+//! ends by `pthread_exit`, which unwinds `main` and must not meet a frame that catches.
 #![no_main]
 
 #[path = "../support/mod.rs"]
@@ -37,7 +39,7 @@ use greyspan::Greyspan;
 #[global_allocator]
 static GLOBAL: Greyspan = Greyspan::new();
 
-/// The entry point that the C runtime calls.
+/// The entry point for the C runtime.
 #[unsafe(no_mangle)]
 extern "C-unwind" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
     match harness::run() {

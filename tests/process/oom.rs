@@ -1,4 +1,5 @@
-//! Memory that cannot be had: the answer is null, never an end, and with memory there again all goes on.
+//! Memory that the system refuses: the answer is null, never the end of the process. Once memory is
+//! available again, all goes on.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr;
@@ -11,7 +12,8 @@ use crate::support::oracle::{Block, check_zero};
 
 const MIB: usize = 1 << 20;
 
-/// Little enough to be used up at once, and enough for the image, the stacks and some megabytes of blocks.
+/// Small enough to be used up at once, and large enough for the image, the stacks and some
+/// megabytes of blocks.
 const LIMIT: u64 = 192 << 20;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -34,14 +36,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
 ];
 
-/// Blocks of one size, linked through themselves, so that holding them takes no memory beside them.
+/// Blocks of one size, linked through themselves, so that the list needs no other memory.
 struct Chain {
     layout: Layout,
     last: *mut Link,
     bytes: usize,
 }
 
-/// What stands at the start of each block of a chain; the block's last byte is written too.
+/// The header of each block in a chain. The block's last byte is written too.
 struct Link {
     before: *mut Link,
     check: usize,
@@ -65,7 +67,8 @@ impl Chain {
         if block.is_null() {
             return false;
         }
-        // SAFETY: the last byte of the new block; where the block is no larger, the link overwrites it.
+        // SAFETY: the last byte of the new block. If the block is no larger than a link, the link
+        // overwrites it.
         unsafe { block.wrapping_add(self.layout.size() - 1).write(1) };
         let link = block.cast::<Link>();
         // SAFETY: a block is large enough for a link and aligned to 16.
@@ -80,7 +83,7 @@ impl Chain {
         true
     }
 
-    /// Grows until null, and shows that each later try is an answer too.
+    /// Grows until the allocator returns null, and checks that each later request also returns.
     fn exhaust(&mut self) {
         while self.grow() {
             assert!(self.bytes <= 3 * LIMIT as usize, "the limit is never met");
@@ -93,7 +96,8 @@ impl Chain {
         }
     }
 
-    /// At least this much of the limit must have been handed out, in per cent: to refuse early is no way to meet it.
+    /// Checks that at least this share of the limit was handed out, in per cent: refusing early
+    /// does not count.
     fn assert_used(&self, percent: usize) {
         assert!(
             self.bytes * 100 >= LIMIT as usize * percent,
@@ -142,18 +146,19 @@ fn realloc() -> Next {
     chain.exhaust();
     for block in &kept {
         for new_size in [LIMIT as usize, 1 << 40, isize::MAX as usize - 7] {
-            // SAFETY: the block is live with this layout, and the size keeps the rules of `Layout`.
+            // SAFETY: the block is live with this layout, and `Layout` allows the size.
             let moved = unsafe { GLOBAL.realloc(block.as_ptr(), block.layout(), new_size) };
             assert!(moved.is_null(), "{new_size} bytes at the limit");
             block.check("after a refused realloc");
         }
     }
-    // A small block may have to move to be smaller, and a move may be refused; a large one shrinks where it stands.
+    // Shrinking a small block may move it, and the allocator may refuse that. A large one shrinks
+    // in place.
     for (block, size) in kept.iter_mut().zip([500, 40_000, 2 * MIB]) {
         // SAFETY: the block is live with this layout and replaced by the new one.
         let smaller = unsafe { GLOBAL.realloc(block.as_ptr(), block.layout(), size) };
         match ptr::NonNull::new(smaller) {
-            // SAFETY: the block is live, and only this names it.
+            // SAFETY: the block is live, and no other pointer to it exists.
             Some(smaller) => *block = unsafe { Block::write(smaller, layout(size, 8), 74) },
             None => assert!(size < MIB, "null for a shrink to {size}"),
         }
@@ -189,7 +194,7 @@ fn try_reserve() -> Next {
 fn threads() -> Next {
     let ready = &std::sync::Barrier::new(4);
     let rows: Vec<_> = std::thread::scope(|scope| {
-        // What the threads need for themselves, before the first of them uses all memory up.
+        // Allocates the threads' own lists before the first thread uses up all memory.
         let rows: Vec<_> = (0..4).map(|_| Vec::with_capacity(1 << 15)).collect();
         let makers: Vec<_> = rows
             .into_iter()
@@ -210,14 +215,14 @@ fn threads() -> Next {
             .collect();
         makers.into_iter().map(|maker| maker.join().unwrap()).collect()
     });
-    // What one thread could not get another frees.
+    // This thread frees all the memory that the makers used up.
     free_all(rows.into_iter().flatten());
     free_all(make_mixed(5_000, 81));
     free(make(16 * MIB, 82));
     DONE
 }
 
-/// Bytes of address space that the process takes up.
+/// Returns the bytes of address space that the process uses.
 fn address_space() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux tells");
     let pages: u64 = statm.split(' ').next().expect("a number").parse().expect("a number");
@@ -232,7 +237,7 @@ fn limits_itself() -> Next {
         rlim_cur: bytes,
         rlim_max: bytes,
     };
-    // SAFETY: the limit is a valid one.
+    // SAFETY: `limit` points to a valid limit.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
     std::thread::spawn(|| free(make(100, 2)))
         .join()
@@ -266,7 +271,7 @@ fn other_size() -> Next {
     DONE
 }
 
-/// Uses up the process's mappings: each second page of one range gets another protection.
+/// Uses up the process's mappings by giving every second page of one range another protection.
 fn mappings() -> Next {
     const PAGE: usize = 4_096;
     const PAGES: usize = 400_000;
@@ -276,27 +281,28 @@ fn mappings() -> Next {
         libc::PROT_NONE,
         libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
     );
-    // SAFETY: a new mapping, at an address of the kernel's choice.
+    // SAFETY: this makes a new mapping, at an address of the kernel's choice.
     let range = unsafe { libc::mmap(ptr::null_mut(), PAGES * PAGE, protection, flags, -1, 0) };
     assert_ne!(range, libc::MAP_FAILED);
     let refused = (0..PAGES).step_by(2).any(|page| {
-        // SAFETY: within the mapping made above, which holds nothing.
+        // SAFETY: within the mapping made above, which holds no data.
         let done = unsafe { libc::mprotect(range.wrapping_byte_add(page * PAGE), PAGE, libc::PROT_READ) };
         done != 0
     });
-    // Where the kernel allows for more mappings than that, what follows is merely ordinary.
+    // If the kernel allows more mappings than that, the rest is an ordinary test.
     let mut more: Vec<Option<Block>> = Vec::with_capacity(10_000);
     for turn in 0..5_000 {
         more.push(try_make(turn % 3_000 + 1, turn));
     }
     more.extend([5 * MIB, 5 * MIB, 70 * MIB, 300_000].map(|size| try_make(size, 1)));
-    // These need to give memory back, or to split a mapping for it: nothing may come of that but that it is kept.
+    // To return this memory, the heap has to split a mapping, which the kernel refuses. The heap
+    // must simply keep it.
     free_all(larges);
     free_all(blocks);
     greyspan::purge();
     free_all(more.into_iter().flatten());
     greyspan::purge();
-    // SAFETY: the mapping made above, whole.
+    // SAFETY: exactly the mapping made above.
     let unmapped = unsafe { libc::munmap(range, PAGES * PAGE) };
     assert_eq!(unmapped, 0, "mappings used up: {refused}");
     free_all(make_mixed(5_000, 92));
@@ -304,7 +310,8 @@ fn mappings() -> Next {
     DONE
 }
 
-/// The kernel takes no page back from a locked range, so the allocator must not believe that such a page is zero.
+/// The kernel does not take pages back from a locked range, so the allocator must not assume that
+/// such a page is zero.
 fn locked() -> Next {
     for size in [40_000, MIB, 3 * MIB] {
         let layout = layout(size, 8);
@@ -314,7 +321,8 @@ fn locked() -> Next {
             assert!(!ptr.is_null());
             // SAFETY: the block has `size` bytes.
             unsafe { ptr.write_bytes(0xff, size) };
-            // SAFETY: locks pages and changes no byte. It may be refused; then what follows is merely ordinary.
+            // SAFETY: the call locks pages and changes no byte. If the kernel refuses, the rest is
+            // an ordinary test.
             unsafe { libc::mlock(ptr.cast(), size) };
             // SAFETY: the block is live with this layout.
             unsafe { GLOBAL.dealloc(ptr, layout) };
@@ -322,7 +330,7 @@ fn locked() -> Next {
             // SAFETY: the layout is not empty.
             let zeroed = unsafe { GLOBAL.alloc_zeroed(layout) };
             let zeroed = ptr::NonNull::new(zeroed).expect("served");
-            // SAFETY: the block was promised to be initialised with zeros.
+            // SAFETY: `alloc_zeroed` returned the block, so all of it is initialised.
             unsafe { check_zero(zeroed, size) };
             // SAFETY: the block is live with this layout.
             unsafe { GLOBAL.dealloc(zeroed.as_ptr(), layout) };

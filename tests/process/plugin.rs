@@ -1,4 +1,4 @@
-//! A plug-in whose allocator is a heap of its own comes and goes.
+//! A plug-in with its own instance of the heap is loaded and unloaded.
 
 use std::ffi::CString;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[Scenario::new(
     closed,
 )];
 
-/// The plug-in, built now with the features of this test.
+/// Builds the plug-in with the features of this test and returns its path.
 fn plugin() -> PathBuf {
     let test = std::env::current_exe().expect("the test's path");
     let folder = test.ancestors().nth(2).expect("the folder of the build").to_owned();
@@ -41,10 +41,10 @@ fn plugin() -> PathBuf {
 type Work = extern "C" fn() -> usize;
 
 fn open(path: &CString) -> (*mut libc::c_void, Work) {
-    // SAFETY: the path is a C string; the plug-in has nothing that runs when it is loaded.
+    // SAFETY: the path is a C string, and the plug-in runs no code when it is loaded.
     let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
     assert!(!handle.is_null());
-    // SAFETY: the handle is good, and the name is a C string.
+    // SAFETY: the handle is valid, and the name is a C string.
     let work = unsafe { libc::dlsym(handle, c"PLUGIN_WORK".as_ptr()) };
     assert!(!work.is_null());
     // SAFETY: the static has this type.
@@ -53,12 +53,14 @@ fn open(path: &CString) -> (*mut libc::c_void, Work) {
 
 fn closed() -> Next {
     let path = CString::new(plugin().into_os_string().into_encoded_bytes()).expect("a path");
-    // SAFETY: there is no other thread. The plug-in's heap reads it, so that its thread looks soon.
+    // SAFETY: no other thread exists. The plug-in's heap reads the variable, so that its background
+    // thread looks soon.
     unsafe { std::env::set_var("GREYSPAN_PURGE_DELAY", "5") };
     for _ in 0..3 {
         let (handle, work) = open(&path);
         assert_eq!(work(), 64);
-        // A thread that has a cache of the plug-in's heap when that is closed, and ends afterwards.
+        // A thread that still has a cache of the plug-in's heap when that is unloaded, and ends
+        // afterwards.
         let (worked, has_worked) = mpsc::channel();
         let (may_end, end) = mpsc::channel::<()>();
         let other = thread::spawn(move || {
@@ -66,11 +68,11 @@ fn closed() -> Next {
             let _ = end.recv();
         });
         assert_eq!(has_worked.recv(), Ok(64));
-        // SAFETY: no thread is in the plug-in's function, nor goes there again.
+        // SAFETY: no thread runs the plug-in's function, and none will call it again.
         assert_eq!(unsafe { libc::dlclose(handle) }, 0);
         drop(may_end);
         other.join().unwrap();
-        // The plug-in's background thread looks several times.
+        // Gives the plug-in's background thread time to look several times.
         thread::sleep(Duration::from_millis(200));
     }
     DONE

@@ -1,4 +1,4 @@
-//! What the scenarios measure and hold: the process's memory figures, and rows of patterned blocks.
+//! The process's memory figures, and lists of patterned blocks, for the scenarios.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::fs::File;
@@ -18,7 +18,7 @@ pub(crate) struct Memory {
     pub(crate) resident: usize,
 }
 
-/// The figures of this process, now. Does not allocate.
+/// Returns the figures of this process, now. Does not allocate.
 pub(crate) fn memory() -> Memory {
     let mut text = [0; 128];
     let count = File::open("/proc/self/statm")
@@ -27,7 +27,7 @@ pub(crate) fn memory() -> Memory {
     let mut fields = std::str::from_utf8(&text[..count])
         .expect("ASCII")
         .split_ascii_whitespace();
-    // SAFETY: reads a constant of the system.
+    // SAFETY: the call reads a constant of the system.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
     let mut field = || {
         fields
@@ -42,15 +42,15 @@ pub(crate) fn memory() -> Memory {
     }
 }
 
-/// Allocates a block and writes its pattern, or `None` if the allocator answers null.
+/// Allocates a block and writes its pattern; `None` if the allocator returns null.
 pub(crate) fn try_make(size: usize, seed: usize) -> Option<Block> {
     try_make_aligned(size, 8, seed)
 }
 
-/// Allocates a block at `align` and writes its pattern, or `None` if the allocator answers null.
+/// Allocates a block at `align` and writes its pattern; `None` if the allocator returns null.
 pub(crate) fn try_make_aligned(size: usize, align: usize, seed: usize) -> Option<Block> {
     let layout = Layout::from_size_align(size, align).expect("a small alignment");
-    // SAFETY: no test asks for nothing.
+    // SAFETY: no test requests a size of zero.
     let ptr = NonNull::new(unsafe { GLOBAL.alloc(layout) })?;
     // SAFETY: the block is new.
     Some(unsafe { Block::write(ptr, layout, seed) })
@@ -68,7 +68,7 @@ pub(crate) fn free(block: Block) {
     unsafe { GLOBAL.dealloc(block.as_ptr(), block.layout()) };
 }
 
-/// `count` blocks of mixed sizes, mostly small.
+/// Makes `count` blocks of mixed sizes, mostly small.
 pub(crate) fn make_mixed(count: usize, seed: u64) -> Vec<Block> {
     let mut rng = Rng::new(seed);
     (0..count)
@@ -84,7 +84,7 @@ pub(crate) fn free_all(blocks: impl IntoIterator<Item = Block>) {
     blocks.into_iter().for_each(free);
 }
 
-/// Allocates, checks and frees until told to stop. Panics at the first broken pattern.
+/// Allocates, checks and frees until `go_on` returns false. Panics at the first broken pattern.
 pub(crate) fn churn(seed: u64, mut go_on: impl FnMut() -> bool) {
     let mut rng = Rng::new(seed);
     let mut row: Vec<Block> = make_mixed(64, seed);

@@ -1,4 +1,4 @@
-//! The heap map and the events of a process that does what is known.
+//! The heap map and the events of a process whose work is known.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,7 +53,8 @@ fn agrees() -> Next {
     let blocks = make_mixed(20_000, 1);
     let large: Vec<Block> = (0..20).map(|seed| make(3 << 20, seed)).collect();
     free_all(make_mixed(5_000, 2));
-    // Nothing is allocated between the two, but for the map: it is taken twice, so that the second finds what the first left.
+    // The program allocates nothing between the two calls, except for the map itself. The map is
+    // taken twice, so that the second reuses the memory of the first.
     drop(heap_map());
     let now = stats();
     let map = heap_map();
@@ -66,10 +67,10 @@ fn agrees() -> Next {
         released.abs_diff(now.heap_released) <= 1 << 20,
         "{released} and {now:?}"
     );
-    assert_eq!(map.bytes(Kind::Changing), 0, "nobody else is there");
+    assert_eq!(map.bytes(Kind::Changing), 0, "no other thread runs");
     for class in map.classes() {
         let row = now.by_size.iter().find(|row| row.size == class.size).expect("a class");
-        // The map's own vectors may have made a span more.
+        // The map's own vectors may have made one more span.
         assert!(class.spans.abs_diff(row.spans) <= 1, "{class:?} {row:?}");
     }
     free_all(blocks);
@@ -88,7 +89,7 @@ fn on_the_map() -> Next {
     // SAFETY: the layout is not empty.
     let blocks: Vec<*mut u8> = (0..1000).map(|_| unsafe { GLOBAL.alloc(small) }).collect();
     let large = Layout::from_size_align(10 << 20, 8).expect("a layout");
-    // SAFETY: likewise.
+    // SAFETY: the layout is not empty.
     let object = unsafe { GLOBAL.alloc(large) };
     let map = heap_map();
     for &block in &blocks {
@@ -114,7 +115,7 @@ fn on_the_map() -> Next {
     let run = place(&heap_map(), object);
     assert_eq!(run.usage, Usage::Released, "freed and purged");
     for block in blocks {
-        // SAFETY: likewise.
+        // SAFETY: made above, freed once.
         unsafe { GLOBAL.dealloc(block, small) };
     }
     DONE
@@ -145,9 +146,9 @@ fn busy() -> Next {
     DONE
 }
 
-/// All events that no earlier call had.
+/// Returns all events that no earlier call returned.
 fn drained() -> Vec<Event> {
-    // Room for all, so that the drain itself changes nothing.
+    // Has room for all events, so that the drain allocates nothing.
     let mut found = Vec::with_capacity(events::CAPACITY);
     let missed = events::drain(&mut |event| found.push(event));
     assert_eq!(missed, 0, "{:?}", found.get(..12));
@@ -206,13 +207,13 @@ fn growth() -> Next {
 
 fn limits() -> Next {
     drained();
-    // Beside the first, one in a tenth of a second.
+    // After the first event, at most one per tenth of a second.
     let bound = |since: Instant| (since.elapsed().as_millis() / 100) as usize + 2;
     greyspan::set_hard_limit(Some(32 << 20));
     let since = Instant::now();
     let made = (0..5_000).filter(|&seed| try_make(64 << 20, seed).is_some()).count();
     let refused = drained();
-    // Before any assertion: what fails one needs memory to say so.
+    // Before any assertion: a failing one needs memory for its message.
     greyspan::set_hard_limit(None);
     assert_eq!(made, 0);
     let hard: Vec<_> = refused
@@ -254,7 +255,7 @@ fn limits() -> Next {
     let block = make(30 << 20, 1);
     let again = drained();
     assert!(again.iter().any(|event| event.kind.name() == "soft_limit"), "{again:?}");
-    // Another limit is another matter, also where the footprint is beyond it from its beginning.
+    // A new limit is reported again, even if the footprint is beyond it from the start.
     greyspan::set_memory_limit(Some(8 << 20));
     free_all([make(8 << 20, 1)]);
     let other = drained();
@@ -264,7 +265,7 @@ fn limits() -> Next {
     DONE
 }
 
-/// Something to tell of: a purge that gives memory back.
+/// Makes an event: a purge that returns memory.
 fn purge() {
     free_all([make(1 << 20, 1)]);
     greyspan::thread_idle();
@@ -330,7 +331,8 @@ fn fork() -> Next {
                 let mut seen = Vec::with_capacity(64);
                 assert_eq!(events::drain(&mut |event| seen.push(event)), 0);
                 assert!(seen.is_empty(), "the parent's: {seen:?}");
-                // More than there are slots: none is held by a thread that is not here.
+                // More events than slots: no slot is held by a thread that does not exist in the
+                // child.
                 for _ in 0..events::CAPACITY + 10 {
                     purge();
                 }

@@ -1,4 +1,5 @@
-//! `stats()` and `purge()` against what a process without other work allocates, and a request for nothing.
+//! Compares `stats()` and `purge()` with the allocations of a process that does nothing else, and
+//! tests requests of size zero.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::process::Command;
@@ -32,7 +33,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 
 const MIB: u64 = 1 << 20;
 
-/// What threads may keep ready in their caches, for bounds.
+/// A bound on the free blocks that threads keep in their caches.
 const CACHES: u64 = 4 * MIB;
 
 fn check_identities(now: &Stats) {
@@ -89,7 +90,8 @@ fn identities() -> Next {
                 last = now;
                 if round % 200 == 0 {
                     greyspan::purge();
-                    // A block that this thread alone makes, so that something grows between two looks.
+                    // A block that only this thread makes, so that a counter grows between two
+                    // snapshots.
                     free_all(make_mixed(300, round));
                 }
             }
@@ -106,8 +108,8 @@ fn identities() -> Next {
     DONE
 }
 
-/// Blocks go from makers to reapers, one by one, while this thread looks. Whichever of them a snapshot reads first, it counts nothing as
-/// freed that it does not count as made.
+/// Blocks go from makers to reapers, one by one, while this thread takes snapshots. In whichever
+/// order a snapshot reads the threads' counters, it never counts a free without its allocation.
 fn crossing() -> Next {
     let left = AtomicUsize::new(2);
     thread::scope(|scope| {
@@ -134,10 +136,12 @@ fn crossing() -> Next {
     DONE
 }
 
-/// Makes `count` blocks, checks that `allocated` rises with them, frees them through `free`, and checks that it falls.
+/// Makes `count` blocks, checks that `allocated` rises with them, frees them through `free`, and
+/// checks that it falls.
 fn follows(size: usize, count: usize, free: impl FnOnce(Vec<Block>)) {
     let mut row = Vec::with_capacity(count);
-    // What this thread's caches hold counts as handed out; with them empty the figures can only rise by what is made.
+    // Blocks in this thread's caches count as handed out. With empty caches, only new blocks can
+    // raise the figures.
     greyspan::purge();
     let before = stats();
     row.extend((0..count).map(|seed| make(size, seed)));
@@ -153,7 +157,7 @@ fn follows(size: usize, count: usize, free: impl FnOnce(Vec<Block>)) {
         full.heap_objects - before.heap_objects >= count as u64,
         "{before:?} {full:?}"
     );
-    // Spans that the thread kept, empty, were in use before.
+    // Empty spans that the thread kept were in use before.
     assert!(
         full.heap_inuse - before.heap_inuse + CACHES >= bytes,
         "{before:?} {full:?}"
@@ -198,7 +202,8 @@ fn remote() -> Next {
             })
             .join()
             .unwrap();
-            // What was freed for this thread by the other is taken in when this one next needs blocks, or is idle.
+            // This thread takes in the blocks that the other freed for it when it next needs blocks
+            // or is idle.
             greyspan::thread_idle();
         });
     }
@@ -211,14 +216,15 @@ fn classes() -> Next {
     assert!(used.len() > 20, "{} classes", used.len());
     assert!(used.windows(2).all(|pair| pair[0].size < pair[1].size));
     for class in used {
-        // Enough that some pass the tiers, whatever this thread had ready.
+        // Enough that some blocks come from below the thread's cache, whatever it holds.
         let count = ((4 << 20) / class.size as usize).max(64);
         let index = before
             .by_size
             .iter()
             .position(|other| other.size == class.size)
             .expect("listed");
-        // Classes of whole pages are there for what asks for much alignment; those a cache line longer, for the same sizes without.
+        // Classes of whole pages serve requests with large alignments; those one cache line larger
+        // serve the same sizes without.
         let (size, align) = match class.size % 4096 {
             0 => (class.size as usize, 4096),
             64 if class.size > 4096 => (class.size as usize - 64, 8),
@@ -249,7 +255,7 @@ fn returns_memory(size: usize, make_row: impl FnOnce(usize, usize) -> Vec<Block>
     let idle = memory();
     let returned = greyspan::purge();
     let after = memory();
-    // What was returned on time is not there to purge; the rest must come.
+    // The heap may have returned some memory already; the purge must return the rest.
     let kept = idle.resident.saturating_sub(before.resident);
     assert!(kept < 16 << 20 || returned > 0, "{idle:?} purged {returned}");
     assert!(
@@ -267,14 +273,14 @@ fn purge() -> Next {
             (0..count).map(|seed| make(size, seed)).map(touched).collect()
         });
     }
-    // A purge of what is not free harms nobody.
+    // A purge harms no live block.
     let row = make_mixed(5_000, 1);
     greyspan::purge();
     free_all(row);
     DONE
 }
 
-/// The whole block in memory, also where its pattern is sparse.
+/// Reads the whole block, so that all of it is in memory, even where its pattern is sparse.
 fn touched(block: Block) -> Block {
     block.check("when new");
     block
@@ -290,7 +296,7 @@ fn purge_of_the_dead() -> Next {
     DONE
 }
 
-/// Without huge pages, each of which the heap touches once.
+/// Without huge pages: the heap touches each of those once.
 fn metadata() -> Next {
     const BYTES: usize = 1 << 30;
     if std::env::var_os("GREYSPAN_THP").is_none() {
@@ -304,7 +310,8 @@ fn metadata() -> Next {
     }
     let layout = Layout::new::<[u64; 8]>();
     for _ in 0..BYTES / layout.size() {
-        // Not written to and not kept: a block that nobody touched costs no memory, and the process ends here.
+        // Neither written to nor kept: an untouched block costs no memory, and the process ends
+        // here.
         // SAFETY: the layout is not empty.
         assert!(!std::hint::black_box(unsafe { GLOBAL.alloc(layout) }).is_null());
     }
@@ -315,7 +322,8 @@ fn metadata() -> Next {
     DONE
 }
 
-/// `GlobalAlloc` leaves a request of size zero undefined; callers that make one all the same must not spoil the heap.
+/// `GlobalAlloc` leaves a request of size zero undefined. A caller that makes one anyway must not
+/// corrupt the heap.
 fn nothing() -> Next {
     let row = make_mixed(500, 1);
     for align in [1, 8, 64, 4_096, 1 << 20] {
@@ -323,10 +331,12 @@ fn nothing() -> Next {
         let blocks: Vec<*mut u8> = (0..100)
             .map(|turn| {
                 if turn % 2 == 0 {
-                    // SAFETY: outside the contract; that no harm comes of it is what this scenario asks.
+                    // SAFETY: outside the contract. This scenario tests that such a call does no
+                    // harm.
                     unsafe { GLOBAL.alloc(layout) }
                 } else {
-                    // SAFETY: as above.
+                    // SAFETY: outside the contract. This scenario tests that such a call does no
+                    // harm.
                     unsafe { GLOBAL.alloc_zeroed(layout) }
                 }
             })
@@ -338,7 +348,8 @@ fn nothing() -> Next {
         );
         free_all(make_mixed(200, 2));
         for ptr in blocks.into_iter().filter(|ptr| !ptr.is_null()) {
-            // SAFETY: outside the contract, as above; the block came from the same layout.
+            // SAFETY: outside the contract, which this scenario tests. The block came from the same
+            // layout.
             unsafe { GLOBAL.dealloc(ptr, layout) };
         }
     }

@@ -1,4 +1,4 @@
-//! Work that repeats needs no more memory than its first rounds did.
+//! Repeated work needs no more memory than its first rounds did.
 
 use std::sync::mpsc;
 use std::thread;
@@ -32,7 +32,7 @@ fn assert_flat(before: Memory, after: Memory, resident: usize, mapped: usize) {
     );
 }
 
-/// Runs `first` rounds, then `more`, and checks that the latter needed next to nothing.
+/// Runs `first` rounds, then `more`, and checks that the latter needed almost no further memory.
 fn flat(first: u64, more: u64, resident: usize, mapped: usize, mut round: impl FnMut(u64)) -> Next {
     (0..first).for_each(&mut round);
     let before = memory();
@@ -42,7 +42,7 @@ fn flat(first: u64, more: u64, resident: usize, mapped: usize, mut round: impl F
 }
 
 fn threads() -> Next {
-    // The same course in each thread, so that the first hundred have seen all that will be needed.
+    // Each thread does the same work, so the first hundred need as much memory as all later ones.
     flat(100, 9_900, MIB, 4 * MIB, |_| {
         thread::spawn(|| free_all(make_mixed(100, 1))).join().unwrap()
     })
@@ -55,7 +55,8 @@ fn survivors() -> Next {
         let old = std::mem::take(&mut estate[slot]);
         estate[slot] = thread::spawn(move || {
             let new = make_mixed(100, 1);
-            // A thread that is not the maker frees what an earlier one left, and ends at once.
+            // Frees the blocks that an earlier thread left, as a thread that is not their maker,
+            // and ends at once.
             free_all(old);
             new
         })
@@ -80,7 +81,8 @@ fn one_way() -> Next {
 fn only_frees() -> Next {
     let (to_reaper, graves) = mpsc::sync_channel::<Vec<Block>>(0);
     let (done, reaped) = mpsc::sync_channel::<()>(0);
-    // It keeps freeing and never allocates: what it gathers must go back to where it can serve again.
+    // The reaper keeps freeing and never allocates: the blocks that it frees must return to where
+    // other threads can use them.
     let reaper = thread::spawn(move || {
         for row in graves {
             free_all(row);
@@ -98,8 +100,8 @@ fn only_frees() -> Next {
 }
 
 fn phases() -> Next {
-    // Each round another size fills 4 MiB and frees it: empty spans of one class must serve the next. Freed memory stays for the purge
-    // delay, so what counts is what remains once it is given back.
+    // In each round another size fills 4 MiB and frees it: empty spans of one class must serve the
+    // next. Freed memory stays for the purge delay, so only the memory left after a purge counts.
     let round = |round: u64| {
         let size = 16 + (round as usize % 64) * 500;
         free_all((0..4 * MIB / size).map(|seed| make(size, seed)).collect::<Vec<_>>());
@@ -120,8 +122,8 @@ fn large() -> Next {
     })
 }
 
-/// 32 buffers of 64 KiB to 4 MiB, replaced at random, of which the ends are written: with the pages of each in its own place it takes the ends of
-/// some hundred runs, 7 MiB.
+/// 32 buffers of 64 KiB to 4 MiB, replaced at random, of which only the ends are written. With a
+/// separate place for the pages of each, the ends of some hundred runs, 7 MiB, are resident.
 fn untouched() -> Next {
     let before = memory();
     let mut rng = Rng::new(3);

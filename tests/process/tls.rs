@@ -1,4 +1,5 @@
-//! The end of a thread: allocation and frees in thread-local destructors, those after the allocator's own too.
+//! The end of a thread: allocation and frees in thread-local destructors, also in those that run
+//! after the allocator's own.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::RefCell;
@@ -24,7 +25,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("tls::a_thread_with_the_smallest_stack_allocates", small_stack),
 ];
 
-/// Frees what it holds, which another thread made, allocates anew and keeps a part of that for ever longer.
+/// At its drop, it frees its blocks, which another thread made, allocates new ones, and keeps some
+/// of these for longer.
 struct Heir(RefCell<Vec<Block>>);
 
 static DROPPED: AtomicUsize = AtomicUsize::new(0);
@@ -45,7 +47,7 @@ thread_local! {
     static LATE: Heir = const { Heir(RefCell::new(Vec::new())) };
 }
 
-/// `EARLY` is touched before the thread's first allocation of its own, `LATE` after.
+/// Uses `EARLY` before the thread's first own allocation, and `LATE` after.
 fn with_both(given: Vec<Block>, more: Vec<Block>) {
     EARLY.with(|heir| *heir.0.borrow_mut() = given);
     free_all(make_mixed(20, 23));
@@ -58,12 +60,12 @@ fn thread_locals() -> Next {
         thread::spawn(move || with_both(given, more)).join().unwrap();
     }
     assert_eq!(DROPPED.load(Ordering::Relaxed), 400);
-    // The main thread's own run when `main` has returned.
+    // The main thread's destructors run after `main` has returned.
     with_both(thread::spawn(|| make_mixed(40, 1)).join().unwrap(), make_mixed(40, 2));
     DONE
 }
 
-/// A key whose values carry how often their destructor is to run.
+/// A key whose value is the number of the destructor's round.
 static KEY: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 fn create(destructor: unsafe extern "C" fn(*mut c_void)) -> libc::pthread_key_t {
@@ -82,10 +84,10 @@ fn set(key: libc::pthread_key_t, value: usize) {
 
 static AGAIN: AtomicUsize = AtomicUsize::new(0);
 
-/// Allocates, frees, and asks to be called again while the C library still does so.
+/// Allocates, frees, and asks the C library to be called again while it still does so.
 unsafe extern "C" fn again(value: *mut c_void) {
     free_all(make_mixed(25, 31));
-    // One small block is freed a call later than it was made: by then the thread may have nothing else left.
+    // Holds one small block across the call of `set`: by then the thread may have no other block.
     let held = make(48, value.addr());
     let round = value.addr();
     if round < 4 {
@@ -96,7 +98,8 @@ unsafe extern "C" fn again(value: *mut c_void) {
 }
 
 fn keys() -> Next {
-    // Created after the allocator's own key, so in each round its destructor runs after the allocator's.
+    // Created after the allocator's own key, so its destructor runs after the allocator's in each
+    // round.
     free_all(make_mixed(10, 1));
     KEY.store(create(again) as usize, Ordering::Relaxed);
     for round in 0..300 {
@@ -125,7 +128,7 @@ extern "C" fn allocate_on_a_small_stack(_: *mut c_void) -> *mut c_void {
     ptr::null_mut()
 }
 
-/// Runs a bare thread of the C library, which has none of the allocations that `std::thread` makes.
+/// Runs a bare thread of the C library, without the allocations of `std::thread`.
 fn bare_thread(body: extern "C" fn(*mut c_void) -> *mut c_void, stack: Option<usize>) {
     let mut attributes = std::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
     // SAFETY: the pointer is to a place for attributes.
@@ -178,15 +181,15 @@ fn no_leak() -> Next {
     DONE
 }
 
-/// As [`again`], with zeroed memory of a size of which few come at a time.
+/// Like [`again`], with zeroed memory of a size of which a bin holds few blocks.
 unsafe extern "C" fn again_zeroed(value: *mut c_void) {
     let layout = Layout::new::<[u64; 128]>();
     let blocks = [(); 3].map(|()| {
         // SAFETY: the layout is not empty.
         let block = NonNull::new(unsafe { GLOBAL.alloc_zeroed(layout) }).expect("served");
-        // SAFETY: the block was promised to be initialised with zeros.
+        // SAFETY: `alloc_zeroed` returned the block, so all of it is initialised.
         unsafe { check_zero(block, layout.size()) };
-        // SAFETY: the block is of this layout and this function's.
+        // SAFETY: the block has this layout and belongs to this function.
         unsafe { Block::write(block, layout, value.addr()) }
     });
     if value.addr() < 4 {
@@ -205,7 +208,7 @@ fn no_leak_of_zeroed() -> Next {
         row.mallocs - row.frees
     };
     let (before, after) = (out(2), out(20));
-    // What a bin holds at the most.
+    // A bin holds at most this many.
     assert!(after <= before + 16, "{before} blocks out, then {after}");
     DONE
 }

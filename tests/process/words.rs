@@ -1,5 +1,5 @@
-//! The lines that the allocator writes to standard error, so that no option and no limit fails in
-//! silence.
+//! The lines that the allocator writes to standard error, so that no invalid option and no exceeded
+//! limit goes unnoticed.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::io::Read;
@@ -21,7 +21,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 const DIES: &str = "words::a_program_that_takes_more_than_its_limit";
 const TRIES: &str = "words::a_program_that_tries_to_take_more_than_its_limit";
 
-/// Standard error and the end of this binary with a scenario and one variable set.
+/// Returns the standard error and the exit status of this binary with a scenario and one variable
+/// set.
 fn said(scenario: &str, key: &str, value: &str) -> (String, ExitStatus) {
     let mut command = Command::new(std::env::current_exe().expect("this binary"));
     let (mut reader, writer) = std::io::pipe().expect("a pipe");
@@ -30,7 +31,7 @@ fn said(scenario: &str, key: &str, value: &str) -> (String, ExitStatus) {
         .env(key, value)
         .stderr(writer);
     let mut child = command.spawn().expect("a child");
-    // The command holds the writing end.
+    // The command holds the writing end of the pipe.
     drop(command);
     let mut text = String::new();
     reader.read_to_string(&mut text).expect("UTF-8");
@@ -64,7 +65,7 @@ fn sizes() -> Next {
     DONE
 }
 
-/// In a program of its own: takes what is refused, unless it runs without a limit.
+/// Runs in its own process: insists on refused memory, unless it runs without a limit.
 fn dies() -> Next {
     if greyspan::hard_limit().is_some() {
         let mut all = Vec::new();
@@ -75,13 +76,13 @@ fn dies() -> Next {
     DONE
 }
 
-/// In a program of its own: goes on where it is refused, as `try_reserve` does, for small and
-/// large.
+/// Runs in its own process: goes on after a refused request, as `try_reserve` does, for small and
+/// large sizes.
 fn tries() -> Next {
     if greyspan::hard_limit().is_some() {
         for size in [8 << 20, 48, 3 << 10, 1 << 20] {
             let layout = Layout::from_size_align(size, 16).expect("a layout");
-            // SAFETY: the layout is not empty. Blocks are left to the end of the process.
+            // SAFETY: the layout is not empty. The blocks live until the process ends.
             let refused = (0..1 << 20).any(|_| unsafe { GLOBAL.alloc(layout) }.is_null());
             assert!(refused, "{size}");
         }

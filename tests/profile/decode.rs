@@ -1,12 +1,12 @@
-//! A reader of pprof's files, written from `profile.proto` and not from our writer: it checks every
-//! reference, that numbers have no gap, that a mapping has each symbol once, and that a mapping's
-//! flags say what its locations hold.
+//! A reader of pprof's files, based on `profile.proto` and not on this crate's writer. It checks
+//! every reference, that numbers have no gap, that a mapping has each symbol once, and that a
+//! mapping's flags agree with its locations.
 
 use flate2::read::GzDecoder;
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
-/// A field of a message: its number, and what it holds.
+/// A field of a message: its number and its content.
 enum Value<'a> {
     Number(u64),
     Bytes(&'a [u8]),
@@ -74,7 +74,8 @@ fn messages(message: &[u8], field: u64) -> Vec<&[u8]> {
         .collect()
 }
 
-/// Checks what the mappings say of their names, and that each symbol of a mapping is one function.
+/// Checks that the mappings' flags agree with their names, and that each symbol of a mapping is one
+/// function.
 fn check_names(bytes: &[u8], functions: &HashMap<u64, [String; 2]>) {
     let mut used = HashSet::new();
     for mapping in messages(bytes, 3) {
@@ -82,7 +83,7 @@ fn check_names(bytes: &[u8], functions: &HashMap<u64, [String; 2]>) {
         let locations: Vec<&[u8]> = messages(bytes, 4).into_iter().filter(at).collect();
         let lines: Vec<&[u8]> = locations.iter().flat_map(|place| messages(place, 4)).collect();
         let known = !locations.is_empty() && locations.iter().all(|place| !messages(place, 4).is_empty());
-        // As pprof itself says it: some functions have no file anywhere.
+        // The same rule as in pprof: a flag is true if some function has a file.
         let some_have = |has: &dyn Fn(&[u8]) -> bool| known && lines.iter().any(|line| has(line));
         let files = some_have(&|line| !functions[&number(line, 1)][1].is_empty());
         let numbers = some_have(&|line| number(line, 2) != 0);
@@ -97,14 +98,14 @@ fn check_names(bytes: &[u8], functions: &HashMap<u64, [String; 2]>) {
     assert_eq!(used.len(), functions.len(), "each function is at some location");
 }
 
-/// A stack: functions from the innermost on, and its values by kind.
+/// A stack: its functions, innermost first, and its values by kind.
 pub(crate) struct Sample {
     pub(crate) depth: usize,
     pub(crate) functions: Vec<String>,
     pub(crate) values: Vec<i64>,
 }
 
-/// What a file says.
+/// The content of a file.
 pub(crate) struct Decoded {
     pub(crate) kinds: Vec<(String, String)>,
     pub(crate) default: String,
@@ -133,7 +134,7 @@ impl Decoded {
             let named = (text(number(mapping, 5)), text(number(mapping, 6)));
             mappings.insert(number(mapping, 1), (start..end, named));
         }
-        // pprof numbers what it finds itself from the count of these on.
+        // pprof numbers the entries that it adds from the count of these onwards.
         for field in [3, 4, 5] {
             let mut ids: Vec<u64> = messages(&bytes, field).iter().map(|one| number(one, 1)).collect();
             ids.sort_unstable();
@@ -181,7 +182,8 @@ impl Decoded {
         }
     }
 
-    /// Innermost functions by the sum of one value, the greatest first: the column `flat` of `pprof -top`.
+    /// Returns innermost functions by the sum of one value, the greatest first: the column `flat`
+    /// of `pprof -top`.
     pub(crate) fn top(&self, kind: &str) -> Vec<(String, i64)> {
         let column = self.kinds.iter().position(|(name, _)| name == kind).expect("the kind");
         let mut sums: HashMap<&str, i64> = HashMap::new();

@@ -1,5 +1,6 @@
-//! The figures are true in the mean: the in-use and the allocated ones are within two per cent of the truth over 200 seeded runs. A program of
-//! its own, with one thread, so that nothing else is in its profile.
+//! The figures are unbiased: over 200 seeded runs, the in-use and allocated figures are within two
+//! per cent of the truth. A separate program with one thread, so that its profile has no other
+//! objects.
 
 use greyspan::Greyspan;
 use greyspan::profile::{self, Profile, View};
@@ -11,7 +12,8 @@ static GLOBAL: Greyspan = Greyspan::new();
 
 const RUNS: u64 = 200;
 
-/// Size, count, and the rate at which that many objects give enough samples for the mean of 200 runs to be near.
+/// Size, count, and a rate that gives enough samples of these objects for the mean of 200 runs to
+/// be close.
 const PROGRAMS: [(usize, usize, usize); 9] = [
     (16, 16_000, 2 << 10),
     (24, 12_000, 2 << 10),
@@ -24,16 +26,16 @@ const PROGRAMS: [(usize, usize, usize); 9] = [
     (4 << 20, 60, 4 << 20),
 ];
 
-/// Objects of one size: allocates twice as many as it keeps.
+/// Allocates twice as many objects of one size as it keeps.
 fn run(layout: Layout, count: usize, kept: &mut Vec<*mut u8>) {
     for _ in 0..count {
         // SAFETY: the layout is not empty.
         let one = unsafe { alloc(layout) };
-        // SAFETY: likewise.
+        // SAFETY: the layout is not empty.
         let other = unsafe { alloc(layout) };
         assert!(!black_box(one).is_null() && !black_box(other).is_null());
         kept.push(one);
-        // SAFETY: allocated just now.
+        // SAFETY: allocated above with this layout.
         unsafe { dealloc(other, layout) };
     }
 }
@@ -44,7 +46,7 @@ fn main() {
         let mut kept = Vec::with_capacity(count);
         let mut sums = [0i64; 4];
         for seed in 0..RUNS {
-            // What the snapshots allocate is not to be seen.
+            // The snapshots' own allocations must not be sampled.
             let before = Profile::take();
             profile::start(rate).unwrap();
             profile::seed(seed * 7919 + size as u64);

@@ -1,10 +1,10 @@
-//! `GREYSPAN_PROFILE`: this program again, with the variable set and one test to run.
+//! Tests `GREYSPAN_PROFILE`: starts this program again with the variable set and one test to run.
 
 use crate::decode::Decoded;
 use std::fs;
 use std::process::{Command, Output};
 
-/// What the program that is started does.
+/// The work of the started program.
 pub(crate) fn does_something() {
     let kept: Vec<Vec<u8>> = (0..2_000).map(|n| vec![n as u8; 1_000]).collect();
     std::mem::forget(kept);

@@ -1,4 +1,4 @@
-//! Sampled objects are objects like others, in every state of a thread and of the profiler.
+//! Sampled objects behave like all others, in every state of a thread and of the profiler.
 
 use greyspan::Greyspan;
 use greyspan::profile::{self, Profile, View};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::thread;
 
-/// Every object is sampled at this rate.
+/// At this rate every object is sampled.
 const ALL: usize = 1;
 
 fn layout(size: usize, align: usize) -> Layout {
@@ -17,12 +17,12 @@ fn layout(size: usize, align: usize) -> Layout {
 }
 
 fn fill(block: *mut u8, size: usize, seed: usize) {
-    // SAFETY: the block has so many bytes, and is the caller's.
+    // SAFETY: the block has this many bytes and belongs to the caller.
     unsafe { block.write_bytes(seed as u8, size) };
 }
 
 fn check(block: *const u8, size: usize, seed: usize) {
-    // SAFETY: the block has so many bytes, which were filled.
+    // SAFETY: the block has this many bytes, and `fill` initialised them.
     let bytes = unsafe { std::slice::from_raw_parts(block, size) };
     assert!(bytes.iter().all(|&byte| byte == seed as u8));
 }
@@ -240,7 +240,7 @@ pub(crate) fn snapshots_may_be_taken_while_other_threads_allocate_and_the_profil
 pub(crate) fn a_fork_child_goes_on_with_the_profile() {
     profile::start(512).unwrap();
     let kept: Vec<Box<[u8; 100]>> = (0..1_000).map(|_| Box::new([1; 100])).collect();
-    // SAFETY: the child does what any thread may, and ends by `_exit`.
+    // SAFETY: the child does only what any thread may do, and ends by `_exit`.
     match unsafe { libc::fork() } {
         0 => {
             let full = Profile::take();
@@ -263,13 +263,14 @@ pub(crate) fn a_fork_child_goes_on_with_the_profile() {
     profile::stop();
 }
 
-/// What a program does in its own allocator around ours, is done when a sample is being taken.
+/// Taking a sample uses none of the program's own allocator, which may wrap this one.
 pub(crate) fn a_sample_is_taken_without_the_help_of_the_allocator_it_is_taken_in() {
     profile::start(ALL).unwrap();
     let own = Greyspan::new();
     let layout = layout(48, 8);
     let before = Profile::take();
-    // Through another value of the allocator, which is the same heap: nothing but these is allocated.
+    // Uses another value of the allocator, which is the same heap: the program allocates only these
+    // blocks.
     for _ in 0..1_000 {
         // SAFETY: the layout is not empty.
         let block = std::hint::black_box(unsafe { own.alloc(layout) });
@@ -288,11 +289,11 @@ pub(crate) fn an_object_that_grows_into_an_idle_run_is_sampled_like_any_other() 
     let held: [*mut u8; 20] = std::array::from_fn(|_| {
         // SAFETY: the layout is not empty.
         let block = unsafe { alloc(short) };
-        // SAFETY: likewise.
+        // SAFETY: the layout is not empty.
         let rest = unsafe { alloc(idle) };
-        // SAFETY: allocated just now.
+        // SAFETY: allocated above with this layout.
         unsafe { dealloc(rest, idle) };
-        // SAFETY: likewise.
+        // SAFETY: `block` was allocated with `short`, and the new size is not zero.
         unsafe { realloc(block, short, long.size()) }
     });
     let grown = Profile::take().diff(&before).total(View::InuseSpace);

@@ -1,7 +1,8 @@
-//! The sampling heap profiler, from outside: this program is the one that is profiled.
+//! Tests the sampling heap profiler from outside: this program is the profiled one.
 //!
-//! It is its own harness, whose one thread runs the tests one after the other: the profiler is one for the process, and what another thread
-//! allocates meanwhile would be in the figures. It takes substrings that select tests, and `--exact`.
+//! It is its own harness and runs the tests one after another in one thread. The profiler covers
+//! the whole process, so the allocations of other threads would be in the figures. It takes
+//! substrings that select tests, and `--exact`.
 
 mod decode;
 mod exit;
@@ -65,7 +66,7 @@ fn main() -> ExitCode {
     let mut failed = Vec::new();
     for &(name, test) in TESTS.iter().filter(|(name, _)| selected(name)) {
         println!("test {name}");
-        // The same draws each time.
+        // The same random draws in each run.
         greyspan::profile::seed(5);
         if catch_unwind(test).is_err() {
             failed.push(name);

@@ -1,4 +1,4 @@
-//! What is written: pprof, folded stacks, flame graph, differences.
+//! The written formats: pprof, folded stacks, flame graph, differences.
 
 use crate::decode::Decoded;
 use greyspan::profile::{self, Profile, View};
@@ -14,7 +14,7 @@ fn the_churn() {
     black_box((0..100u32).fold(String::new(), |line, cell| format!("{line}{cell}, ")));
 }
 
-/// A program of both kinds; what it keeps.
+/// Leaks and churns; returns the blocks that it keeps.
 fn run(requests: usize) -> Vec<Box<[u8]>> {
     let mut kept = Vec::with_capacity(requests);
     for _ in 0..requests {
@@ -83,7 +83,7 @@ pub(crate) fn an_allocs_profile_shows_allocated_bytes_first() {
 pub(crate) fn a_difference_has_what_was_freed_with_a_minus() {
     profile::start(4 << 10).unwrap();
     let kept = run(500);
-    // What the snapshots hold is not to be seen.
+    // The snapshots' own memory must not be sampled.
     profile::stop();
     let full = Profile::take();
     drop(kept);
@@ -99,7 +99,7 @@ pub(crate) fn a_difference_has_what_was_freed_with_a_minus() {
     assert_eq!(full.diff(&full).total(View::AllocObjects), 0);
 }
 
-/// What is short is not compressed.
+/// Short data is not compressed.
 pub(crate) fn a_profile_without_samples_is_whole() {
     let none = Profile::take();
     let none = none.diff(&none);
@@ -134,7 +134,7 @@ pub(crate) fn folded_stacks_go_from_the_outermost_function_to_the_innermost() {
     }
     assert!(text.contains("the_leak"), "{text}");
     let total = delta.total(View::InuseSpace);
-    // What was freed, as what the first profile took to be made, has no place in folded stacks.
+    // Folded stacks leave out negative values: blocks that were freed since the first profile.
     assert!(sum >= total && sum - total < 50_000, "{sum} of {total}");
     let mut free = Vec::new();
     profile::write_folded(&mut free).unwrap();
@@ -152,7 +152,7 @@ pub(crate) fn a_flame_graph_is_a_whole_picture_that_asks_for_nothing_from_outsid
     assert!(picture.starts_with("<?xml") && picture.trim_end().ends_with("</svg>"));
     assert!(picture.contains("the_leak") && picture.contains("inuse_space"));
     assert_eq!(picture.matches("<g ").count(), picture.matches("</g>").count());
-    // The one address is the name of SVG itself.
+    // The only address is the name of SVG itself.
     assert_eq!(picture.matches("http").count(), 1, "{picture}");
     drop(kept);
 }

@@ -1,4 +1,4 @@
-//! What the profiler itself allocates: in no profile, and given back.
+//! The profiler's own memory: it is in no profile, and the profiler returns it.
 
 use crate::decode::{Decoded, Sample};
 use greyspan::profile::{self, Profile, View};
@@ -7,11 +7,11 @@ use std::process::Command;
 
 #[inline(never)]
 fn hoard(kept: &mut Vec<Box<[u8]>>) {
-    // Another size than other tests have: equal functions may become one.
+    // A size that other tests do not use: the linker may merge equal functions.
     kept.push(black_box(vec![5u8; 700]).into_boxed_slice());
 }
 
-/// A profile in each of the forms, one after the other.
+/// Writes a profile in each format.
 fn write_all() -> Vec<u8> {
     let (mut pprof, mut folded, mut flames) = (Vec::new(), Vec::new(), Vec::new());
     profile::write_pprof(&mut pprof).unwrap();
@@ -21,7 +21,7 @@ fn write_all() -> Vec<u8> {
 }
 
 pub(crate) fn the_profiler_is_in_no_profile() {
-    // Each request is sampled.
+    // Samples each request.
     profile::start(1).unwrap();
     let mut kept = Vec::with_capacity(500);
     (0..500).for_each(|_| hoard(&mut kept));
@@ -47,14 +47,14 @@ pub(crate) fn the_profiler_is_in_no_profile() {
     drop(kept);
 }
 
-/// Has stacks of its own for each `N`, whose names no profile before has looked up.
+/// For each `N`, has stacks whose names no earlier profile has looked up.
 #[inline(never)]
 fn hoard_anew<const N: usize>(kept: &mut Vec<Vec<u8>>) {
     kept.push(black_box(vec![N as u8; 4096 + N]));
     kept.push(black_box(vec![N as u8; 4096 - N]));
 }
 
-/// Prints how many bytes more than at first are in use after each profile that is written.
+/// Prints by how many bytes the use has grown after each written profile.
 pub(crate) fn writes_profiles_of_new_stacks() {
     let in_use = || {
         let stats = greyspan::stats();
@@ -86,6 +86,6 @@ pub(crate) fn what_a_profile_took_to_be_written_is_given_back() {
         .filter_map(|line| line.strip_prefix("more: ")?.parse().ok())
         .collect();
     assert_eq!(more.len(), 6, "{out}");
-    // Names and free room in spans take some MiB; the debug information takes 40.
+    // Names and free room in spans take some MiB; the debug information would take 40.
     assert!(more.iter().all(|&bytes| bytes < 16 << 20), "{more:?}");
 }

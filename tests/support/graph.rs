@@ -1,8 +1,10 @@
-//! Random programs over managed graphs, beside a shadow that knows what must be alive. Shared by the property tests and the fuzz target.
+//! Random programs over managed graphs, with a shadow that knows which objects must be alive. The
+//! property tests and the fuzz target share them.
 //!
-//! A program is bytes. It works on registers, which last as long as a pin, on roots, on cells that marking comes to late, on weak references and on
-//! one weak map. Each object has a
-//! number and a token whose drop is counted, so that a lost object, one that stays, and one that is dropped twice all show.
+//! A program is a list of bytes. It works on registers, which last for one pin, on roots, on cells
+//! that marking reaches late, on weak references and on one weak map. Each object has a number and
+//! a token whose drop is counted. So a lost object, a leaked one, and one that is dropped twice are
+//! all noticed.
 
 use greyspan::gc::{Gc, GcCell, GcLock, Heap, Mutator, Root, Rootable, Trace, WeakMap, WeakRoot};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +34,8 @@ struct Node<'gc> {
     _token: Token,
 }
 
-/// Cells at the end of a long list: marking comes to them late, and meanwhile what hangs there is taken away and put elsewhere.
+/// Cells at the end of a long list: marking reaches them late, and meanwhile the program moves
+/// their objects elsewhere.
 #[derive(Trace)]
 struct Anchor<'gc> {
     cells: Gc<'gc, [GcCell<'gc, Node<'gc>>]>,
@@ -45,7 +48,7 @@ struct Link<'gc> {
     anchor: Option<Gc<'gc, Anchor<'gc>>>,
 }
 
-/// Links between the root and the anchor.
+/// The number of links between the root and the anchor.
 const LINKS: usize = 20;
 
 type NodeRoot = Root<Rootable![Node<'_>]>;
@@ -60,7 +63,7 @@ struct Shadow {
     first: Option<usize>,
 }
 
-/// One program's world. The heap may have others.
+/// The world of one program. Other programs may use the same heap.
 struct World<'a> {
     heap: &'a Heap,
     dropped: Arc<AtomicUsize>,
@@ -72,12 +75,12 @@ struct World<'a> {
     shadow_roots: [Option<usize>; PLACES],
     shadow_weak: [Option<usize>; PLACES],
     shadow_map: BTreeMap<usize, usize>,
-    /// Objects that a weak reference said are dead.
+    /// Objects that a weak reference reported as dead.
     dead: BTreeSet<usize>,
 }
 
 impl World<'_> {
-    /// What must be alive, where `held` is in hand.
+    /// Returns the objects that must be alive while the program holds `held`.
     fn alive(&self, held: &[Option<usize>]) -> BTreeSet<usize> {
         let mut alive = BTreeSet::new();
         let places = self.shadow_roots.iter().chain(&self.shadow_cells).chain(held);
@@ -115,7 +118,7 @@ impl World<'_> {
         link.anchor.expect("at the end of the chain")
     }
 
-    /// The graph is that of the shadow, from the roots on.
+    /// Checks that the graph below the roots equals the shadow.
     fn compare(&self, m: &Mutator<'_>) {
         let mut seen = BTreeSet::new();
         let mut open: Vec<Ref<'_>> = self.roots.iter().flatten().map(|root| root.get(m)).collect();
@@ -144,7 +147,7 @@ impl World<'_> {
         }
     }
 
-    /// Operations up to the next that leaves the pin.
+    /// Runs operations up to the next one that leaves the pin.
     fn pin(&mut self, program: &mut impl Iterator<Item = u8>) {
         let heap = self.heap.clone();
         heap.enter(|m| {
@@ -290,12 +293,12 @@ impl World<'_> {
                     _ => break,
                 }
                 let numbers = hand.iter().map(|node| node.map(|node| node.number));
-                assert!(numbers.eq(held.iter().copied()), "what is in hand is not what it was");
+                assert!(numbers.eq(held.iter().copied()), "an object in hand has changed");
             }
         });
     }
 
-    /// Everything that is dead goes within two cycles; everything else stays.
+    /// Checks that every dead object is freed within two cycles, and that all others stay.
     fn settle(&mut self) {
         self.heap.collect();
         self.heap.collect();
@@ -317,14 +320,14 @@ impl World<'_> {
         assert_eq!(
             self.dropped.load(SeqCst),
             gone,
-            "an object that is alive was dropped, or one twice"
+            "a live object was dropped, or a dead one twice"
         );
     }
 }
 
-/// Runs `program` on `heap`, and settles at the end. Other programs may run on the heap meanwhile.
+/// Runs `program` on `heap` and settles at the end. Other programs may run on the heap meanwhile.
 pub(crate) fn run(heap: &Heap, program: &[u8]) {
-    // So many that a long program does not touch them all in the time before it is in MARK.
+    // Enough cells that a long program does not touch them all before marking begins.
     let cells = (program.len() / 400).clamp(16, 1 << 14);
     let chain = heap.enter(|m| {
         let cells = m.alloc_slice(cells, |_| GcCell::null());
@@ -357,7 +360,8 @@ pub(crate) fn run(heap: &Heap, program: &[u8]) {
         shadow_map: BTreeMap::new(),
         dead: BTreeSet::new(),
     };
-    // Comparing costs as much as there is; seldom enough to be the smaller part.
+    // A comparison costs as much as the graph is large. It runs rarely enough to be the smaller
+    // part of the work.
     let mut compared = 0;
     let mut bytes = program.iter().copied().peekable();
     while bytes.peek().is_some() {

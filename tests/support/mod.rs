@@ -1,6 +1,7 @@
-//! What the test binaries and the fuzz targets share: operations, the oracle that runs them, and the names of those it can judge.
+//! Shared by the test binaries and the fuzz targets: operations, the oracle that runs them, and the
+//! allocators that it can judge.
 //!
-//! Compiled by path into each of them, so none uses all of it.
+//! Each binary includes this module by path, and none uses all of it.
 #![allow(dead_code, reason = "each binary that includes this module uses a part of it")]
 
 pub(crate) mod ops;
@@ -13,10 +14,10 @@ use greyspan::Greyspan;
 
 /// An allocator that the oracle can judge.
 pub(crate) trait Subject: GlobalAlloc {
-    /// Says that the calling thread will be idle.
+    /// Reports that the calling thread will be idle.
     fn thread_idle(&self) {}
 
-    /// Gives free memory back.
+    /// Returns free memory to the system.
     fn purge(&self) {}
 }
 
@@ -30,7 +31,7 @@ impl Subject for Greyspan {
     }
 }
 
-/// The way that compiled code goes: through the symbols behind `#[global_allocator]`.
+/// The path of compiled code: through the symbols behind `#[global_allocator]`.
 pub(crate) struct Registered;
 
 // SAFETY: every method forwards to the function of `std::alloc` with the same contract.

@@ -1,27 +1,30 @@
-//! The operations of the model test and the fuzz targets, and how [`CODE_BYTES`] bytes become one of them.
+//! The operations of the model test and the fuzz targets, and their encoding in [`CODE_BYTES`]
+//! bytes.
 //!
-//! A fuzz input is a plain row of codes, so a stored input replays as an ordinary test, and all-zero bytes (where a
-//! shrinking test ends) are the simplest operation.
+//! A fuzz input is a plain sequence of codes, so a stored input also runs as an ordinary test.
+//! All-zero bytes, where shrinking ends, are the simplest operation.
 #![forbid(unsafe_code)]
 
 use std::alloc::Layout;
 
-/// Bytes of one coded operation: kind, slot or alignment, scale, and three bytes that refine the size.
+/// The bytes of one coded operation: kind, slot or alignment, scale, and three that refine the
+/// size.
 pub(crate) const CODE_BYTES: usize = 6;
 
 /// One coded operation.
 pub(crate) type Code = [u8; CODE_BYTES];
 
-/// No operation that must succeed is larger than this.
+/// No operation that must succeed requests more than this.
 pub(crate) const SERVED_MAX: usize = 64 << 20;
 
-/// Any request of at least this size exceeds the address space and must be refused.
+/// A request of at least this size exceeds the address space and must be refused.
 pub(crate) const REFUSED_MIN: usize = 1 << 48;
 
-/// From this size on a block counts as large for [`Op::within`].
+/// A block of at least this size counts as large for [`Op::within`].
 const LARGE: usize = 64 << 10;
 
-/// One step of a test. A slot is taken modulo the number of live blocks; without live blocks the step does nothing.
+/// One step of a test. Its slot is taken modulo the number of live blocks. Without live blocks the
+/// step does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
     /// Allocate a block.
@@ -32,14 +35,14 @@ pub(crate) enum Op {
     Realloc { slot: usize, new_size: usize },
     /// Free a live block.
     Dealloc { slot: usize },
-    /// Say that this thread will be idle.
+    /// Report that this thread will be idle.
     ThreadIdle,
-    /// Give free memory back.
+    /// Return free memory to the system.
     Purge,
 }
 
 impl Op {
-    /// The operation that `code` stands for; every code stands for one.
+    /// Decodes an operation; every code is valid.
     pub(crate) fn decode(code: Code) -> Self {
         let [kind, place, scale, fine @ ..] = code;
         let size = size_of_code(scale, fine);
@@ -62,8 +65,8 @@ impl Op {
         }
     }
 
-    /// The same operation; but once `allowance` bytes in large blocks are used up, it gets by with a small block. An input
-    /// of nothing but large blocks is a slow one, and slow inputs find little.
+    /// Returns the same operation, or one with a small block once `allowance` bytes in large blocks
+    /// are used up. An input with only large blocks is slow, and slow inputs find little.
     pub(crate) fn within(self, allowance: &mut usize) -> Self {
         let mut cut = |size: usize| {
             if (LARGE..REFUSED_MIN).contains(&size) {
@@ -85,19 +88,20 @@ impl Op {
         }
     }
 
-    /// The operations of a fuzz input; a last incomplete code is dropped.
+    /// Decodes the operations of a fuzz input and drops an incomplete last code.
     pub(crate) fn decode_all(bytes: &[u8]) -> impl Iterator<Item = Self> + '_ {
         bytes.as_chunks().0.iter().copied().map(Self::decode)
     }
 }
 
-/// The layout of a request, cut to the largest size that a layout of this alignment can have.
+/// Returns the layout of a request, cut to the largest size that this alignment allows.
 pub(crate) fn layout(size: usize, align: usize) -> Layout {
     let most = isize::MAX as usize - (align - 1);
     Layout::from_size_align(size.min(most), align).expect("clamped to the rules of `Layout`")
 }
 
-/// Mostly log-uniform in 1 ..= 64 MiB; else at, just below or just above an edge; else beyond all that can be served.
+/// Returns a size: mostly log-uniform in 1 ..= 64 MiB; else at, just below or just above an edge;
+/// else larger than any request that can be served.
 fn size_of_code(scale: u8, [a, b, c]: [u8; 3]) -> usize {
     let fine = usize::from(b) << 8 | usize::from(a);
     match scale % 32 {
@@ -116,7 +120,8 @@ fn size_of_code(scale: u8, [a, b, c]: [u8; 3]) -> usize {
     }
 }
 
-/// One of eight steps in each doubling up to 64 MiB: any size class of any usual table begins or ends near one.
+/// Returns one of eight sizes in each doubling up to 64 MiB: any usual size class begins or ends
+/// near one.
 fn edge(index: usize) -> usize {
     let floor = 1_usize << (index % 26);
     floor + ((floor * (index / 26 % 8)) >> 3)
@@ -126,7 +131,7 @@ fn around(size: usize, choice: u8) -> usize {
     (size + usize::from(choice % 3)).saturating_sub(1).clamp(1, SERVED_MAX)
 }
 
-/// Mostly 1 ..= 16, often up to 64 KiB, at times up to 1 GiB.
+/// Returns an alignment: mostly 1 ..= 16, often up to 64 KiB, sometimes up to 1 GiB.
 fn align_of_code(code: u8) -> usize {
     match code {
         0..=159 => 1 << (code % 5),
@@ -135,7 +140,8 @@ fn align_of_code(code: u8) -> usize {
     }
 }
 
-/// Sizes at which an allocator may change its mind: [`edge`]s, the classes that it reports, each with both neighbours.
+/// Returns sizes at which an allocator may behave differently: [`edge`]s and its reported size
+/// classes, each with both neighbours.
 pub(crate) fn edge_sizes(most: usize) -> Vec<usize> {
     let reported = greyspan::stats().by_size.map(|class| class.size as usize);
     let mut sizes: Vec<usize> = (0..26 * 8)

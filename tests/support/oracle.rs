@@ -1,14 +1,18 @@
-//! [`Shadow`]: runs operations against an allocator and panics at the first answer that breaks `GlobalAlloc`'s contract.
+//! [`Shadow`]: runs operations against an allocator and panics at the first answer that breaks
+//! `GlobalAlloc`'s contract.
 //!
-//! What it holds against the allocator:
-//! 1. a request that can be served gets a block, one beyond the address space gets null, and neither panics;
-//! 2. a block is aligned as asked and overlaps no live block of any shadow of the same [`Atlas`];
-//! 3. what was written to a block is there until it is freed, and a resized block keeps the bytes that both sizes have;
-//! 4. a refused resize leaves the old block as it was;
+//! It checks that:
+//! 1. a request that can be served returns a block, one beyond the address space returns null, and
+//!    neither panics;
+//! 2. a block is aligned as requested and overlaps no live block of any shadow of the same
+//!    [`Atlas`];
+//! 3. data written to a block stays until the block is freed, and a resized block keeps the bytes
+//!    that both sizes have;
+//! 4. a refused resize leaves the old block unchanged;
 //! 5. zeroed memory is zero.
 //!
-//! A block of up to [`DENSE_MAX`] bytes is written and checked in full; of a larger one head, tail and a word in each
-//! 4 KiB page.
+//! A block of up to [`DENSE_MAX`] bytes is written and checked in full. In a larger one, its head,
+//! its tail and a word in each 4 KiB page are.
 
 use std::alloc::Layout;
 use std::collections::BTreeMap;
@@ -18,15 +22,15 @@ use std::sync::{Mutex, PoisonError};
 use super::Subject;
 use super::ops::{Op, REFUSED_MIN, SERVED_MAX, layout};
 
-/// Blocks up to this size carry their pattern in every byte.
+/// Blocks up to this size have their pattern in every byte.
 pub(crate) const DENSE_MAX: usize = 1 << 20;
 
-/// Blocks up to this size are searched for non-zero bytes in full.
+/// Blocks up to this size are checked for zero in full.
 const ZERO_DENSE_MAX: usize = 4 << 20;
 
 const PAGE: usize = 4096;
 
-/// A prime, so that the pattern does not repeat at any distance that an allocator likes.
+/// A prime, so that the pattern does not repeat at any distance that an allocator uses.
 const PERIOD: usize = 32_749;
 
 static PATTERN: [u8; PERIOD] = pattern();
@@ -46,7 +50,7 @@ const fn pattern() -> [u8; PERIOD] {
     bytes
 }
 
-/// The address ranges of all live blocks of the shadows that share it.
+/// The address ranges of all live blocks of the shadows that share this atlas.
 #[derive(Debug, Default)]
 pub(crate) struct Atlas(Mutex<BTreeMap<usize, usize>>);
 
@@ -74,7 +78,8 @@ impl Atlas {
     }
 }
 
-/// A live block with its pattern in it. It knows its allocator only by whom it is given back to; dropping it leaks it.
+/// A live block with its pattern in it. The block does not know its allocator, so dropping it leaks
+/// it.
 #[derive(Debug)]
 pub(crate) struct Block {
     ptr: NonNull<u8>,
@@ -86,17 +91,17 @@ pub(crate) struct Block {
 unsafe impl Send for Block {}
 
 impl Block {
-    /// The address of the block.
+    /// Returns the address of the block.
     pub(crate) fn addr(&self) -> usize {
         self.ptr.addr().get()
     }
 
-    /// The block's first byte.
+    /// Returns a pointer to the block's first byte.
     pub(crate) fn as_ptr(&self) -> *mut u8 {
         self.ptr.as_ptr()
     }
 
-    /// The layout that the block was asked for with.
+    /// Returns the layout that the block was requested with.
     pub(crate) fn layout(&self) -> Layout {
         self.layout
     }
@@ -104,7 +109,7 @@ impl Block {
     /// Takes over the block at `ptr` and writes the pattern of `seed` into it.
     ///
     /// # Safety
-    /// `ptr` is a live block of `layout` that nobody else uses.
+    /// `ptr` is a live block of `layout`, and the caller is its only user.
     pub(crate) unsafe fn write(ptr: NonNull<u8>, layout: Layout, seed: usize) -> Self {
         let mut block = Self { ptr, layout, seed };
         block.fill();
@@ -114,18 +119,19 @@ impl Block {
     fn fill(&mut self) {
         let size = self.layout.size();
         for (at, len) in marks(size, self.seed) {
-            // SAFETY: `marks` stays within the size, and the block is ours alone.
+            // SAFETY: `marks` stays within the size, and this value is the block's only owner.
             let bytes = unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr().wrapping_add(at), len) };
             for_pieces(self.seed, at, len, |piece, source| bytes[piece].copy_from_slice(source));
         }
     }
 
-    /// Panics unless the whole pattern is there.
+    /// Panics if any byte of the pattern has changed.
     pub(crate) fn check(&self, when: &str) {
         self.check_moved(self.ptr, self.layout.size(), when);
     }
 
-    /// Panics unless the first `kept` bytes of the pattern are at `ptr`, where the block may have moved.
+    /// Panics if the first `kept` bytes of the pattern are not at `ptr`, to which the block may
+    /// have moved.
     fn check_moved(&self, ptr: NonNull<u8>, kept: usize, when: &str) {
         let dense = self.layout.size() <= DENSE_MAX;
         for (at, len) in marks(self.layout.size(), self.seed) {
@@ -133,7 +139,8 @@ impl Block {
             if at + len > kept {
                 continue;
             }
-            // SAFETY: the block at `ptr` has at least `kept` bytes, and `fill` or the allocator's copy initialised them.
+            // SAFETY: the block at `ptr` has at least `kept` bytes. `fill` or the allocator's copy
+            // initialised them.
             let bytes = unsafe { std::slice::from_raw_parts(ptr.as_ptr().wrapping_add(at), len) };
             for_pieces(self.seed, at, len, |piece, source| {
                 let start = at + piece.start;
@@ -150,7 +157,7 @@ impl Block {
     }
 }
 
-/// The places of a block of `size` bytes that carry the pattern, as (offset, length).
+/// Returns the places of a block of `size` bytes that carry the pattern, as (offset, length).
 fn marks(size: usize, seed: usize) -> impl Iterator<Item = (usize, usize)> {
     let dense = size <= DENSE_MAX;
     let pages = if dense { 0 } else { size / PAGE };
@@ -163,7 +170,8 @@ fn marks(size: usize, seed: usize) -> impl Iterator<Item = (usize, usize)> {
     ends.into_iter().flatten().chain(words)
 }
 
-/// Calls `f` with each piece of `0..len` that lies in one period of the pattern, and the pattern there.
+/// Calls `f` with each piece of `0..len` that lies in one period of the pattern, and with the
+/// pattern there.
 fn for_pieces(seed: usize, at: usize, len: usize, mut f: impl FnMut(std::ops::Range<usize>, &[u8])) {
     let mut done = 0;
     while done < len {
@@ -174,7 +182,8 @@ fn for_pieces(seed: usize, at: usize, len: usize, mut f: impl FnMut(std::ops::Ra
     }
 }
 
-/// Panics unless the block is zero: wholly if small, else in 64 bytes of each page and in its tail.
+/// Panics if the block is not zero. Checks a small block in full, and a large one in 64 bytes of
+/// each page and in its tail.
 ///
 /// # Safety
 /// `ptr` is a live block of `size` initialised bytes.
@@ -182,7 +191,7 @@ pub(crate) unsafe fn check_zero(ptr: NonNull<u8>, size: usize) {
     let step = if size <= ZERO_DENSE_MAX { PAGE } else { 64 };
     for at in (0..size).step_by(PAGE).chain([size.saturating_sub(64)]) {
         let len = step.min(size - at);
-        // SAFETY: within the block, by the caller's word.
+        // SAFETY: within the block, which has `size` initialised bytes (contract of this function).
         let bytes = unsafe { std::slice::from_raw_parts(ptr.as_ptr().wrapping_add(at), len) };
         assert!(
             bytes == &ZEROS[..len],
@@ -191,14 +200,14 @@ pub(crate) unsafe fn check_zero(ptr: NonNull<u8>, size: usize) {
     }
 }
 
-/// How much a shadow may hold.
+/// The limits of a shadow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Bytes in live blocks.
+    /// The most bytes in live blocks.
     pub(crate) bytes: usize,
-    /// Address space that live blocks may need for their alignment.
+    /// The most address space that live blocks may need for their alignment.
     pub(crate) reach: usize,
-    /// After so many operations every live block is checked.
+    /// The number of operations between two checks of every live block.
     pub(crate) check_every: usize,
 }
 
@@ -225,7 +234,8 @@ pub(crate) struct Shadow<'a, A: Subject> {
 }
 
 impl<'a, A: Subject> Shadow<'a, A> {
-    /// A shadow without blocks. `seed` tells its patterns from those of its neighbours.
+    /// Returns a shadow without blocks. `seed` makes its patterns differ from those of other
+    /// shadows.
     pub(crate) fn new(subject: &'a A, atlas: &'a Atlas, limits: Limits, seed: usize) -> Self {
         Self {
             subject,
@@ -239,7 +249,7 @@ impl<'a, A: Subject> Shadow<'a, A> {
         }
     }
 
-    /// How many blocks are live.
+    /// Returns the number of live blocks.
     pub(crate) fn live(&self) -> usize {
         self.blocks.len()
     }
@@ -277,7 +287,7 @@ impl<'a, A: Subject> Shadow<'a, A> {
         }
     }
 
-    /// Hands a block out, to be adopted by a shadow of the same atlas.
+    /// Gives a block away, for a shadow of the same atlas to adopt.
     pub(crate) fn give(&mut self, slot: usize) -> Option<Block> {
         if self.blocks.is_empty() {
             return None;
@@ -287,7 +297,7 @@ impl<'a, A: Subject> Shadow<'a, A> {
         Some(block)
     }
 
-    /// Takes over a block that another shadow of the same atlas gave.
+    /// Takes over a block that another shadow of the same atlas gave away.
     pub(crate) fn adopt(&mut self, block: Block) {
         block.check("when handed over");
         self.remember(block.layout);
@@ -306,11 +316,11 @@ impl<'a, A: Subject> Shadow<'a, A> {
         let Some(ptr) = judge(ptr, layout) else { return };
         self.atlas.insert(ptr.addr().get(), layout.size());
         if zeroed {
-            // SAFETY: the allocator promised that the block is initialised with zeros.
+            // SAFETY: `alloc_zeroed` returned the block, so all of it is initialised.
             unsafe { check_zero(ptr, layout.size()) };
         }
         self.seed = self.seed.wrapping_mul(31).wrapping_add(7) % (1 << 40);
-        // SAFETY: the block is live, and the atlas knows of no other user.
+        // SAFETY: the block is live, and the atlas has checked that no other block overlaps it.
         let block = unsafe { Block::write(ptr, layout, self.seed) };
         self.remember(layout);
         self.blocks.push(block);
@@ -319,13 +329,13 @@ impl<'a, A: Subject> Shadow<'a, A> {
     fn realloc(&mut self, slot: usize, new_size: usize) {
         let align = self.blocks[slot].layout.align();
         let new_layout = layout(new_size, align);
-        // The block leaves the row, so that making room does not free it.
+        // Takes the block out of the list, so that making room does not free it.
         let mut block = self.blocks.swap_remove(slot);
         block.check("before realloc");
         self.forget(block.layout);
         self.make_room(new_layout);
         self.atlas.remove(block.addr());
-        // SAFETY: the block is live with this layout, and `layout` keeps the new size to the rules.
+        // SAFETY: the block is live with this layout, and `layout` makes the new size valid.
         let ptr = unsafe {
             self.subject
                 .realloc(block.ptr.as_ptr(), block.layout, new_layout.size())
@@ -333,7 +343,7 @@ impl<'a, A: Subject> Shadow<'a, A> {
         if let Some(ptr) = judge(ptr, new_layout) {
             self.atlas.insert(ptr.addr().get(), new_layout.size());
             block.check_moved(ptr, block.layout.size().min(new_layout.size()), "by realloc");
-            // SAFETY: the block is live, and the atlas knows of no other user.
+            // SAFETY: the block is live, and the atlas has checked that no other block overlaps it.
             block = unsafe { Block::write(ptr, new_layout, block.seed.wrapping_add(1)) };
         } else {
             self.atlas.insert(block.addr(), block.layout.size());
@@ -348,7 +358,7 @@ impl<'a, A: Subject> Shadow<'a, A> {
         block.check("before dealloc");
         self.forget(block.layout);
         self.atlas.remove(block.addr());
-        // SAFETY: the block is live with this layout and leaves the row here.
+        // SAFETY: the block is live with this layout and was taken out of the list.
         unsafe { self.subject.dealloc(block.ptr.as_ptr(), block.layout) };
     }
 
@@ -379,14 +389,14 @@ impl<'a, A: Subject> Shadow<'a, A> {
 
 impl<A: Subject> Drop for Shadow<'_, A> {
     fn drop(&mut self) {
-        // After a verdict the heap is not to be trusted with anything more.
+        // After a failure, the heap must not be used any more.
         if !std::thread::panicking() {
             self.clear();
         }
     }
 }
 
-/// The block that an allocator answered a request with, if the answer may be null and is.
+/// Returns the block that an allocator returned, or `None` if it returned null and may do so.
 fn judge(ptr: *mut u8, layout: Layout) -> Option<NonNull<u8>> {
     let Some(ptr) = NonNull::new(ptr) else {
         assert!(layout.size() > SERVED_MAX, "null for {layout:?}");

@@ -1,4 +1,4 @@
-//! A small random generator, so that a test's course depends on its seed alone.
+//! A small random generator, so that a test depends on its seed alone.
 #![forbid(unsafe_code)]
 
 /// SplitMix64.
@@ -6,12 +6,12 @@
 pub(crate) struct Rng(u64);
 
 impl Rng {
-    /// A generator whose whole course follows from `seed`.
+    /// Returns a generator whose whole sequence follows from `seed`.
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next 64 random bits.
+    /// Returns the next 64 random bits.
     pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -20,12 +20,12 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, which is not zero.
+    /// Returns a number below `bound`, which is not zero.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.bits() % bound as u64) as usize
     }
 
-    /// A size of at least 1 and at most `1 << top`, log-uniform.
+    /// Returns a size from 1 to `1 << top`, log-uniform.
     pub(crate) fn size(&mut self, top: usize) -> usize {
         let floor = 1 << self.below(top);
         floor + self.below(floor) + 1

@@ -1,8 +1,9 @@
-//! The criterion benches, the same for each allocator: a group for each pattern, a bench for each size in it.
+//! The criterion benches, the same for every allocator: one group per pattern, one bench per size
+//! in it.
 //!
-//! Each allocator has a bench target of its own and saves its figures as a baseline under its own name, while groups and
-//! benches are named the same for all: `critcmp greyspan system` lines them up. Sizes are hidden from the optimiser, as
-//! they are in a program that does not know them.
+//! Each allocator has a bench target and saves its figures as a baseline under its own name. Groups
+//! and benches have the same names for all, so `critcmp greyspan system` compares them. The benches
+//! hide sizes from the optimiser, because a real program does not know them either.
 
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 use greyspan_bench::rng::{Rng, log_uniform_sizes};
@@ -14,7 +15,8 @@ use std::mem::MaybeUninit;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-/// Makes a bench program whose global allocator is `$allocator`, of type `$type`, and whose figures are saved as `$name`.
+/// Makes a bench program whose global allocator is `$allocator`, of type `$type`, and which saves
+/// its figures as `$name`.
 #[macro_export]
 macro_rules! micro_main {
     ($type:ty = $allocator:expr, $name:literal) => {
@@ -39,7 +41,7 @@ pub(crate) fn run(allocator: &str) {
         .sample_size(30)
         .nresamples(5000)
         .configure_from_args();
-    // Criterion's own default is one name for all.
+    // By default, criterion would save the figures of all allocators under one name.
     let named = |word: String| word.contains("baseline") || word == "-s" || word == "-b";
     if !std::env::args().any(named) {
         criterion = criterion.save_baseline(allocator.to_owned());
@@ -58,14 +60,14 @@ pub(crate) fn run(allocator: &str) {
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
 type Bytes = Box<[MaybeUninit<u8>]>;
 
-/// A block of a size that the optimiser does not know, with its first byte written.
+/// Returns a block of a size that the optimiser does not know, with its first byte written.
 fn block(size: usize) -> Bytes {
     let mut block = Box::new_uninit_slice(black_box(size));
     block[0].write(1);
     block
 }
 
-/// A block made and dropped.
+/// Makes and drops one block.
 fn pairs(mut group: Group<'_>) {
     group.throughput(Throughput::Elements(1));
     for size in SIZES {
@@ -75,7 +77,7 @@ fn pairs(mut group: Group<'_>) {
     }
 }
 
-/// A hundred blocks made, then dropped in the same order.
+/// Makes a hundred blocks, then drops them in the same order.
 fn batches(mut group: Group<'_>) {
     group.throughput(Throughput::Elements(BATCH as u64));
     for size in SIZES {
@@ -89,7 +91,7 @@ fn batches(mut group: Group<'_>) {
     }
 }
 
-/// Blocks of 16 bytes to 1 KiB replaced at random among 100,000.
+/// Replaces random blocks of 16 bytes to 1 KiB among 100,000.
 fn churn(mut group: Group<'_>) {
     let mut rng = Rng::new(1);
     let sizes: [usize; 4096] = log_uniform_sizes(&mut rng, 16, 1024);
@@ -100,7 +102,7 @@ fn churn(mut group: Group<'_>) {
     });
 }
 
-/// Zeroed blocks, each page of them written.
+/// Makes zeroed blocks and writes to each of their pages.
 fn zeroed(mut group: Group<'_>) {
     for size in [64, 4 << 10, 64 << 10, 1 << 20] {
         group.throughput(Throughput::Bytes(size as u64));
@@ -116,7 +118,7 @@ fn zeroed(mut group: Group<'_>) {
     }
 }
 
-/// A vector pushed to its size.
+/// Pushes a vector up to its size.
 fn growth(mut group: Group<'_>) {
     for size in [1 << 10, 64 << 10, 1 << 20, 64 << 20] {
         group.throughput(Throughput::Bytes(size));
@@ -132,7 +134,7 @@ fn growth(mut group: Group<'_>) {
     }
 }
 
-/// Blocks at more than the usual alignment.
+/// Makes blocks with more than the usual alignment.
 fn aligned(mut group: Group<'_>) {
     group.throughput(Throughput::Elements(1));
     for (size, align) in [(64, 64), (192, 64), (4096, 4096), (65_536, 4096)] {
@@ -150,7 +152,7 @@ fn aligned(mut group: Group<'_>) {
     }
 }
 
-/// Boxes made by one thread and dropped by another.
+/// Makes boxes on one thread and drops them on another.
 fn remote(mut group: Group<'_>) {
     const PARCEL: u64 = 256;
     group.throughput(Throughput::Elements(PARCEL));
@@ -170,7 +172,7 @@ fn remote(mut group: Group<'_>) {
     });
 }
 
-/// What the standard collections do with a heap.
+/// Exercises the heap as the standard collections do.
 fn collections(mut group: Group<'_>) {
     const ITEMS: u64 = 1000;
     group.throughput(Throughput::Elements(ITEMS));

@@ -1,7 +1,9 @@
-//! The instruction ruler: how many instructions each path of an allocator takes, counted by callgrind.
+//! The instruction ruler: counts with callgrind how many instructions each path of an allocator
+//! takes.
 //!
-//! Each loop runs at two lengths, which takes the start-up away, with the heap and without it, which takes the loop
-//! away. Exit codes: 0 counted, 1 a count rose beyond the baseline or a run failed, 2 wrong arguments.
+//! Each loop runs at two lengths, which cancels the start-up, with the heap and without it, which
+//! cancels the loop. Exit codes: 0 if all paths were counted, 1 if a count rose above the baseline
+//! or a run failed, 2 if arguments are wrong.
 
 use greyspan_bench::icount::ROWS;
 use greyspan_bench::runner::arguments::Arguments;
@@ -13,15 +15,21 @@ use std::process::{Command, ExitCode};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-const HELP: &str = "icount [--rivals] [--alloc a,b] [--row x,y] [--lto fat|off] [--json FILE] [--check FILE]";
+const HELP: &str = "icount [--rivals] [--alloc a,b] [--row x,y] [--lto fat|off] [--json FILE] [--check FILE]
+  --rivals  also counts the rivals whose features are off
+  --alloc   allocators (default: greyspan, system, and each rival whose feature is on)
+  --row     allocator paths to count (default: all)
+  --lto     link-time optimisation: fat, off (default: both)
+  --json    also writes the counts to FILE
+  --check   compares with the counts in FILE; exits with 1 if one rose by over 3 %";
 const SHORT: u64 = 10_000;
 const LONG: u64 = 210_000;
-/// How far a count may rise above the baseline: 3 %, and what rounding can do to the small ones.
+/// A count may rise this far above the baseline: 3 %, plus the rounding error of small counts.
 const TOLERANCE: f64 = 1.03;
 const ROUNDING: f64 = 0.05;
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Instructions per operation, by link-time optimisation, allocator and row.
+/// Instructions per operation, by LTO mode, allocator and row.
 type Counts = Map<String, Value>;
 
 fn main() -> ExitCode {
@@ -58,7 +66,7 @@ fn run() -> Result<bool, String> {
 
     let (able, unable): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|allocator| allocator.valgrind);
     for allocator in &unable {
-        println!("{}: does not run under valgrind, skipped", allocator.name);
+        println!("{}: skipped, it does not run under valgrind", allocator.name);
     }
     let target = target_folder();
     let (mut all, mut good) = (Counts::new(), true);
@@ -92,7 +100,9 @@ fn run() -> Result<bool, String> {
             }
             table.row(cells);
         }
-        println!("\nLTO {mode}, instructions per operation beyond the same loop without the heap:\n{table}");
+        println!(
+            "\nInstructions per operation with LTO {mode}, less those of the same loop without the heap:\n{table}"
+        );
         all.insert(mode.to_owned(), Value::Object(counts));
     }
     if let Some(baseline) = baseline {
@@ -109,8 +119,8 @@ fn read_baseline(path: &str) -> Result<Value, String> {
     serde_json::from_str(&text).map_err(|error| format!("{path}: {error}"))
 }
 
-/// Instructions per operation of `row` that the heap adds. Its four runs go side by side: a count does not depend on what
-/// else the machine does.
+/// Returns the instructions per operation of `row` that the heap adds. The four runs are
+/// concurrent: other work on the machine does not change a count.
 fn price(program: &Path, row: &str) -> Result<f64, String> {
     let runs = [("heap", SHORT), ("heap", LONG), ("base", SHORT), ("base", LONG)];
     let counts: Vec<Result<u64, String>> = std::thread::scope(|scope| {
@@ -123,11 +133,12 @@ fn price(program: &Path, row: &str) -> Result<f64, String> {
     Ok(slope(counts[0], counts[1]) - slope(counts[2], counts[3]))
 }
 
-/// Instructions of the whole run, all threads.
+/// Returns the instructions of a whole run, all threads together.
 fn count(program: &Path, row: &str, kind: &str, operations: u64) -> Result<u64, String> {
     let program = program.to_str().ok_or("the target folder's path is not UTF-8")?;
     let operations = operations.to_string();
-    // Fair scheduling hands the one running thread its turn in order, so that counts of two threads repeat.
+    // Fair scheduling runs the threads in a fixed order, so that counts of two threads are
+    // repeatable.
     let options = ["--tool=callgrind", "--callgrind-out-file=/dev/null", "--fair-sched=try"];
     let report = valgrind(&[&options[..], &[program, row, kind, &operations]].concat())?;
     let collected = report.lines().find_map(|line| line.split_once("Collected : "));
@@ -140,8 +151,8 @@ fn valgrind(arguments: &[&str]) -> Result<String, String> {
     child::run(command.args(arguments), LIMIT, &AtomicBool::new(false)).map(|output| output.stderr)
 }
 
-/// Whether no count of `now` rose above that of `baseline`; prints each one that differs by more than it may. What one
-/// of the two does not have is left out.
+/// Returns whether no count of `now` rose above `baseline`, and prints each count that differs by
+/// more than the tolerance. Counts that only one of the two has are ignored.
 fn compare(now: &Counts, baseline: &Value) -> bool {
     let mut good = true;
     for (mode, allocators) in now {
@@ -160,7 +171,7 @@ fn compare(now: &Counts, baseline: &Value) -> bool {
         }
     }
     if good {
-        println!("no count rose above the baseline");
+        println!("ok: no count rose above the baseline");
     }
     good
 }

@@ -1,8 +1,9 @@
-//! Workloads under Greyspan: one of them, and a thread beside it that takes a map of the heap every few milliseconds. The one of the
-//! moment when most was in use goes to standard output, in all three forms, as JSON.
+//! Runs one workload under Greyspan while another thread takes a map of the heap every few
+//! milliseconds. Writes the map of the moment with the most bytes in use to standard output, in all
+//! three forms, as JSON.
 //!
-//! Called by `compare map`. Arguments: `BENCH THREADS SCALE`. Exit codes as those of a cell. Apart from the cell, and from the library, so that what
-//! is measured stays what it is.
+//! Called by `compare map`. Arguments: `BENCH THREADS SCALE`. Exit codes: those of a cell. This is
+//! a separate program, so that the measured cells and the library do not change.
 
 use greyspan::HeapMap;
 use greyspan_bench::workload::{self, Context};
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// Between two maps.
+/// The time between two maps.
 const EVERY: Duration = Duration::from_millis(5);
 
 #[global_allocator]
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
         return usage(&format!("unknown bench {name:?}; valid names: {}", workload::names()));
     };
     let (Ok(threads), Ok(scale)) = (threads.parse(), scale.parse()) else {
-        return usage("THREADS and SCALE are numbers");
+        return usage("THREADS and SCALE must be numbers");
     };
     let context = Context {
         threads,
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The map of the moment during `work` when most was in use, of those that were taken.
+/// Runs `work` and returns the map with the most bytes in use.
 fn fullest(work: impl FnOnce()) -> Value {
     let (done, until) = channel::<()>();
     let (map, taken) = std::thread::scope(|scope| {

@@ -1,11 +1,11 @@
 //! The command line of the runners: `--key value` options and plain flags.
 
-/// What stands on a command line and was not taken yet.
+/// The words of a command line that no call has taken yet.
 #[derive(Debug)]
 pub struct Arguments(Vec<String>);
 
 impl Arguments {
-    /// This process's own.
+    /// Returns the arguments of this process.
     #[must_use]
     pub fn of_process() -> Self {
         Self(
@@ -16,25 +16,25 @@ impl Arguments {
         )
     }
 
-    /// These words.
+    /// Returns these words as arguments.
     #[must_use]
     pub fn of(words: Vec<String>) -> Self {
         Self(words)
     }
 
-    /// Takes the first word out, which names what to do.
+    /// Takes the first word, which names the command.
     pub fn word(&mut self) -> Option<String> {
         (!self.0.is_empty()).then(|| self.0.remove(0))
     }
 
-    /// Takes the flag `name` out; whether it was there.
+    /// Takes the flag `name`; returns whether it was there.
     pub fn flag(&mut self, name: &str) -> bool {
         let before = self.0.len();
         self.0.retain(|word| word != name);
         self.0.len() < before
     }
 
-    /// Takes `name VALUE` out.
+    /// Takes `name VALUE`.
     ///
     /// # Errors
     /// If the value is missing.
@@ -43,27 +43,28 @@ impl Arguments {
             return Ok(None);
         };
         if at + 1 == self.0.len() {
-            return Err(format!("{name} wants a value"));
+            return Err(format!("{name} needs a value"));
         }
         self.0.remove(at);
         Ok(Some(self.0.remove(at)))
     }
 
-    /// Takes `name NUMBER` out, or gives `default`.
+    /// Takes `name NUMBER`, or returns `default`.
     ///
     /// # Errors
-    /// If the value is missing or no number.
+    /// If the value is missing or is no number.
     pub fn number<T: std::str::FromStr>(&mut self, name: &str, default: T) -> Result<T, String> {
         match self.value(name)? {
             None => Ok(default),
-            Some(text) => text.parse().map_err(|_| format!("{name} wants a number, not {text:?}")),
+            Some(text) => text.parse().map_err(|_| format!("{name} needs a number, not {text:?}")),
         }
     }
 
-    /// Takes `name A,B,C` out and looks each word up; none if the option is not there. A word twice counts once.
+    /// Takes `name A,B,C` and looks each word up; `None` if the option is not there. A repeated
+    /// word counts once.
     ///
     /// # Errors
-    /// If a word is not among `all`: the message lists those that are.
+    /// If a word is not among `all`; the message lists the known ones.
     pub fn choice<T: Copy>(
         &mut self,
         name: &str,
@@ -87,7 +88,7 @@ impl Arguments {
         Ok(Some(chosen))
     }
 
-    /// Ends the reading.
+    /// Ends the reading of arguments.
     ///
     /// # Errors
     /// If a word is left over.

@@ -1,4 +1,4 @@
-//! One child process: run to its end, to a time limit or to an interruption, its output kept.
+//! Runs one child process to its end, to a time limit or to an interruption, and keeps its output.
 
 use crate::os;
 use std::io::Read;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// What a child that ended well wrote.
+/// The output of a child that ended well.
 #[derive(Clone, Debug)]
 pub struct Output {
     /// Its standard output.
@@ -16,13 +16,16 @@ pub struct Output {
     pub stderr: String,
 }
 
-/// How often the wait looks whether it was interrupted: rarely, beside somebody who is measured.
+/// The interval at which the wait checks for an interruption. It is long, so that it does not
+/// disturb the measured child.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Runs `command` for at most `limit`, or until `interrupted` is set; then it is killed with all that it started.
+/// Runs `command` for at most `limit`, or until `interrupted` is set. Then kills it with all
+/// processes that it started.
 ///
 /// # Errors
-/// One line that says why there is no result: not started, ended by an exit code or signal, out of time, interrupted.
+/// One line with the reason for the missing result: not started, ended by an exit code or signal,
+/// out of time, interrupted.
 pub fn run(command: &mut Command, limit: Duration, interrupted: &AtomicBool) -> Result<Output, String> {
     command
         .stdin(Stdio::null())
@@ -32,16 +35,16 @@ pub fn run(command: &mut Command, limit: Duration, interrupted: &AtomicBool) -> 
     let mut child = command
         .spawn()
         .map_err(|error| format!("could not start {}: {error}", command.get_program().to_string_lossy()))?;
-    // The pipes are read beside the wait: a child whose pipe is full would never end.
+    // Threads read the pipes during the wait: a child whose pipe is full would never end.
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (sender, both) = channel();
     let read = |pipe: Option<Box<dyn Read + Send>>| {
         let sender = sender.clone();
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            // A pipe that breaks ends like one that closes; the exit code tells what happened.
+            // A pipe that breaks ends like one that closes; the exit code tells which.
             let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
-            // The receiver is gone only after the time limit, when nobody asks any more.
+            // The receiver is gone only after the time limit, when the result no longer matters.
             let _ = sender.send(());
             String::from_utf8_lossy(&bytes).into_owned()
         })
@@ -54,7 +57,7 @@ pub fn run(command: &mut Command, limit: Duration, interrupted: &AtomicBool) -> 
         let left = end.saturating_duration_since(Instant::now());
         match both.recv_timeout(left.min(LOOK)) {
             Ok(()) => open -= 1,
-            // Relaxed: nothing else is passed along with the flag.
+            // Relaxed: the flag carries no other data.
             Err(_) if interrupted.load(Ordering::Relaxed) => {
                 stop(&mut child);
                 return Err("interrupted".to_owned());
@@ -80,7 +83,7 @@ pub fn run(command: &mut Command, limit: Duration, interrupted: &AtomicBool) -> 
 
 fn stop(child: &mut Child) {
     os::kill_group(child);
-    // Fails only if the child has been waited for.
+    // Fails only if the child was waited for already.
     let _ = child.wait();
 }
 

@@ -1,7 +1,9 @@
-//! Any command under each allocator's shared library: which libraries there are, and one run of the command.
+//! Runs any command under each allocator's shared library: finds the libraries and runs the command
+//! once.
 //!
-//! A run goes through a small process of its own, the *launcher*, which is this program again: what the kernel counts as
-//! a process's peak begins with that of the process that started it, and the launcher's is about 3 MiB at that moment.
+//! A run goes through a small extra process, the *launcher*, which is this program again. The
+//! kernel's count of a process's peak starts from that of the process that started it, and the
+//! launcher's is only about 3 MiB.
 
 use super::child;
 use super::results::Sample;
@@ -13,14 +15,14 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-/// The first argument by which the program is the launcher.
+/// The first argument that turns this program into the launcher.
 pub const LAUNCH: &str = "--launch";
-/// Stands for no library among the launcher's arguments.
+/// Means "no library" in the launcher's arguments.
 const NO_LIBRARY: &str = "-";
 /// The allocator without a library.
 pub const SYSTEM: &str = "system";
 
-/// A rival's shared library: its allocator's name, and the names of its file, the best first.
+/// A rival's shared library: the allocator's name, and its possible file names, the best first.
 const LIBRARIES: &[(&str, &[&str])] = &[
     (
         "mimalloc",
@@ -36,7 +38,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("snmalloc", &["libsnmallocshim.so"]),
     ("rpmalloc", &["librpmalloc.so"]),
 ];
-/// Where they may be.
+/// The folders that may hold the libraries.
 const FOLDERS: &[&str] = &[
     "/usr/local/lib",
     "/usr/lib/x86_64-linux-gnu",
@@ -48,11 +50,11 @@ const FOLDERS: &[&str] = &[
 /// The file name of Greyspan's library.
 pub const LIBRARY: &str = "libgreyspan.so";
 
-/// An allocator with its library; the system's has none.
+/// An allocator with its library; the system's allocator has none.
 pub type Preload = (String, Option<PathBuf>);
 
-/// Greyspan with the library that Cargo builds into `target`, built or not; the system's allocator,
-/// and the rivals' libraries that are installed.
+/// Returns Greyspan with the library that Cargo builds into `target`, built or not; the system's
+/// allocator; and the rivals' libraries that are installed.
 #[must_use]
 pub fn find(target: &Path) -> Vec<Preload> {
     let own = target.join("release").join(LIBRARY);
@@ -67,18 +69,18 @@ pub fn find(target: &Path) -> Vec<Preload> {
     found
 }
 
-/// What to do about a library that [`find`] does not find, for messages.
+/// Tells how to get a library that [`find`] does not find, for messages.
 pub const HOW_TO_GET: &str = "greyspan is built; Debian has libmimalloc2.0, libjemalloc2 and libtcmalloc-minimal4; others by \
                               --so NAME=PATH";
 
-/// What `NAME=PATH` names.
+/// Parses `NAME=PATH`.
 ///
 /// # Errors
-/// If there is no such file.
+/// If the text has another form or the file does not exist.
 pub fn named(text: &str) -> Result<Preload, String> {
     let (name, path) = text
         .split_once('=')
-        .ok_or_else(|| format!("--so wants NAME=PATH, not {text:?}"))?;
+        .ok_or_else(|| format!("--so needs NAME=PATH, not {text:?}"))?;
     let path = std::path::absolute(path).map_err(|error| format!("--so {text}: {error}"))?;
     if name.is_empty() || !path.is_file() {
         return Err(format!("--so {text}: no such file"));
@@ -86,10 +88,11 @@ pub fn named(text: &str) -> Result<Preload, String> {
     Ok((name.to_owned(), Some(path)))
 }
 
-/// Whether the loader takes the library: if not, it says so and runs the command without it.
+/// Checks that the loader accepts the library. If the loader does not, it would print a message and
+/// run the command without the library.
 ///
 /// # Errors
-/// What the loader said.
+/// The loader's message.
 pub fn check(library: Option<&Path>) -> Result<(), String> {
     let Some(library) = library else { return Ok(()) };
     let run = Command::new("/bin/sh")
@@ -105,10 +108,11 @@ pub fn check(library: Option<&Path>) -> Result<(), String> {
     }
 }
 
-/// Whether a library can be put under the command: a statically linked program never meets the loader.
+/// Checks that the command can load a library: a statically linked program never uses the loader.
 ///
 /// # Errors
-/// If not; a script, or a program that is not found, is left to the run.
+/// If the program is statically linked. A script, or a program that is not found, passes: the run
+/// itself tells.
 pub fn takes_libraries(program: &OsString) -> Result<(), String> {
     let file = Path::new(program);
     let search = std::env::var_os("PATH").unwrap_or_default();
@@ -120,14 +124,14 @@ pub fn takes_libraries(program: &OsString) -> Result<(), String> {
     };
     match found.and_then(|path| std::fs::read(path).ok()) {
         Some(image) if is_static(&image) => Err(format!(
-            "{} is linked statically: no library can be put under it",
+            "{} is linked statically: it cannot run under a shared library",
             file.display()
         )),
         _ => Ok(()),
     }
 }
 
-/// Whether these are the bytes of a 64-bit little-endian ELF program that names no loader.
+/// Returns whether these bytes are a 64-bit little-endian ELF program that names no loader.
 fn is_static(image: &[u8]) -> bool {
     const PROGRAM_HEADER: usize = 56;
     const INTERPRETER: u64 = 3;
@@ -153,7 +157,7 @@ fn is_static(image: &[u8]) -> bool {
     (0..count).all(|index| kind(index) != Some(INTERPRETER))
 }
 
-/// One run of `command` under `library`.
+/// Runs `command` once under `library`.
 ///
 /// # Errors
 /// If it did not start, did not end well, or ran out of time.
@@ -173,8 +177,9 @@ pub fn run(
     serde_json::from_str(&output.stdout).map_err(|error| format!("the launcher wrote no result: {error}"))
 }
 
-/// The launcher: `LIBRARY COMMAND...`. Its own figures go to standard output as JSON, the command's output nowhere; the
-/// command's messages go to standard error, and so does why there is no figure.
+/// Runs as the launcher: `LIBRARY COMMAND...`. Writes its figures to standard output as JSON and
+/// discards the command's output. The command's messages, and the reason for a missing figure, go
+/// to standard error.
 #[must_use]
 pub fn launch(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match measure(&arguments.next().unwrap_or_default(), arguments.collect()) {
@@ -242,7 +247,7 @@ mod tests {
         assert_eq!(takes_libraries(&"sh".into()), Ok(()));
         let own = std::fs::read("/proc/self/exe").unwrap();
         assert!(!is_static(&own) && !is_static(b"#!/bin/sh\n") && !is_static(b""));
-        // The header of a program with one loadable segment and nothing else.
+        // The header of a program with one loadable segment only.
         let mut image = vec![0; 120];
         image[..6].copy_from_slice(b"\x7fELF\x02\x01");
         (image[32], image[56], image[64]) = (64, 1, 1);

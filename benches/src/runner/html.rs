@@ -1,4 +1,5 @@
-//! The report as one HTML page that asks for nothing outside itself: style and plots stand in it, and it has no script.
+//! The report as one self-contained HTML page: it holds its style and plots, has no script, and
+//! loads nothing.
 
 use super::numbers::{mebibytes, median, seconds};
 use super::plot::{self, Dot, Line, Point};
@@ -8,7 +9,7 @@ use super::text::{self, row_name};
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("report.css");
-/// The first places in the palette; allocators of other names take those that are left.
+/// The first places in the palette belong to these allocators; other names take the free ones.
 const PALETTE: [&str; 8] = [
     "greyspan",
     "system",
@@ -20,7 +21,7 @@ const PALETTE: [&str; 8] = [
     "tcmalloc",
 ];
 
-/// `text` as it may stand between tags and in attributes.
+/// Escapes `text` for use between tags and in attributes.
 #[must_use]
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -37,7 +38,7 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// The page.
+/// Returns the whole page.
 #[must_use]
 pub fn page(results: &Results) -> String {
     let subject = score::subject(results).unwrap_or_default();
@@ -48,7 +49,7 @@ pub fn page(results: &Results) -> String {
     };
     let title = match &results.settings.command {
         Some(_) => "Programs under several allocators".to_owned(),
-        None => format!("{} beside other allocators", page.subject),
+        None => format!("{} and other allocators compared", page.subject),
     };
     let title = escape(&title);
     let parts = [
@@ -69,7 +70,7 @@ pub fn page(results: &Results) -> String {
     )
 }
 
-/// The allocators with their places in the palette. The subject has the first.
+/// Assigns each allocator a place in the palette. The subject has the first.
 fn places(allocators: &[String], subject: &str) -> Vec<(String, usize)> {
     let known = |name: &str| match name {
         _ if name == subject => Some(0),
@@ -106,7 +107,7 @@ impl Page<'_> {
     fn head(&self, title: &str) -> String {
         let mut out = format!("<h1>{title}</h1>\n<ul class=\"head\">\n");
         for line in text::head_lines(self.results).iter().filter(|line| !line.is_empty()) {
-            // What must not be overlooked is written in capitals.
+            // Warnings contain words in capitals.
             let loud = line
                 .split(' ')
                 .any(|word| word.len() > 4 && word.chars().all(char::is_uppercase));
@@ -127,8 +128,8 @@ impl Page<'_> {
             return String::new();
         }
         let mut out = String::from(
-            "<h2>Over all rows</h2>\n<p class=\"quiet\">Geometric means of the ratio to the best of the <em>other</em> allocators \
-             in each row, and how many rows are above a ratio. Below 1 is ahead of all others together.</p>\n\
+            "<h2>Over all rows</h2>\n<p class=\"quiet\">The geometric mean of each row's ratio to the best of the <em>other</em> \
+             allocators, and the number of rows with a ratio above 1.10 and above 1.25. Below 1 is better than the best of the others.</p>\n\
              <div class=\"wide\"><table>\n<tr><th class=\"text\">allocator</th><th>time</th><th>&gt; 1.10</th><th>&gt; 1.25</th>\
              <th class=\"apart\">peak memory</th><th>&gt; 1.10</th><th>&gt; 1.25</th><th class=\"apart\">rows</th><th>failed</th></tr>\n",
         );
@@ -181,7 +182,7 @@ impl Page<'_> {
         out
     }
 
-    /// A mark as it stands in the legend.
+    /// Returns an allocator's mark for the legend.
     fn key(&self, alloc: &str) -> String {
         let mark = plot::mark(self.place(alloc), 7.0, 7.0, 5.0, false);
         format!("<svg viewBox=\"0 0 14 14\" width=\"14\" height=\"14\" aria-hidden=\"true\">{mark}</svg>")
@@ -218,7 +219,7 @@ impl Page<'_> {
         }
         format!(
             "<h2>Time and memory together</h2>\n<p class=\"quiet\">Large marks: each allocator's geometric means. Dots: the rows of {}. \
-             Left and low is good; both scales double from line to line.</p>\n<div class=\"wide\">{}</div>\n",
+             Left and low is better; both scales double from line to line.</p>\n<div class=\"wide\">{}</div>\n",
             escape(&self.subject),
             plot::scatter(&points)
         )
@@ -235,9 +236,9 @@ impl Page<'_> {
             .map(|(name, _)| format!("<span>{} {}</span>", self.key(name), escape(name)))
             .collect();
         format!(
-            "<section>\n<h2>Row by row</h2>\n<p class=\"quiet\">Medians over the best rival's median in the row, on a scale that doubles from \
-             line to line; left is good. Whiskers go from the smallest to the largest of the rounds. Arrowheads lie beyond the scale. \
-             Hollow marks count as equal ({}). The dashed lines are at {:.2} and {:.2}. A number behind a name is that of its threads.</p>\n\
+            "<section>\n<h2>Row by row</h2>\n<p class=\"quiet\">Each mark is a median divided by the best rival's median in the row. The scale \
+             doubles from line to line; left is better. Whiskers go from the smallest to the largest round. Arrowheads are beyond the scale. \
+             A hollow mark {}. The dashed lines are at {:.2} and {:.2}. The number after a row's name is its number of threads.</p>\n\
              <div class=\"legend\">{}</div>\n<div class=\"wide\">{}</div>\n</section>\n",
             escape(text::EQUAL),
             LIMITS[0],
@@ -247,7 +248,7 @@ impl Page<'_> {
         )
     }
 
-    /// All allocators of a row over the best of those that are not the subject.
+    /// Returns all allocators of a row, as ratios to the best of those that are not the subject.
     fn line(&self, cells: &[Cell]) -> Line {
         let row = score::row(cells);
         let running = || {
@@ -296,11 +297,11 @@ impl Page<'_> {
         }
     }
 
-    /// The subject in each row.
+    /// Returns the subject's figures in each row.
     fn rows(&self) -> String {
         let subject = escape(&self.subject);
         let mut out = format!(
-            "<h2>{subject} in each row</h2>\n<p class=\"quiet\">Beside the best of the others. *: {}.</p>\n<div class=\"wide\"><table>\n\
+            "<h2>{subject} in each row</h2>\n<p class=\"quiet\">Time and peak memory, each with the best of the other allocators and the ratio to it. *: {}.</p>\n<div class=\"wide\"><table>\n\
              <tr><th class=\"text\">row</th><th class=\"apart\">time</th><th>best other</th><th class=\"text\"></th><th>ratio</th>\
              <th class=\"apart\">peak memory</th><th>best other</th><th class=\"text\"></th><th>ratio</th></tr>\n",
             escape(text::EQUAL)
@@ -401,28 +402,28 @@ impl Page<'_> {
         if out.is_empty() {
             return out;
         }
-        format!("<h2>What some rows tell beside</h2>\n<div class=\"wide\">{out}</div>\n")
+        format!("<h2>Further figures of some rows</h2>\n<div class=\"wide\">{out}</div>\n")
     }
 
     fn method(&self) -> String {
         let what = match self.results.settings.command {
             Some(_) => {
-                "A command runs under each allocator's shared library (LD_PRELOAD). Time is from its start to its end; memory, page \
-                 faults and processor time are what the kernel counts for it (wait4)."
+                "The same command runs under each allocator's shared library (LD_PRELOAD). Time is from its start to its end. The \
+                 kernel counts its memory, page faults and processor time (wait4)."
             }
             None => {
-                "Every cell, one workload under one allocator, is a program of its own in which that allocator is Rust's global one, \
-                 built with fat LTO and without debug information. Time is that of the workload's own part; peak memory is the \
-                 kernel's VmHWM of the process, so it holds the program too. All allocators of a row must come to the same checksum, or \
-                 the cell fails."
+                "A cell is one workload under one allocator. Each cell is a separate program with that allocator as Rust's global \
+                 one, built with fat LTO and without debug information. Time is that of the workload alone, without set-up. Peak memory is \
+                 the kernel's VmHWM of the process, so it includes the program itself. A cell fails if its checksum differs from that of \
+                 the others in its row."
             }
         };
         format!(
-            "<h2>Method</h2>\n<p>{what} In each round every allocator runs every row once, and the one that begins moves on from round to \
-             round, so that a drift of the machine hits all alike; a round to warm up counts for nothing. Figures are medians over the \
-             rounds. A ratio is a median over the best median of the other allocators in the row, so that the best in a row is below 1. \
-             In memory, a row whose best is below 16 MiB counts what is at most 2 MiB above it as equal. Made with \
-             <code>compare</code> of greyspan-bench; the figures are in its JSON file.</p>\n"
+            "<h2>Method</h2>\n<p>{what} In each round every allocator runs every row once. Another allocator begins in each round, so that a \
+             drift of the machine affects all alike. The first round warms up and does not count. Figures are medians over the rounds. A \
+             ratio is a median divided by the best median of the other allocators in the row, so only the best in a row is below 1. In \
+             memory, if the best of a row is below 16 MiB, a figure at most 2 MiB above it counts as equal. Made with \
+             <code>compare</code> of greyspan-bench; its JSON file holds all figures.</p>\n"
         )
     }
 }

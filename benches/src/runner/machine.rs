@@ -1,12 +1,12 @@
-//! The machine, the compiler and the allocators' versions, as they are named beside every figure; and how busy the
-//! machine is.
+//! Describes the machine, the compiler and the allocators' versions, for the head of every report,
+//! and measures how busy the machine is.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Stdio};
 
-/// Where a run was made. Empty text where the system does not tell.
+/// The machine and the time of a run. Texts are empty if the system does not report them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Machine {
@@ -24,15 +24,15 @@ pub struct Machine {
     pub rustc: String,
     /// Allocators and their versions.
     pub versions: BTreeMap<String, String>,
-    /// The date and time of the run's begin, UTC.
+    /// The date and time at which the run began, UTC.
     pub date: String,
 }
 
-/// What the workspace was built from: versions of the rivals stand in it.
+/// The lock file of the workspace, which holds the versions of the rivals.
 const LOCK: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock"));
 
 impl Machine {
-    /// This one, now.
+    /// Describes this machine, now.
     #[must_use]
     pub fn this() -> Self {
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -50,7 +50,7 @@ impl Machine {
         }
     }
 
-    /// Whether figures of the two may stand in one table.
+    /// Returns whether one table may show figures of both machines.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         let of = |machine: &Self| {
@@ -97,7 +97,7 @@ fn versions() -> BTreeMap<String, String> {
         crate_version("tikv-jemallocator")
             .zip(locked("tikv-jemalloc-sys"))
             .map(|(version, c)| {
-                // 0.7.1+5.3.1-0-g…: what stands behind the plus is jemalloc's own version.
+                // In 0.7.1+5.3.1-0-g…, jemalloc's own version follows the plus.
                 let c = c.split_once('+').map_or("", |(_, c)| c.split('-').next().unwrap_or(c));
                 format!("{version} (jemalloc {c})")
             }),
@@ -107,7 +107,7 @@ fn versions() -> BTreeMap<String, String> {
     versions
 }
 
-/// The version of a package in the lock file.
+/// Returns the version of a package in the lock file.
 fn locked(name: &str) -> Option<String> {
     let entry = LOCK
         .split_once(&format!("[[package]]\nname = \"{name}\"\nversion = \""))?
@@ -115,7 +115,7 @@ fn locked(name: &str) -> Option<String> {
     Some(entry.split('"').next()?.to_owned())
 }
 
-/// The value of the first line `key : value`.
+/// Returns the value of the first line `key : value`.
 fn field<'a>(text: &'a str, key: &str) -> &'a str {
     text.lines()
         .filter_map(|line| line.split_once(':'))
@@ -130,7 +130,7 @@ fn kibibytes(text: &str) -> u64 {
         .map_or(0, |count: u64| count * 1024)
 }
 
-/// The word in brackets, as in `always [madvise] never`.
+/// Returns the word in brackets, as in `always [madvise] never`.
 fn bracketed(text: &str) -> &str {
     text.split_once('[')
         .and_then(|(_, rest)| rest.split_once(']'))
@@ -141,7 +141,7 @@ fn first_line(text: Option<String>) -> String {
     text.unwrap_or_default().lines().next().unwrap_or("").trim().to_owned()
 }
 
-/// The first line that a command writes; empty if it fails.
+/// Returns the first line of a command's output; empty if it fails.
 fn output(program: &str, arguments: &[&str]) -> String {
     let run = Command::new(program)
         .args(arguments)
@@ -152,8 +152,8 @@ fn output(program: &str, arguments: &[&str]) -> String {
     first_line(good.map(|run| String::from_utf8_lossy(&run.stdout).into_owned()))
 }
 
-/// Variables that an allocator of this comparison, or the loader, reads, and that are set: a run passes them on and
-/// names them.
+/// Returns the environment variables that are set and that the loader or one of the compared
+/// allocators reads. A run passes them on and reports them.
 #[must_use]
 pub fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
@@ -169,17 +169,19 @@ fn is_read_by_an_allocator(key: &str) -> bool {
         || ["_RJEM_MALLOC_CONF", "GLIBC_TUNABLES"].contains(&key)
 }
 
-/// Seconds that all processors together were busy since the machine started, with time that a hypervisor gave to others.
+/// Returns the seconds that all processors together were busy since the machine started, including
+/// time that a hypervisor gave to other guests.
 #[must_use]
 pub fn busy_seconds() -> Option<f64> {
     busy_ticks(&fs::read_to_string("/proc/stat").ok()?).map(|ticks| ticks as f64 / TICKS_A_SECOND)
 }
 
-/// The unit of `/proc/stat`, the same on all Linux systems that this runs on.
+/// The ticks per second of `/proc/stat`, the same on every supported Linux system.
 const TICKS_A_SECOND: f64 = 100.0;
 
 fn busy_ticks(stat: &str) -> Option<u64> {
-    // user nice system idle iowait irq softirq steal; the guests' times after them are in user and nice already.
+    // user nice system idle iowait irq softirq steal. user and nice already contain the guests'
+    // times, which follow.
     let numbers = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
     let ticks: Vec<u64> = numbers.map_while(|number| number.parse().ok()).collect();
     Some(ticks.first()? + ticks.get(1)? + ticks.get(2)? + ticks.get(5)? + ticks.get(6)? + ticks.get(7)?)

@@ -1,9 +1,12 @@
-//! The allocators that can be lined up, and the building of their programs.
+//! Lists the allocators that can be compared, and builds their programs.
 //!
-//! Each rival is built by a Cargo invocation of its own with that rival's feature, so that one that does not build is
-//! named and skipped, and so that two versions of one C library never meet. Two things would make a rival slower than
-//! it is, and are seen to: with debug information in the profile some build scripts compile the rival unoptimised, and
-//! snmalloc's, without CMake, leaves its assertions in.
+//! A separate Cargo invocation builds each rival with only that rival's feature. So a rival that
+//! does not build is named and skipped, and two versions of one C library are never linked
+//! together.
+//!
+//! Two things would make a rival slower than it is, and this module avoids both. With debug
+//! information in the profile, some build scripts compile the rival unoptimised. Without CMake,
+//! snmalloc's build leaves its assertions in.
 
 #![forbid(unsafe_code)]
 
@@ -27,9 +30,10 @@ use std::process::{Command, Stdio};
 /// One allocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allocator {
-    /// The name on the command line and in results; with `_` for `-`, the end of its programs' names.
+    /// The name on the command line and in results. With `_` for `-` it ends the names of its
+    /// programs.
     pub name: &'static str,
-    /// The Cargo feature that brings it in; `None` for those that are always there.
+    /// The Cargo feature that enables it; `None` if it is always there.
     pub feature: Option<&'static str>,
     /// Whether it runs under valgrind.
     pub valgrind: bool,
@@ -58,19 +62,19 @@ pub const ALLOCATORS: &[Allocator] = &[
     rival("mimalloc", true),
     rival("mimalloc-v2", true),
     rival("jemalloc", true),
-    // Reserves more address space at its start than valgrind can give.
+    // It reserves more address space at its start than valgrind can provide.
     rival("snmalloc", false),
     rival("rpmalloc", true),
 ];
 
 impl Allocator {
-    /// The allocator called `name`.
+    /// Returns the allocator called `name`.
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {
         ALLOCATORS.iter().copied().find(|allocator| allocator.name == name)
     }
 
-    /// Whether the features of this build ask for it.
+    /// Returns whether the features of this build enable it.
     #[must_use]
     pub fn is_enabled(self) -> bool {
         cfg!(feature = "rivals")
@@ -85,17 +89,17 @@ impl Allocator {
             }
     }
 
-    /// The name of its program of the kind `cell` or `icount`.
+    /// Returns the name of its program of the kind `cell` or `icount`.
     #[must_use]
     pub fn program(self, kind: &str) -> String {
         format!("{kind}_{}", self.name.replace('-', "_"))
     }
 }
 
-/// The programs that are there, and the allocators whose are not, with the reason.
+/// The programs that exist, and the allocators without one, each with the reason.
 pub type Programs = (Vec<(Allocator, PathBuf)>, Vec<(Allocator, String)>);
 
-/// How programs are built.
+/// The way to build the programs.
 #[derive(Clone, Debug)]
 pub struct Build {
     target: PathBuf,
@@ -103,7 +107,7 @@ pub struct Build {
 }
 
 impl Build {
-    /// With the release profile as it stands, into `target`: fat LTO.
+    /// Builds with the release profile as it is, into `target`: fat LTO.
     #[must_use]
     pub fn release(target: &Path) -> Self {
         Self {
@@ -112,8 +116,8 @@ impl Build {
         }
     }
 
-    /// With the release profile but no LTO at all and Cargo's default number of codegen units, into a folder of its
-    /// own below `target`, so that the two never push each other out.
+    /// Builds with the release profile but without LTO and with Cargo's default number of codegen
+    /// units. It uses another folder below `target`, so that neither build overwrites the other.
     #[must_use]
     pub fn without_lto(target: &Path) -> Self {
         Self {
@@ -125,10 +129,10 @@ impl Build {
         }
     }
 
-    /// Builds the program of `kind` for `allocator` and gives its path.
+    /// Builds the program of `kind` for `allocator` and returns its path.
     ///
     /// # Errors
-    /// What Cargo wrote, if it failed.
+    /// The messages of Cargo, if it failed.
     pub fn program(&self, allocator: Allocator, kind: &str) -> Result<PathBuf, String> {
         let name = allocator.program(kind);
         let mut cargo = self.cargo("greyspan-bench");
@@ -142,15 +146,15 @@ impl Build {
         self.made(cargo, &name)
     }
 
-    /// Builds `libgreyspan.so` and gives its path.
+    /// Builds `libgreyspan.so` and returns its path.
     ///
     /// # Errors
-    /// What Cargo wrote, if it failed.
+    /// The messages of Cargo, if it failed.
     pub fn library(&self) -> Result<PathBuf, String> {
         self.made(self.cargo("greyspan-preload"), exec::LIBRARY)
     }
 
-    /// Cargo, about to build a package of this workspace.
+    /// Returns the Cargo command that builds a package of this workspace.
     fn cargo(&self, package: &str) -> Command {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(["build", "--quiet", "--release", "--package", package]);
@@ -161,7 +165,7 @@ impl Build {
         cargo
     }
 
-    /// Runs `cargo`, which makes the file `name`.
+    /// Runs `cargo`, which makes the file `name`, and returns the file's path.
     fn made(&self, mut cargo: Command, name: &str) -> Result<PathBuf, String> {
         cargo.envs(self.environment.iter().copied()).stdin(Stdio::null());
         let output = cargo
@@ -175,8 +179,8 @@ impl Build {
         }
     }
 
-    /// Builds the programs of `kind` for all `allocators`: those that are there now, and those that failed, with the last
-    /// line of what Cargo wrote, all of which goes to standard error.
+    /// Builds the programs of `kind` for all `allocators`. Returns those that exist now, and those
+    /// that failed, each with the last line of Cargo's messages. All messages go to standard error.
     #[must_use]
     pub fn programs(&self, allocators: &[Allocator], kind: &str) -> Programs {
         let (mut built, mut failed) = (Vec::new(), Vec::new());
@@ -196,8 +200,8 @@ impl Build {
     }
 }
 
-/// Says on standard error that a build failed, with the end of what Cargo wrote, and gives the line
-/// that tells why.
+/// Reports a failed build on standard error with the end of Cargo's messages, and returns the line
+/// with the reason.
 #[must_use]
 pub fn not_built(output: &str) -> String {
     eprintln!("FAILED, skipped");
@@ -209,7 +213,7 @@ pub fn not_built(output: &str) -> String {
     format!("not built: {}", error.unwrap_or(&""))
 }
 
-/// The target folder that this program itself was built into, or Cargo's default.
+/// Returns the target folder that this program was built into, or Cargo's default.
 #[must_use]
 pub fn target_folder() -> PathBuf {
     let own = std::env::current_exe().ok();

@@ -1,6 +1,6 @@
-//! Medians, spreads, means, and how they are written.
+//! Computes medians, spreads and means, and formats them.
 
-/// The middle of `values`, or the mean of the two middle ones; NaN for none.
+/// Returns the middle of `values`, or the mean of the two middle ones; NaN if there are none.
 #[must_use]
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
@@ -12,14 +12,14 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The smallest and the largest of `values`.
+/// Returns the smallest and the largest of `values`.
 #[must_use]
 pub fn extremes(values: &[f64]) -> (f64, f64) {
     let fold = |start, pick: fn(f64, f64) -> f64| values.iter().copied().fold(start, pick);
     (fold(f64::INFINITY, f64::min), fold(f64::NEG_INFINITY, f64::max))
 }
 
-/// The geometric mean of `values`, all positive; NaN for none.
+/// Returns the geometric mean of `values`, which are positive; NaN if there are none.
 #[must_use]
 pub fn geometric_mean(values: &[f64]) -> f64 {
     if values.is_empty() {
@@ -28,7 +28,7 @@ pub fn geometric_mean(values: &[f64]) -> f64 {
     (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
 }
 
-/// Seconds with a unit that leaves three or four digits.
+/// Formats seconds with a unit that leaves three or four digits.
 #[must_use]
 pub fn seconds(value: f64) -> String {
     match value {
@@ -39,7 +39,7 @@ pub fn seconds(value: f64) -> String {
     }
 }
 
-/// Bytes in MiB.
+/// Formats bytes in MiB.
 #[must_use]
 pub fn mebibytes(bytes: f64) -> String {
     format!("{:.2} MiB", bytes / 1_048_576.0)

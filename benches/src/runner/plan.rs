@@ -1,28 +1,29 @@
-//! Which rows are run: each chosen workload with each chosen number of threads that makes sense for it.
+//! Chooses the rows of a run: each chosen workload with each chosen number of threads that makes
+//! sense for it.
 
 use crate::workload::{Threads, WORKLOADS, Workload};
 
 /// One workload with one number of threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// What runs.
+    /// The workload.
     pub bench: Workload,
-    /// On how many threads.
+    /// The number of threads.
     pub threads: usize,
 }
 
-/// The numbers of threads of a run that names none: one, and as many as there are cores; at least two, for what happens
-/// between threads, and at most 16.
+/// Returns the default numbers of threads: one, and the number of cores. The latter is at least
+/// two, for workloads that need several threads, and at most 16.
 #[must_use]
 pub fn default_threads() -> Vec<usize> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     vec![1, cores.clamp(2, 16)]
 }
 
-/// The rows, workload by workload.
+/// Returns the rows, workload by workload.
 ///
 /// # Errors
-/// If not one pair makes sense.
+/// If no chosen pair makes sense.
 pub fn rows(benches: &[Workload], threads: &[usize]) -> Result<Vec<Row>, String> {
     let mut rows = Vec::new();
     for &bench in benches {
@@ -32,7 +33,7 @@ pub fn rows(benches: &[Workload], threads: &[usize]) -> Result<Vec<Row>, String>
     if rows.is_empty() {
         let what: Vec<String> = benches
             .iter()
-            .map(|bench| format!("{} wants {}", bench.name, words(bench.threads)))
+            .map(|bench| format!("{} needs {}", bench.name, words(bench.threads)))
             .collect();
         return Err(format!("no bench left for --threads: {}", what.join(", ")));
     }
@@ -47,7 +48,7 @@ fn makes_sense(kind: Threads, threads: usize) -> bool {
     }
 }
 
-/// With how many threads, in words.
+/// Describes the allowed numbers of threads in words.
 #[must_use]
 pub fn words(kind: Threads) -> &'static str {
     match kind {
@@ -57,7 +58,7 @@ pub fn words(kind: Threads) -> &'static str {
     }
 }
 
-/// The workloads that `--bench` may name: those of the list, and those that test the runner.
+/// Returns the workloads that `--bench` may name: the listed ones, and those that test the runner.
 #[must_use]
 pub fn known() -> Vec<Workload> {
     WORKLOADS.iter().chain(crate::workload::TESTS).copied().collect()
@@ -78,7 +79,7 @@ mod tests {
             .collect();
         assert_eq!(names, [("box64-lifo", 1), ("larson", 1), ("larson", 2), ("xmalloc", 2)]);
         let message = rows(&benches[..1], &[2]).unwrap_err();
-        assert!(message.contains("box64-lifo wants one thread"), "{message}");
+        assert!(message.contains("box64-lifo needs one thread"), "{message}");
     }
 
     #[test]

@@ -1,50 +1,52 @@
-//! The plots of the report as SVG that stands inside the page: colours and fonts come from its style sheet.
+//! Draws the plots of the report as SVG inside the page; the page's style sheet sets colours and
+//! fonts.
 
 use super::html::escape;
 use std::fmt::Write;
 
-/// A logarithmic axis over pixels; what lies beyond an end is drawn at the end.
+/// A logarithmic axis over pixels. Values beyond an end are drawn at that end.
 #[derive(Clone, Copy, Debug)]
 pub struct Axis {
     /// The value at `start`.
     pub low: f64,
     /// The value at `end`.
     pub high: f64,
-    /// A pixel.
+    /// The pixel of `low`.
     pub start: f64,
-    /// A pixel; before `start` on an axis that runs upward.
+    /// The pixel of `high`; it is before `start` on an axis that runs upward.
     pub end: f64,
 }
 
 impl Axis {
-    /// Whether `value` is drawn at an end instead of its place.
+    /// Returns whether `value` is beyond an end, so that it is drawn there.
     #[must_use]
     pub fn clips(&self, value: f64) -> bool {
         value < self.low || value > self.high
     }
 
-    /// The pixel of `value`.
+    /// Returns the pixel of `value`.
     #[must_use]
     pub fn at(&self, value: f64) -> f64 {
         let share = (value.max(self.low) / self.low).ln() / (self.high / self.low).ln();
         self.start + (self.end - self.start) * share.min(1.0)
     }
 
-    /// Powers of two within the axis.
+    /// Returns the powers of two within the axis.
     pub fn ticks(&self) -> impl Iterator<Item = f64> {
         let (first, last) = (self.low.log2().ceil() as i32, self.high.log2().floor() as i32);
         (first..=last).map(|power| f64::from(power).exp2())
     }
 }
 
-/// The text of a tick: `0.25`, `1`, `8`.
+/// Returns the text of a tick: `0.25`, `1`, `8`.
 #[must_use]
 pub fn tick(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A mark of the allocator with this place in the palette, around a point. `hollow` marks are those that count as equal.
+/// Draws the mark of the allocator with this place in the palette around a point. A `hollow` mark
+/// means "counts as equal".
 #[must_use]
 pub fn mark(place: usize, x: f64, y: f64, size: f64, hollow: bool) -> String {
     let r = size;
@@ -105,7 +107,7 @@ pub fn mark(place: usize, x: f64, y: f64, size: f64, hollow: bool) -> String {
 pub struct Dot {
     /// The place in the palette.
     pub place: usize,
-    /// The ratio, and those of the smallest and the largest of the rounds.
+    /// The ratio of the median. `min` and `max` are the ratios of the smallest and largest round.
     pub ratio: f64,
     /// See `ratio`.
     pub min: f64,
@@ -113,18 +115,18 @@ pub struct Dot {
     pub max: f64,
     /// Whether it counts as equal to the best.
     pub equal: bool,
-    /// What is shown under the pointer.
+    /// The text that appears under the pointer.
     pub title: String,
 }
 
 /// One row of a [`strip`].
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// Its name.
+    /// The row's name.
     pub name: String,
     /// Time on the left, memory on the right.
     pub dots: [Vec<Dot>; 2],
-    /// Who failed.
+    /// The allocators that failed.
     pub failed: Vec<String>,
 }
 
@@ -134,7 +136,8 @@ const GAP: f64 = 36.0;
 const HEAD: f64 = 46.0;
 const LINE: f64 = 20.0;
 
-/// Two panels, time and memory, with a line for each row; marks with whiskers from the smallest to the largest.
+/// Draws two panels, time and memory, with one line per row; each mark has a whisker from the
+/// smallest to the largest round.
 #[must_use]
 pub fn strip(lines: &[Line], limits: [f64; 2]) -> String {
     let width = LABELS + 2.0 * PANEL + GAP + 12.0;
@@ -188,7 +191,7 @@ pub fn strip(lines: &[Line], limits: [f64; 2]) -> String {
         );
         for (index, line) in lines.iter().enumerate() {
             let y = HEAD + LINE * (index as f64 + 0.5);
-            // The subject, at place 0, comes last and so lies on top.
+            // The subject, at place 0, comes last and is drawn on top.
             let mut dots: Vec<&Dot> = line.dots[panel].iter().collect();
             dots.sort_by_key(|dot| std::cmp::Reverse(dot.place));
             for dot in dots {
@@ -210,7 +213,8 @@ pub fn strip(lines: &[Line], limits: [f64; 2]) -> String {
     svg
 }
 
-/// A mark with its whisker; one beyond the axis is an arrowhead at its end, with the ratio beside it for the subject.
+/// Draws a mark with its whisker. A mark beyond the axis becomes an arrowhead at its end; the
+/// subject's has its ratio beside it.
 fn drawn(dot: &Dot, axis: &Axis, y: f64) -> String {
     let (place, x) = (dot.place, axis.at(dot.ratio));
     let mut out = format!("<g><title>{}</title>", escape(&dot.title));
@@ -239,7 +243,7 @@ fn drawn(dot: &Dot, axis: &Axis, y: f64) -> String {
     out + "</g>"
 }
 
-/// An axis over the ratios: from a half or less to 8 at the most.
+/// Returns an axis that covers the ratios: from at most a half to at most 8.
 fn range(ratios: impl Iterator<Item = f64>, start: f64, end: f64) -> Axis {
     let (low, high) = ratios.fold((0.7f64, 1.5f64), |(low, high), ratio| (low.min(ratio), high.max(ratio)));
     Axis {
@@ -255,15 +259,15 @@ fn range(ratios: impl Iterator<Item = f64>, start: f64, end: f64) -> Axis {
 pub struct Point {
     /// The place in the palette.
     pub place: usize,
-    /// What is written beside it; small points have no text.
+    /// The text beside the point; small points have none.
     pub label: Option<String>,
-    /// The ratio in time, and that in memory.
+    /// The ratios in time and in memory.
     pub ratios: (f64, f64),
-    /// What is shown under the pointer.
+    /// The text that appears under the pointer.
     pub title: String,
 }
 
-/// Time across, memory upward: left and low is good.
+/// Draws time across and memory upward: left and low is better.
 #[must_use]
 pub fn scatter(points: &[Point]) -> String {
     let (width, height, left, right, top, bottom) = (620.0, 470.0, 58.0, 600.0, 14.0, 418.0);
@@ -370,14 +374,14 @@ pub fn scatter(points: &[Point]) -> String {
     svg
 }
 
-/// The width of a letter of a label, on average and rather too much.
+/// The average width of a letter of a label, rounded up.
 const LETTER: f64 = 8.6;
 
-/// Where labels of these lengths, in letters, go beside their points: as near as may be, to the right or to the left,
-/// where none lies on another or on a point.
+/// Places labels of these lengths, in letters, to the right or left of their points, as near as
+/// possible, so that no label covers another or a point.
 fn apart(points: &[(f64, f64, usize)], right: f64, bottom: f64) -> Vec<(f64, f64)> {
     const STEP: f64 = 3.0;
-    // A box around a text or a mark: left, right, and the middle with half the height.
+    // A box around a text or a mark: left, right, the middle, and half the height.
     let label = |(x, y): (f64, f64), letters: usize| (x - 3.0, x + letters as f64 * LETTER, y - 4.5, 8.0);
     let mark = |&(x, y, _): &(f64, f64, usize)| (x - 8.0, x + 8.0, y, 7.0);
     type Area = (f64, f64, f64, f64);

@@ -1,6 +1,6 @@
-//! What a run measured, as it stands in the JSON file: [`Results`] is the file.
+//! The figures of a run, in the form of its JSON file: [`Results`] is the file.
 //!
-//! Names of fields are part of the file format and keep their meaning within a version.
+//! Names of fields are part of the file format. They keep their meaning within a version.
 
 use super::machine::Machine;
 use serde::{Deserialize, Serialize};
@@ -14,35 +14,35 @@ pub const VERSION: u32 = 1;
 pub struct Results {
     /// The version of the format.
     pub version: u32,
-    /// Where it ran.
+    /// The machine that ran it.
     #[serde(default)]
     pub machine: Machine,
-    /// How it ran.
+    /// The settings of the run.
     #[serde(default)]
     pub settings: Settings,
-    /// One for each allocator in each row, row by row.
+    /// One cell for each allocator in each row, row by row.
     pub cells: Vec<Cell>,
 }
 
-/// How a run was made.
+/// The settings of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
-    /// Rounds asked for, beside the one to warm up.
+    /// The number of rounds asked for, without the one to warm up.
     pub rounds: usize,
-    /// What the number of operations was multiplied by.
+    /// The factor that multiplied the number of operations.
     pub scale: f64,
-    /// Whether it was ended before the last round.
+    /// Whether it was interrupted before the last round.
     pub interrupted: bool,
-    /// Allocators that were asked for and are not there, with the reason.
+    /// Allocators that were asked for but are missing, each with the reason.
     pub skipped: BTreeMap<String, String>,
-    /// The command that was run, if it was not one of the benches.
+    /// The measured command, if it was not one of the benches.
     pub command: Option<String>,
     /// Variables of the environment that an allocator may read.
     pub environment: BTreeMap<String, String>,
 }
 
-/// One allocator in one row: an entry of each list for each round.
+/// One allocator in one row. Each list has one entry per round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cell {
@@ -52,39 +52,40 @@ pub struct Cell {
     pub bench: String,
     /// Threads at work; 0 if the command decides.
     pub threads: usize,
-    /// Length of the timed part.
+    /// The length of the timed part.
     pub seconds: Vec<f64>,
-    /// The most memory that was resident.
+    /// The peak of resident memory.
     pub rss_bytes: Vec<u64>,
-    /// Page faults that no device was read for.
+    /// Page faults that needed no read from a device.
     pub minor_faults: Vec<u64>,
     /// Processor time in user mode, of the whole process.
     pub user_seconds: Vec<f64>,
     /// Processor time in the kernel, of the whole process.
     pub system_seconds: Vec<f64>,
-    /// Cores that were busy with something else meanwhile, on average.
+    /// The number of cores that other work kept busy meanwhile, on average.
     pub others: Vec<f64>,
-    /// Operations in the timed part; 0 if nobody counted.
+    /// Operations in the timed part; 0 if unknown.
     pub ops: u64,
-    /// How much of the row's work a run did: a slow cell of a steady workload does a part, and `seconds` and `ops` are
-    /// those of the whole, in proportion. Faults and processor time are as counted.
+    /// The share of the row's work that a run did. A slow cell of a steady workload does only a
+    /// part. Then `seconds` and `ops` are extrapolated to the whole work; faults and processor time
+    /// are not.
     pub share: f64,
-    /// Sum over what was written and read back.
+    /// The sum over the data that was written and read back.
     pub checksums: Vec<String>,
-    /// The same of the round that warms up, in which all cells of a row do the same work.
+    /// The checksum of the warm-up round, in which all cells of a row do the same work.
     pub warm_checksum: Option<String>,
     /// Further figures of the workload.
     pub notes: BTreeMap<String, Vec<f64>>,
-    /// Why this cell does not count.
+    /// The reason why this cell does not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
 }
 
-/// What one run of one cell gave.
+/// The figures of one run of one cell.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Sample {
-    /// See [`Cell`], as for all that follows.
+    /// See [`Cell`] for this field and the following ones.
     pub seconds: f64,
     /// In bytes.
     pub rss_bytes: u64,
@@ -100,7 +101,7 @@ pub struct Sample {
     pub checksum: String,
     /// Name and figure.
     pub notes: BTreeMap<String, f64>,
-    /// Not the program's to say.
+    /// Set by the runner, not by the program.
     #[serde(skip)]
     pub share: Option<f64>,
 }
@@ -128,7 +129,7 @@ impl Default for Cell {
 }
 
 impl Sample {
-    /// The sample of a run that did `share` of the work, as if it had done all of it.
+    /// Converts the sample of a run that did `share` of the work to one of the whole work.
     #[must_use]
     pub fn of_share(mut self, share: f64) -> Self {
         self.seconds /= share;
@@ -139,7 +140,7 @@ impl Sample {
 }
 
 impl Cell {
-    /// A cell without results.
+    /// Returns a cell without results.
     #[must_use]
     pub fn new(alloc: &str, bench: &str, threads: usize) -> Self {
         Self {
@@ -150,13 +151,13 @@ impl Cell {
         }
     }
 
-    /// Whether both belong into one row.
+    /// Returns whether both cells belong to one row.
     #[must_use]
     pub fn same_row(&self, other: &Self) -> bool {
         self.bench == other.bench && self.threads == other.threads
     }
 
-    /// Adds what one round gave.
+    /// Adds the sample of one round.
     pub fn add(&mut self, sample: Sample, others: f64) {
         self.seconds.push(sample.seconds);
         self.rss_bytes.push(sample.rss_bytes);
@@ -189,20 +190,23 @@ impl Cell {
 }
 
 impl Results {
-    /// Reads the text of a file.
+    /// Parses the text of a file.
     ///
     /// # Errors
-    /// If it is not one, or of another version.
+    /// If the text is not such a file, or one of another version.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut results: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if results.version != VERSION {
-            return Err(format!("version {}, this program reads {VERSION}", results.version));
+            return Err(format!(
+                "file version {}, but this program reads version {VERSION}",
+                results.version
+            ));
         }
         results.put_rows_together();
         Ok(results)
     }
 
-    /// The text of the file.
+    /// Returns the text of the file.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("numbers, text, lists and maps with text as keys");
@@ -210,18 +214,18 @@ impl Results {
         text
     }
 
-    /// The cells, row by row.
+    /// Returns the cells, row by row.
     pub fn rows(&self) -> impl Iterator<Item = &[Cell]> {
         self.cells.chunk_by(Cell::same_row)
     }
 
-    /// Adds another run of the same machine: new cells, and more rounds of those that are here.
+    /// Merges another run on the same machine: new cells, and more rounds of those that exist.
     ///
     /// # Errors
-    /// If it was another machine, or another amount of work a run: the figures cannot be compared.
+    /// If the machine or the amount of work per run differs: such figures cannot be compared.
     pub fn merge(&mut self, other: Self) -> Result<(), String> {
         if !self.machine.is_like(&other.machine) {
-            return Err("another machine, kernel or compiler".to_owned());
+            return Err("the files are from different machines, kernels or compilers".to_owned());
         }
         if (self.settings.scale - other.settings.scale).abs() > f64::EPSILON {
             return Err("another scale".to_owned());
@@ -237,7 +241,7 @@ impl Results {
             }
         }
         if self.settings.command != other.settings.command {
-            self.settings.command = Some("one for each row".to_owned());
+            self.settings.command = Some("one per row".to_owned());
         }
         self.settings.interrupted |= other.settings.interrupted;
         self.settings.skipped.extend(other.settings.skipped);
@@ -245,7 +249,7 @@ impl Results {
         Ok(())
     }
 
-    /// Brings the cells of one row to where the first of them stands.
+    /// Moves the cells of each row to the position of the row's first cell.
     fn put_rows_together(&mut self) {
         let mut rows: Vec<Vec<Cell>> = Vec::new();
         for cell in std::mem::take(&mut self.cells) {
@@ -257,10 +261,10 @@ impl Results {
         self.cells = rows.into_iter().flatten().collect();
     }
 
-    /// Fails the cells whose checksums are not those of the cells of their row that did the same work: the sum that most
-    /// results have is taken for right, and among sums with as many the system allocator's.
+    /// Fails each cell whose checksum differs from the cells of its row that did the same work. The
+    /// most frequent sum counts as right; among equally frequent ones, the system allocator's.
     pub fn hold_checksums_together(&mut self) {
-        /// Bench, threads, and the share of the work as bits; none for the round that warms up.
+        /// Bench, threads, and the share of the work as bits; `None` for the warm-up round.
         type Work = (String, usize, Option<u64>);
         fn sums(cell: &Cell) -> impl Iterator<Item = (Work, &String)> {
             let work = |share: Option<f64>| (cell.bench.clone(), cell.threads, share.map(f64::to_bits));
@@ -370,7 +374,7 @@ mod tests {
         let mut other = results(Vec::new());
         other.settings.command = Some("true".to_owned());
         first.merge(other).unwrap();
-        assert_eq!(first.settings.command.as_deref(), Some("one for each row"));
+        assert_eq!(first.settings.command.as_deref(), Some("one per row"));
         let mut other = results(Vec::new());
         other.settings.scale = 0.5;
         assert!(first.merge(other).is_err());
@@ -393,10 +397,10 @@ mod tests {
         };
         assert!(failed(row(["1", "1", "1"])).is_empty());
         assert_eq!(failed(row(["1", "2", "1"])), ["system"]);
-        // One against one: the system's is taken for right.
+        // With one cell against one, the system's sum counts as right.
         assert_eq!(failed(row(["1", "2", "1"])[..2].to_vec()), ["x"]);
         assert_eq!(failed(row(["9", "2", "9"])[1..].to_vec()), ["z"]);
-        // A cell that did another part of the work is held against the others by the round that warms up.
+        // A cell that did another share of the work is compared by its warm-up round.
         let mut cells = row(["1", "1", "7"]);
         cells[2].share = 0.5;
         assert!(failed(cells.clone()).is_empty());

@@ -1,6 +1,8 @@
-//! The rounds of a run: in each, every allocator runs every row once. From round to round another one begins, so that a drift of the machine hits
-//! all alike, and each runs after another one: memory that a process has just given back is at hand for the next, in the shape in which it was
-//! given back. Before them one round warms up and counts for nothing.
+//! Runs the rounds: in each round, every allocator runs every row once. Each round begins with
+//! another allocator, so that a drift of the machine affects all alike. The order also changes, so
+//! that each allocator follows a different one: it may reuse memory that the previous process has
+//! just given back, in the state in which it was given back. One warm-up round comes first and does
+//! not count.
 
 use super::machine::busy_seconds;
 use super::results::{Cell, Sample};
@@ -11,22 +13,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// Set by the first Ctrl-C or TERM after this call; the second one ends the process at once.
+/// Returns a flag that the first Ctrl-C or TERM after this call sets; the second one ends the
+/// process at once.
 ///
 /// # Errors
 /// If the system refuses.
 pub fn on_interrupt() -> std::io::Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // In this order: what runs first sees the flag of the signals before this one.
+        // The order matters: the first handler reads the flag before the second one sets it, so
+        // only a second signal ends the process.
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&interrupted))?;
         signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
     }
     Ok(interrupted)
 }
 
-/// Runs `rounds` rounds over all cells, `once(cell index, warming up)` for each cell in each; true if they came to their
-/// end. A cell that fails once is not run again.
+/// Runs `rounds` rounds over all cells and calls `once(cell index, warming up)` for each cell in
+/// each round. Returns true if all rounds ended. A cell that fails once is not run again.
 pub fn run(
     cells: &mut [Cell],
     rounds: usize,
@@ -45,7 +49,7 @@ pub fn run(
                 bar.set_message(format!("{} {} {}", cell.bench, threads(cell.threads), cell.alloc));
                 if cell.failure.is_none() {
                     let (result, others) = beside_others(|| once(index, warming));
-                    // Relaxed: nothing else is passed along with the flag.
+                    // Relaxed: the flag carries no other data.
                     if interrupted.load(Ordering::Relaxed) {
                         bar.finish_and_clear();
                         return false;
@@ -78,11 +82,11 @@ pub fn run(
 fn bar(steps: usize) -> ProgressBar {
     let style = "{wide_bar} {pos}/{len}  {elapsed} gone, {eta} to go  {msg}";
     let style = ProgressStyle::with_template(style).expect("the template is valid");
-    // It draws nothing where the standard error is no terminal.
+    // It draws nothing if standard error is no terminal.
     ProgressBar::new(steps as u64).with_style(style)
 }
 
-/// Where each row begins, and the end.
+/// Returns the beginning of each row, and the end.
 fn row_starts(cells: &[Cell]) -> Vec<usize> {
     let mut starts = vec![0];
     for row in cells.chunk_by(Cell::same_row) {
@@ -91,8 +95,9 @@ fn row_starts(cells: &[Cell]) -> Vec<usize> {
     starts
 }
 
-/// The indices from `start` to `end`, beginning one later in each round and going on by another step, so that all come after another one than in the
-/// round before, as far as there are steps that meet each index once.
+/// Returns the indices from `start` to `end`, beginning one later in each round and with another
+/// step size. So each index follows a different one than in the round before, as far as enough step
+/// sizes exist that visit each index once.
 fn order(start: usize, end: usize, round: usize) -> impl Iterator<Item = usize> {
     let length = end - start;
     let steps = (1..length).filter(|&step| gcd(step, length) == 1);
@@ -104,8 +109,8 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// Runs `work` and tells how many cores were busy meanwhile with something that is neither this process's child nor this
-/// process; 0 where the system does not tell.
+/// Runs `work` and returns the number of cores that other processes, neither this one nor its
+/// child, kept busy meanwhile; 0 if the system does not tell.
 fn beside_others<R>(work: impl FnOnce() -> R) -> (R, f64) {
     let own = || {
         let (this, children) = (measure::usage(), measure::usage_of_children());
@@ -118,7 +123,7 @@ fn beside_others<R>(work: impl FnOnce() -> R) -> (R, f64) {
     (result, ((all - mine) / elapsed).max(0.0))
 }
 
-/// `1 thread`, `2 threads`, or nothing where the command decides.
+/// Formats `1 thread`, `2 threads`, or nothing if the command decides.
 #[must_use]
 pub fn threads(count: usize) -> String {
     match count {

@@ -1,51 +1,53 @@
-//! How each allocator stands: its median in each row over the best median of the *others* in that row, and over all rows
-//! the geometric mean of these ratios. Below 1 is ahead of all others. Pure: from numbers to numbers.
+//! Computes the score of each allocator: in each row, its median divided by the best median of the
+//! *others*; over all rows, the geometric mean of these ratios. A ratio below 1 is better than all
+//! others. This module has no side effects.
 
 use super::numbers::{extremes, geometric_mean, median};
 use super::results::{Cell, Results};
 
-/// A row whose best peak is below this many bytes is one of a small program, in which [`SMALL_SLACK`] holds.
+/// A row whose best peak is below this many bytes is the row of a small program, and
+/// [`SMALL_SLACK`] applies.
 pub const SMALL: f64 = 16.0 * MIB;
-/// How many bytes above the best of a small row count as equal.
+/// In a small row, a peak at most this many bytes above the best counts as equal.
 pub const SMALL_SLACK: f64 = 2.0 * MIB;
 const MIB: f64 = 1_048_576.0;
-/// The ratios above which rows are counted.
+/// The report counts the rows with a ratio above each of these.
 pub const LIMITS: [f64; 2] = [1.10, 1.25];
 
 /// One figure of one cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// Over the rounds.
+    /// The median over the rounds.
     pub median: f64,
     /// The smallest.
     pub min: f64,
     /// The largest.
     pub max: f64,
-    /// How it stands to the best of the others; `None` if there is no other.
+    /// The comparison with the best of the others; `None` if there is no other.
     pub against: Option<Against>,
 }
 
-/// A figure beside the best of the others in its row.
+/// The comparison of a figure with the best of the others in its row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Against {
-    /// The one who has the best.
+    /// The allocator with the best figure.
     pub rival: String,
     /// Its median.
     pub best: f64,
-    /// The median over that, or 1 where it counts as equal.
+    /// The median divided by `best`, or 1 if it counts as equal.
     pub ratio: f64,
-    /// Whether it is larger than the best and counts as equal all the same.
+    /// Whether the figure is larger than the best but counts as equal.
     pub equal: bool,
 }
 
 impl Figure {
-    /// The whole range over the rounds, as a share of the median.
+    /// Returns the range over the rounds, as a share of the median.
     #[must_use]
     pub fn spread(&self) -> f64 {
         (self.max - self.min) / self.median
     }
 
-    /// The ratio, if there is one.
+    /// Returns the ratio, if there is one.
     #[must_use]
     pub fn ratio(&self) -> Option<f64> {
         self.against.as_ref().map(|against| against.ratio)
@@ -70,7 +72,7 @@ pub struct Figures {
     pub rss: Figure,
 }
 
-/// The standings of one row, in the order of its cells.
+/// Compares the cells of one row; the result has the order of its cells.
 #[must_use]
 pub fn row(cells: &[Cell]) -> Vec<Standing<'_>> {
     let counts = |cell: &Cell| cell.failure.is_none() && !cell.seconds.is_empty();
@@ -123,33 +125,33 @@ fn figure(alloc: &str, values: &[f64], medians: &[(&str, f64)], slack: impl Fn(f
     }
 }
 
-/// How one allocator stands over all rows.
+/// The score of one allocator over all rows.
 #[derive(Clone, Debug)]
 pub struct Total {
     /// The allocator.
     pub alloc: String,
-    /// In time.
+    /// The score in time.
     pub time: Sum,
-    /// In peak resident memory.
+    /// The score in peak resident memory.
     pub rss: Sum,
-    /// Rows in which it has figures and somebody else too.
+    /// The rows in which it and at least one other allocator have figures.
     pub rows: usize,
-    /// Rows in which it failed.
+    /// The rows in which it failed.
     pub failed: usize,
 }
 
 /// The ratios of one allocator over all rows.
 #[derive(Clone, Debug)]
 pub struct Sum {
-    /// Their geometric mean; NaN for none.
+    /// Their geometric mean; NaN if there are none.
     pub mean: f64,
-    /// How many rows are above each of [`LIMITS`].
+    /// The number of rows above each of [`LIMITS`].
     pub above: [usize; 2],
     /// All rows by their ratio, the worst first: bench, threads, ratio.
     pub worst: Vec<(String, usize, f64)>,
 }
 
-/// The totals of all allocators, in the order in which they first appear.
+/// Returns the totals of all allocators, in the order in which they first appear.
 #[must_use]
 pub fn totals(results: &Results) -> Vec<Total> {
     let rows: Vec<Vec<Standing<'_>>> = results.rows().map(row).collect();
@@ -176,7 +178,7 @@ pub fn totals(results: &Results) -> Vec<Total> {
         .collect()
 }
 
-/// All names, in the order in which they first appear.
+/// Returns all names, in the order in which they first appear.
 #[must_use]
 pub fn allocators(results: &Results) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
@@ -188,7 +190,8 @@ pub fn allocators(results: &Results) -> Vec<String> {
     names
 }
 
-/// Whose score it is: Greyspan's, or that of the first allocator in a run without it.
+/// Returns the allocator that the report is about: Greyspan, or the first allocator of a run
+/// without it.
 #[must_use]
 pub fn subject(results: &Results) -> Option<String> {
     let names = allocators(results);

@@ -1,6 +1,6 @@
-//! Tables of text: names to the left, numbers to the right.
+//! Formats tables of text: names aligned to the left, numbers to the right.
 
-/// A table that is printed when it is whole.
+/// A table that is printed once it is complete.
 #[derive(Clone, Debug)]
 pub struct Table {
     rows: Vec<Vec<String>>,
@@ -8,13 +8,13 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with these headings, of which the first column alone holds names.
+    /// Returns a table with these headings. Only the first column holds names.
     #[must_use]
     pub fn new(headings: &[&str]) -> Self {
         Self::with_names(1, headings)
     }
 
-    /// A table with these headings, of which the first `names` hold names.
+    /// Returns a table with these headings. The first `names` columns hold names.
     #[must_use]
     pub fn with_names(names: usize, headings: &[&str]) -> Self {
         Self {
@@ -28,7 +28,7 @@ impl Table {
         self.rows.push(Vec::new());
     }
 
-    /// Adds a row; missing cells at its end stay empty.
+    /// Adds a row; missing cells at its end are empty.
     pub fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
@@ -52,7 +52,7 @@ impl std::fmt::Display for Table {
                 line.push_str(if column == 0 { "" } else { "  " });
                 line.push_str(&match column < self.left {
                     true => format!("{cell:<width$}"),
-                    // A remark that is wider than the numbers above it begins where they do.
+                    // A remark that is wider than the numbers above it begins where they begin.
                     false => format!("{cell:>width$}"),
                 });
             }

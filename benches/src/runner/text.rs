@@ -1,4 +1,4 @@
-//! The report as text: every cell, then the score row by row, then the totals.
+//! The report as text: every cell, then the comparison row by row, then the totals.
 
 use super::numbers::{mebibytes, median, seconds};
 use super::results::{Cell, Results};
@@ -6,14 +6,15 @@ use super::score::{self, Against, Figure, LIMITS, Standing, Total};
 use super::table::Table;
 use std::fmt::Write;
 
-/// What an asterisk behind a ratio means.
-pub const EQUAL: &str = "best of the row below 16 MiB, and at most 2 MiB above it: counts as equal";
-/// What a wave before a time means.
-pub const SHARE: &str = "a slow cell of a steady bench did a part of the work, its time is in proportion";
-/// How many of the worst rows are named.
+/// Explains the asterisk behind a ratio.
+pub const EQUAL: &str =
+    "counts as equal, because the row's best peak is below 16 MiB and this one is at most 2 MiB above it";
+/// Explains the tilde before a time.
+pub const SHARE: &str = "a slow cell did only a part of the work; its time is extrapolated to the whole";
+/// The report names this many of the worst rows.
 const WORST: usize = 10;
 
-/// Where and how the run was made.
+/// Returns the head of the report: the machine and the settings of the run.
 #[must_use]
 pub fn head(results: &Results) -> String {
     let mut text = String::new();
@@ -24,7 +25,7 @@ pub fn head(results: &Results) -> String {
     text
 }
 
-/// The lines of [`head`].
+/// Returns the lines of [`head`].
 #[must_use]
 pub fn head_lines(results: &Results) -> Vec<String> {
     let (machine, settings) = (&results.machine, &results.settings);
@@ -40,12 +41,18 @@ pub fn head_lines(results: &Results) -> Vec<String> {
     )];
     let rounds = results.cells.iter().map(|cell| cell.seconds.len()).max().unwrap_or(0);
     let word = if rounds == 1 { "round" } else { "rounds" };
-    let mut how = format!("{rounds} {word}, interleaved, after one to warm up; each cell a process of its own");
+    let mut how =
+        format!("{rounds} {word} after one warm-up round, allocators in turns; each cell ran in its own process");
     if settings.command.is_none() && settings.scale < 1.0 {
-        write!(how, "; a quick look at {} of the work: not for claims", settings.scale).expect("text grows");
+        write!(
+            how,
+            "; QUICK LOOK at {} of the work: too short for conclusions",
+            settings.scale
+        )
+        .expect("text grows");
     }
     if settings.interrupted {
-        write!(how, "; INTERRUPTED, {} rounds were asked for", settings.rounds).expect("text grows");
+        write!(how, "; INTERRUPTED: {} rounds were requested", settings.rounds).expect("text grows");
     }
     lines.push(how);
     if let Some(command) = &settings.command {
@@ -76,7 +83,7 @@ pub fn head_lines(results: &Results) -> Vec<String> {
     lines
 }
 
-/// How busy the machine was with other work, if it was.
+/// Returns a warning if other work kept the machine busy.
 fn others(results: &Results) -> Option<String> {
     let all: Vec<f64> = results
         .cells
@@ -84,10 +91,11 @@ fn others(results: &Results) -> Option<String> {
         .flat_map(|cell| cell.others.iter().copied())
         .collect();
     let mean = all.iter().sum::<f64>() / all.len().max(1) as f64;
-    (mean > 0.1).then(|| format!("NOT A QUIET MACHINE: other work took {mean:.2} cores on average"))
+    (mean > 0.1).then(|| format!("MACHINE NOT IDLE: other work used {mean:.2} cores on average"))
 }
 
-/// Every cell: medians, spread, peak memory, and the ratios to the best of the others.
+/// Returns the table of all cells: medians, spread, peak memory, and the ratios to the best of the
+/// others.
 #[must_use]
 pub fn cells(results: &Results) -> String {
     let headings = [
@@ -106,12 +114,12 @@ pub fn cells(results: &Results) -> String {
         table.gap();
     }
     format!(
-        "{table}x other: the median over the best median of the other allocators in the row; below 1 is ahead of all.\n\
-         *: {EQUAL}. ~: {SHARE}.\n{broken}"
+        "{table}x other: the median divided by the best median of the other allocators in the row; below 1 beats all.\n\
+         *: {EQUAL}.\n~: {SHARE}.\n{broken}"
     )
 }
 
-/// A cell's entries in the table.
+/// Returns a cell's entries in the table.
 fn cell(standing: &Standing<'_>) -> Vec<String> {
     let Cell {
         alloc,
@@ -158,7 +166,7 @@ fn name(cell: &Cell) -> String {
     row_name(&cell.bench, cell.threads)
 }
 
-/// A row's name: the bench, with the number of threads if there are several.
+/// Returns a row's name: the bench, with the number of threads if there are several.
 #[must_use]
 pub fn row_name(bench: &str, threads: usize) -> String {
     match threads {
@@ -167,14 +175,14 @@ pub fn row_name(bench: &str, threads: usize) -> String {
     }
 }
 
-/// The ratio of a figure, `-` if there is none, with an asterisk where it counts as equal.
+/// Formats the ratio of a figure: `-` if there is none, with an asterisk if it counts as equal.
 #[must_use]
 pub fn ratio(figure: &Figure) -> String {
     let text = |against: &Against| format!("{:.2}{}", against.ratio, if against.equal { "*" } else { "" });
     figure.against.as_ref().map_or("-".to_owned(), text)
 }
 
-/// The subject in each row beside the best of the others.
+/// Returns the table of the subject's figures in each row, with the best of the others.
 #[must_use]
 pub fn score(results: &Results) -> String {
     let Some(subject) = score::subject(results) else {
@@ -239,13 +247,13 @@ pub fn score(results: &Results) -> String {
         return String::new();
     }
     format!(
-        "{subject} in each row, time then peak RSS, beside the best of the others (<: above {:.2} in time, {:.2} in RSS; \
-         *: {EQUAL})\n{table}",
+        "{subject} in each row: first time, then peak RSS, each with the best of the other allocators and the ratio to it.\n\
+         <: ratio above {:.2} in time or {:.2} in RSS.\n*: {EQUAL}.\n{table}",
         LIMITS[0], LIMITS[1]
     )
 }
 
-/// The totals of all allocators, and the worst rows of the subject.
+/// Returns the totals of all allocators, and the worst rows of the subject.
 #[must_use]
 pub fn totals(results: &Results) -> String {
     let totals: Vec<Total> = score::totals(results)
@@ -283,7 +291,8 @@ pub fn totals(results: &Results) -> String {
         table.row(entries);
     }
     let mut text = format!(
-        "Geometric means of the ratio to the best of the others in each row, and how many rows are above a ratio\n{table}"
+        "Over all rows: the geometric mean of the ratio to the best of the other allocators (below 1 beats them),\n\
+         and the number of rows with a ratio above 1.10 and above 1.25\n{table}"
     );
     let subject = score::subject(results).unwrap_or_default();
     if let Some(total) = totals.iter().find(|total| total.alloc == subject) {
@@ -304,7 +313,7 @@ pub fn totals(results: &Results) -> String {
     text
 }
 
-/// What workloads tell beyond time and peak: medians of their notes.
+/// Returns the further figures of the workloads: medians of their notes.
 #[must_use]
 pub fn notes(results: &Results) -> String {
     let mut text = String::new();
@@ -326,7 +335,7 @@ pub fn notes(results: &Results) -> String {
     text
 }
 
-/// The keys of all notes in a row.
+/// Returns the keys of all notes in a row.
 #[must_use]
 pub fn note_keys(row: &[Cell]) -> Vec<String> {
     let mut keys: Vec<String> = row.iter().flat_map(|cell| cell.notes.keys().cloned()).collect();
@@ -335,7 +344,7 @@ pub fn note_keys(row: &[Cell]) -> Vec<String> {
     keys
 }
 
-/// The median of a note, with the unit that its name says.
+/// Returns the median of a note, with the unit that its name implies.
 #[must_use]
 pub fn note(cell: &Cell, key: &str) -> String {
     match median(cell.notes.get(key).map_or(&[], Vec::as_slice)) {
@@ -346,7 +355,7 @@ pub fn note(cell: &Cell, key: &str) -> String {
     }
 }
 
-/// All of it.
+/// Returns the whole report.
 #[must_use]
 pub fn report(results: &Results, with_notes: bool) -> String {
     let mut parts = vec![cells(results)];
@@ -432,7 +441,7 @@ mod tests {
             text.contains("worst rows of greyspan in time: larson x2 1.50\n"),
             "{text}"
         );
-        // The square root of 0.5 times 1.5.
+        // The geometric mean of 0.5 and 1.5.
         let greyspan = text.lines().find(|line| line.starts_with("greyspan")).unwrap();
         assert_eq!(
             greyspan.split_whitespace().collect::<Vec<_>>(),
@@ -445,11 +454,8 @@ mod tests {
         let mut results = results();
         results.cells[0].others = vec![1.0; 3];
         let text = head(&results);
-        assert!(text.contains("INTERRUPTED, 5 rounds were asked for"), "{text}");
-        assert!(
-            text.contains("NOT A QUIET MACHINE: other work took 1.00 cores"),
-            "{text}"
-        );
+        assert!(text.contains("INTERRUPTED: 5 rounds were requested"), "{text}");
+        assert!(text.contains("MACHINE NOT IDLE: other work used 1.00 cores"), "{text}");
     }
 
     #[test]

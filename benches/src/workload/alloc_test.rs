@@ -1,6 +1,7 @@
-//! A large table of slots, of which some are hot, with sizes after Pareto up to 1000 bytes, in the style of the
-//! alloc-test of "no bugs" Hare: a random slot is freed and filled anew, each object is written from end to end.
-//! Timed: the replacements and the last drop; the first filling is not.
+//! Replaces random slots of a large table, some of them hot, in the style of the alloc-test of "no
+//! bugs" Hare. Sizes follow a Pareto distribution up to 1000 bytes. Each step frees a slot, fills
+//! it anew and writes the whole object. Timed: the replacements and the last drop, but not the
+//! first filling.
 
 #![forbid(unsafe_code)]
 
@@ -27,7 +28,8 @@ pub(super) fn run(context: &Context) -> Outcome {
         |(mut rng, sizes, mut blocks)| {
             let mut sum = 0u64;
             for _ in 0..replacements {
-                // The product of two even spreads: a fifth of the slots gets half of the replacements.
+                // The product of two even spreads: a fifth of the slots gets half of the
+                // replacements.
                 let hot = rng.below(slots) + 1;
                 let slot = &mut blocks[rng.below(hot)];
                 sum = sum.wrapping_add(slot.intact());
@@ -38,7 +40,7 @@ pub(super) fn run(context: &Context) -> Outcome {
     )
 }
 
-/// Sizes of 8 to 1000 bytes whose share falls with the power 1.2, as those of many programs do.
+/// Returns sizes of 8 to 1000 bytes whose share falls with the power 1.2, as in many programs.
 fn sizes(rng: &mut Rng) -> [usize; 4096] {
     std::array::from_fn(|_| {
         let unit = ((rng.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64;

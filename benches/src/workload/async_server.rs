@@ -1,7 +1,8 @@
-//! An asynchronous server on tokio: connections in memory, a task at each end; a request is read line by line, taken
-//! apart into strings and a map of headers, and answered with text put together piece by piece. With one thread the
-//! runtime is tokio's for a single thread, with more it has as many workers. Timed: from the first request to the end
-//! of the last task; the making of the runtime is not.
+//! An asynchronous server on tokio. Connections are in memory, with one task at each end. The
+//! server reads a request line by line, takes it apart into strings and a map of headers, and
+//! builds the answer piece by piece. With one thread the runtime is tokio's single-threaded one;
+//! with more it has as many workers. Timed: from the first request to the end of the last task, but
+//! not the start of the runtime.
 
 #![forbid(unsafe_code)]
 
@@ -15,7 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 
 const CONNECTIONS: usize = 64;
 const REQUESTS: usize = 1200;
-/// Bytes that wait in a connection before its writer does.
+/// A writer waits once this many unread bytes are in a connection.
 const PIPE: usize = 4096;
 const PATHS: [&str; 4] = ["/", "/users", "/users/search", "/articles/latest/comments"];
 
@@ -53,7 +54,7 @@ fn runtime(threads: usize) -> Runtime {
     builder.worker_threads(threads).build().expect("the system has threads")
 }
 
-/// The client: asks, reads the whole answer, asks again; the sum is over the answers.
+/// The client: sends a request, reads the whole answer, and repeats. Its sum covers the answers.
 async fn ask(stream: DuplexStream, seed: u64, requests: usize) -> u64 {
     let mut rng = Rng::new(seed);
     let mut stream = BufReader::new(stream);
@@ -75,7 +76,8 @@ async fn ask(stream: DuplexStream, seed: u64, requests: usize) -> u64 {
     sum
 }
 
-/// The server: answers requests until the client hangs up. Its sum is nought: the client's is over all it wrote.
+/// The server: answers requests until the client closes the connection. Its sum is zero, because
+/// the client's sum covers all that it writes.
 async fn serve(stream: DuplexStream) -> u64 {
     let mut stream = BufReader::new(stream);
     while let Some(head) = head(&mut stream).await {
@@ -104,7 +106,7 @@ struct Head {
     fields: BTreeMap<String, String>,
 }
 
-/// The first line and the fields up to an empty line; none at the end of the stream.
+/// Reads the first line and the fields up to an empty line; `None` at the end of the stream.
 async fn head(stream: &mut BufReader<DuplexStream>) -> Option<Head> {
     let mut first = String::new();
     let mut fields = BTreeMap::new();

@@ -1,6 +1,6 @@
-//! Trees of boxed nodes of 16 bytes made whole and dropped whole, many small and few large ones, while one large tree
-//! stays: the classic of the language benchmarks. Threads share the trees of each depth.
-//! Timed: all trees, the lasting one included.
+//! Makes and drops whole trees of boxed nodes of 16 bytes, many small and few large ones, while one
+//! large tree stays. This is the classic of the language benchmarks. The threads share the trees of
+//! each depth. Timed: all trees, the lasting one included.
 
 #![forbid(unsafe_code)]
 
@@ -8,13 +8,13 @@ use super::{Context, Outcome, on_threads};
 
 const DEPTH: u32 = 17;
 const SMALLEST: u32 = 5;
-/// How often the nodes of one tree of the largest depth are made at each depth.
+/// At each depth the workload makes this many times the nodes of one tree of the largest depth.
 const COPIES: usize = 20;
 
 struct Tree(Option<(Box<Tree>, Box<Tree>)>);
 
 pub(super) fn run(context: &Context) -> Outcome {
-    // A depth has as many trees as make about the nodes of one tree of the largest.
+    // The number of trees per depth that have about the nodes of one tree of the largest depth.
     let depths: Vec<(u32, usize)> = (SMALLEST..=DEPTH)
         .step_by(4)
         .map(|depth| (depth, context.scaled((1 << (DEPTH - depth)) / context.threads)))

@@ -1,4 +1,5 @@
-//! The smallest thing a program does: make a box of constant size, write a word, drop it. Timed: the whole loop.
+//! The smallest unit of work: makes a box of constant size, writes a word, drops it. Timed: the
+//! whole loop.
 
 #![forbid(unsafe_code)]
 

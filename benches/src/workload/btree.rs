@@ -1,4 +1,5 @@
-//! An ordered map of boxes at a steady size: a timer queue or an order book. Timed: all steps and the last drop.
+//! An ordered map of boxes at a steady size, such as a timer queue or an order book. Timed: all
+//! steps and the last drop.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,8 @@
-//! Bursts of small mixed sizes in the style of the SmartHeap benchmarks: each burst makes a batch of objects, frees a
-//! third of it in order, a third in reverse, and keeps a third for some bursts. In `sh6` a thread frees what it kept
-//! itself; in `sh8` the kept thirds go through an exchange, so that other threads free them, and threads end and new
-//! ones carry on. Timed: all bursts and the last drop.
+//! Bursts of small mixed sizes in the style of the SmartHeap benchmarks. Each burst makes a batch
+//! of objects, frees a third of it in order, a third in reverse, and keeps a third for some bursts.
+//! In `sh6` a thread frees its kept thirds itself. In `sh8` the kept thirds go through an exchange,
+//! so that other threads free them; threads also end, and new ones continue their work. Timed: all
+//! bursts and the last drop.
 
 #![forbid(unsafe_code)]
 
@@ -12,11 +13,11 @@ use crate::rng::Rng;
 use std::collections::VecDeque;
 
 const BURST: usize = 3000;
-/// Bursts for which a kept third lives.
+/// A kept third lives for this many bursts.
 const KEPT: usize = 8;
 const BURSTS: usize = 4000;
 const GENERATIONS: usize = 20;
-/// Places in the exchange a thread.
+/// Places in the exchange per thread.
 const PLACES: usize = 8;
 
 pub(super) fn sh6(context: &Context) -> Outcome {
@@ -43,7 +44,7 @@ pub(super) fn sh8(context: &Context) -> Outcome {
         let mut rng = Rng::new(line as u64);
         let mut sum = 0u64;
         for _ in 0..GENERATIONS {
-            // Scoped, and waited for at once: one generation a line at any time.
+            // Scoped and joined at once: one generation per chain of threads at any time.
             std::thread::scope(|scope| {
                 let exchange = &exchange;
                 let (rng, sum) = (&mut rng, &mut sum);
@@ -62,7 +63,8 @@ pub(super) fn sh8(context: &Context) -> Outcome {
     outcome
 }
 
-/// Makes a batch, frees two thirds of it, adds all its sizes to the sum and gives back the last third.
+/// Makes a batch, frees two thirds of it, adds all its sizes to the sum, and returns the last
+/// third.
 fn burst(rng: &mut Rng, sum: &mut u64) -> Vec<Bytes> {
     let mut batch = Vec::with_capacity(BURST);
     for _ in 0..BURST {
@@ -78,7 +80,7 @@ fn burst(rng: &mut Rng, sum: &mut u64) -> Vec<Bytes> {
     kept
 }
 
-/// Half up to 64 bytes, seven of eight up to 256, the rest up to 1 KiB.
+/// Returns a size: half up to 64 bytes, seven in eight up to 256, the rest up to 1 KiB.
 #[inline(always)]
 fn size(rng: &mut Rng) -> usize {
     match rng.below(8) {

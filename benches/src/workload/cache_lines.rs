@@ -1,8 +1,9 @@
-//! False sharing: threads that write to tiny objects of their own, which are slow if an allocator lays objects of two
-//! threads into one cache line. `cache-thrash` is the active form: each thread makes its own objects. `cache-scratch` is
-//! the passive one: the main thread makes neighbours and gives one to each thread, which frees it and goes on with
-//! objects of its own; an allocator that hands the freed one out again keeps the line shared.
-//! Timed: from the start of the threads to the end of the last.
+//! False sharing: threads write to their own tiny objects. These writes are slow if the allocator
+//! puts objects of two threads into one cache line. In `cache-thrash`, the active form, each thread
+//! makes its own objects. In `cache-scratch`, the passive form, the main thread makes neighbours
+//! and gives one to each thread, which frees it and continues with its own objects. An allocator
+//! that reuses the freed one keeps the line shared. Timed: from the start of the threads to the end
+//! of the last.
 
 #![forbid(unsafe_code)]
 
@@ -43,7 +44,8 @@ fn run(context: &Context, given: bool) -> Outcome {
     })
 }
 
-/// Writes one byte many times; the box is hidden each time, so that each write reaches memory.
+/// Writes one byte many times. The box is hidden from the optimiser each time, so that each write
+/// reaches memory.
 fn write(object: &mut Tiny) {
     for _ in 0..WRITES {
         let byte = &mut black_box(&mut **object)[0];

@@ -1,5 +1,5 @@
-//! A large live set of mixed sizes, replaced at random: what a long-running server's heap looks like.
-//! Timed: the replacements; the first filling is not.
+//! A large live set of mixed sizes with random replacements, like the heap of a long-running
+//! server. Timed: the replacements, but not the first filling.
 
 #![forbid(unsafe_code)]
 
@@ -32,7 +32,8 @@ pub(super) fn run(context: &Context) -> Outcome {
                 sum = sum.wrapping_add(blocks[index].size());
                 blocks[index] = Bytes::new(size);
             }
-            // The dropping of what is left would be a second workload; a server's last heap is dropped by its exit.
+            // Dropping the rest would be a second workload. A server's last heap ends with its
+            // process.
             std::mem::forget(blocks);
             sum
         },

@@ -1,8 +1,8 @@
-//! [`Exchange`]: where threads swap batches of blocks, so that one frees what another has made.
+//! [`Exchange`]: threads swap batches of blocks here, so that one frees the blocks of another.
 //!
-//! Called by the workloads of this folder. Which batch a thread receives depends on the others' speed, so a checksum is
-//! taken over what a thread makes and the batches received are only looked at. A place holds one batch at most: what
-//! waits here is bounded.
+//! The workloads of this folder use it. The batch that a thread receives depends on the others'
+//! speed. So a checksum covers only the blocks that a thread makes; received batches are only read.
+//! A place holds at most one batch, so the number of waiting blocks is bounded.
 
 #![forbid(unsafe_code)]
 
@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard};
 
 type Batch = Vec<Bytes>;
 
-/// Places for one batch each; a lock a place, held for a swap of pointers.
+/// Places for one batch each, each with a lock that is held for a swap of pointers.
 #[derive(Debug)]
 pub(super) struct Exchange(Vec<Mutex<Batch>>);
 
@@ -24,7 +24,8 @@ impl Exchange {
         self.0.len()
     }
 
-    /// Leaves `batch` in a place and takes what was there: nothing, or a batch of this or another thread.
+    /// Leaves `batch` in a place and returns its previous content: nothing, or a batch of this or
+    /// another thread.
     pub(super) fn swap(&self, place: usize, batch: Batch) -> Batch {
         let mut held: MutexGuard<'_, Batch> = self.0[place].lock().expect("no holder panics");
         std::mem::replace(&mut held, batch)

@@ -1,24 +1,24 @@
-//! Workloads that go wrong on purpose: the runner is tested with them. No list names them.
+//! Workloads that fail on purpose, to test the runner. No list shows them.
 
 #![forbid(unsafe_code)]
 
 use super::{Context, Outcome};
 use std::time::Duration;
 
-/// Dies by a signal.
+/// Ends by a signal.
 pub(super) fn crash(_: &Context) -> Outcome {
     eprintln!("this bench aborts");
     std::process::abort()
 }
 
-/// Does not end in time.
+/// Never ends in time.
 pub(super) fn hang(_: &Context) -> Outcome {
     loop {
         std::thread::sleep(Duration::from_secs(3600));
     }
 }
 
-/// Has another checksum in each process.
+/// Returns a different checksum in each process.
 pub(super) fn wrong(_: &Context) -> Outcome {
     Outcome {
         seconds: 1e-3,

@@ -1,5 +1,5 @@
-//! Boxes of one constant size in batches of 100, dropped in the opposite (LIFO) or in the same (FIFO) order.
-//! One word of each is written and read back. Timed: all batches.
+//! Boxes of one constant size in batches of 100, dropped in the opposite (LIFO) or in the same
+//! (FIFO) order. One word of each is written and read back. Timed: all batches.
 
 #![forbid(unsafe_code)]
 
@@ -19,8 +19,8 @@ pub(super) fn fifo<const WORDS: usize>(context: &Context) -> Outcome {
     run::<WORDS>(context, |table| table.iter_mut().fold(0, take))
 }
 
-/// Enough boxes for a tenth of a second where no allocator is slow: one that takes a size to the kernel does a small part
-/// of them.
+/// Returns a number of boxes that takes a tenth of a second in a fast allocator. An allocator that
+/// goes to the kernel for each block of this size does a small share of them.
 const fn boxes(bytes: usize) -> usize {
     match bytes {
         0..=1024 => 50_000_000,

@@ -1,7 +1,10 @@
-//! Whether a pair of free and alloc costs the same whatever the number of live objects: a table of objects of 16 to 128
-//! bytes, replaced at random, the same number of replacements for each size of table. Timed: the replacements; the
-//! filling is not. The note `walk_ps_per_op` is what the same walk over the same table costs that reads and writes an
-//! object and calls no allocator, in picoseconds: it holds the cache misses that the program itself causes.
+//! Measures whether a pair of free and alloc costs the same for any number of live objects. A table
+//! of objects of 16 to 128 bytes is replaced at random, with the same number of replacements for
+//! each size of table. Timed: the replacements, but not the filling.
+//!
+//! The note `walk_ps_per_op`, in picoseconds, is the cost of the same walk over the same table if
+//! it only reads and writes an object and calls no allocator. It contains the cache misses of the
+//! program itself.
 
 #![forbid(unsafe_code)]
 
@@ -37,7 +40,7 @@ pub(super) fn run<const LIVE: usize>(context: &Context) -> Outcome {
         }
         sum
     });
-    // The dropping of what is left would be a second workload.
+    // Dropping the rest would be a second workload.
     std::mem::forget(table);
     Outcome {
         seconds,

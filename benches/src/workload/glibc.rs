@@ -1,7 +1,8 @@
-//! In the style of glibc's own two benchmarks. `glibc-thread`: each thread has an array of 1024 places and picks one at
-//! random: an empty one is filled with a block of 4 bytes to 32 KiB, whose share falls with the size, a full one is
-//! freed. `glibc-simple`: on one thread, blocks of one size in batches of 25 to 1600, made and then freed in order, over
-//! a set of blocks that stay. Timed: all steps and the last drop.
+//! In the style of glibc's own two benchmarks. `glibc-thread`: each thread has an array of 1024
+//! places and picks one at random. It fills an empty one with a block of 4 bytes to 32 KiB, whose
+//! share falls with the size, and frees a full one. `glibc-simple`: one thread makes and then
+//! frees, in order, batches of 25 to 1600 blocks of one size, over a set of blocks that stay.
+//! Timed: all steps and the last drop.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! A map from strings to vectors that fills, grows its values and loses keys: an index or a session store.
-//! Timed: all steps and the last drop.
+//! A map from strings to vectors that fills, grows its values and loses keys, such as an index or a
+//! session store. Timed: all steps and the last drop.
 
 #![forbid(unsafe_code)]
 
@@ -16,7 +16,7 @@ pub(super) fn run(context: &Context) -> Outcome {
     let keys = (KEYS / context.threads).max(1);
     on_threads(context.threads, steps * context.threads, |thread| {
         let mut rng = Rng::new(thread as u64);
-        // A fixed hasher: the standard one is seeded anew by each process.
+        // A fixed hasher: the standard one gets another seed in each process.
         let mut map: HashMap<String, Vec<u64>, BuildHasherDefault<DefaultHasher>> = HashMap::default();
         let mut sum = 0u64;
         for step in 0..steps as u64 {

@@ -1,11 +1,14 @@
-//! A peak, then idleness: 512 MiB of mixed small objects are made, 95 % of them, picked at random, are dropped in random
-//! order, and the program sleeps. What stays resident is what the allocator does not give back by itself.
-//! Timed: the making and the dropping, not the sleep.
+//! A peak, then idleness. The program makes 512 MiB of mixed small objects, drops a random 95 % of
+//! them in random order, and sleeps. Memory that is still resident then is memory that the
+//! allocator does not return by itself. Timed: making and dropping, but not the sleep.
 //!
-//! Notes, in bytes: `live_bytes` is the sum of the sizes that live after the drop, their table included; `live_page_bytes`
-//! that of the pages of 4096 bytes on which they lie, below which no allocator can come that does not move objects;
-//! `rss_at_peak`, `rss_after_1s` and `rss_after_10s` are the process's resident memory. Below a scale of 0.1 the sleeps
-//! are a tenth as long.
+//! Notes, in bytes:
+//! - `live_bytes`: the sum of the sizes that live after the drop, with their table;
+//! - `live_page_bytes`: the pages of 4096 bytes that hold them. No allocator that does not move
+//!   objects can have less resident;
+//! - `rss_at_peak`, `rss_after_1s`, `rss_after_10s`: the process's resident memory.
+//!
+//! Below a scale of 0.1 the sleeps are a tenth as long.
 
 #![forbid(unsafe_code)]
 
@@ -68,7 +71,8 @@ pub(super) fn run(context: &Context) -> Outcome {
     }
 }
 
-/// Bytes of the pages on which an object or the table lies. The list that this makes would disturb the figures before it.
+/// Returns the bytes of the pages that hold an object or the table. The list that this makes would
+/// disturb the figures taken before it.
 fn pages(objects: &[Object]) -> usize {
     let table = objects.as_ptr().addr();
     let mut pages: Vec<usize> = (table / PAGE..=(table + size_of_val(objects) - 1) / PAGE).collect();

@@ -1,7 +1,9 @@
-//! A JSON document parsed into a tree and dropped again, over and over: what a server does with each request.
+//! Parses a JSON document into a tree and drops it, again and again, as a server does with each
+//! request.
 //!
-//! The document, `benches/data/metadata.json`, is what `cargo metadata` says of 23 packages that this workspace builds
-//! on, without people and paths: about 110 KB of nested records, mostly short strings. Timed: parsing, a walk, dropping.
+//! The document, `benches/data/metadata.json`, is the output of `cargo metadata` about 23 packages
+//! that this workspace builds on, without people and paths: about 110 KB of nested records, mostly
+//! short strings. Timed: parsing, a walk, dropping.
 
 #![forbid(unsafe_code)]
 
@@ -23,7 +25,7 @@ pub(super) fn run(context: &Context) -> Outcome {
     })
 }
 
-/// One for each value, and the lengths of all strings.
+/// Returns one per value, plus the lengths of all strings.
 fn weight(value: &Value) -> u64 {
     1 + match value {
         Value::String(text) => text.len() as u64,

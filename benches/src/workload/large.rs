@@ -1,5 +1,6 @@
-//! Large blocks, some dozens of them live a thread, replaced at random: buffers of a codec or of a server of files.
-//! Either each page of a new block is written, or its two ends alone. Timed: the replacements.
+//! Large blocks, some dozens of them live per thread, replaced at random, such as buffers of a
+//! codec or of a file server. Either each page of a new block is written, or only its two ends.
+//! Timed: the replacements.
 
 #![forbid(unsafe_code)]
 
@@ -20,7 +21,7 @@ pub(super) fn to_4m(context: &Context) -> Outcome {
     run::<32, true>(context, 4 << 20, 80_000)
 }
 
-/// The same, of which only the ends are written.
+/// 32 blocks of 64 KiB to 4 MiB, of which only the ends are written.
 pub(super) fn to_4m_untouched(context: &Context) -> Outcome {
     run::<32, false>(context, 4 << 20, 500_000)
 }
@@ -34,7 +35,7 @@ fn run<const LIVE: usize, const TOUCHED: bool>(context: &Context, to: usize, rep
         let mut sum = 0u64;
         for _ in 0..replacements {
             let slot = &mut blocks[rng.below(LIVE)];
-            // The old block is dropped first, as a program that refills a buffer would do.
+            // Drops the old block first, as a program that refills a buffer does.
             sum = sum.wrapping_add(slot.take().map_or(0, |block| block.size()));
             let mut block = Bytes::new(sizes[rng.below(sizes.len())]);
             if TOUCHED {

@@ -1,5 +1,6 @@
-//! After Larson and Krishnan's server: each thread replaces random blocks of 10 to 500 bytes in its array, then ends and
-//! hands the array to a new thread, which frees blocks that its forerunner made. Timed: all generations.
+//! The server of Larson and Krishnan: each thread replaces random blocks of 10 to 500 bytes in its
+//! array. Then it ends and hands the array to a new thread, which frees blocks that its predecessor
+//! made. Timed: all generations.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
-//! A cache of strings to byte vectors that drops the entry used least recently: hot keys are found, cold ones are made
-//! and push others out. The list is one of indices in a vector, as caches without unsafe code have it.
-//! Timed: all requests and the last drop.
+//! A cache of strings to byte vectors that drops the least recently used entry: hot keys are found,
+//! cold ones are made and displace others. The list links indices into a vector, as in caches
+//! without unsafe code. Timed: all requests and the last drop.
 
 #![forbid(unsafe_code)]
 
@@ -11,7 +11,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 
 const REQUESTS: usize = 800_000;
 const CAPACITY: usize = 50_000;
-/// How many keys there are to one place in the cache.
+/// The number of keys per place in the cache.
 const KEYS: usize = 8;
 
 pub(super) fn run(context: &Context) -> Outcome {
@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context) -> Outcome {
         let mut cache = Cache::new(capacity);
         let mut sum = 0u64;
         for _ in 0..requests {
-            // Skewed: low numbers are asked for far more often.
+            // Skewed: low numbers are requested far more often.
             let hot = rng.below(capacity * KEYS) + 1;
             let number = rng.below(hot);
             let key = format!("/articles/{number:07}/body");
@@ -37,7 +37,7 @@ pub(super) fn run(context: &Context) -> Outcome {
     })
 }
 
-/// Index that stands for no entry.
+/// The index that means "no entry".
 const NONE: usize = usize::MAX;
 
 struct Entry {
@@ -47,8 +47,8 @@ struct Entry {
     older: usize,
 }
 
-/// Invariant: the entries form one list from `newest` by `older` to `oldest`, and back by `newer`; `places` maps the key
-/// of each to its index and holds no other.
+/// Invariant: the entries form one list from `newest` by `older` to `oldest`, and back by `newer`.
+/// `places` maps the key of each entry to its index and has no other keys.
 struct Cache {
     places: HashMap<String, usize, BuildHasherDefault<DefaultHasher>>,
     entries: Vec<Entry>,
@@ -68,7 +68,7 @@ impl Cache {
         }
     }
 
-    /// The value of `key`, which becomes the newest entry.
+    /// Returns the value of `key`, which becomes the newest entry.
     fn get(&mut self, key: &str) -> Option<&[u8]> {
         let index = *self.places.get(key)?;
         self.unlink(index);
@@ -76,7 +76,7 @@ impl Cache {
         Some(&self.entries[index].value)
     }
 
-    /// Adds an entry that is not there yet; a full cache loses its oldest.
+    /// Adds an entry with a new key. A full cache drops its oldest entry.
     fn insert(&mut self, key: String, value: Vec<u8>) -> &[u8] {
         let entry = Entry {
             key: key.clone(),
@@ -112,7 +112,7 @@ impl Cache {
         }
     }
 
-    /// Puts an entry that is in no list at the front.
+    /// Puts an entry that is not in the list at its front.
     fn link(&mut self, index: usize) {
         let older = std::mem::replace(&mut self.newest, index);
         match self.entries.get_mut(older) {

@@ -1,5 +1,6 @@
-//! One gigabyte of 64-byte objects: what the allocator's own records cost. The objects are a linked list, so that no
-//! table of pointers stands beside them. Timed: making and dropping. Notes are taken at the peak.
+//! One gigabyte of 64-byte objects, which shows the size of the allocator's own records. The
+//! objects form a linked list, so that no table of pointers adds to it. Timed: making and dropping.
+//! The notes are taken at the peak.
 
 #![forbid(unsafe_code)]
 
@@ -30,7 +31,7 @@ pub(super) fn run(context: &Context) -> Outcome {
     });
     let peak = measure::memory();
     let metadata = context.metadata.map(|metadata| metadata());
-    // Not by recursion, as the list's own drop would go.
+    // Not by recursion, which the list's own drop would use.
     let (checksum, dropping) = measure::timed(|| {
         let mut sum = 0u64;
         while let Some(mut node) = list.take() {

@@ -1,5 +1,6 @@
-//! Blocks of 8 to 32 KiB, 300 of them live a thread, replaced at random: buffers of connections or pages of a file.
-//! The ends and each page of a block are written. Timed: all replacements and the last drop.
+//! Blocks of 8 to 32 KiB, 300 of them live per thread, replaced at random, such as buffers of
+//! connections or pages of a file. The ends and each page of a block are written. Timed: all
+//! replacements and the last drop.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,6 @@
-//! Waves of threads that each fill thread-local data, work a little and end with nothing left behind: what stays of
-//! them is the allocator's. Timed: all waves. Notes: mapped and resident memory after the first waves and the last.
+//! Waves of threads that each fill thread-local data, work a little, free everything and end.
+//! Memory that grows from wave to wave is the allocator's. Timed: all waves. Notes: mapped and
+//! resident memory after the first waves and after the last.
 
 #![forbid(unsafe_code)]
 
@@ -9,14 +10,14 @@ use crate::rng::{Rng, log_uniform_sizes};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// Threads alive at once for each thread asked for.
+/// Threads alive at once per requested thread.
 const WAVE: usize = 4;
 const WAVES: usize = 700;
 const EARLY: usize = 20;
 const OBJECTS: usize = 200;
 
 thread_local! {
-    /// Freed by the destructor of thread-local data, after the thread's closure has ended.
+    /// The destructor of thread-local data frees this, after the thread's closure has ended.
     static NAMES: RefCell<BTreeMap<usize, String>> = const { RefCell::new(BTreeMap::new()) };
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }

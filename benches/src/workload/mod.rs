@@ -1,9 +1,10 @@
-//! The workloads: what a program does with its heap, boiled down, each with a checksum over what it wrote.
+//! The workloads: typical uses of a heap, reduced to the essence, each with a checksum over the
+//! data that it wrote.
 //!
-//! Each file holds one pattern or a family of them and is called by the cells through [`WORKLOADS`]. A workload's
-//! checksum depends on its own arguments alone, never on the allocator, on addresses or on the order of threads, so
-//! that cells of one row can be held against each other. Set-up that a user of the pattern would not repeat stays
-//! outside the timed part; what is timed is written in each file.
+//! Each file holds one pattern or a family of them; the cells call it through [`WORKLOADS`]. A
+//! checksum depends only on the workload's arguments, never on the allocator, on addresses or on
+//! the order of threads, so that the cells of one row can be compared. Set-up that a user of the
+//! pattern would not repeat is outside the timed part. Each file says what it times.
 
 mod alloc_test;
 mod async_server;
@@ -49,46 +50,48 @@ use crate::measure;
 use std::sync::Barrier;
 use std::time::Instant;
 
-/// What a cell was asked for.
+/// The arguments of a cell.
 #[derive(Clone, Copy, Debug)]
 pub struct Context {
-    /// How many threads work at once, at least 1. A workload that is about a fixed number of threads ignores it.
+    /// The number of threads that work at once, at least 1. A workload with a fixed number of
+    /// threads ignores it.
     pub threads: usize,
-    /// Multiplies the number of operations; never the size of what is live, but where that is the subject.
+    /// Multiplies the number of operations, but not the size of the live data, except where that
+    /// size is the subject.
     pub scale: f64,
-    /// Bytes that the allocator spends on its own records now, where it tells.
+    /// Returns the bytes of the allocator's own records, if the allocator reports them.
     pub metadata: Option<fn() -> u64>,
 }
 
 impl Context {
-    /// `count` operations times the scale, at least one.
+    /// Returns `count` operations times the scale, at least one.
     #[must_use]
     pub fn scaled(&self, count: usize) -> usize {
         ((count as f64 * self.scale) as usize).max(1)
     }
 }
 
-/// What a workload reports.
+/// The figures that a workload reports.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// Length of the timed part.
+    /// The length of the timed part.
     pub seconds: f64,
-    /// Operations in it; what one operation is stands in the workload's help.
+    /// The operations in the timed part. The workload's help defines one operation.
     pub ops: u64,
-    /// Sum over what was written and read back.
+    /// The sum over the data that was written and read back.
     pub checksum: u64,
-    /// Further figures, name and value; bytes where the name says nothing else.
+    /// Further figures, as name and value, in bytes unless the name says otherwise.
     pub notes: Vec<(&'static str, u64)>,
 }
 
-/// The numbers of threads with which a workload makes sense.
+/// The numbers of threads that make sense for a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Threads {
     /// One or more.
     Any,
-    /// One alone: it ignores any other number, or its subject is the process.
+    /// One only: the workload ignores any other number, or its subject is the process.
     One,
-    /// Two or more: what it is about happens between threads.
+    /// Two or more: its subject is what passes between threads.
     Many,
 }
 
@@ -97,14 +100,14 @@ pub enum Threads {
 pub struct Workload {
     /// The name on the command line.
     pub name: &'static str,
-    /// One line: what it does and what counts as one operation.
+    /// One line: the work, and the definition of one operation.
     pub help: &'static str,
     /// Runs it once.
     pub run: fn(&Context) -> Outcome,
-    /// With how many threads it is worth running.
+    /// The numbers of threads that make sense for it.
     pub threads: Threads,
-    /// Whether it goes on in the same way from soon after its start: what is live does not depend on the number of
-    /// operations, and the time for half of them is half the time.
+    /// Whether it soon reaches a steady state: the live data does not depend on the number of
+    /// operations, and half of them take half the time.
     pub steady: bool,
 }
 
@@ -138,13 +141,13 @@ impl Workload {
     }
 }
 
-/// The workload called `name`.
+/// Returns the workload called `name`.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Workload> {
     WORKLOADS.iter().chain(TESTS).find(|workload| workload.name == name)
 }
 
-/// All names, for messages.
+/// Returns all names, for messages.
 #[must_use]
 pub fn names() -> String {
     WORKLOADS
@@ -154,8 +157,9 @@ pub fn names() -> String {
         .join(", ")
 }
 
-/// Runs `work(thread)` on `threads` threads at once, or here if there is but one, and reports the time from before the
-/// first start to after the last end, with `ops` for all threads together and the sum of the results as checksum.
+/// Runs `work(thread)` on `threads` threads at once, or on this thread if `threads` is one. Reports
+/// the time from before the first start to after the last end, `ops` for all threads together, and
+/// the sum of the results as checksum.
 fn on_threads(threads: usize, ops: usize, work: impl Fn(usize) -> u64 + Sync) -> Outcome {
     let (checksum, seconds) = measure::timed(|| {
         if threads == 1 {
@@ -177,9 +181,9 @@ fn on_threads(threads: usize, ops: usize, work: impl Fn(usize) -> u64 + Sync) ->
     }
 }
 
-/// Runs `work(prepare(thread))` on `threads` threads at once, where only the work is timed: no thread begins it before all
-/// have prepared, and the time goes from the first to begin to the last to end. `ops` and the sum as in [`on_threads`].
-/// What `work` does not want to drop in its time it forgets.
+/// Runs `work(prepare(thread))` on `threads` threads at once and times only the work. No thread
+/// begins the work before all have prepared. The time is from the first begin to the last end.
+/// `ops` and the sum are as in [`on_threads`]. Data whose drop should not be timed, `work` forgets.
 fn on_ready_threads<S>(
     threads: usize,
     ops: usize,
@@ -227,7 +231,7 @@ mod tests {
 
     #[test]
     fn each_workload_gives_the_same_checksum_twice() {
-        // Left out: those whose subject is a gigabyte or the whole process.
+        // Leaves out workloads whose subject is a gigabyte or the whole process.
         for workload in WORKLOADS
             .iter()
             .filter(|workload| !["many64", "vec-growth"].contains(&workload.name))

@@ -1,6 +1,6 @@
-//! Mixed lifetimes: generations of threads that allocate in bursts, keep some, drop some at random, and swap some
-//! through shared slots with whoever else runs, so that objects outlive the thread that made them.
-//! Timed: all generations and the last drop.
+//! Mixed lifetimes: generations of threads that allocate in bursts, keep some objects, drop some at
+//! random, and swap some with other threads through shared slots. So objects outlive the thread
+//! that made them. Timed: all generations and the last drop.
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +12,7 @@ use std::sync::Mutex;
 const GENERATIONS: usize = 25;
 const STEPS: usize = 200_000;
 const SHARED: usize = 1000;
-/// The most that a thread keeps; it gains one in 8 steps until there.
+/// A thread keeps at most this many blocks; until then, it gains one in 8 steps.
 const KEPT: usize = 20_000;
 
 type Block = Box<[u64]>;
@@ -45,7 +45,8 @@ pub(super) fn run(context: &Context) -> Outcome {
     }
 }
 
-/// Each step makes one block. The sum is over what this thread made: which blocks it meets depends on the others.
+/// Runs `steps` steps, each of which makes one block. The sum covers the blocks that this thread
+/// made, because the blocks that it receives depend on the others.
 fn work(seed: u64, steps: usize, shared: &[Mutex<Option<Block>>]) -> u64 {
     let mut rng = Rng::new(seed);
     let mut kept: Vec<Block> = Vec::new();
@@ -72,8 +73,8 @@ fn work(seed: u64, steps: usize, shared: &[Mutex<Option<Block>>]) -> u64 {
     sum
 }
 
-/// Mostly small, now and then up to 16 times larger, once in a thousand a hundred times; the first and last word say
-/// how many words there are.
+/// Makes a block: mostly small, now and then up to 16 times larger, once in a thousand a hundred
+/// times. Its first and last word hold its number of words.
 fn make(rng: &mut Rng) -> Block {
     let words = match rng.below(1000) {
         0 => 16 + rng.below(1600),
@@ -89,7 +90,7 @@ fn intact(block: Option<&[u64]>) {
     if let Some(block) = block {
         assert!(
             block[0] == block.len() as u64 && block[block.len() - 1] == block[0],
-            "a block changed under its owner's hands"
+            "a block changed while its owner held it"
         );
     }
 }

@@ -1,6 +1,7 @@
-//! The smallest program, which makes one small box: what an allocator costs at a process's start and end, in time and in
-//! memory. The program is this one, started over and over with [`SMALLEST`] as its argument, by which the box is all it
-//! makes. Timed: all starts, each to the end of its process. Notes: this process's memory before and after its first box.
+//! The smallest program: it makes one small box. It shows an allocator's cost at the start and end
+//! of a process, in time and in memory. The program is this one, started again and again with
+//! [`SMALLEST`] as its argument; then the box is its only work. Timed: all starts, each to the end
+//! of its process. Notes: this process's memory before and after its first box.
 
 #![forbid(unsafe_code)]
 
@@ -9,7 +10,7 @@ use crate::measure;
 use std::hint::black_box;
 use std::process::{Command, Stdio};
 
-/// The argument by which a cell is the smallest program.
+/// The argument that turns a cell into the smallest program.
 pub(crate) const SMALLEST: &str = "smallest";
 
 const STARTS: usize = 120;
@@ -40,7 +41,7 @@ pub(super) fn run(context: &Context) -> Outcome {
     }
 }
 
-/// What the smallest program does.
+/// The body of the smallest program.
 pub(crate) fn smallest() {
     black_box(Box::new(42u64));
 }

@@ -1,5 +1,6 @@
-//! Owned strings made, cloned, sorted and rid of doubles in parallel on a rayon pool of as many threads as asked for, so
-//! that strings move between the threads that make, sort and drop them. Timed: all rounds; the making of the pool is not.
+//! Makes, clones, sorts and deduplicates owned strings in parallel, on a rayon pool with the
+//! requested number of threads. Strings move between the threads that make, sort and drop them.
+//! Timed: all rounds, but not the start of the pool.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +11,8 @@ use rayon::prelude::*;
 
 const STRINGS: usize = 100_000;
 const ROUNDS: usize = 12;
-/// Strings made from one seed, so that they do not depend on how rayon splits the work.
+/// Each chunk of strings has its own seed, so that the strings do not depend on how rayon splits
+/// the work.
 const CHUNK: usize = 1000;
 
 pub(super) fn run(context: &Context) -> Outcome {
@@ -47,7 +49,7 @@ fn round(seed: u64, strings: usize) -> u64 {
     made.dedup();
     let lengths: usize = copy.par_iter().map(String::len).sum();
     drop(copy);
-    // The place of each string counts, so that a wrong order shows.
+    // The sum depends on the place of each string, so that a wrong order is noticed.
     let order = made
         .par_iter()
         .enumerate()

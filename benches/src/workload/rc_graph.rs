@@ -1,6 +1,7 @@
-//! A graph of reference-counted nodes that changes all the time: a scene, a document or a plan of dependent tasks. A
-//! node holds its children by `Rc`, each child knows its parents by `Weak`. Each step makes a node over random ones and
-//! puts it in the place of another, which takes with it what nothing else holds. Timed: all steps and the last drop.
+//! A constantly changing graph of reference-counted nodes, such as a scene, a document or a plan of
+//! dependent tasks. A node holds its children by `Rc`; each child knows its parents by `Weak`. Each
+//! step makes a node over random ones and puts it in the place of another. The replaced node is
+//! dropped with all nodes that only it held. Timed: all steps and the last drop.
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +13,8 @@ use std::rc::{Rc, Weak};
 const NODES: usize = 50_000;
 const STEPS: usize = 1_000_000;
 const CHILDREN: usize = 3;
-/// Levels above a leaf: children are of lower levels, so there is no cycle, and dropping recurses no deeper than this.
+/// The levels above a leaf. Children are of lower levels, so there is no cycle, and a drop recurses
+/// no deeper than this.
 const LEVELS: u32 = 4;
 
 struct Node {
@@ -41,7 +43,7 @@ pub(super) fn run(context: &Context) -> Outcome {
     })
 }
 
-/// A node that its children know as a parent.
+/// Makes a node and registers it with its children as a parent.
 fn make(number: u64, children: Vec<Rc<Node>>) -> Rc<Node> {
     let level = children.iter().map(|child| child.level + 1).max().unwrap_or(0);
     let node = Rc::new(Node {
@@ -53,7 +55,7 @@ fn make(number: u64, children: Vec<Rc<Node>>) -> Rc<Node> {
     for child in &node.children {
         let mut parents = child.parents.borrow_mut();
         if parents.len() == parents.capacity() {
-            // Before the list grows, the dead are taken out.
+            // Removes dead parents before the list would grow.
             parents.retain(|parent| parent.strong_count() > 0);
         }
         parents.push(Rc::downgrade(&node));
@@ -61,7 +63,7 @@ fn make(number: u64, children: Vec<Rc<Node>>) -> Rc<Node> {
     node
 }
 
-/// The sum over the parents that still live.
+/// Returns the sum over the parents that still live.
 fn alive(node: &Node) -> u64 {
     let parents = node.parents.borrow();
     let living = parents.iter().filter_map(Weak::upgrade);

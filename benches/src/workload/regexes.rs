@@ -1,5 +1,5 @@
-//! Regular expressions compiled, matched once against a short text and dropped, over and over: a tool that is started
-//! for one file, or rules that users write. Timed: compiling, matching, dropping.
+//! Compiles regular expressions, matches each once against a short text and drops it, like a tool
+//! that is started for one file, or rules that users write. Timed: compiling, matching, dropping.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
-//! Blocks of 16 bytes to 16 KiB in a working set, in the style of rpmalloc's benchmark: each round frees some blocks at
-//! random and makes as many; each eighth round the freed ones go to an exchange and another thread's are freed instead.
-//! Sizes are spread evenly (`rptest`) or by the exponent (`rptest-exp`, where small ones prevail).
-//! Timed: all rounds and the last drop.
+//! A working set of blocks of 16 bytes to 16 KiB, in the style of rpmalloc's benchmark. Each round
+//! frees random blocks and makes as many. In every eighth round the freed blocks go to an exchange,
+//! and the thread frees those of another thread instead. Sizes are spread evenly (`rptest`) or by
+//! the exponent (`rptest-exp`, mostly small). Timed: all rounds and the last drop.
 
 #![forbid(unsafe_code)]
 

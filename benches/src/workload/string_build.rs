@@ -1,5 +1,5 @@
-//! Text put together piece by piece without a capacity given, the last 1000 lines kept: a log or a template engine.
-//! Timed: all lines.
+//! Builds text piece by piece without a given capacity and keeps the last 1000 lines, like a log or
+//! a template engine. Timed: all lines.
 
 #![forbid(unsafe_code)]
 

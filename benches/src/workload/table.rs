@@ -1,6 +1,7 @@
-//! The table of all workloads: names, what each does in a line, and with how many threads it makes sense.
+//! The table of all workloads: the name, a one-line description, and the numbers of threads that
+//! make sense.
 //!
-//! Names keep their meaning once published: results in files and reports are looked up by them.
+//! A published name keeps its meaning: results in files and reports are looked up by it.
 
 use super::*;
 
@@ -15,109 +16,109 @@ pub const WORKLOADS: &[Workload] = &[
     .steady(),
     row(
         "lifo-8",
-        "batches of 100 boxes of 8 bytes, dropped last made first; an op is one box",
+        "batches of 100 boxes of 8 bytes, dropped in reverse order; an op is one box",
         fixed::lifo::<1>,
     )
     .steady(),
     row(
         "lifo-16",
-        "batches of 100 boxes of 16 bytes, dropped last made first; an op is one box",
+        "batches of 100 boxes of 16 bytes, dropped in reverse order; an op is one box",
         fixed::lifo::<2>,
     )
     .steady(),
     row(
         "lifo-64",
-        "batches of 100 boxes of 64 bytes, dropped last made first; an op is one box",
+        "batches of 100 boxes of 64 bytes, dropped in reverse order; an op is one box",
         fixed::lifo::<8>,
     )
     .steady(),
     row(
         "lifo-256",
-        "batches of 100 boxes of 256 bytes, dropped last made first; an op is one box",
+        "batches of 100 boxes of 256 bytes, dropped in reverse order; an op is one box",
         fixed::lifo::<32>,
     )
     .steady(),
     row(
         "lifo-1k",
-        "batches of 100 boxes of 1 KiB, dropped last made first; an op is one box",
+        "batches of 100 boxes of 1 KiB, dropped in reverse order; an op is one box",
         fixed::lifo::<128>,
     )
     .steady(),
     row(
         "lifo-8k",
-        "batches of 100 boxes of 8 KiB, dropped last made first; an op is one box",
+        "batches of 100 boxes of 8 KiB, dropped in reverse order; an op is one box",
         fixed::lifo::<1024>,
     )
     .steady(),
     row(
         "lifo-32k",
-        "batches of 100 boxes of 32 KiB, dropped last made first; an op is one box",
+        "batches of 100 boxes of 32 KiB, dropped in reverse order; an op is one box",
         fixed::lifo::<4096>,
     )
     .steady(),
     row(
         "lifo-256k",
-        "batches of 100 boxes of 256 KiB, dropped last made first; an op is one box",
+        "batches of 100 boxes of 256 KiB, dropped in reverse order; an op is one box",
         fixed::lifo::<32_768>,
     )
     .steady(),
     row(
         "lifo-4m",
-        "batches of 100 boxes of 4 MiB, dropped last made first; an op is one box",
+        "batches of 100 boxes of 4 MiB, dropped in reverse order; an op is one box",
         fixed::lifo::<524_288>,
     )
     .steady(),
     row(
         "fifo-8",
-        "batches of 100 boxes of 8 bytes, dropped first made first; an op is one box",
+        "batches of 100 boxes of 8 bytes, dropped in the same order; an op is one box",
         fixed::fifo::<1>,
     )
     .steady(),
     row(
         "fifo-16",
-        "batches of 100 boxes of 16 bytes, dropped first made first; an op is one box",
+        "batches of 100 boxes of 16 bytes, dropped in the same order; an op is one box",
         fixed::fifo::<2>,
     )
     .steady(),
     row(
         "fifo-64",
-        "batches of 100 boxes of 64 bytes, dropped first made first; an op is one box",
+        "batches of 100 boxes of 64 bytes, dropped in the same order; an op is one box",
         fixed::fifo::<8>,
     )
     .steady(),
     row(
         "fifo-256",
-        "batches of 100 boxes of 256 bytes, dropped first made first; an op is one box",
+        "batches of 100 boxes of 256 bytes, dropped in the same order; an op is one box",
         fixed::fifo::<32>,
     )
     .steady(),
     row(
         "fifo-1k",
-        "batches of 100 boxes of 1 KiB, dropped first made first; an op is one box",
+        "batches of 100 boxes of 1 KiB, dropped in the same order; an op is one box",
         fixed::fifo::<128>,
     )
     .steady(),
     row(
         "fifo-8k",
-        "batches of 100 boxes of 8 KiB, dropped first made first; an op is one box",
+        "batches of 100 boxes of 8 KiB, dropped in the same order; an op is one box",
         fixed::fifo::<1024>,
     )
     .steady(),
     row(
         "fifo-32k",
-        "batches of 100 boxes of 32 KiB, dropped first made first; an op is one box",
+        "batches of 100 boxes of 32 KiB, dropped in the same order; an op is one box",
         fixed::fifo::<4096>,
     )
     .steady(),
     row(
         "fifo-256k",
-        "batches of 100 boxes of 256 KiB, dropped first made first; an op is one box",
+        "batches of 100 boxes of 256 KiB, dropped in the same order; an op is one box",
         fixed::fifo::<32_768>,
     )
     .steady(),
     row(
         "fifo-4m",
-        "batches of 100 boxes of 4 MiB, dropped first made first; an op is one box",
+        "batches of 100 boxes of 4 MiB, dropped in the same order; an op is one box",
         fixed::fifo::<524_288>,
     )
     .steady(),
@@ -128,26 +129,26 @@ pub const WORKLOADS: &[Workload] = &[
     ),
     row(
         "xmalloc",
-        "one thread makes 64-byte boxes, another drops them (a pair for each 2 threads)",
+        "one thread makes 64-byte boxes, another drops them; a pair per 2 threads",
         xmalloc::run,
     )
     .many()
     .steady(),
     row(
         "threads",
-        "threads come and go one by one, each makes 100 mixed objects; an op is a thread",
+        "threads run one after another, each makes 100 mixed objects; an op is a thread",
         threads::run,
     )
     .one(),
     row(
         "one-box",
-        "the smallest program, started over and over: one small box; an op is a process",
+        "the smallest program, started repeatedly: one small box; an op is a process",
         one_box::run,
     )
     .one(),
     row(
         "many64",
-        "1 GiB of linked 64-byte boxes, resident and metadata bytes at the peak",
+        "1 GiB of linked 64-byte boxes; reports resident and metadata bytes at the peak",
         many64::run,
     )
     .one(),
@@ -245,18 +246,18 @@ pub const WORKLOADS: &[Workload] = &[
     .steady(),
     row(
         "sh6",
-        "bursts of small mixed sizes, freed in order, in reverse and later; an op is one object",
+        "bursts of small mixed sizes, freed in order, in reverse, or later; an op is one object",
         bursts::sh6,
     )
     .steady(),
     row(
         "sh8",
-        "such bursts, a third of each freed by other threads and by later generations",
+        "the bursts of sh6, a third of each freed by other threads and later generations",
         bursts::sh8,
     ),
     row(
         "cache-scratch",
-        "tiny objects made side by side for several threads, each written many times",
+        "tiny neighbouring objects given to several threads, each written many times",
         cache_lines::scratch,
     )
     .many(),
@@ -274,13 +275,13 @@ pub const WORKLOADS: &[Workload] = &[
     .steady(),
     row(
         "rptest-exp",
-        "the same with sizes spread by the exponent, where small ones prevail",
+        "rptest with sizes spread by the exponent, mostly small",
         rptest::exponential,
     )
     .steady(),
     row(
         "alloc-test",
-        "80k slots, some hot, sizes after Pareto up to 1000 bytes, each object written in full",
+        "80k slots, some hot, Pareto-distributed sizes up to 1000 bytes, each object fully written",
         alloc_test::run,
     )
     .steady(),
@@ -293,18 +294,18 @@ pub const WORKLOADS: &[Workload] = &[
     .steady(),
     row(
         "glibc-thread",
-        "1024 places a thread, filled and freed at random with 4 B to 32 KiB; an op is one step",
+        "1024 places per thread, filled and freed at random with 4 B to 32 KiB; an op is one step",
         glibc::thread,
     )
     .steady(),
     row(
         "mleak",
-        "waves of threads with thread-local data that leave nothing; an op is a thread",
+        "waves of threads with thread-local data that free everything; an op is a thread",
         mleak::run,
     ),
     row(
         "thread-spawn",
-        "threads started 8 at a time, each brings back one box; an op is a thread",
+        "threads started 8 at a time, each returns one box; an op is a thread",
         thread_spawn::run,
     ),
     row(
@@ -330,7 +331,7 @@ pub const WORKLOADS: &[Workload] = &[
     .steady(),
     row(
         "regex",
-        "regular expressions compiled and matched once; an op is one of them",
+        "regular expressions compiled and matched once; an op is one expression",
         regexes::run,
     )
     .steady(),
@@ -346,7 +347,7 @@ pub const WORKLOADS: &[Workload] = &[
     ),
     row(
         "flat-100k",
-        "100k live objects of 16 to 128 bytes, the same count of replacements for each flat-*",
+        "100k live objects of 16 to 128 bytes, the same number of replacements in each flat-*",
         flat::run::<100_000>,
     )
     .one(),
@@ -370,9 +371,14 @@ pub const WORKLOADS: &[Workload] = &[
     .one(),
 ];
 
-/// What the runner is tested with.
+/// The workloads that test the runner.
 pub const TESTS: &[Workload] = &[
     row("test-crash", "aborts", faults::crash).one(),
     row("test-hang", "never ends", faults::hang).one(),
-    row("test-wrong", "has another checksum in each process", faults::wrong).one(),
+    row(
+        "test-wrong",
+        "returns a different checksum in each process",
+        faults::wrong,
+    )
+    .one(),
 ];

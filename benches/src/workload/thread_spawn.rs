@@ -1,12 +1,12 @@
-//! Threads that are started some at a time, bring back one box and end: what an allocator's start and end of a thread
-//! cost. Each of the threads asked for starts its own. Timed: all of them.
+//! Starts threads 8 at a time; each returns one box and ends. This shows an allocator's cost at the
+//! start and end of a thread. Each of the requested threads starts its own. Timed: all of them.
 
 #![forbid(unsafe_code)]
 
 use super::{Context, Outcome, on_threads};
 
 const THREADS: usize = 4000;
-/// Started before the first of them is waited for.
+/// The number of threads started before the first of them is joined.
 const AT_ONCE: usize = 8;
 
 pub(super) fn run(context: &Context) -> Outcome {

@@ -1,5 +1,6 @@
-//! Threads that come and go one after another, each allocating 100 objects of mixed size and dropping all of them.
-//! Timed: all of them. Notes: mapped and resident memory after the first hundred and after the last.
+//! Runs threads one after another; each allocates 100 objects of mixed size and drops all of them.
+//! Timed: all of them. Notes: mapped and resident memory after the first hundred and after the
+//! last.
 
 #![forbid(unsafe_code)]
 

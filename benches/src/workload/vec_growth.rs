@@ -1,4 +1,5 @@
-//! A vector pushed to one gigabyte without a capacity given: growth in place, by moving pages, or by copying.
+//! Pushes a vector to one gigabyte without a given capacity: the allocator grows it in place, moves
+//! its pages, or copies it. Timed: all pushes and the drop.
 //! Timed: all pushes and the drop.
 
 #![forbid(unsafe_code)]

@@ -1,5 +1,5 @@
-//! Vectors of bytes grown to 1 MiB by appending 32 bytes at a time, one after another: a file read in pieces or a
-//! reply put together. Timed: all appends and drops.
+//! Grows byte vectors to 1 MiB by appending 32 bytes at a time, one vector after another, like a
+//! file read in pieces or a reply built from parts. Timed: all appends and drops.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
-//! Producer and consumer: one thread only allocates, the other only frees, so that each object crosses. Boxes travel in
-//! vectors of 256, themselves made by the one and dropped by the other, through a bounded channel.
-//! Timed: from the start of the threads to the end of the last.
+//! Producer and consumer: one thread only allocates, another only frees, so each object crosses
+//! threads. Boxes travel through a bounded channel in vectors of 256, which one thread makes and
+//! the other drops too. Timed: from the start of the threads to the end of the last.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 const BOXES: usize = 30_000_000;
 const BATCH: usize = 256;
-/// Batches on their way at once: 4096 boxes, so that the channel stays a channel and not a heap.
+/// Batches in the channel at once: 4096 boxes, so that the channel does not become a second heap.
 const IN_FLIGHT: usize = 16;
 
 type Batch = Vec<Box<[u64; 8]>>;

@@ -1,5 +1,6 @@
-//! Zeroed blocks, as `vec![0; n]` makes them: who knows that its memory is zero already need not write it.
-//! A block of more than a page has each page written, a smaller one a word. Timed: the whole loop.
+//! Zeroed blocks, as `vec![0; n]` makes them. An allocator that knows that its memory is already
+//! zero need not write it. In a block larger than a page, each page is written; in a smaller one, a
+//! word. Timed: the whole loop.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,9 @@
-//! Lines allocators up: each cell a fresh process, in interleaved rounds, then a table and the score.
+//! Compares allocators: runs each cell in a fresh process, in interleaved rounds, then prints a
+//! table and the score.
 //!
-//! Exit codes: 0 all cells measured, 1 some failed or a rival did not build, 2 wrong arguments, 130 interrupted; what
-//! was measured until then is printed and written all the same.
+//! Exit codes: 0 if all cells were measured, 1 if some failed or a rival did not build, 2 if
+//! arguments are wrong, 130 if interrupted. Figures measured until then are still printed and
+//! written.
 
 mod map;
 
@@ -30,38 +32,41 @@ const HELP: &str = "usage:
   compare map [BENCH] [--threads N] [--scale S] [--svg FILE] [--json FILE] [--timeout SECONDS] [--cells FOLDER]
   compare list
 
-run     runs every chosen bench under every chosen allocator and prints the table and the score
-          --alloc    allocators (default: greyspan, system, and the rivals whose features are on: --features rivals)
+run     runs each chosen bench under each chosen allocator and prints a table of all figures and the score
+          --alloc    allocators (default: greyspan, system, and each rival whose feature is on; --features rivals: all)
           --bench    benches (default: all)
-          --threads  numbers of threads (default: 1 and the number of cores); a bench skips those that make no sense
-          --repeat   rounds beside the one to warm up (default 5)
-          --json     writes all figures to FILE
-          --html     writes a report with plots to FILE
-          --quick    a short look: a twentieth of the work, 3 rounds
-          --notes    prints what some benches tell beyond time and peak memory
-          --scale    multiplies the work of each run
-          --timeout  the most that one run may take (default 120 s)
-          --cells    takes the cell programs from FOLDER and builds none
-exec    runs a command under each allocator's shared library (greyspan's, which it builds, and those that are
-        installed); NAME names it in the table
-          --so       another library, under this name
-          --timeout  the most that one run may take (default 600 s)
-show    prints and draws what --json wrote; several files of one machine become one
-map     runs one bench under greyspan and draws its heap at the moment when it held most (default: rptest, 1 thread)
-          --svg      writes the picture for a browser to FILE
-          --json     writes the map for machines to FILE
-list    names allocators and benches";
+          --threads  numbers of threads (default: 1 and the number of cores); a bench skips numbers that it cannot use
+          --repeat   number of rounds after the warm-up round (default 5)
+          --json     also writes all figures to FILE
+          --html     also writes a report with plots to FILE
+          --quick    quick look, too short for conclusions: a twentieth of the work, 3 rounds
+          --notes    also prints the further figures that some benches report
+          --scale    multiplies the work of each run (default 1)
+          --timeout  time limit of each run (default 120 s)
+          --cells    uses the cell programs in FOLDER instead of building them
+exec    runs COMMAND under each allocator's shared library: greyspan's, which it builds, and the installed rivals';
+        NAME is the name of the row in the table
+          --so       also uses the library PATH, with NAME as the allocator's name
+          --timeout  time limit of each run (default 600 s)
+show    prints and draws the figures in files that --json wrote; several files of one machine are merged
+map     runs one bench under greyspan and prints a map of its heap at the moment of the largest use
+        (default: rptest, 1 thread)
+          --svg      also writes the map as a picture to FILE
+          --json     also writes the map as JSON to FILE
+list    lists the allocators and the benches";
 
-/// How much of the work a short look does, and the round that warms up.
+/// The share of the work that a quick look and the warm-up round do.
 const QUICK: f64 = 0.05;
-/// The same in that round for steady benches, where the slowest allocator takes a thousand times as long as the fastest.
+/// The share of the work that the warm-up round does in steady benches, where the slowest allocator
+/// takes a thousand times as long as the fastest.
 const WARM_STEADY: f64 = 0.002;
-/// A cell of a steady bench whose whole work would take more seconds than this does a part of it, and so runs for [`PART`]
-/// seconds or up to twice as long. The benches' work is such that no allocator that could be the best in its row takes
-/// so long.
+/// If a cell of a steady bench would take more seconds than this for the whole work, it does only a
+/// part, which takes [`PART`] seconds or up to twice as long. The amount of work is chosen so that
+/// no allocator that could be the best of its row takes this long.
 const SLOW: f64 = 0.8;
 const PART: f64 = 0.3;
-/// Seconds after which a run tells how long a longer one would take: the first touches of memory weigh little then.
+/// A run of at least this many seconds predicts how long a longer one takes: first touches of
+/// memory weigh little by then.
 const TELLING: f64 = 0.1;
 
 fn main() -> ExitCode {
@@ -69,7 +74,7 @@ fn main() -> ExitCode {
     if own.next_if(|word| word == exec::LAUNCH).is_some() {
         return exec::launch(own);
     }
-    // What stands behind `--` is somebody else's command.
+    // The words after `--` are the command to run, with its own options.
     let words: Vec<OsString> = own.by_ref().take_while(|word| word != "--").collect();
     let words = words
         .into_iter()
@@ -106,7 +111,7 @@ fn list() -> u8 {
     for allocator in ALLOCATORS {
         let version = versions.get(allocator.name).map_or("", String::as_str);
         let off = match allocator.feature {
-            Some(feature) if !allocator.is_enabled() => format!("  (by name only: feature {feature} is off)"),
+            Some(feature) if !allocator.is_enabled() => format!("  (only with --alloc: feature {feature} is off)"),
             _ => String::new(),
         };
         println!("  {:<18} {version}{off}", allocator.name);
@@ -123,7 +128,7 @@ fn list() -> u8 {
     0
 }
 
-/// Where the results go beside the terminal.
+/// The files for the results, which also go to the terminal.
 struct Outputs {
     json: Option<String>,
     html: Option<String>,
@@ -137,8 +142,8 @@ impl Outputs {
         })
     }
 
-    /// Sees that the files can be written before anything is measured for them. What stands in them stays until there is
-    /// something to put in its place.
+    /// Checks that the files can be written before anything is measured. Their contents stay until
+    /// there are results to replace them.
     fn check(&self) -> Result<(), String> {
         for path in [&self.json, &self.html].into_iter().flatten() {
             let open = OpenOptions::new().create(true).append(true).open(path);
@@ -173,7 +178,7 @@ fn run(mut arguments: Arguments) -> Result<u8, String> {
     let limit = time_limit(&mut arguments, 120.0)?;
     let folder = arguments.value("--cells")?.map(PathBuf::from);
     if repeat == 0 || scale.is_nan() || scale <= 0.0 {
-        return Err("--repeat and --scale want numbers above 0".to_owned());
+        return Err("--repeat and --scale need numbers above 0".to_owned());
     }
     let outputs = Outputs::take(&mut arguments)?;
     arguments.finish()?;
@@ -241,16 +246,16 @@ fn exec(mut arguments: Arguments, command: &[OsString]) -> Result<u8, String> {
     let limit = time_limit(&mut arguments, 600.0)?;
     let outputs = Outputs::take(&mut arguments)?;
     let name = arguments.word().filter(|name| !name.starts_with('-'));
-    let name = name.ok_or("exec wants a NAME for the table, and a command behind --")?;
+    let name = name.ok_or("exec needs a NAME for the table, and a command after --")?;
     arguments.finish()?;
     if command.is_empty() || repeat == 0 {
-        return Err("exec wants a command behind --, and --repeat a number above 0".to_owned());
+        return Err("exec needs a command after --, and --repeat a number above 0".to_owned());
     }
     exec::takes_libraries(&command[0])?;
     outputs.check()?;
 
     let (mut skipped, mut versions) = (BTreeMap::new(), BTreeMap::new());
-    // As `run` builds its programs: what is measured is the code as it stands.
+    // Builds the library first, as `run` builds its programs, so that the current code is measured.
     let own = target_folder().join("release").join(exec::LIBRARY);
     if found.iter().any(|(_, library)| library.as_ref() == Some(&own)) {
         eprint!("building {} ... ", exec::LIBRARY);
@@ -271,7 +276,8 @@ fn exec(mut arguments: Arguments, command: &[OsString]) -> Result<u8, String> {
         let version = library
             .as_ref()
             .map(|path| fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
-        // The file's own name, which has the version in it: where it lies is this machine's business.
+        // Takes the real file name, which holds the version, without its folder: the folder says
+        // nothing about the library.
         let version = version
             .and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
             .or(machine.versions.remove(alloc));
@@ -312,13 +318,13 @@ fn show(mut arguments: Arguments) -> Result<u8, String> {
         }
     }
     let Some(results) = shown else {
-        return Err("show wants files that --json wrote".to_owned());
+        return Err("show needs files that --json wrote".to_owned());
     };
     println!("{}", text::report(&results, notes));
     Ok(if outputs.write(&results) { 0 } else { 1 })
 }
 
-/// Prints and writes what there is, and gives the exit code.
+/// Prints and writes the results, and returns the exit code.
 fn finish(mut results: Results, whole: bool, outputs: &Outputs, notes: bool) -> u8 {
     results.settings.interrupted = !whole;
     results.hold_checksums_together();
@@ -333,11 +339,12 @@ fn finish(mut results: Results, whole: bool, outputs: &Outputs, notes: bool) -> 
     }
 }
 
-/// The part of its work that a cell of a steady bench does, of which [`WARM_STEADY`] took `seconds`; `run` runs another
-/// part. All of it, or a power of two, so that cells that do the same part can be held against each other.
+/// Returns the share of the work that a cell of a steady bench does, given that [`WARM_STEADY`] of
+/// the work took `seconds`. `run` runs another share. The result is 1 or a negative power of two,
+/// so that many cells do the same share and their checksums can be compared.
 fn share(mut seconds: f64, run: impl Fn(f64) -> Result<Sample, String>) -> Result<f64, String> {
     let mut part = WARM_STEADY;
-    // What a start costs makes a short run look slower, never faster.
+    // The cost of a start makes a short run look slower, never faster.
     while seconds / part > SLOW && seconds < TELLING && part < 1.0 {
         part = (part * (2.0 * TELLING / seconds).clamp(2.0, 16.0)).min(1.0);
         seconds = run(part)?.seconds;
@@ -347,15 +354,16 @@ fn share(mut seconds: f64, run: impl Fn(f64) -> Result<Sample, String>) -> Resul
     Ok(if whole > SLOW { share.min(1.0) } else { 1.0 })
 }
 
-/// One run of one cell.
+/// Runs one cell once.
 fn run_cell(program: &Path, row: Row, scale: f64, limit: Duration, interrupted: &AtomicBool) -> Result<Sample, String> {
     let mut command = Command::new(program);
     command.args([row.bench.name, &row.threads.to_string(), &scale.to_string()]);
     let output = child::run(&mut command, limit, interrupted)?;
-    serde_json::from_str(&output.stdout).map_err(|error| format!("wrote no result: {error}"))
+    serde_json::from_str(&output.stdout).map_err(|error| format!("the cell wrote no result: {error}"))
 }
 
-/// A rival named on purpose is built on purpose: the features decide only who is there by default.
+/// Returns the allocators to measure. A rival named with `--alloc` is built on purpose; the
+/// features only decide the default set.
 fn allocators(arguments: &mut Arguments) -> Result<Vec<Allocator>, String> {
     let chosen = arguments.choice("--alloc", ALLOCATORS, |allocator| allocator.name.to_owned())?;
     let default = || {
@@ -370,7 +378,7 @@ fn allocators(arguments: &mut Arguments) -> Result<Vec<Allocator>, String> {
 
 fn benches(arguments: &mut Arguments) -> Result<Vec<Workload>, String> {
     let chosen = arguments.choice("--bench", &plan::known(), |bench| bench.name.to_owned());
-    // The benches that test the runner are no answer to a wrong name.
+    // The benches that test the runner are not offered as alternatives to a wrong name.
     let chosen = chosen.map_err(|message| message.split(", test-").next().unwrap_or(&message).to_owned())?;
     Ok(chosen.unwrap_or_else(|| WORKLOADS.to_vec()))
 }
@@ -381,7 +389,7 @@ fn threads(arguments: &mut Arguments) -> Result<Vec<usize>, String> {
     };
     let number = |word: &str| {
         let number = word.parse().ok().filter(|count| (1..=1024).contains(count));
-        number.ok_or_else(|| format!("--threads wants numbers from 1 to 1024, not {word:?}"))
+        number.ok_or_else(|| format!("--threads needs numbers from 1 to 1024, not {word:?}"))
     };
     list.split(',').map(number).collect()
 }
@@ -391,7 +399,7 @@ fn time_limit(arguments: &mut Arguments, default: f64) -> Result<Duration, Strin
     Duration::try_from_secs_f64(seconds).map_err(|error| format!("--timeout: {error}"))
 }
 
-/// The cell programs that are in `folder`, and the allocators whose are not.
+/// Returns the cell programs that are in `folder`, and the allocators whose programs are missing.
 fn ready_made(folder: &Path, allocators: &[Allocator]) -> Programs {
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for &allocator in allocators {
@@ -409,7 +417,8 @@ fn ready_made(folder: &Path, allocators: &[Allocator]) -> Programs {
 mod tests {
     use super::*;
 
-    /// What [`share`] gives for a cell that takes `start` seconds and then `whole` for all of its work.
+    /// Returns the result of [`share`] for a cell that takes `start` seconds plus `whole` for all
+    /// of its work.
     fn share_of(start: f64, whole: f64) -> f64 {
         let run = |part: f64| {
             Ok(Sample {
@@ -424,7 +433,7 @@ mod tests {
     fn only_a_slow_cell_does_a_part_of_the_work_and_that_for_long_enough() {
         for whole in [0.01, 0.1, 0.3, 0.5] {
             assert_eq!(share_of(0.0, whole), 1.0, "{whole} s");
-            // The first touches of memory, which a short run mostly consists of, do not make a cell slow.
+            // First touches of memory dominate a short run; they do not make a cell count as slow.
             assert_eq!(share_of(0.02, whole), 1.0, "{whole} s after a start");
         }
         for whole in [3.0, 20.0, 500.0] {

@@ -1,4 +1,5 @@
-//! `compare map`: a workload in a process of its own, and a map of its heap at the moment when it held most.
+//! `compare map`: runs a workload in its own process and prints a map of its heap at the moment of
+//! the largest use.
 
 use greyspan_bench::runner::arguments::Arguments;
 use greyspan_bench::runner::plan;
@@ -9,10 +10,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-/// What it shows where nothing is named.
+/// The bench to draw if the command line names none.
 const DEFAULT: &str = "rptest";
 
-/// Runs the command. Gives the exit code; an error where arguments are wrong, a program that does not build or fails, a file that can't be written.
+/// Runs the command and returns the exit code.
+///
+/// # Errors
+/// If arguments are wrong, a program does not build or fails, or a file cannot be written.
 pub(crate) fn command(mut arguments: Arguments) -> Result<u8, String> {
     let threads: usize = arguments.number("--threads", 1)?;
     let scale: f64 = arguments.number("--scale", 1.0)?;
@@ -23,12 +27,12 @@ pub(crate) fn command(mut arguments: Arguments) -> Result<u8, String> {
     let name = arguments.word().unwrap_or_else(|| DEFAULT.to_owned());
     arguments.finish()?;
     if !(1..=1024).contains(&threads) || scale.is_nan() || scale <= 0.0 {
-        return Err("--threads wants a number from 1 to 1024, and --scale one above 0".to_owned());
+        return Err("--threads needs a number from 1 to 1024, and --scale one above 0".to_owned());
     }
     if !plan::known().iter().any(|bench| bench.name == name) {
         return Err(format!("unknown bench {name:?}; `compare list` names them"));
     }
-    let greyspan = Allocator::find("greyspan").ok_or("greyspan is not among the allocators")?;
+    let greyspan = Allocator::find("greyspan").ok_or("greyspan is missing from the list of allocators")?;
     let program = match folder {
         Some(folder) => folder.join(greyspan.program("map")),
         None => Build::release(&target_folder()).program(greyspan, "map")?,
@@ -37,8 +41,9 @@ pub(crate) fn command(mut arguments: Arguments) -> Result<u8, String> {
     let mut command = Command::new(program);
     command.args([&name, &threads.to_string(), &scale.to_string()]);
     let output = child::run(&mut command, limit, &interrupted)?;
-    let drawn: Value = serde_json::from_str(&output.stdout).map_err(|error| format!("wrote no map: {error}"))?;
-    let form = |name: &str| drawn[name].as_str().ok_or(format!("wrote no {name}"));
+    let drawn: Value =
+        serde_json::from_str(&output.stdout).map_err(|error| format!("the program wrote no map: {error}"))?;
+    let form = |name: &str| drawn[name].as_str().ok_or(format!("the program wrote no {name}"));
     println!(
         "{name} with {threads} thread{}: the fullest of {} maps\n\n{}",
         if threads == 1 { "" } else { "s" },

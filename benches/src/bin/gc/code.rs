@@ -1,15 +1,16 @@
-//! What the barrier and a step along an edge are in machine code: `benches/gc-code.sh` looks at the two functions here.
+//! Two functions whose machine code `benches/gc-code.sh` checks: the write barrier, and following
+//! an edge.
 
 use greyspan::gc::{Gc, GcCell, Heap, Mutator};
 use std::hint::black_box;
 
-/// One store in a cell.
+/// Stores an edge in a cell.
 #[inline(never)]
 fn gc_code_store<'gc>(m: &'gc Mutator<'gc>, cell: &GcCell<'gc, u64>, to: Gc<'gc, u64>) {
     cell.set(m, Some(to));
 }
 
-/// Reads an object through a cell that leads to it.
+/// Reads an object through a cell that points to it.
 #[inline(never)]
 fn gc_code_follow<'gc>(from: Gc<'gc, GcCell<'gc, u64>>) -> u64 {
     from.get().map_or(0, |to| *to)

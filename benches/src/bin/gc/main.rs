@@ -1,9 +1,11 @@
-//! Figures of the collector, one subcommand each; `benches/gc.sh` runs them beside Go and dumpster.
+//! Measures the collector, one subcommand per figure; `benches/gc.sh` runs them with Go and
+//! dumpster for comparison.
 //!
 //! ```text
 //! cargo run --release -p greyspan-bench --features gc --bin gc -- storm 600
 //! ```
-//! Each checks what it computed, and fails where the collector lost something or kept too much.
+//!
+//! Each subcommand checks its results and fails if the collector lost an object or kept too much.
 
 #![forbid(unsafe_code)]
 
@@ -21,15 +23,17 @@ use std::process::ExitCode;
 static GLOBAL: Greyspan = Greyspan::new();
 
 const USAGE: &str = "usage: gc COMMAND [NUMBER]
-  storm [SECONDS]      two threads swap a million live objects about, cycles back to back (10)
-  list [NODES]         a list of so many nodes (10000000)
-  deep [DEPTH]         a tree as deep as this, one long path with leaves (5000000)
-  edges [EDGES]        a slice of so many edges (100000000)
-  pin [SECONDS]        a thread that stays pinned, while others allocate (10)
-  stalls [MIB]         the longest stall of a mutator beside so much live (256)
-  binary-trees [DEPTH] the language benchmark (18)
-  multiref [THREADS]   random references, beside dumpster (2)
-  code                 nothing: keeps the functions that benches/gc-code.sh looks at";
+  storm [SECONDS]      two threads swap a million live objects while cycles run back to back (10)
+  list [NODES]         collects a list with this many nodes (10000000)
+  deep [DEPTH]         collects a tree of this depth: one long path with leaves (5000000)
+  edges [EDGES]        collects a slice with this many edges (100000000)
+  pin [SECONDS]        one thread stays pinned this long while another allocates (10)
+  stalls [MIB]         measures the longest stall of a mutator with this much memory live (256)
+  binary-trees [DEPTH] runs the language benchmark (18)
+  multiref [THREADS]   changes random references, under this collector and under dumpster (2)
+  code                 does nothing; the program holds the functions that benches/gc-code.sh checks
+
+The number in brackets is the default of NUMBER.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -1,7 +1,9 @@
-//! Random operations on a graph of references, the measure of dumpster's authors: objects with vectors of references to others, owned by vectors
-//! that threads share. A step makes an object, adds a reference, drops one that a vector owns, or one that an object has.
+//! Random operations on a graph of references, as dumpster's authors measure it. Objects hold
+//! vectors of references to others; vectors that threads share own the objects. A step makes an
+//! object, adds a reference, or drops a reference of an owning vector or of an object.
 //!
-//! Both collectors run the same steps, in turns. Timed: the steps; a last collection comes after.
+//! Both collectors run the same steps in turns. Timed: the steps. A last collection follows,
+//! untimed.
 
 use dumpster::sync::Gc as Counted;
 use greyspan::gc::{Gc, GcLock, Heap, Root, Rootable, Trace};
@@ -11,17 +13,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const STEPS: usize = 1_000_000;
-/// Vectors for each thread, and objects in each at the beginning.
+/// The number of owning vectors per thread, and of objects in each at the beginning.
 const VECTORS: usize = 10;
 const FIRST: usize = 50;
 const ROUNDS: usize = 5;
 
-/// A collector's handle of an object.
+/// A collector's handle to an object.
 trait Handle: Clone + Send {
     type Heap: Sync;
     fn make(heap: &Self::Heap) -> Self;
     fn add(&self, heap: &Self::Heap, to: &Self);
-    /// Removes the reference number `pick` modulo how many there are.
+    /// Removes one reference: number `pick` modulo their count.
     fn remove(&self, heap: &Self::Heap, pick: usize);
 }
 
@@ -84,7 +86,7 @@ impl Handle for Counted<Referenced> {
     }
 }
 
-/// All steps, on so many threads.
+/// Runs all steps on `threads` threads.
 fn steps<H: Handle>(heap: &H::Heap, threads: usize) -> Duration {
     let vectors: Vec<Mutex<Vec<H>>> = (0..threads * VECTORS)
         .map(|_| Mutex::new((0..FIRST).map(|_| H::make(heap)).collect()))
@@ -105,7 +107,7 @@ fn steps<H: Handle>(heap: &H::Heap, threads: usize) -> Duration {
                         }
                         1 => {
                             let two = rng.below(vectors.len());
-                            // One lock at a time: a handle of the target is taken along.
+                            // Holds one lock at a time: clones the handle of the target first.
                             let to = {
                                 let targets = guard(two);
                                 if targets.is_empty() {

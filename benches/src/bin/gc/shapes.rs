@@ -1,4 +1,5 @@
-//! Graphs that need depth or length: a list, a tree that is one long path, a slice of edges. The collector's stacks stay as they are.
+//! Deep and long graphs: a list, a tree that is one long path, a slice of edges. The collector's
+//! stacks stay small.
 
 use greyspan::gc::{Gc, GcCell, Heap, Root, Rootable, Trace};
 use std::time::Instant;
@@ -20,7 +21,7 @@ fn leaf<'gc>(value: u64) -> Node<'gc> {
     }
 }
 
-/// Collects what is alive and then all of it, and says how long each took.
+/// Collects with the graph alive, then after dropping it, and prints the time of each collection.
 fn collect<T>(what: &str, heap: &Heap, keep: T, check: impl Fn(&T)) {
     let since = Instant::now();
     heap.collect();
@@ -31,7 +32,7 @@ fn collect<T>(what: &str, heap: &Heap, keep: T, check: impl Fn(&T)) {
     heap.collect();
     let stats = heap.stats();
     println!(
-        "{what}: collected alive in {:.3} s, dead in {:.3} s; {:.1} M objects a second marked",
+        "{what}: a cycle with all alive took {:.3} s, with all dead {:.3} s; marked {:.1} M objects per second",
         alive.as_secs_f64(),
         since.elapsed().as_secs_f64(),
         stats.marked_objects as f64 / stats.mark_ns as f64 * 1e3,

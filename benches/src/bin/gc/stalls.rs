@@ -1,4 +1,5 @@
-//! How long the collector keeps a mutator from its work, and what a thread that stays pinned does to others.
+//! Measures how long the collector stalls a mutator, and how a thread that stays pinned affects
+//! others.
 
 use greyspan::gc::{Gc, GcCell, Heap, Mutator, Root, Rootable, Trace};
 use greyspan_bench::rng::Rng;
@@ -21,7 +22,7 @@ fn node<'gc>(m: &'gc Mutator<'gc>, value: u64, next: Option<Gc<'gc, Node<'gc>>>)
     })
 }
 
-/// A table of `len` lists of `each` nodes.
+/// Makes a table of `len` lists with `each` nodes.
 fn table(heap: &Heap, len: usize, each: u64) -> Table {
     heap.enter(|m| {
         let list = |m, index| (0..each).fold(None, |next, at| Some(node(m, index as u64 + at, next)));
@@ -29,7 +30,7 @@ fn table(heap: &Heap, len: usize, each: u64) -> Table {
     })
 }
 
-/// The mutator's work: replaces random lists, and walks others.
+/// Runs the mutator: replaces random lists and walks others.
 fn work(heap: &Heap, table: &Table, len: usize, seed: u64, over: &AtomicBool) -> (u64, Duration) {
     let mut rng = Rng::new(seed);
     let (mut steps, mut longest) = (0, Duration::ZERO);
@@ -49,8 +50,8 @@ fn work(heap: &Heap, table: &Table, len: usize, seed: u64, over: &AtomicBool) ->
     (steps, longest)
 }
 
-/// So many mutators that each processor has one thread to run, the collector's included: what the system's scheduler does with more threads than
-/// processors is not the collector's.
+/// Runs as many mutators as leave one processor for the collector. With more threads than
+/// processors, the system's scheduler would dominate the stalls.
 pub(crate) fn run(mib: usize) {
     let mutators = thread::available_parallelism().map_or(1, |count| count.get().max(2) - 1);
     let heap = Heap::new();
@@ -78,14 +79,14 @@ pub(crate) fn run(mib: usize) {
     let stats = heap.stats();
     println!("{stats}");
     println!(
-        "stalls beside {mib} MiB: {:.3} ms at most by the collector, in {} cycles; {:.1} M operations a second; the longest 16 operations took {:.3} ms by the clock",
+        "stalls with {mib} MiB live: the collector's longest is {:.3} ms, in {} cycles; {:.1} M operations per second; the longest 16 operations took {:.3} ms of wall time",
         stats.max_stall_ns as f64 / 1e6,
         stats.cycles,
         steps as f64 / since.elapsed().as_secs_f64() / 1e6,
         longest.as_secs_f64() * 1e3
     );
     let shares = stats.stall_ns.iter().enumerate().filter(|(_, count)| **count > 0);
-    shares.for_each(|(bucket, count)| println!("{:>12} ns and more: {count}", 1u64 << bucket));
+    shares.for_each(|(bucket, count)| println!("{:>12} ns or longer: {count}", 1u64 << bucket));
     assert!(stats.cycles > 2, "too few cycles to say anything");
     assert!(stats.max_stall_ns < 1_000_000, "a stall of a millisecond");
 }
@@ -117,7 +118,7 @@ pub(crate) fn pin(seconds: usize) {
     let after = heap.stats();
     heap.verify().expect("a sound heap");
     println!(
-        "a pin of {seconds} s: another thread allocated {} MiB, the heap grew by {} MiB; after the next cycle it has {} MiB; longest pin {:.3} s",
+        "a pin of {seconds} s: another thread allocated {} MiB and the heap grew by {} MiB; after the next cycle the heap has {} MiB; the longest pin took {:.3} s",
         allocated >> 20,
         grown >> 20,
         after.mapped_bytes >> 20,
@@ -126,6 +127,6 @@ pub(crate) fn pin(seconds: usize) {
     assert!(allocated > 0 && after.cycles > before.cycles);
     assert!(
         grown <= allocated + (8 << 20),
-        "the heap grew by more than was allocated"
+        "the heap grew by more than the thread allocated"
     );
 }

@@ -1,6 +1,8 @@
-//! The storm: two threads exchange what a million slots hold at full speed, one object in four is replaced, and cycles follow each other.
+//! The storm: two threads exchange the contents of a million slots at full speed, one object in
+//! four is replaced, and cycles follow each other without pause.
 //!
-//! Objects are numbered, and every operation keeps the set of numbers as it is: so at the end each number must be there once.
+//! Objects are numbered, and every operation keeps the set of numbers. So at the end each number
+//! must occur exactly once.
 
 use greyspan::gc::{Gc, GcCell, Heap, Mutator, Root, Rootable, Trace};
 use greyspan_bench::rng::Rng;
@@ -9,7 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const OBJECTS: usize = 1_000_000;
-/// Some stay empty, so that a hand that is full finds one at the end of a pin.
+/// Some slots stay empty, so that a thread with an object in hand finds one for it at the end of a
+/// pin.
 const SLOTS: usize = OBJECTS / 8 * 9;
 
 #[derive(Trace)]
@@ -37,14 +40,14 @@ fn is_sound(object: &Object<'_>) -> bool {
 
 type Table = Root<Rootable![[GcCell<'_, Object<'_>>]]>;
 
-/// Swaps until `over`; how often.
+/// Swaps until `over` is set; returns the number of swaps.
 fn swap(heap: &Heap, table: &Table, seed: u64, over: &AtomicBool) -> u64 {
     let mut rng = Rng::new(seed);
     let mut steps = 0;
     while !over.load(Relaxed) {
         heap.enter(|m| {
             let table = table.get(m);
-            // What is in hand hangs nowhere else for the length of the pin.
+            // The object in hand: no other edge leads to it during the pin.
             let mut hand: Option<Gc<'_, Object<'_>>> = None;
             for _ in 0..256 {
                 hand = table[rng.below(SLOTS)].swap(m, hand);
@@ -134,7 +137,7 @@ pub(crate) fn run(seconds: usize) {
     let most = most.load(Relaxed);
     println!("{stats}");
     println!(
-        "storm: {:.0} s, {:.1} M swaps a second, {} cycles, {:.2} x live mapped at most; nothing lost, nothing left",
+        "storm: {:.0} s, {:.1} M swaps per second, {} cycles, mapped at most {:.2} times the live bytes; no object lost, no object left",
         took.as_secs_f64(),
         steps as f64 / took.as_secs_f64() / 1e6,
         stats.cycles,

@@ -1,4 +1,5 @@
-//! binary-trees of the Benchmarks Game, as `benches/go/binary_trees.go` does it: many short-lived trees beside one that stays.
+//! The binary-trees benchmark of the Benchmarks Game, as in `benches/go/binary_trees.go`: many
+//! short-lived trees and one that stays.
 
 use greyspan::gc::{Gc, Heap, Mutator, Root, Rootable, Trace};
 use std::time::Instant;
@@ -39,7 +40,7 @@ pub(crate) fn run(depth: usize) {
     assert_eq!(heap.enter(|m| count(&lasting.get(m))), nodes(depth));
     let took = since.elapsed();
     println!(
-        "binary-trees depth {depth}: {:.3} s, {:.1} ns a node, {} cycles",
+        "binary-trees depth {depth}: {:.3} s, {:.1} ns per node, {} cycles",
         took.as_secs_f64(),
         took.as_nanos() as f64 / total as f64,
         heap.stats().cycles
