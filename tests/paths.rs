@@ -176,6 +176,81 @@ fn places_that_do_not_exist_are_found() {
     assert!(section(text, "E").is_empty());
 }
 
+/// The anchor that a heading has where Markdown is shown.
+fn anchor(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
+    let bare = heading.trim_start_matches('#').trim().to_lowercase();
+    bare.chars().filter(kept).collect::<String>().replace(' ', "-")
+}
+
+/// The lines of a document that are no code, with their numbers.
+fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut code = false;
+    (1..).zip(text.lines()).filter(move |(_, line)| {
+        let fence = line.trim_start().starts_with("```");
+        code ^= fence;
+        !code && !fence
+    })
+}
+
+/// Where the links of a line lead that stay in the tree.
+fn links(line: &str) -> Vec<&str> {
+    let ends = line
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split([')', ' ']).next());
+    ends.filter(|link| !link.contains(':') && !link.is_empty()).collect()
+}
+
+/// What is wrong with a link of the document at `from`.
+fn wrong_link(from: &str, link: &str) -> Option<String> {
+    let (path, wanted) = link
+        .split_once('#')
+        .map_or((link, None), |(path, wanted)| (path, Some(wanted)));
+    let folder = root().join(from).parent().map(Path::to_path_buf).unwrap_or_default();
+    let place = if path.is_empty() {
+        root().join(from)
+    } else {
+        folder.join(path)
+    };
+    if !place.exists() {
+        return Some(format!("{from}: ({link}) leads to nothing"));
+    }
+    let text = fs::read_to_string(place).unwrap_or_default();
+    let found =
+        wanted.is_none_or(|wanted| prose(&text).any(|(_, line)| line.starts_with('#') && anchor(line) == wanted));
+    (!found).then(|| format!("{from}: ({link}): no heading there has this anchor"))
+}
+
+#[test]
+fn links_between_documents_lead_to_files_and_headings_that_exist() {
+    let mut documents: Vec<String> = Vec::new();
+    for folder in ["", "docs", "docs/design", "docs/guide", "console"] {
+        for entry in fs::read_dir(root().join(folder)).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".md") {
+                documents.push(Path::new(folder).join(name).to_string_lossy().into_owned());
+            }
+        }
+    }
+    assert!(documents.len() >= 10, "{documents:?}");
+    let mut errors = Vec::new();
+    for document in &documents {
+        let text = read(document);
+        for (number, line) in prose(&text) {
+            let wrong = links(line).into_iter().filter_map(|link| wrong_link(document, link));
+            errors.extend(wrong.map(|error| format!("line {number} of {error}")));
+        }
+    }
+    assert!(errors.is_empty(), "{}", errors.join("\n"));
+    // Wrong ones are seen.
+    assert_eq!(links("[a](b.md#c) and [d](https://e) ![f](g.svg)"), ["b.md#c", "g.svg"]);
+    assert_eq!(anchor("### OWN: `src/mspan/word.rs`"), "own-srcmspanwordrs");
+    assert_eq!(wrong_link("ARCHITECTURE.md", "#the-tiers"), None);
+    assert!(wrong_link("ARCHITECTURE.md", "#no-such-heading").is_some());
+    assert!(wrong_link("ARCHITECTURE.md", "no-such-file.md").is_some());
+}
+
 /// All `.rs` files below the folders that hold rules.
 fn sources() -> Vec<PathBuf> {
     let mut open: Vec<PathBuf> = ["src", "preload/src", "console/src"]
