@@ -1,4 +1,5 @@
-//! Follows objects of 96 bytes through the tiers: prints each time that some pass between spans and a thread's bin, or change threads.
+//! Follows objects of 96 bytes through the tiers: prints a line each time that some pass between
+//! spans and the bin of a thread.
 //!
 //! ```text
 //! cargo run --example life_of_a_block
@@ -14,7 +15,7 @@ static GLOBAL: Greyspan = Greyspan::new();
 
 type Small = Box<[u8; 96]>;
 
-/// The counts of the class: objects that passed from spans into bins, objects that came back, spans.
+/// The counts of the class: objects that passed from spans into bins or came back, and spans.
 fn row() -> SizeClassStats {
     let rows = stats().by_size;
     rows.into_iter().find(|row| row.size == 96).unwrap_or_default()

@@ -1,7 +1,8 @@
-//! The reading paths of ARCHITECTURE.md, the places that CONTRIBUTING.md names under "Where to change", and the rules of docs/design/rules.md are
-//! those of the source. It looks at text: nothing is parsed.
+//! The documents name files, functions, rules and each other; these tests check that all of them
+//! exist: the reading paths of ARCHITECTURE.md, the places of CONTRIBUTING.md's "Where to change",
+//! the index docs/design/rules.md, and links. They look at text: nothing is parsed.
 //!
-//! The form that is checked is a path in back quotes, and behind it, if anything is to be read there, a colon and names in back quotes:
+//! A place has this form: a path in back quotes, then a colon and names in back quotes, if any.
 //!
 //! ```text
 //! 1. `src/heap/slot.rs`: `current`, `set_current`. Any text.
@@ -19,7 +20,8 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The lines below the heading `heading`, up to the next one of its level or of a higher one, with their numbers.
+/// The lines below the heading `heading`, with their numbers, up to the next heading that is not
+/// below it.
 fn section<'a>(text: &'a str, heading: &str) -> Vec<(usize, &'a str)> {
     let level = |line: &str| line.bytes().take_while(|&byte| byte == b'#').count();
     let mut lines = (1..).zip(text.lines());
@@ -34,7 +36,7 @@ fn section<'a>(text: &'a str, heading: &str) -> Vec<(usize, &'a str)> {
         .collect()
 }
 
-/// Whether this text in back quotes is a path to a file or a folder of the tree, as far as its form tells.
+/// Whether this text in back quotes has the form of a path to a file or a folder.
 fn is_path(quoted: &str) -> bool {
     let kinds = [".rs", ".sh", ".md", ".toml", ".py", ".pml", ".c", ".h", ".js", "/"];
     quoted.contains('/') && kinds.iter().any(|kind| quoted.ends_with(kind)) && !quoted.contains([' ', '*', '<', '$'])
@@ -66,7 +68,7 @@ fn places(line: &str) -> Vec<(&str, Vec<&str>)> {
     found
 }
 
-/// Whether the text of a source file defines `name`: a function, or where it begins with a capital a type or a constant.
+/// Whether the text of a source file defines `name`: a function, a type, a constant or a module.
 fn defines(text: &str, name: &str) -> bool {
     let bare = name.rsplit("::").next().unwrap_or(name).trim_end_matches("()");
     let words = [
@@ -94,7 +96,7 @@ fn defines(text: &str, name: &str) -> bool {
     })
 }
 
-/// What is wrong with a place.
+/// Tells why a place does not exist; `None` if it does.
 fn wrong(path: &str, names: &[&str]) -> Option<String> {
     let place = root().join(path);
     if path.ends_with('/') {
@@ -202,7 +204,7 @@ fn links(line: &str) -> Vec<&str> {
     ends.filter(|link| !link.contains(':') && !link.is_empty()).collect()
 }
 
-/// What is wrong with a link of the document at `from`.
+/// Tells why a link of the document at `from` is wrong; `None` if it is right.
 fn wrong_link(from: &str, link: &str) -> Option<String> {
     let (path, wanted) = link
         .split_once('#')
