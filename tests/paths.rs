@@ -1,6 +1,6 @@
-//! The documents name files, functions, rules and each other; these tests check that all of them
-//! exist: the reading paths of ARCHITECTURE.md, the places of CONTRIBUTING.md's "Where to change",
-//! the index docs/design/rules.md, and links. They look at text: nothing is parsed.
+//! The documents name files, functions and rules; these tests check that all of them exist: the
+//! reading paths of ARCHITECTURE.md, the places of CONTRIBUTING.md's "Where to change", and the
+//! index docs/design/rules.md. They look at text: nothing is parsed.
 //!
 //! A place has this form: a path in back quotes, then a colon and names in back quotes, if any.
 //!
@@ -20,20 +20,25 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The lines below the heading `heading`, with their numbers, up to the next heading that is not
-/// below it.
-fn section<'a>(text: &'a str, heading: &str) -> Vec<(usize, &'a str)> {
+/// The paragraphs below the first heading that begins with `heading`, up to the next heading that
+/// is not below it: each as one line, with the number of its first.
+fn section(text: &str, heading: &str) -> Vec<(usize, String)> {
     let level = |line: &str| line.bytes().take_while(|&byte| byte == b'#').count();
     let mut lines = (1..).zip(text.lines());
-    let Some((_, head)) = lines
-        .by_ref()
-        .find(|(_, line)| level(line) > 0 && line.trim_start_matches('#').trim() == heading)
-    else {
+    let is_head = |line: &str| level(line) > 0 && line.trim_start_matches('#').trim().starts_with(heading);
+    let Some((_, head)) = lines.find(|(_, line)| is_head(line)) else {
         return Vec::new();
     };
-    lines
-        .take_while(|(_, line)| level(line) == 0 || level(line) > level(head))
-        .collect()
+    let mut found: Vec<(usize, String)> = Vec::new();
+    for (number, line) in lines.take_while(|(_, line)| level(line) == 0 || level(line) > level(head)) {
+        match found.last_mut() {
+            // A list's item may go on, indented.
+            Some((_, item)) if line.starts_with(' ') => *item = format!("{item} {}", line.trim()),
+            _ if line.trim().is_empty() => {}
+            _ => found.push((number, line.to_owned())),
+        }
+    }
+    found
 }
 
 /// Whether this text in back quotes has the form of a path to a file or a folder.
@@ -96,6 +101,30 @@ fn defines(text: &str, name: &str) -> bool {
     })
 }
 
+/// The names that a line has in back quotes behind a path: of each the last part, `b` of `A::b` and
+/// of `a.b()`. Commands and other texts are left out.
+fn mentions(line: &str) -> Vec<(&str, Vec<&str>)> {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let mut found: Vec<(&str, Vec<&str>)> = Vec::new();
+    for quoted in line.split('`').skip(1).step_by(2) {
+        if is_path(quoted) {
+            found.push((quoted, Vec::new()));
+        } else if let Some((_, names)) = found.last_mut()
+            && quoted.chars().all(|c| is_name(c) || ":.()".contains(c))
+        {
+            let bare = quoted.trim_end_matches("()");
+            names.extend(bare.rsplit([':', '.']).next().filter(|name| !name.is_empty()));
+        }
+    }
+    found
+}
+
+/// Whether a text has a word.
+fn has_word(text: &str, word: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_')
+        .any(|found| found == word)
+}
+
 /// Tells why a place does not exist; `None` if it does.
 fn wrong(path: &str, names: &[&str]) -> Option<String> {
     let place = root().join(path);
@@ -115,35 +144,37 @@ fn wrong(path: &str, names: &[&str]) -> Option<String> {
     ))
 }
 
-fn check(document: &str, heading: &str) -> Vec<String> {
-    let text = read(document);
-    let mut errors = Vec::new();
-    for (number, line) in section(&text, heading) {
-        for (path, names) in places(line) {
-            errors.extend(wrong(path, &names).map(|error| format!("{document}:{number}: {error}")));
-        }
-    }
-    errors
-}
-
 #[test]
 fn the_reading_paths_name_files_and_functions_that_exist() {
-    let text = read("ARCHITECTURE.md");
-    let lines = section(&text, "Reading paths");
-    let steps = lines.iter().flat_map(|(_, line)| places(line)).count();
-    assert!(
-        steps >= 60,
-        "ARCHITECTURE.md: \"Reading paths\" should list the eight paths: {steps} steps found"
-    );
-    let headings = lines.iter().filter(|(_, line)| line.starts_with("### ")).count();
-    assert_eq!(headings, 8, "ARCHITECTURE.md: eight reading paths");
-    let errors = check("ARCHITECTURE.md", "Reading paths");
+    let lines = section(&read("ARCHITECTURE.md"), "Reading paths");
+    let (mut steps, mut errors) = (0, Vec::new());
+    for (number, line) in &lines {
+        for (path, names) in places(line) {
+            steps += 1;
+            errors.extend(wrong(path, &names).map(|error| format!("ARCHITECTURE.md:{number}: {error}")));
+        }
+    }
     assert!(errors.is_empty(), "{}", errors.join("\n"));
+    let paths = lines.iter().filter(|(_, line)| line.starts_with("### ")).count();
+    assert_eq!(paths, 8, "ARCHITECTURE.md should have eight reading paths");
+    assert!(steps >= 60, "ARCHITECTURE.md: {steps} steps in eight reading paths?");
 }
 
 #[test]
 fn the_places_where_to_change_things_exist() {
-    let errors = check("CONTRIBUTING.md", "Where to change");
+    let mut errors = Vec::new();
+    for (number, line) in section(&read("CONTRIBUTING.md"), "Where to change") {
+        for (path, names) in mentions(&line) {
+            let text = fs::read_to_string(root().join(path)).unwrap_or_default();
+            let missing = names.iter().find(|name| !text.is_empty() && !has_word(&text, name));
+            let missing = missing.map(|name| format!("`{path}` has no `{name}`: it was moved or renamed"));
+            errors.extend(
+                wrong(path, &[])
+                    .or(missing)
+                    .map(|error| format!("CONTRIBUTING.md:{number}: {error}")),
+            );
+        }
+    }
     assert!(errors.is_empty(), "{}", errors.join("\n"));
 }
 
@@ -173,84 +204,16 @@ fn places_that_do_not_exist_are_found() {
     for bad in ["take", "one", "alloc", "take_one_more", "LEAST"] {
         assert!(!defines(text, bad), "{bad}");
     }
-    let text = "# A\n## B\none\n### C\ntwo\n## D\nthree\n";
-    assert_eq!(section(text, "B"), [(3, "one"), (4, "### C"), (5, "two")]);
+    let text = "# A\n## B ...\n\n1. one\n   and more\n### C\ntwo\n## D\nthree\n";
+    let lines: Vec<String> = section(text, "B").into_iter().map(|(_, line)| line).collect();
+    assert_eq!(lines, ["1. one and more", "### C", "two"]);
     assert!(section(text, "E").is_empty());
-}
-
-/// The anchor that a heading has where Markdown is shown.
-fn anchor(heading: &str) -> String {
-    let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
-    let bare = heading.trim_start_matches('#').trim().to_lowercase();
-    bare.chars().filter(kept).collect::<String>().replace(' ', "-")
-}
-
-/// The lines of a document that are no code, with their numbers.
-fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut code = false;
-    (1..).zip(text.lines()).filter(move |(_, line)| {
-        let fence = line.trim_start().starts_with("```");
-        code ^= fence;
-        !code && !fence
-    })
-}
-
-/// Where the links of a line lead that stay in the tree.
-fn links(line: &str) -> Vec<&str> {
-    let ends = line
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split([')', ' ']).next());
-    ends.filter(|link| !link.contains(':') && !link.is_empty()).collect()
-}
-
-/// Tells why a link of the document at `from` is wrong; `None` if it is right.
-fn wrong_link(from: &str, link: &str) -> Option<String> {
-    let (path, wanted) = link
-        .split_once('#')
-        .map_or((link, None), |(path, wanted)| (path, Some(wanted)));
-    let folder = root().join(from).parent().map(Path::to_path_buf).unwrap_or_default();
-    let place = if path.is_empty() {
-        root().join(from)
-    } else {
-        folder.join(path)
-    };
-    if !place.exists() {
-        return Some(format!("{from}: ({link}) leads to nothing"));
-    }
-    let text = fs::read_to_string(place).unwrap_or_default();
-    let found =
-        wanted.is_none_or(|wanted| prose(&text).any(|(_, line)| line.starts_with('#') && anchor(line) == wanted));
-    (!found).then(|| format!("{from}: ({link}): no heading there has this anchor"))
-}
-
-#[test]
-fn links_between_documents_lead_to_files_and_headings_that_exist() {
-    let mut documents: Vec<String> = Vec::new();
-    for folder in ["", "docs", "docs/design", "docs/guide", "console"] {
-        for entry in fs::read_dir(root().join(folder)).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.ends_with(".md") {
-                documents.push(Path::new(folder).join(name).to_string_lossy().into_owned());
-            }
-        }
-    }
-    assert!(documents.len() >= 10, "{documents:?}");
-    let mut errors = Vec::new();
-    for document in &documents {
-        let text = read(document);
-        for (number, line) in prose(&text) {
-            let wrong = links(line).into_iter().filter_map(|link| wrong_link(document, link));
-            errors.extend(wrong.map(|error| format!("line {number} of {error}")));
-        }
-    }
-    assert!(errors.is_empty(), "{}", errors.join("\n"));
-    // Wrong ones are seen.
-    assert_eq!(links("[a](b.md#c) and [d](https://e) ![f](g.svg)"), ["b.md#c", "g.svg"]);
-    assert_eq!(anchor("### OWN: `src/mspan/word.rs`"), "own-srcmspanwordrs");
-    assert_eq!(wrong_link("ARCHITECTURE.md", "#the-tiers"), None);
-    assert!(wrong_link("ARCHITECTURE.md", "#no-such-heading").is_some());
-    assert!(wrong_link("ARCHITECTURE.md", "no-such-file.md").is_some());
+    let line = "2. `src/a.rs`: `MOST` bounds, and `Options::X.delay_ms` of `b/c.rs`. Check: `cargo test`, `x()`.";
+    assert_eq!(
+        mentions(line),
+        [("src/a.rs", vec!["MOST", "delay_ms"]), ("b/c.rs", vec!["x"])]
+    );
+    assert!(has_word("fn take_one(&self)", "take_one") && !has_word("fn take_one(&self)", "take"));
 }
 
 /// All `.rs` files below the folders that hold rules.
