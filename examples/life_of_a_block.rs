@@ -2,7 +2,7 @@
 //! spans and the bin of a thread.
 //!
 //! ```text
-//! cargo run --example life_of_a_block
+//! cargo run --example life_of_a_block       without the feature `stats`, which counts each object
 //! ```
 //!
 //! The page docs/design/life-of-an-allocation.md explains each line.

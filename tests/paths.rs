@@ -240,7 +240,7 @@ fn sources() -> Vec<PathBuf> {
 fn defined_label(line: &str) -> Option<&str> {
     let (label, _) = line.strip_prefix("//! - ")?.split_once(". ")?;
     let (word, number) = label.split_once('-')?;
-    let is_word = word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
+    let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
     (is_word && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(label)
 }
 
