@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 // With `passthrough`, only the collector uses the heap.
 #![cfg_attr(feature = "passthrough", allow(dead_code))]
+// In tests and models `Os` is the trait `PageSource` itself, which then need not be imported.
+#![cfg_attr(any(test, loom), allow(unused_imports))]
 
 // The derive macro names the crate as a user does.
 #[cfg(feature = "gc")]
@@ -34,7 +36,7 @@ mod meta;
 pub mod events;
 
 // Rust programs enable it as a feature; libgreyspan.so always has it.
-#[cfg(all(any(feature = "profiling", feature = "preload"), greyspan_heap, not(loom)))]
+#[cfg(all(sampling, greyspan_heap, not(loom)))]
 mod profiler;
 // The interface's types, and an empty profile.
 #[cfg(all(feature = "profiling", not(greyspan_heap)))]

@@ -30,7 +30,7 @@ pub(crate) struct Options {
     pub(crate) gc_percent: Option<u32>,
     pub(crate) trace_gc: bool,
     /// Mean bytes between the samples of a heap profile that is written at exit.
-    #[cfg(any(feature = "profiling", feature = "preload"))]
+    #[cfg(sampling)]
     pub(crate) profile_rate: Option<usize>,
     /// The rows of [`TABLE`] that the environment set, one bit per row.
     from_environment: u32,
@@ -58,7 +58,7 @@ impl Options {
         show_stats: false,
         gc_percent: Some(100),
         trace_gc: false,
-        #[cfg(any(feature = "profiling", feature = "preload"))]
+        #[cfg(sampling)]
         profile_rate: None,
         from_environment: 0,
     };
@@ -72,7 +72,7 @@ enum Form {
     Huge(fn(&mut Options, Huge)),
     Percent(fn(&mut Options, Option<u32>)),
     /// A file, and the mean bytes between samples.
-    #[cfg(any(feature = "profiling", feature = "preload"))]
+    #[cfg(sampling)]
     Profile(fn(&mut Options, usize)),
     /// A word that turns one option on.
     Name(&'static str, fn(&mut Options)),
@@ -98,7 +98,7 @@ enum Value {
     Word(&'static str),
     Percent(Option<u32>),
     /// Mean bytes between samples; `None`: no profile.
-    #[cfg(any(feature = "profiling", feature = "preload"))]
+    #[cfg(sampling)]
     Rate(Option<usize>),
 }
 
@@ -130,9 +130,9 @@ impl fmt::Display for Value {
             Self::Word(word) => f.write_str(word),
             Self::Percent(Some(percent)) => write!(f, "{percent} %"),
             Self::Percent(None) => f.write_str("off"),
-            #[cfg(any(feature = "profiling", feature = "preload"))]
+            #[cfg(sampling)]
             Self::Rate(Some(bytes)) => write!(f, "every {}", Bytes(bytes)),
-            #[cfg(any(feature = "profiling", feature = "preload"))]
+            #[cfg(sampling)]
             Self::Rate(None) => f.write_str("off"),
         }
     }
@@ -199,14 +199,14 @@ static TABLE: &[Row] = &[
         show: |options| Value::Word(if options.trace_gc { "gc" } else { "off" }),
         help: "print a line per cycle of the collector",
     },
-    #[cfg(any(feature = "profiling", feature = "preload"))]
+    #[cfg(sampling)]
     Row {
         key: "PROFILE",
         form: Form::Profile(|options, rate| options.profile_rate = Some(rate)),
         show: |options| Value::Rate(options.profile_rate),
         help: "write a heap profile at exit",
     },
-    #[cfg(not(any(feature = "profiling", feature = "preload")))]
+    #[cfg(not(sampling))]
     Row {
         key: "PROFILE",
         form: Form::Without("profiling"),
@@ -253,7 +253,7 @@ impl Form {
                 };
                 percent.inspect(|&percent| set(options, percent)).is_some()
             }
-            #[cfg(any(feature = "profiling", feature = "preload"))]
+            #[cfg(sampling)]
             Self::Profile(set) => profile(value).inspect(|&(_, rate)| set(options, rate)).is_some(),
             Self::Name(name, set) => {
                 if value == name.as_bytes() {
@@ -275,7 +275,7 @@ impl Form {
             Self::Switch(_) => "0 or 1",
             Self::Huge(_) => "auto, always or never",
             Self::Percent(_) => "a whole number of percent, such as 100, or off",
-            #[cfg(any(feature = "profiling", feature = "preload"))]
+            #[cfg(sampling)]
             Self::Profile(_) => {
                 "a path, or path:rate, where the rate is the mean number of bytes between samples, such as 64KiB, and not 0"
             }
@@ -481,11 +481,11 @@ fn size(value: &[u8]) -> Option<usize> {
 }
 
 /// The default mean bytes between samples: 512 KiB, as in Go.
-#[cfg(any(feature = "profiling", feature = "preload"))]
+#[cfg(sampling)]
 pub(crate) const PROFILE_RATE: usize = 512 << 10;
 
 /// Parses `path[:rate]`. Returns the path, and the rate in bytes. A path with a colon needs a rate.
-#[cfg(any(feature = "profiling", feature = "preload"))]
+#[cfg(sampling)]
 fn profile(value: &[u8]) -> Option<(&[u8], usize)> {
     let (path, rate) = match value.iter().rposition(|&byte| byte == b':') {
         Some(colon) => (value.get(..colon)?, size(value.get(colon + 1..)?)?),
@@ -495,20 +495,20 @@ fn profile(value: &[u8]) -> Option<(&[u8], usize)> {
 }
 
 /// Returns the path and the rate of `GREYSPAN_PROFILE`; `None` if it is unset or wrong.
-#[cfg(all(any(feature = "profiling", feature = "preload"), greyspan_heap))]
+#[cfg(all(sampling, greyspan_heap))]
 pub(crate) fn profile_target() -> Option<(&'static [u8], usize)> {
     let mut all = crate::os::env::variables(PREFIX);
     all.find_map(|(key, value)| (key == b"GREYSPAN_PROFILE").then(|| profile(value))?)
 }
 
 /// Returns the path of `GREYSPAN_PROFILE`, for the listing.
-#[cfg(all(any(feature = "profiling", feature = "preload"), greyspan_heap))]
+#[cfg(all(sampling, greyspan_heap))]
 fn profile_path() -> Option<&'static [u8]> {
     profile_target().map(|(path, _)| path)
 }
 
 /// Returns `None`: this build writes no profile at exit.
-#[cfg(not(all(any(feature = "profiling", feature = "preload"), greyspan_heap)))]
+#[cfg(not(all(sampling, greyspan_heap)))]
 fn profile_path() -> Option<&'static [u8]> {
     None
 }
@@ -645,7 +645,7 @@ mod tests {
         }
     }
 
-    #[cfg(not(any(feature = "profiling", feature = "preload")))]
+    #[cfg(not(sampling))]
     #[test]
     fn a_profile_that_this_build_cannot_write_names_the_feature() {
         let (options, warnings) = parse(&[("GREYSPAN_PROFILE", "heap.pb.gz")]);

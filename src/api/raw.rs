@@ -11,7 +11,6 @@ use crate::heap::c::nested::{alone_unless_nested, is_nested};
 use crate::heap::thread::current;
 use crate::mcache::count_small;
 use crate::options::profile_target;
-#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 use crate::os::{self, errno, report};
 use crate::profiler;

@@ -50,7 +50,7 @@ pub(crate) const fn str_from_bytes(bytes: *mut [u8]) -> *mut str {
 }
 
 /// Returns a pointer to code at `address`, for looking up its name only.
-#[cfg(any(feature = "profiling", feature = "preload"))]
+#[cfg(sampling)]
 pub(crate) const fn code_at(address: usize) -> *mut core::ffi::c_void {
     core::ptr::without_provenance_mut(address)
 }

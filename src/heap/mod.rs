@@ -17,16 +17,16 @@ mod map;
 mod options;
 mod realloc;
 mod registry;
-#[cfg(any(feature = "profiling", feature = "preload"))]
+#[cfg(sampling)]
 mod sample;
 mod slot;
 #[cfg(feature = "gc")]
 pub(crate) mod source;
 mod stats;
 pub(crate) mod thread;
-#[cfg(not(any(feature = "profiling", feature = "preload")))]
+#[cfg(not(sampling))]
 mod unsampled;
-#[cfg(any(feature = "profiling", feature = "preload"))]
+#[cfg(sampling)]
 mod watched;
 
 use crate::base::addr::Addr;
@@ -40,13 +40,13 @@ use crate::tiers::Tiers;
 use background::Background;
 use core::alloc::Layout;
 use registry::Registry;
-#[cfg(any(feature = "profiling", feature = "preload"))]
+#[cfg(sampling)]
 use sample::end_sample;
-#[cfg(not(any(feature = "profiling", feature = "preload")))]
+#[cfg(not(sampling))]
 use unsampled::end_sample;
 
 /// Whether objects may be sampled for the heap profile.
-const SAMPLES: bool = cfg!(any(feature = "profiling", feature = "preload"));
+const SAMPLES: bool = cfg!(sampling);
 
 /// Where sampled objects of a size class begin (`sample`, S3): a free of anything else looks no further.
 const SAMPLE_ALIGN: usize = 64 << 10;

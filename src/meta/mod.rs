@@ -12,7 +12,6 @@
 use crate::base::addr::align_up;
 use crate::base::list::{Linked, List};
 use crate::os::Os;
-#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 use crate::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use core::ptr::NonNull;

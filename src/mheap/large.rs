@@ -7,7 +7,6 @@ use super::page_alloc::Purpose;
 use super::{MHeap, non_null};
 use crate::base::geometry::{HUGE, PAGE, PAGES_PER_HUGE, is_servable};
 use crate::mspan::MSpan;
-#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 
 /// Moves by page table before the heap copies objects instead, so that the process keeps its

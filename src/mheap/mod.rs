@@ -26,7 +26,6 @@ use crate::meta::Pool;
 use crate::mspan::{ByUse, CHECKED, MSpan, State};
 use crate::options::Huge;
 use crate::os::Os;
-#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};

@@ -22,7 +22,6 @@ use super::tracker::Tracker;
 use crate::base::addr::{Addr, align_up};
 use crate::base::bitmap::Bits;
 use crate::base::geometry::{HUGE, HUGE_SHIFT, PAGE, PAGES_PER_HUGE, TABLE_MIN, WINDOW_TRIES};
-#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 use crate::os::{Claim, Os};
 use core::cell::Cell;

@@ -13,7 +13,6 @@
 use super::{Inner, MHeap, non_null};
 use crate::base::geometry::PAGE;
 use crate::events::{self, EventKind, PurgeCause};
-#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 use crate::sync::atomic::Ordering::Relaxed;
 

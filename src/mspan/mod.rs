@@ -81,7 +81,7 @@ pub(crate) struct MSpan {
     kept: AtomicBool,
     /// For a sampled object: twice the number of the span's slot in the profile, plus 1 while such
     /// an object exists. The span keeps its slot.
-    #[cfg(any(feature = "profiling", feature = "preload"))]
+    #[cfg(sampling)]
     sample: AtomicU32,
     links: Links<MSpan>,
     older: AtomicPtr<MSpan>,
@@ -145,7 +145,7 @@ impl MSpan {
             headroom: AtomicU32::new(0),
             zeroed: AtomicBool::new(false),
             kept: AtomicBool::new(false),
-            #[cfg(any(feature = "profiling", feature = "preload"))]
+            #[cfg(sampling)]
             sample: AtomicU32::new(0),
             links: Links::new(),
             older: AtomicPtr::new(null_mut()),
@@ -219,7 +219,7 @@ impl MSpan {
     }
 
     /// Returns whether the run is a sampled object, and its slot in the profile (0: none yet).
-    #[cfg(any(feature = "profiling", feature = "preload"))]
+    #[cfg(sampling)]
     #[inline]
     pub(crate) fn sample(&self) -> (bool, u32) {
         let sample = self.sample.load(Relaxed);
@@ -227,7 +227,7 @@ impl MSpan {
     }
 
     /// Notes whether the run is a sampled object, and its slot. The caller holds the run.
-    #[cfg(any(feature = "profiling", feature = "preload"))]
+    #[cfg(sampling)]
     pub(crate) fn set_sample(&self, sampled: bool, slot: u32) {
         self.sample.store(slot << 1 | u32::from(sampled), Relaxed);
     }

@@ -179,7 +179,7 @@ pub(crate) fn thread_nanos() -> u64 {
 
 /// Returns a counter that grows evenly with time, in the processor's own unit. Cheaper than any
 /// clock. Returns 0 where the kernel has taken the counter from the process.
-#[cfg(any(feature = "profiling", feature = "preload"))]
+#[cfg(sampling)]
 #[inline]
 pub(crate) fn ticks() -> u64 {
     #[cfg(not(loom))]

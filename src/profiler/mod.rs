@@ -35,7 +35,6 @@ pub use own::unsampled;
 pub use snapshot::{Profile, View, diff};
 
 use crate::base::addr::align_up;
-#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 use crate::os::{NATIVE, Os};
 use core::ptr::NonNull;

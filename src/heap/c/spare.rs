@@ -14,7 +14,6 @@
 use crate::base::addr::align_up;
 use crate::base::geometry::REQUEST_MAX;
 use crate::heap::HEAP;
-#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 use crate::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicUsize,

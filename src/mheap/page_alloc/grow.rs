@@ -12,7 +12,6 @@ use crate::base::geometry::{
 };
 use crate::events::{self, EventKind};
 use crate::options::Huge;
-#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 use crate::os::{Claim, Os};
 

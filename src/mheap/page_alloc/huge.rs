@@ -17,7 +17,6 @@ use crate::base::geometry::{HUGE, HUGE_AFTER, PAGE, PAGES_PER_HUGE};
 use crate::events::{self, EventKind};
 use crate::options::Huge;
 use crate::os::Os;
-#[cfg_attr(any(test, loom), allow(unused_imports, reason = "there `Os` is the trait itself"))]
 use crate::os::PageSource;
 use core::ptr::NonNull;
 
