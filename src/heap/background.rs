@@ -1,17 +1,21 @@
-//! The background thread: gives memory back while the program is busy with other things, or with nothing.
+//! The background thread: gives free memory back while the program is busy with other work, or
+//! idle.
 //!
-//! An allocation starts it as soon as the heap has grown; a free never does, since the C library
-//! frees while it holds locks that starting a thread takes. While pages lie idle the thread looks
-//! once in each purge delay; else it sleeps, and a free that leaves much idle wakes it. Where the
-//! system refuses a thread, the program's threads look meanwhile, and an allocation tries again
-//! later. The thread never allocates and holds no lock but those of the tiers, briefly. It does not
-//! outlive the program: a process ends with its last thread, so this one ends when no other has a
-//! cache, whatever is left to give back. Whether it sleeps or runs, and who wakes it, is
-//! `sync::watch`.
+//! - Start: an allocation starts the thread once the heap has grown to 16 MiB. A free never starts
+//!   it, because the C library frees while it holds locks that starting a thread takes.
+//! - Work: while pages lie idle, the thread looks once in each purge delay. Otherwise it sleeps,
+//!   and a free that leaves many pages idle wakes it. It never allocates, and takes only locks of
+//!   the tiers and the registry, briefly.
+//! - Without it: if the system refuses a thread, the program's threads look meanwhile, and an
+//!   allocation tries again later.
+//! - End: a process ends with its last thread. So this thread ends when no other thread has a
+//!   cache, even if pages are left to give back.
 //!
-//! - B1. Free pages and the threads that have a cache are counted under a lock before the watch is
-//!   read; that is what WATCH-1 wants.
-//! - B2. A fork child has no such thread: an allocation starts its own.
+//! `sync::watch` says whether the thread sleeps or runs, and which thread wakes it.
+//!
+//! - BACKGROUND-1. Free pages and threads with a cache are counted under a lock before the watch is
+//!   read, as WATCH-1 requires.
+//! - BACKGROUND-2. A `fork` child has no background thread. An allocation starts its own.
 
 use super::{HEAP, Heap};
 use crate::mheap::IDLE_BYTES;
@@ -25,58 +29,61 @@ use crate::sync::watch::{ASLEEP, AWAKE, OFF, Watch};
 use core::ffi::c_void;
 use core::ptr::null_mut;
 
-/// Bytes that the heap has taken from the system from which on it has a thread.
+/// The heap has a background thread once it has taken this many bytes from the system.
 const GROWN: usize = 16 << 20;
-/// Free bytes that are worth waking it.
+/// Free bytes that are worth waking the thread for.
 const MUCH: usize = 4 << 20;
-/// Looks with next to nothing free before the thread sleeps without a limit.
+/// The thread sleeps without a time limit after this many looks that found almost nothing free.
 const PATIENCE: u32 = 3;
-/// Beyond the delay, so that a whole one is over at the next look; the clock is a few milliseconds late.
+/// Milliseconds added to the delay, so a whole delay has passed at the next look: the clock is a
+/// few milliseconds late.
 const SLACK: u64 = 10;
-/// Milliseconds until the system is asked again for a thread that it refused.
+/// Milliseconds until the next try, after the system refused a thread.
 const AGAIN: u64 = 1000;
-/// The number of a thread that the system refused, where it is waited for.
+/// Stands for the number of a thread that the system refused, for a thread that waits for its end.
 const REFUSED: usize = usize::MAX;
-/// Milliseconds that a thread waits for another one that ends the background thread.
+/// Milliseconds that a thread waits for another thread that ends the background thread.
 const LOOKS: u32 = 1000;
 
-/// What the thread is doing.
+/// The state of the background thread.
 pub(super) struct Background {
     watch: Watch,
-    /// When the system may be asked for a thread, in coarse milliseconds.
+    /// When the system may next be asked for a thread, in coarse milliseconds.
     ask_at: AtomicU64,
-    /// When a thread of the program looks next, where there is no other, likewise.
+    /// When a thread of the program looks next while there is no background thread, in coarse
+    /// milliseconds.
     look_at: AtomicU64,
-    /// The thread's number while it runs, else 0; `REFUSED` where one that was wanted no more is
-    /// not to be had.
+    /// The thread's number while it runs, else 0. `REFUSED`: the watch was turned off while the
+    /// system refused the thread.
     thread: AtomicUsize,
-    /// The process that the thread is one of.
+    /// The process that the thread belongs to.
     process: AtomicU32,
-    /// Threads that end it at this moment.
+    /// Threads that are ending the background thread at this moment.
     ending: AtomicU32,
-    /// The user wants the thread under a filter too, if the process was started under it.
+    /// Whether the user wants the thread even if the process was started under a seccomp filter.
     wanted: AtomicBool,
 }
 
 impl Background {
     crate::sync::const_unless_loom! {
-        /// Not started.
+        /// Returns the state before the start.
         pub(super) fn new() -> Self {
             Self { watch: Watch::new(), ask_at: AtomicU64::new(0), look_at: AtomicU64::new(0), thread: AtomicUsize::new(0), process: AtomicU32::new(0), ending: AtomicU32::new(0), wanted: AtomicBool::new(false) }
         }
     }
 
-    /// There shall be none. Called before there is one.
+    /// Rules the thread out. Called before the thread exists.
     pub(super) fn turn_off(&self) {
         self.watch.turn_off();
     }
 
-    /// There shall be one, unless the program confines itself.
+    /// Notes that the user wants the thread even if the process was started under a seccomp filter.
+    /// If the program confines itself, the thread ends all the same.
     pub(super) fn insist(&self) {
         self.wanted.store(true, Relaxed);
     }
 
-    /// After `fork`, in the child (B2).
+    /// Forgets the thread, in the child of a `fork` (BACKGROUND-2).
     pub(super) fn forget(&self) {
         self.watch.forget();
         if self.thread.load(Relaxed) != 0 {
@@ -92,8 +99,8 @@ impl Background {
 }
 
 impl Heap {
-    /// Called where a thread has come out of an allocation's slow path, with nothing half changed:
-    /// sees to it that there is a thread that looks after free pages.
+    /// Starts the background thread if the heap has grown and has none. Called at the end of each
+    /// slow allocation, with nothing half changed.
     #[inline(always)]
     pub(super) fn after_alloc(&self) {
         if self.tiers.mheap.grown_bytes() >= GROWN {
@@ -104,8 +111,8 @@ impl Heap {
         }
     }
 
-    /// Called where a thread has come out of a free's slow path: where many pages are free the
-    /// background thread is woken to look after them, or where there is none the caller does it.
+    /// If many pages are free, wakes the background thread to look after them; without such a
+    /// thread, the caller looks. Called at the end of each slow free.
     #[inline(always)]
     pub(super) fn after_free(&self) {
         if self.tiers.mheap.idle_bytes() >= MUCH && !self.background.watch.is_awake() {
@@ -113,8 +120,8 @@ impl Heap {
         }
     }
 
-    /// Called by a thread that has given its cache up; the `last` one that had any lets the
-    /// background thread end.
+    /// Looks after pages when a thread has given its cache up. The `last` thread that had one lets
+    /// the background thread end.
     pub(super) fn after_exit(&self, last: bool) {
         if last {
             self.call_background();
@@ -162,7 +169,7 @@ impl Heap {
         if now < ask_at.load(Relaxed) || !core::ptr::eq(self, &raw const HEAP) || !self.is_used() {
             return;
         }
-        // A filter may forbid what a thread needs, at the price of the process.
+        // A filter may forbid the system calls of a thread, and kill the process for one.
         match os::sandbox::may_have_thread() {
             Answer::Yes => {}
             _ if wanted.load(Relaxed) && !os::sandbox::is_announced() => {}
@@ -182,9 +189,9 @@ impl Heap {
         }
     }
 
-    /// The program is about to confine itself by a seccomp filter. From here on there is no
-    /// background thread, and the heap makes no other system calls than those that any allocator
-    /// makes. `waits`: for the end of the thread.
+    /// Prepares for a seccomp filter that the program is about to install. From here on there is no
+    /// background thread, and the heap makes only system calls that any allocator makes. `waits`:
+    /// until the thread has ended.
     pub(crate) fn confine(&self, waits: bool) {
         os::sandbox::enter();
         self.end_background(waits);
@@ -195,8 +202,8 @@ impl Heap {
         let Background {
             watch, process, ending, ..
         } = &self.background;
-        // A child that was made without the hooks of `fork` has no such thread, and one of `vfork`
-        // leaves its parent's alone.
+        // A child that was made without the hooks of `fork` has no such thread. A child of `vfork`
+        // must leave its parent's thread alone.
         if !watch.is_none() && !watch.is_off() && process.load(Relaxed) != os::fork::process() {
             return;
         }
@@ -209,8 +216,8 @@ impl Heap {
         }
         // Release: pairs with the Acquire below.
         ending.fetch_sub(1, Release);
-        // Another thread may still wait for the end. Bounded: this one may be in a handler that has
-        // interrupted that wait.
+        // Another thread may still wait for the end. The wait has a bound, because this thread may
+        // be in a handler that interrupted that wait.
         let mut looks = 0;
         while waits && looks < LOOKS && ending.load(Acquire) > 0 {
             os::futex::wait_for(watch.word(), OFF, 1);
@@ -228,25 +235,25 @@ impl Heap {
             number = thread.load(Acquire);
         }
         if number != REFUSED {
-            // SAFETY: one thread turns the watch off; the background thread, which finds that, does
+            // SAFETY: one thread turns the watch off. The background thread finds it off and does
             // not detach itself.
             unsafe { os::thread::join(number) };
         }
     }
 
-    /// Whether there is a thread of the program for which memory matters.
+    /// Whether any thread of the program has a cache.
     fn is_used(&self) -> bool {
         self.registry.figures().in_use > 0
     }
 
-    /// One look. Returns whether there is more to do later.
+    /// Looks once. Returns whether there is more to do later.
     fn attend(&self) -> bool {
         self.end_rest();
         self.tiers.mheap.attend() > IDLE_BYTES
     }
 
-    /// Looks once in each purge delay until next to nothing is free, or no thread of the program is
-    /// left.
+    /// Looks once in each purge delay until almost nothing is free or no thread of the program has
+    /// a cache.
     fn attend_while_idle(&self) {
         let (watch, mheap) = (&self.background.watch, &self.tiers.mheap);
         mheap.set_attended(true);
@@ -260,16 +267,16 @@ impl Heap {
         mheap.set_attended(false);
     }
 
-    /// Whether the background thread has something to do: pages to give back, or to end.
+    /// Whether the background thread has work: pages to give back, or its own end.
     fn has_work(&self) -> bool {
-        // `attend` takes the page heap's lock, `is_used` the registry's (B1).
+        // BACKGROUND-1: `attend` takes the page heap's lock, `is_used` the registry's.
         self.attend();
         self.tiers.mheap.idle_bytes() >= MUCH || !self.is_used()
     }
 }
 
 extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
-    // What the C library frees in this thread as it ends gives it no cache.
+    // The C library frees in this thread as it ends. Those frees must not give it a cache.
     super::thread::have_no_cache();
     os::thread::name_self(c"greyspan");
     let Background { watch, thread, .. } = &HEAP.background;
@@ -281,7 +288,7 @@ extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
         }
         HEAP.attend_while_idle();
         if !HEAP.is_used() {
-            // A number that is set is that of a thread to wait for.
+            // A thread that ends the background thread waits for the number that is set here.
             thread.store(0, Relaxed);
             if watch.leave(|| HEAP.is_used()) {
                 os::thread::detach_self();

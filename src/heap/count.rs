@@ -1,7 +1,9 @@
-//! What the program allocates and frees, counted exactly (feature `stats`); nothing, and no code, without it.
+//! Exact counts of the program's allocations and frees (feature `stats`). Without the feature, no
+//! code remains.
 //!
-//! Called by the operations of the heap where a block passes to or from the program: what the heap takes from its own bins for itself is not
-//! counted. The counts and their rules are in `remote::exact`.
+//! The operations of the heap count each block that passes to or from the program. Blocks that the
+//! heap takes from its own bins for itself are not counted. The counts and their rules are in
+//! `remote::exact`.
 
 #![forbid(unsafe_code)]
 
@@ -13,11 +15,13 @@ use crate::size_class::SizeClass;
 
 #[cfg(feature = "stats")]
 impl Heap {
-    /// Where to count what the thread does whose slot held `cache` when the call began.
+    /// Returns the counter for the calling thread. `cache` is what its slot held when the call
+    /// began.
     fn counter(&self, cache: &MCache) -> Counter<'_> {
         let cache = super::thread::current_or(cache);
         if cache.is_ready() {
-            // A cache outlives the heap's operations: its set is reached through the heap's directory for that.
+            // Caches are never freed, but the borrow checker does not know. So the set comes from
+            // the heap's directory, which lives as long as the heap.
             if let Some(shared) = self.tiers.directory.get(cache.mailbox().id()) {
                 return Counter::own(&shared.exact);
             }
@@ -25,20 +29,20 @@ impl Heap {
         Counter::shared(&self.strays)
     }
 
-    /// A block of `class` came out of the ready cache's bin.
+    /// Counts a block of `class` that came out of the ready cache's bin.
     #[inline(always)]
     pub(super) fn count_popped(&self, cache: &MCache, class: SizeClass) {
         cache.shared().exact.alloc_small(class);
     }
 
-    /// A block for `size` bytes at `align` was found, or null.
+    /// Counts the block for a request of `size` bytes at `align`; nothing for null.
     pub(super) fn count_alloc(&self, cache: &MCache, block: *mut u8, size: usize, align: usize) {
         if !block.is_null() {
             self.counter(cache).alloc(SizeClass::serving(size, align), size);
         }
     }
 
-    /// The program gives up a block of `class`, or a large object of `size` bytes.
+    /// Counts a free of a block of `class`, or of a large object of `size` bytes.
     #[inline(always)]
     pub(super) fn count_free(&self, cache: &MCache, class: Option<SizeClass>, size: usize) {
         match class {
@@ -47,7 +51,7 @@ impl Heap {
         }
     }
 
-    /// A large object has another size where it is.
+    /// Counts a large object that was resized in place.
     pub(super) fn count_resize(&self, cache: &MCache, old: usize, new: usize) {
         self.counter(cache).resize(old, new);
     }

@@ -1,9 +1,8 @@
 //! The bins: one stack of ready objects per size class. The fast path of the heap is `pop` and
 //! `push`.
 //!
-//! ```text
-//!  null │ block │ block │ block │       │       │        the bin of one class: an array of pointers
-//!        base                    top             end
+//! ```text null │ block │ block │ block │       │       │        the bin of one class: an array of
+//! pointers base                    top             end
 //! ```
 //!
 //! A bin takes back every block of its class that the thread frees, of its own spans or of other
@@ -200,7 +199,8 @@ impl Bins {
             return false;
         }
         if CHECKED {
-            // SAFETY: the block is the caller's, and of the class's size (contract of this function).
+            // SAFETY: the block is the caller's, and of the class's size (contract of this
+            // function).
             unsafe { check::take_back(class, block) };
         }
         // SAFETY: slots below the end are this cache's.

@@ -25,7 +25,8 @@ impl MCache {
                     self.emptied(tiers, span);
                 }
             }
-            // SAFETY: the block is the caller's (contract of this function), and the cache is ready.
+            // SAFETY: the block is the caller's (contract of this function), and the cache is
+            // ready.
             (State::Small, _) => unsafe { self.free_remote(tiers, span, block) },
             (State::Large, _) => self.free_large(tiers, span, block.cast()),
             (State::Free, _) => fatal("free of a block whose span is free: freed twice?", block.addr()),

@@ -123,9 +123,9 @@ impl MCache {
         done
     }
 
-    /// Whether the runs kept seem to have `bytes` bytes of memory, so that giving them up spares the
-    /// heap as much. Runs of which the program touched little are worth more here: the next object
-    /// touches the same pages.
+    /// Whether the runs kept seem to have `bytes` bytes of memory, so that giving them up spares
+    /// the heap as much. Runs of which the program touched little are worth more here: the next
+    /// object touches the same pages.
     pub(super) fn runs_seem_to_have(&self, tiers: &Tiers, bytes: usize) -> bool {
         let held = self.held_runs();
         held >= bytes && self.runs.memory(tiers, held) >= bytes
@@ -188,8 +188,8 @@ impl MCache {
     }
 }
 
-/// Gives the tail of a run that serves `class` back, if the tail is long. A run may have come to the
-/// bin of a shorter class as this one does, and so on from class to class.
+/// Gives the tail of a run that serves `class` back, if the tail is long. A run may have come to
+/// the bin of a shorter class as this one does, and so on from class to class.
 fn cut_run(tiers: &Tiers, run: *mut Block, class: RunClass) {
     let Some(span) = tiers.mheap.map().span_of(Addr::of(run)) else {
         return;

@@ -38,8 +38,9 @@ impl MCache {
     }
 
     /// Finds a place for a large object of `bytes` that has begun to grow and has no room where it
-    /// is: it can go on growing there, so it is copied this once. `None` if no such place lies idle,
-    /// or if the object has room of its own when it grows (`MHeap::growth_room`). The cache is ready.
+    /// is: it can go on growing there, so it is copied this once. `None` if no such place lies
+    /// idle, or if the object has room of its own when it grows (`MHeap::growth_room`). The cache
+    /// is ready.
     #[cold]
     pub(crate) fn alloc_begun(&self, tiers: &Tiers, bytes: usize) -> Option<&'static MSpan> {
         let pages = large_pages(bytes);

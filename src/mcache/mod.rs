@@ -11,12 +11,12 @@
 //! | [`Shared`] | mailbox, outbox and counts, for other threads to read | `remote` |
 //!
 //! The other files join the parts: `refill` and `length` get objects, `overflow` and `free` return
-//! them, `keep` and `large` do so for large objects, `exit` gives everything up, `check` finds wrong
-//! frees, and `c` has C's fast paths.
+//! them, `keep` and `large` do both for large objects, `exit` gives everything up, `check` finds
+//! wrong frees, and `c` has C's fast paths.
 //!
-//! - MCACHE-1. A thread without a cache has a static in its place: `EMPTY` before its first, `TORN`
-//!   after its last. Its bins are both empty and full, and no thread writes to it. So the fast path
-//!   needs no test for it, and the slow path leads to `heap::thread`.
+//! - MCACHE-1. A thread without a cache has a static in its place: `EMPTY` before its first cache,
+//!   `TORN` after its last. The bins of this sentinel are both empty and full, and no thread writes
+//!   to them. So the fast path needs no test for it, and the slow path leads to `heap::thread`.
 
 mod bins;
 #[cfg(feature = "preload")]
@@ -58,7 +58,7 @@ use spans::Spans;
 #[repr(C, align(128))]
 pub(crate) struct MCache {
     bins: Bins,
-    /// What the thread knows of the page map.
+    /// The part of the page map that the thread knows.
     #[cfg(feature = "preload")]
     main: Main,
     /// The block that C's `malloc` handed out last from a bin.
@@ -131,13 +131,14 @@ impl MCache {
         unsafe { self.bins.set_slots(slots) };
     }
 
-    /// Bytes of the room for all threads that this one's bins and runs have.
+    /// Returns the bytes of the shared room ([`Room`](crate::tiers::Room)) that this thread's bins
+    /// and runs have.
     pub(crate) fn room(&self) -> usize {
         self.bins.room() + self.runs.room()
     }
 
-    /// Counts a request that this cache, which is ready, has served. `true`: it may be one to
-    /// sample.
+    /// Counts a request that this cache, which is ready, has served. `true`: the sampler may want
+    /// it.
     #[inline(always)]
     pub(crate) fn count(&self, size: usize) -> bool {
         #[cfg(sampling)]
@@ -185,9 +186,9 @@ impl MCache {
         self.bins.bury(class, block, random, buried);
     }
 
-    /// Puts a block, whose bin has no room, in the outbox: it is of another thread's span, and so
-    /// was the last one that this thread put there. Most blocks that one thread makes and another
-    /// frees are such. `false`: it is no such block, nothing was done.
+    /// Puts a block, whose bin is full, in the outbox. This works if the block is of another
+    /// thread's span, the same span as the last block that this thread put there. That is the usual
+    /// case if one thread allocates and another frees. `false`: nothing was done.
     ///
     /// # Safety
     /// This heap handed `block` out, and the program uses it no more.
@@ -256,7 +257,8 @@ impl MCache {
         // A copy of a static needs no room on the stack. A value of several KiB would, and a thread
         // may have 16 KiB.
         #[cfg(not(loom))]
-        // SAFETY: the sentinel is never written to, so its bytes are those of a new cache; the place is the caller's.
+        // SAFETY: the sentinel is never written to, so its bytes are those of a new cache; the
+        // place is the caller's.
         unsafe {
             core::ptr::from_ref(EMPTY.cache()).copy_to_nonoverlapping(place.as_ptr(), 1)
         };

@@ -20,7 +20,8 @@ impl MCache {
     pub(crate) unsafe fn push_over(&self, tiers: &Tiers, class: SizeClass, block: *mut Block) {
         let bins = &self.bins;
         if bins.is_closed(class) {
-            // SAFETY: the block is the caller's (contract of this function), and the cache is ready.
+            // SAFETY: the block is the caller's (contract of this function), and the cache is
+            // ready.
             unsafe { self.free(tiers, block) };
             return;
         }
@@ -37,7 +38,8 @@ impl MCache {
         }
         // SAFETY: the block is the caller's (contract of this function).
         if !unsafe { self.push(class, block) } {
-            // SAFETY: the block is the caller's (contract of this function), and the cache is ready.
+            // SAFETY: the block is the caller's (contract of this function), and the cache is
+            // ready.
             unsafe { self.free(tiers, block) };
         }
     }
@@ -84,7 +86,8 @@ impl MCache {
             if CHECKED {
                 check::flush(tiers, class, block);
             }
-            // SAFETY: the block is free and this thread's (BIN-1). The cache is ready, so it is taken.
+            // SAFETY: the block is free and this thread's (BIN-1). The cache is ready, so it is
+            // taken.
             unsafe { self.free(tiers, block) };
         });
     }

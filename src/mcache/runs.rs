@@ -209,7 +209,8 @@ impl Runs {
     }
 
     /// Asks for room to double the bin of `class`, into which `run` does not fit. Returns the bin's
-    /// new capacity and the bytes of room, or `None`: the class was not missed, or there is no room.
+    /// new capacity and the bytes of room, or `None`: the class was not missed, or there is no
+    /// room.
     pub(super) fn ask_growth(&self, tiers: &Tiers, class: RunClass, run: *mut Block) -> Option<(u32, usize)> {
         let bin = self.bin(class);
         let cap = bin.cap();

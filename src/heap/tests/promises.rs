@@ -1,6 +1,6 @@
-//! What one line of the heap could lose without any other test's notice: how long a large block is
-//! said to be, what counts as held, that runs which no allocation reaches do not stay, and that a
-//! request that cannot be served costs nothing.
+//! Promises of the heap that one changed line could break without another test's notice: the
+//! reported length of a large block, the count of held blocks, the end of idle runs, and the zero
+//! cost of a request that cannot be served.
 
 use super::world::World;
 use crate::base::geometry::RUN_MAX;
@@ -151,7 +151,7 @@ fn ask(world: &mut World, size: usize, align: usize) -> [bool; 4] {
 fn ask_for_what_cannot_be() {
     let mut world = with_runs();
     world.heap.tiers.mheap.set_purge_delay(-1);
-    // What requests are to be moved from, small and large.
+    // A small and a large block that requests would be moved from.
     world.make(0, 100, 8, false);
     world.make(0, MIB, 8, false);
     let seen = |world: &World| {
@@ -182,10 +182,10 @@ fn ask_for_what_cannot_be() {
     // SAFETY: this thread took the locks.
     unsafe { world.heap.tiers.mheap.after_fork_in_parent() };
     for class in SizeClass::all() {
-        // SAFETY: likewise.
+        // SAFETY: this thread took the lock.
         unsafe { world.heap.tiers.central(class).after_fork_in_parent() };
     }
-    // SAFETY: likewise.
+    // SAFETY: this thread took the locks.
     unsafe { world.heap.registry.after_fork_in_parent() };
     assert_eq!(got, []);
     assert_eq!(seen(&world), before, "system calls, runs kept, pages in use, room");

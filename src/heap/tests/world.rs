@@ -1,4 +1,5 @@
-//! A heap over a simulated system, with two caches and a shadow of every block: what the tests of whole lives work with.
+//! A heap over a simulated system, with two caches and a shadow of every block, for tests of whole
+//! lives.
 
 use crate::heap::Heap;
 use crate::mcache::MCache;
@@ -61,7 +62,7 @@ impl World {
     pub(super) fn on(sim: &'static Sim) -> Self {
         let heap: &'static Heap = Box::leak(Box::new(Heap::new(sim)));
         heap.tiers.mheap.set_window(20 << 20);
-        // What time alone would bring about differs from run to run.
+        // Events that depend on time alone would differ from run to run.
         heap.tiers.mheap.set_purge_delay(-1);
         Self {
             sim,
@@ -80,7 +81,8 @@ impl World {
         *slot
     }
 
-    /// Does `step`, which tells whether it got all that it asked for. It may be refused only where the system refused.
+    /// Does `step`, which returns whether it got all that it asked for. It may be refused only if
+    /// the system refused.
     fn step(&mut self, which: usize, step: impl FnOnce(&mut Self, &'static MCache) -> bool) {
         let before = self.sim.refusals();
         let done = match self.cache(which) {
@@ -193,7 +195,7 @@ impl World {
         });
     }
 
-    /// Cache `which` frees the block, whoever made it.
+    /// Cache `which` frees the block, whichever cache made it.
     pub(super) fn free(&mut self, which: usize, index: usize) {
         if self.live.is_empty() {
             return;
@@ -230,7 +232,8 @@ impl World {
         }
     }
 
-    /// The figures agree with each other, every block holds what it should, and the system saw no wrong call.
+    /// Checks that the figures agree with each other, every block holds its pattern, and the system
+    /// saw no wrong call.
     pub(super) fn check(&self) -> HeapFigures {
         for block in &self.live {
             block.check(block.layout.size(), block.layout.size());
