@@ -2,14 +2,16 @@
 //!
 //! Sources come in the order of what is cheapest to get and best to use up:
 //! 1. the active span's free list;
-//! 2. the active span's remote list;
-//! 3. the mailbox, which may give either;
+//! 2. the mailbox: remote lists of this thread's spans, which become free lists;
+//! 3. the active span's remote list, whose message may still be on its way;
 //! 4. fresh objects of the active span;
 //! 5. other owned spans with room, the one longest out of use first, so that frees gather in the
 //!    others;
 //! 6. the central lists;
 //! 7. an empty span that rests there, or that the thread kept;
 //! 8. the page heap ([`length`](super::length) says how long a span).
+//!
+//! If the active span has untouched objects only, an owned span with free objects goes before it.
 
 use super::spans::{fetch_remote, take_one};
 use super::{MCache, check};
