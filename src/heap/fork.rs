@@ -78,14 +78,18 @@ impl Heap {
                     self.background.turn_off();
                 }
                 if options.show_stats && !os::exit::register(super::stats::show_stats) {
-                    os::report::warn(format_args!("no table at exit: the system has no room for the handler"));
+                    os::report::warn(format_args!(
+                        "no statistics at exit: the system has no room for the exit handler"
+                    ));
                 }
                 // libgreyspan.so begins when it is loaded: the unwinder cannot be loaded here.
                 #[cfg(all(feature = "profiling", not(feature = "preload")))]
                 if let Some(rate) = options.profile_rate
                     && !(crate::profiler::begin(rate) && os::exit::register(crate::profiler::write_at_exit))
                 {
-                    os::report::warn(format_args!("no heap profile: the system has no memory for it"));
+                    os::report::warn(format_args!(
+                        "no heap profile: not enough memory for the profiler's tables"
+                    ));
                 }
             }
             Err(_) => {

@@ -25,16 +25,20 @@ pub(super) fn apply(heap: &Heap) -> Options {
 impl Heap {
     /// Sets the soft limit: the bytes beyond which memory goes back to the system at once.
     pub(crate) fn set_soft_limit(&self, bytes: Option<usize>) {
+        // The set-up would overwrite a limit that is set before it.
+        self.set_up();
         self.tiers.mheap.set_soft_limit(bytes);
     }
 
     /// Sets the hard limit: the bytes beyond which allocations fail.
     pub(crate) fn set_hard_limit(&self, bytes: Option<usize>) {
+        self.set_up();
         self.tiers.mheap.set_hard_limit(bytes);
     }
 
     /// Returns the soft and the hard limit in force.
     pub(crate) fn limits(&self) -> [Option<usize>; 2] {
+        self.set_up();
         self.tiers.mheap.limits()
     }
 }

@@ -81,7 +81,7 @@ pub(super) fn flush(tiers: &Tiers, class: SizeClass, block: *mut Block) {
             "free",
             block.addr(),
             class.size(),
-            "no block of this heap, or freed twice",
+            "no block of this heap begins here, or it was freed twice",
         );
     };
     if span.state() == State::Large {
@@ -93,7 +93,7 @@ pub(super) fn flush(tiers: &Tiers, class: SizeClass, block: *mut Block) {
             "free",
             block.addr(),
             class.size(),
-            "its span has ended: it was freed twice",
+            "the block is free already: freed twice",
         );
     }
     if span.size() <= 8 || !has_marks(class) {
@@ -121,7 +121,7 @@ pub(super) fn fresh(span: &MSpan, block: *mut Block) {
             "malloc",
             block.addr(),
             span.size(),
-            "a block that was never handed out was freed or written to",
+            "a block that was never handed out was freed or written to before this call",
         );
     }
     // SAFETY: the object has a second word, and is the caller's.
@@ -141,6 +141,6 @@ pub(super) fn report_unmarked(block: *mut Block, size: usize) -> ! {
         "malloc",
         block.addr(),
         size,
-        "a free block was written to, or it was freed twice",
+        "a free block was written to or freed twice before this call",
     )
 }

@@ -29,9 +29,9 @@ impl MCache {
             // ready.
             (State::Small, _) => unsafe { self.free_remote(tiers, span, block) },
             (State::Large, _) => self.free_large(tiers, span, block.cast()),
-            (State::Free, _) => fatal("free of a block whose span is free: freed twice?", block.addr()),
+            (State::Free, _) => fatal("free: the block is free already: freed twice", block.addr()),
             #[cfg(feature = "gc")]
-            (State::Managed, _) => fatal("free of an object that the collector manages", block.addr()),
+            (State::Managed, _) => fatal("free: the collector manages this object", block.addr()),
         }
     }
 
@@ -39,7 +39,7 @@ impl MCache {
     #[cold]
     pub(super) fn free_foreign(&self, block: *mut Block) {
         if !block.is_null() {
-            fatal("free of a pointer that this heap did not hand out", block.addr());
+            fatal("free: no block of this heap begins at this address", block.addr());
         }
     }
 

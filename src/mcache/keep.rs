@@ -183,7 +183,7 @@ impl MCache {
     fn give_run(&self, tiers: &Tiers, run: *mut Block) {
         match tiers.mheap.map().span_of(Addr::of(run)) {
             Some(span) if span.state() == State::Large => self.free_large(tiers, span, run.cast()),
-            _ => fatal("free of a pointer that is no large block of this heap", run.addr()),
+            _ => fatal("free: no large block of this heap begins at this address", run.addr()),
         }
     }
 }

@@ -88,7 +88,10 @@ impl MCache {
     /// Frees a large object, past the bins.
     pub(crate) fn free_large(&self, tiers: &Tiers, span: &'static MSpan, object: *mut u8) {
         if object != span.base() {
-            fatal("free of a pointer into the middle of a large block", object.addr());
+            fatal(
+                "free: the pointer does not point to the start of the block",
+                object.addr(),
+            );
         }
         self.tally(COUNT).add(0, 1);
         span.set_dirty();

@@ -39,7 +39,12 @@ impl Heap {
             (State::Small, Some(class)) => {
                 let size = class.size();
                 if !span.is_object(ptr) {
-                    misuse(call, address, size, "the pointer is not to where a block begins");
+                    misuse(
+                        call,
+                        address,
+                        size,
+                        "the pointer does not point to the start of a block",
+                    );
                 }
                 // SAFETY: an object of the span, of at least 16 bytes (C-1).
                 if size > 8 && unsafe { Block::is_marked(ptr.cast()) } {
@@ -53,7 +58,7 @@ impl Heap {
                         call,
                         address,
                         span.size(),
-                        "the pointer is not to where the block begins",
+                        "the pointer does not point to the start of the block",
                     );
                 }
                 if span.kept() {

@@ -247,7 +247,7 @@ impl Heap {
                     "free_sized",
                     ptr.addr(),
                     span.size(),
-                    "the size or the alignment is not the block's",
+                    "the size or the alignment differs from the request for this block",
                 );
             }
         }

@@ -91,7 +91,7 @@ fn each_call_of_the_system_and_all_after_it_may_fail() {
 }
 
 #[test]
-fn kernels_with_pages_of_16_and_64_kib_see_no_wrong_call_and_get_all_back() {
+fn c72_kernels_with_pages_of_16_and_64_kib_see_no_wrong_call_and_get_all_back() {
     for page in [16 * KIB, 64 * KIB] {
         let mut world = World::on(Sim::with_page_size(page));
         live(&mut world);
