@@ -111,7 +111,7 @@ impl Heap {
         }
     }
 
-    /// If many pages are free, wakes the background thread to look after them; without such a
+    /// Wakes the background thread, if many pages are free, to look after them; without such a
     /// thread, the caller looks. Called at the end of each slow free.
     #[inline(always)]
     pub(super) fn after_free(&self) {

@@ -31,8 +31,8 @@
 //!   does not get. The child resets all locks. The interrupted call goes on in the child, and the
 //!   heap is mended when it has ended.
 //!
-//! The child loses the blocks that the other threads had in bins, runs and empty spans, and the
-//! pages that one of them was about to give back.
+//! The child loses the blocks that the other threads had in bins, runs and empty spans. It also
+//! loses the pages that one of them was about to give back.
 
 use super::{HEAP, Heap};
 use crate::mcache::MCache;

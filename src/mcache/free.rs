@@ -43,13 +43,13 @@ impl MCache {
         }
     }
 
-    /// An owned span, the active one or a partial one, has no live object left.
+    /// Handles an owned span, the active one or a partial one, that has no live object left.
     #[cold]
     #[inline(never)]
     pub(super) fn emptied(&self, tiers: &Tiers, span: &'static MSpan) {
         let Some(class) = span.class() else { return };
-        // Of small objects the active span and one more stay: a program that frees a little and
-        // allocates a little would otherwise end and make a span each time.
+        // The active span of small objects and one more stay. Otherwise a program that frees a
+        // little and allocates a little would end and make a span each time.
         let stays = self.spans.is_active(class, span) || self.spans.is_only_partial(class, span);
         if class.size() >= PINNING || !stays {
             self.end_span(tiers, span);

@@ -15,13 +15,14 @@ use core::ptr::null_mut;
 const TOLERANCE: usize = 2;
 
 impl MCache {
-    /// Bytes of all runs kept.
+    /// Returns the bytes of all runs kept.
     #[inline(always)]
     fn held_runs(&self) -> usize {
         self.shared.run_bytes.load(Relaxed)
     }
 
-    /// Relaxed: other threads read it for statistics only.
+    /// Sets the bytes of all runs kept (RUNS-2).
+    // Relaxed: other threads read it for statistics only.
     #[inline(always)]
     fn set_held_runs(&self, bytes: usize) {
         self.shared.run_bytes.store(bytes, Relaxed);

@@ -1,4 +1,5 @@
-//! The thread cache: what one thread keeps so that most requests touch no other thread's memory.
+//! The thread cache: the memory that one thread keeps, so most requests touch no other thread's
+//! memory.
 //!
 //! One thread reaches a cache, through its thread-local slot, so the fields are plain cells. Other
 //! threads see [`Shared`] alone. The parts:
@@ -10,9 +11,11 @@
 //! | [`Runs`] | freed large objects, a stack per run class | `runs` |
 //! | [`Shared`] | mailbox, outbox and counts, for other threads to read | `remote` |
 //!
-//! The other files join the parts: `refill` and `length` get objects, `overflow` and `free` return
-//! them, `keep` and `large` do both for large objects, `exit` gives everything up, `check` finds
-//! wrong frees, and `c` has C's fast paths.
+//! The other files join the parts:
+//!
+//! - `refill` and `length` get objects, `overflow` and `free` return them;
+//! - `keep` and `large` do both for large objects;
+//! - `exit` gives everything up, `check` finds wrong frees, and `c` has C's fast paths.
 //!
 //! - MCACHE-1. A thread without a cache has a static in its place: `EMPTY` before its first cache,
 //!   `TORN` after its last. The bins of this sentinel are both empty and full, and no thread writes
@@ -78,7 +81,7 @@ pub(crate) struct MCache {
 
 impl MCache {
     crate::sync::const_unless_loom! {
-        /// A cache that owns nothing. It serves once it has an owner number and
+        /// Returns a cache that owns nothing. It serves once it has an owner number and
         /// [`make_ready`](Self::make_ready) was called.
         pub(crate) fn new() -> Self {
             Self {
@@ -99,12 +102,12 @@ impl MCache {
         }
     }
 
-    /// The part that other threads may read.
+    /// Returns the part that other threads may read.
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
 
-    /// The mailbox.
+    /// Returns the mailbox.
     pub(crate) fn mailbox(&self) -> &Mailbox {
         &self.shared.mailbox
     }
@@ -115,7 +118,7 @@ impl MCache {
         self.ready.get()
     }
 
-    /// A thread begins to run with this cache, which has an owner number.
+    /// Lets a thread begin to run with this cache, which has an owner number.
     pub(crate) fn make_ready(&self, tiers: &Tiers) {
         self.purges_seen.set(tiers.purges.load(Relaxed));
         self.ready.set(true);
@@ -151,7 +154,7 @@ impl MCache {
         sample
     }
 
-    /// The thread's sampler.
+    /// Returns the thread's sampler.
     #[cfg(sampling)]
     pub(crate) fn sampler(&self) -> &Sampler {
         &self.sampler
@@ -271,13 +274,13 @@ impl MCache {
 }
 
 impl Sentinel {
-    /// A cache that is never ready.
+    /// Returns a sentinel whose cache is never ready.
     #[cfg(not(loom))]
     pub(crate) const fn new() -> Self {
         Self(MCache::new())
     }
 
-    /// The cache to point at.
+    /// Returns the cache that slots point to.
     pub(crate) const fn cache(&'static self) -> &'static MCache {
         &self.0
     }

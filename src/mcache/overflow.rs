@@ -1,8 +1,8 @@
 //! A bin that runs over: it grows, or its older half goes back to the spans.
 //!
-//! If a bin runs over though it has run empty a moment ago, the program frees and allocates in
-//! batches that are larger than the bin: the bin doubles, as long as all growth together stays
-//! small. Else its older half goes back. If the class was not refilled lately, the bin closes.
+//! If a bin ran empty a moment ago and runs over now, the program frees and allocates in batches
+//! larger than the bin. Then the bin doubles, while all growth together stays small. Otherwise its
+//! older half goes back. If the class was not refilled lately, the bin closes.
 
 use super::bins::Slot;
 use super::{MCache, check};

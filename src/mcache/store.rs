@@ -28,7 +28,7 @@ pub(super) struct Store {
 
 impl Store {
     crate::sync::const_unless_loom! {
-        /// Keeps nothing.
+        /// Returns a store that keeps nothing.
         pub(super) fn new() -> Self {
             Self {
                 spares: [const { SpanList::new() }; LONGEST + 1],

@@ -1,8 +1,8 @@
 //! Memory for nested calls (`nested`): they are few, ask for any size, and must not be refused.
 //!
 //! Blocks are cut from strips of memory that the system gives. A strip serves again when all its
-//! blocks are back. This code takes no lock, so a call may interrupt another one at any point, and
-//! neither a fork nor a thread that is gone leaves anything half done.
+//! blocks are back. This code takes no lock, so a call may interrupt another one at any point.
+//! Neither a fork nor a thread that is gone leaves anything half done.
 //!
 //! - SPARE-1. Strips form a list that only grows, so an address is looked up in it at any time.
 //!   Their address space is never given back. A strip for large blocks gives its memory back when

@@ -43,7 +43,7 @@ fn what_a_thread_keeps_of_one_size_serves_another_before_a_request_is_refused() 
     world.end();
 }
 
-/// Each block that a bin keeps may keep a span.
+/// Checks this because each block that a bin keeps may keep a span.
 #[test]
 fn a_thread_that_only_frees_keeps_few_blocks_of_any_class() {
     let mut world = World::new();

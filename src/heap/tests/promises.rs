@@ -1,6 +1,6 @@
 //! Promises of the heap that one changed line could break without another test's notice: the
-//! reported length of a large block, the count of held blocks, the end of idle runs, and the zero
-//! cost of a request that cannot be served.
+//! reported length of a large block; the count of held blocks; the end of idle runs; the zero cost
+//! of a request that cannot be served.
 
 use super::world::World;
 use crate::base::geometry::RUN_MAX;
@@ -59,7 +59,7 @@ fn what_a_thread_has_freed_and_not_sent_home_yet_does_not_count_as_held() {
     world.end();
 }
 
-/// A world whose first thread keeps runs, which count as idle at the second look after no
+/// Returns a world whose first thread keeps runs, which count as idle at the second look after no
 /// allocation has reached them.
 fn with_runs() -> World {
     let mut world = World::new();
@@ -74,8 +74,8 @@ fn with_runs() -> World {
     world
 }
 
-/// Many refills of a bin of the first thread, for which the heap need not grow after the first
-/// time: the other thread frees what it makes.
+/// Refills a bin of the first thread many times. The other thread frees the blocks, so the heap
+/// grows the first time only.
 fn refill(world: &mut World) {
     for _ in 0..40 {
         (0..400).for_each(|_| world.make(0, 1000, 8, false));
@@ -137,7 +137,7 @@ fn runs_stay_where_nothing_is_ever_to_go_back() {
     world.end();
 }
 
-/// Every way to ask for `size` bytes at a multiple of `align`; which of them got something.
+/// Asks for `size` bytes at a multiple of `align` in every way. Returns which requests were served.
 fn ask(world: &mut World, size: usize, align: usize) -> [bool; 4] {
     [
         world.try_alloc(0, size, align, false),
@@ -147,7 +147,8 @@ fn ask(world: &mut World, size: usize, align: usize) -> [bool; 4] {
     ]
 }
 
-/// Takes all locks of the heap, asks for what cannot be, and looks at what that has cost.
+/// Takes all locks of the heap, asks for memory that cannot be had, and checks that nothing has
+/// changed.
 fn ask_for_what_cannot_be() {
     let mut world = with_runs();
     world.heap.tiers.mheap.set_purge_delay(-1);
