@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The heap profiler: its tests, also by frame pointers and optimised; the examples of the README, whose profiles Go's own pprof must open and
+# The heap profiler: its tests, also by frame pointers and optimised; the examples of the guide, whose profiles Go's own pprof must open and
 # name the guilty function first in. Four minutes, most of them building; and a minute of installing Go and Python.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need go golang-go

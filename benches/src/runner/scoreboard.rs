@@ -1,4 +1,5 @@
-//! The scoreboard as one SVG that stands alone: each allocator's geometric means, time across, memory upward.
+//! The scoreboard as one SVG that stands alone: each allocator's geometric means, time across,
+//! memory upward.
 
 use super::html::{STYLE, escape, places};
 use super::plot::{self, Point};
