@@ -92,119 +92,120 @@ impl Background {
 }
 
 impl Heap {
-    /// Called where a thread has come out of an allocation's slow path, with nothing half changed:
-    /// sees to it that there is a thread that looks after free pages.
+    /// Ends the slow path of an allocation, with nothing half changed: starts the background thread
+    /// once the heap has grown.
     #[inline(always)]
     pub(super) fn after_alloc(&self) {
         if self.tiers.mheap.grown_bytes() >= GROWN {
             if self.background.watch.is_none() {
-                self.start_background();
+                self.background.start(self);
             }
             self.after_free();
         }
     }
 
-    /// Called where a thread has come out of a free's slow path: where many pages are free the
-    /// background thread is woken to look after them, or where there is none the caller does it.
+    /// Ends the slow path of a free. If many pages are free, wakes the background thread to look
+    /// after them; if there is no such thread, the caller does it.
     #[inline(always)]
     pub(super) fn after_free(&self) {
         if self.tiers.mheap.idle_bytes() >= MUCH && !self.background.watch.is_awake() {
-            self.look_after_pages();
+            self.background.look_after_pages(self);
         }
     }
 
-    /// Called by a thread that has given its cache up; the `last` one that had any lets the
-    /// background thread end.
+    /// Ends the life of a thread with a cache. If it was the `last` one, the background thread may
+    /// end.
     pub(super) fn after_exit(&self, last: bool) {
         if last {
-            self.call_background();
+            self.background.call();
         } else {
             self.after_free();
         }
     }
 
+    /// The program is about to confine itself by a seccomp filter. From here on there is no
+    /// background thread, and the heap makes no other system calls than any allocator makes.
+    /// `waits`: for the end of the thread.
+    pub(crate) fn confine(&self, waits: bool) {
+        os::sandbox::enter();
+        self.background.end(waits);
+    }
+
+    /// Whether a thread of the program has a cache, so that memory matters to it.
+    fn is_used(&self) -> bool {
+        self.registry.figures().in_use > 0
+    }
+
+    /// Looks after free pages once. Returns whether there is more to do later.
+    fn attend(&self) -> bool {
+        self.registry.end_rest(&self.tiers);
+        self.tiers.mheap.attend() > IDLE_BYTES
+    }
+}
+
+impl Background {
     #[cold]
     #[inline(never)]
-    fn look_after_pages(&self) {
-        let Background { watch, look_at, .. } = &self.background;
-        if watch.is_asleep() {
-            return self.call_background();
+    fn look_after_pages(&self, heap: &Heap) {
+        if self.watch.is_asleep() {
+            return self.call();
         }
         let now = os::coarse_millis();
         // Relaxed: two threads that look at once find less the second time.
-        if now >= look_at.load(Relaxed) {
-            let delay = self.tiers.mheap.purge_delay().unwrap_or(u64::MAX);
-            look_at.store(now.saturating_add(delay), Relaxed);
-            self.attend();
+        if now >= self.look_at.load(Relaxed) {
+            let delay = heap.tiers.mheap.purge_delay().unwrap_or(u64::MAX);
+            self.look_at.store(now.saturating_add(delay), Relaxed);
+            heap.attend();
         }
     }
 
-    fn call_background(&self) {
-        let watch = &self.background.watch;
-        if watch.call() {
-            os::futex::wake_one(watch.word());
+    fn call(&self) {
+        if self.watch.call() {
+            os::futex::wake_one(self.watch.word());
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn start_background(&self) {
-        let Background {
-            watch,
-            ask_at,
-            thread,
-            process,
-            wanted,
-            ..
-        } = &self.background;
+    fn start(&self, heap: &Heap) {
         let now = os::coarse_millis();
         // Relaxed: two threads that ask at once cost one call more.
-        if now < ask_at.load(Relaxed) || !core::ptr::eq(self, &raw const HEAP) || !self.is_used() {
+        if now < self.ask_at.load(Relaxed) || !core::ptr::eq(heap, &raw const HEAP) || !heap.is_used() {
             return;
         }
-        // A filter may forbid what a thread needs, at the price of the process.
+        // A filter may forbid a call that a thread needs, at the price of the process.
         match os::sandbox::may_have_thread() {
             Answer::Yes => {}
-            _ if wanted.load(Relaxed) && !os::sandbox::is_announced() => {}
-            Answer::NotYet => return ask_at.store(now + AGAIN, Relaxed),
-            Answer::No => return watch.rule_out(),
+            _ if self.wanted.load(Relaxed) && !os::sandbox::is_announced() => {}
+            Answer::NotYet => return self.ask_at.store(now + AGAIN, Relaxed),
+            Answer::No => return self.watch.rule_out(),
         }
-        if !watch.claim() {
+        if !self.watch.claim() {
             return;
         }
-        process.store(os::fork::process(), Relaxed);
+        self.process.store(os::fork::process(), Relaxed);
         if !os::thread::spawn(run) {
-            ask_at.store(now + AGAIN, Relaxed);
-            if !watch.leave(|| false) {
-                // The watch was turned off. Release: pairs with the Acquire in `end_background`.
-                thread.store(REFUSED, Release);
+            self.ask_at.store(now + AGAIN, Relaxed);
+            if !self.watch.leave(|| false) {
+                // The watch was turned off. Release: pairs with the Acquire in `join`.
+                self.thread.store(REFUSED, Release);
             }
         }
     }
 
-    /// The program is about to confine itself by a seccomp filter. From here on there is no
-    /// background thread, and the heap makes no other system calls than those that any allocator
-    /// makes. `waits`: for the end of the thread.
-    pub(crate) fn confine(&self, waits: bool) {
-        os::sandbox::enter();
-        self.end_background(waits);
-    }
-
     /// Ends the background thread for good; `waits`: until the kernel has seen its end.
-    fn end_background(&self, waits: bool) {
-        let Background {
-            watch, process, ending, ..
-        } = &self.background;
-        // A child that was made without the hooks of `fork` has no such thread, and one of `vfork`
+    fn end(&self, waits: bool) {
+        let (watch, ending) = (&self.watch, &self.ending);
+        // A child that was made without the hooks of `fork` has no such thread. A child of `vfork`
         // leaves its parent's alone.
-        if !watch.is_none() && !watch.is_off() && process.load(Relaxed) != os::fork::process() {
+        if !watch.is_none() && !watch.is_off() && self.process.load(Relaxed) != os::fork::process() {
             return;
         }
         ending.fetch_add(1, Relaxed);
         if watch.turn_off() {
             os::futex::wake_one(watch.word());
             if waits {
-                self.join_background();
+                self.join();
             }
         }
         // Release: pairs with the Acquire below.
@@ -219,13 +220,12 @@ impl Heap {
     }
 
     /// Waits for the thread, after the watch was turned off.
-    fn join_background(&self) {
-        let thread = &self.background.thread;
+    fn join(&self) {
         // Acquire: pairs with the Releases where the number is set.
-        let mut number = thread.load(Acquire);
+        let mut number = self.thread.load(Acquire);
         while number == 0 {
-            os::futex::wait_for(self.background.watch.word(), OFF, 1);
-            number = thread.load(Acquire);
+            os::futex::wait_for(self.watch.word(), OFF, 1);
+            number = self.thread.load(Acquire);
         }
         if number != REFUSED {
             // SAFETY: one thread turns the watch off; the background thread, which finds that, does
@@ -234,52 +234,42 @@ impl Heap {
         }
     }
 
-    /// Whether there is a thread of the program for which memory matters.
-    fn is_used(&self) -> bool {
-        self.registry.figures().in_use > 0
-    }
-
-    /// One look. Returns whether there is more to do later.
-    fn attend(&self) -> bool {
-        self.end_rest();
-        self.tiers.mheap.attend() > IDLE_BYTES
-    }
-
     /// Looks once in each purge delay until next to nothing is free, or no thread of the program is
     /// left.
-    fn attend_while_idle(&self) {
-        let (watch, mheap) = (&self.background.watch, &self.tiers.mheap);
+    fn attend_while_idle(&self, heap: &Heap) {
+        let (watch, mheap) = (&self.watch, &heap.tiers.mheap);
         mheap.set_attended(true);
         let mut quiet = 0;
-        while quiet < PATIENCE && self.is_used() && !watch.is_off() {
+        while quiet < PATIENCE && heap.is_used() && !watch.is_off() {
             let delay = mheap.purge_delay().unwrap_or(0);
             os::futex::wait_for(watch.word(), AWAKE, delay.saturating_add(SLACK));
             let called = watch.get_up();
-            quiet = if self.attend() || called { 0 } else { quiet + 1 };
+            quiet = if heap.attend() || called { 0 } else { quiet + 1 };
         }
         mheap.set_attended(false);
     }
+}
 
-    /// Whether the background thread has something to do: pages to give back, or to end.
-    fn has_work(&self) -> bool {
-        // `attend` takes the page heap's lock, `is_used` the registry's (B1).
-        self.attend();
-        self.tiers.mheap.idle_bytes() >= MUCH || !self.is_used()
-    }
+/// Whether the background thread has something to do: pages to give back, or to end.
+fn has_work(heap: &Heap) -> bool {
+    // `attend` takes the page heap's lock, `is_used` the registry's (BACKGROUND-1).
+    heap.attend();
+    heap.tiers.mheap.idle_bytes() >= MUCH || !heap.is_used()
 }
 
 extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
-    // What the C library frees in this thread as it ends gives it no cache.
+    // The C library frees blocks in this thread as it ends: they give it no cache.
     super::thread::have_no_cache();
     os::thread::name_self(c"greyspan");
-    let Background { watch, thread, .. } = &HEAP.background;
+    let background = &HEAP.background;
+    let Background { watch, thread, .. } = background;
     loop {
-        // Release: pairs with the Acquire in `end_background`.
+        // Release: pairs with the Acquire in `join`.
         thread.store(os::thread::own_number(), Release);
         if watch.is_off() {
             break;
         }
-        HEAP.attend_while_idle();
+        background.attend_while_idle(&HEAP);
         if !HEAP.is_used() {
             // A number that is set is that of a thread to wait for.
             thread.store(0, Relaxed);
@@ -287,7 +277,7 @@ extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
                 os::thread::detach_self();
                 break;
             }
-        } else if watch.lie_down(|| HEAP.has_work()) {
+        } else if watch.lie_down(|| has_work(&HEAP)) {
             while watch.is_asleep() {
                 os::futex::wait(watch.word(), ASLEEP);
             }

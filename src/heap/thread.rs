@@ -41,7 +41,7 @@ impl Heap {
         // Tests run heaps of their own, without thread-local slots: they come with ready caches.
         match attach(cache) {
             Some(cache) => Some(f(cache)),
-            None => self.with_late(f),
+            None => self.registry.with_late(&self.tiers, f),
         }
     }
 }
@@ -59,7 +59,7 @@ pub(super) fn ready(cache: &'static MCache) -> &'static MCache {
         return cache;
     }
     HEAP.set_up();
-    HEAP.new_cache().unwrap_or(cache)
+    HEAP.registry.new_cache(&HEAP.tiers).unwrap_or(cache)
 }
 
 /// Gives the calling thread, whose slot held `found`, a cache. `None`: it has none any more, or there is no memory.
@@ -78,7 +78,7 @@ fn attach(found: &MCache) -> Option<&'static MCache> {
     if cache.is_ready() {
         return Some(cache);
     }
-    let cache = HEAP.new_cache()?;
+    let cache = HEAP.registry.new_cache(&HEAP.tiers)?;
     // The slot is set first: should arming the hook allocate, that call finds a ready cache.
     set_current(cache);
     arm(cache);
@@ -117,7 +117,7 @@ extern "C-unwind" fn thread_exits(_: *mut c_void) {
         set_current(TORN.cache());
         #[cfg(feature = "preload")]
         super::c::nested::before_exit();
-        let last = HEAP.retire_cache(cache);
+        let last = HEAP.registry.retire_cache(&HEAP.tiers, cache);
         // It takes locks, so calls of signal handlers are nested still.
         HEAP.after_exit(last);
         #[cfg(feature = "preload")]

@@ -76,7 +76,7 @@ impl World {
     /// A ready cache, if the system allows for one.
     fn cache(&mut self, which: usize) -> Option<&'static MCache> {
         let slot = &mut self.caches[which];
-        *slot = slot.or_else(|| self.heap.new_cache());
+        *slot = slot.or_else(|| self.heap.registry.new_cache(&self.heap.tiers));
         *slot
     }
 
@@ -210,7 +210,7 @@ impl World {
     /// The thread of cache `which` ends.
     pub(super) fn exit(&mut self, which: usize) {
         if let Some(cache) = self.caches[which].take() {
-            self.heap.retire_cache(cache);
+            self.heap.registry.retire_cache(&self.heap.tiers, cache);
         }
     }
 
