@@ -99,93 +99,34 @@ impl Background {
 }
 
 impl Heap {
-    /// Starts the background thread if the heap has grown and has none. Called at the end of each
-    /// slow allocation, with nothing half changed.
+    /// Ends the slow path of an allocation, with nothing half changed: starts the background thread
+    /// once the heap has grown.
     #[inline(always)]
     pub(super) fn after_alloc(&self) {
         if self.tiers.mheap.grown_bytes() >= GROWN {
             if self.background.watch.is_none() {
-                self.start_background();
+                self.background.start(self);
             }
             self.after_free();
         }
     }
 
-    /// Wakes the background thread, if many pages are free, to look after them; without such a
-    /// thread, the caller looks. Called at the end of each slow free.
+    /// Wakes the background thread if many pages are free. Without that thread, the caller looks
+    /// after them. Called at the end of each slow free.
     #[inline(always)]
     pub(super) fn after_free(&self) {
         if self.tiers.mheap.idle_bytes() >= MUCH && !self.background.watch.is_awake() {
-            self.look_after_pages();
+            self.background.look_after_pages(self);
         }
     }
 
-    /// Looks after pages when a thread has given its cache up. The `last` thread that had one lets
-    /// the background thread end.
+    /// Ends the life of a thread with a cache. If it was the `last` one, the background thread may
+    /// end.
     pub(super) fn after_exit(&self, last: bool) {
         if last {
-            self.call_background();
+            self.background.call();
         } else {
             self.after_free();
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn look_after_pages(&self) {
-        let Background { watch, look_at, .. } = &self.background;
-        if watch.is_asleep() {
-            return self.call_background();
-        }
-        let now = os::coarse_millis();
-        // Relaxed: two threads that look at once find less the second time.
-        if now >= look_at.load(Relaxed) {
-            let delay = self.tiers.mheap.purge_delay().unwrap_or(u64::MAX);
-            look_at.store(now.saturating_add(delay), Relaxed);
-            self.attend();
-        }
-    }
-
-    fn call_background(&self) {
-        let watch = &self.background.watch;
-        if watch.call() {
-            os::futex::wake_one(watch.word());
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn start_background(&self) {
-        let Background {
-            watch,
-            ask_at,
-            thread,
-            process,
-            wanted,
-            ..
-        } = &self.background;
-        let now = os::coarse_millis();
-        // Relaxed: two threads that ask at once cost one call more.
-        if now < ask_at.load(Relaxed) || !core::ptr::eq(self, &raw const HEAP) || !self.is_used() {
-            return;
-        }
-        // A filter may forbid the system calls of a thread, and kill the process for one.
-        match os::sandbox::may_have_thread() {
-            Answer::Yes => {}
-            _ if wanted.load(Relaxed) && !os::sandbox::is_announced() => {}
-            Answer::NotYet => return ask_at.store(now + AGAIN, Relaxed),
-            Answer::No => return watch.rule_out(),
-        }
-        if !watch.claim() {
-            return;
-        }
-        process.store(os::fork::process(), Relaxed);
-        if !os::thread::spawn(run) {
-            ask_at.store(now + AGAIN, Relaxed);
-            if !watch.leave(|| false) {
-                // The watch was turned off. Release: pairs with the Acquire in `end_background`.
-                thread.store(REFUSED, Release);
-            }
         }
     }
 
@@ -194,24 +135,84 @@ impl Heap {
     /// until the thread has ended.
     pub(crate) fn confine(&self, waits: bool) {
         os::sandbox::enter();
-        self.end_background(waits);
+        self.background.end(waits);
+    }
+
+    /// Whether a thread of the program has a cache, so that memory matters to it.
+    fn is_used(&self) -> bool {
+        self.registry.figures().in_use > 0
+    }
+
+    /// Looks after free pages once. Returns whether there is more to do later.
+    fn attend(&self) -> bool {
+        self.registry.end_rest(&self.tiers);
+        self.tiers.mheap.attend() > IDLE_BYTES
+    }
+}
+
+impl Background {
+    #[cold]
+    #[inline(never)]
+    fn look_after_pages(&self, heap: &Heap) {
+        if self.watch.is_asleep() {
+            return self.call();
+        }
+        let now = os::coarse_millis();
+        // Relaxed: two threads that look at once find less the second time.
+        if now >= self.look_at.load(Relaxed) {
+            let delay = heap.tiers.mheap.purge_delay().unwrap_or(u64::MAX);
+            self.look_at.store(now.saturating_add(delay), Relaxed);
+            heap.attend();
+        }
+    }
+
+    fn call(&self) {
+        if self.watch.call() {
+            os::futex::wake_one(self.watch.word());
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn start(&self, heap: &Heap) {
+        let now = os::coarse_millis();
+        // Relaxed: two threads that ask at once cost one call more.
+        if now < self.ask_at.load(Relaxed) || !core::ptr::eq(heap, &raw const HEAP) || !heap.is_used() {
+            return;
+        }
+        // A filter may forbid a call that a thread needs, at the price of the process.
+        match os::sandbox::may_have_thread() {
+            Answer::Yes => {}
+            _ if self.wanted.load(Relaxed) && !os::sandbox::is_announced() => {}
+            Answer::NotYet => return self.ask_at.store(now + AGAIN, Relaxed),
+            Answer::No => return self.watch.rule_out(),
+        }
+        if !self.watch.claim() {
+            return;
+        }
+        self.process.store(os::fork::process(), Relaxed);
+        if !os::thread::spawn(run) {
+            self.ask_at.store(now + AGAIN, Relaxed);
+            if !self.watch.leave(|| false) {
+                // The watch was turned off. Release: pairs with the Acquire in `join`.
+                self.thread.store(REFUSED, Release);
+            }
+        }
     }
 
     /// Ends the background thread for good; `waits`: until the kernel has seen its end.
-    fn end_background(&self, waits: bool) {
-        let Background {
-            watch, process, ending, ..
-        } = &self.background;
+    fn end(&self, waits: bool) {
+        let (watch, ending) = (&self.watch, &self.ending);
         // A child that was made without the hooks of `fork` has no such thread. A child of `vfork`
         // must leave its parent's thread alone.
-        if !watch.is_none() && !watch.is_off() && process.load(Relaxed) != os::fork::process() {
+        if !watch.is_none() && !watch.is_off() && self.process.load(Relaxed) != os::fork::process() {
             return;
         }
         ending.fetch_add(1, Relaxed);
         if watch.turn_off() {
             os::futex::wake_one(watch.word());
             if waits {
-                self.join_background();
+                self.join();
             }
         }
         // Release: pairs with the Acquire below.
@@ -226,13 +227,12 @@ impl Heap {
     }
 
     /// Waits for the thread, after the watch was turned off.
-    fn join_background(&self) {
-        let thread = &self.background.thread;
+    fn join(&self) {
         // Acquire: pairs with the Releases where the number is set.
-        let mut number = thread.load(Acquire);
+        let mut number = self.thread.load(Acquire);
         while number == 0 {
-            os::futex::wait_for(self.background.watch.word(), OFF, 1);
-            number = thread.load(Acquire);
+            os::futex::wait_for(self.watch.word(), OFF, 1);
+            number = self.thread.load(Acquire);
         }
         if number != REFUSED {
             // SAFETY: one thread turns the watch off. The background thread finds it off and does
@@ -241,60 +241,50 @@ impl Heap {
         }
     }
 
-    /// Whether any thread of the program has a cache.
-    fn is_used(&self) -> bool {
-        self.registry.figures().in_use > 0
-    }
-
-    /// Looks once. Returns whether there is more to do later.
-    fn attend(&self) -> bool {
-        self.end_rest();
-        self.tiers.mheap.attend() > IDLE_BYTES
-    }
-
     /// Looks once in each purge delay until almost nothing is free or no thread of the program has
     /// a cache.
-    fn attend_while_idle(&self) {
-        let (watch, mheap) = (&self.background.watch, &self.tiers.mheap);
+    fn attend_while_idle(&self, heap: &Heap) {
+        let (watch, mheap) = (&self.watch, &heap.tiers.mheap);
         mheap.set_attended(true);
         let mut quiet = 0;
-        while quiet < PATIENCE && self.is_used() && !watch.is_off() {
+        while quiet < PATIENCE && heap.is_used() && !watch.is_off() {
             let delay = mheap.purge_delay().unwrap_or(0);
             os::futex::wait_for(watch.word(), AWAKE, delay.saturating_add(SLACK));
             let called = watch.get_up();
-            quiet = if self.attend() || called { 0 } else { quiet + 1 };
+            quiet = if heap.attend() || called { 0 } else { quiet + 1 };
         }
         mheap.set_attended(false);
     }
+}
 
-    /// Whether the background thread has work: pages to give back, or its own end.
-    fn has_work(&self) -> bool {
-        // BACKGROUND-1: `attend` takes the page heap's lock, `is_used` the registry's.
-        self.attend();
-        self.tiers.mheap.idle_bytes() >= MUCH || !self.is_used()
-    }
+/// Whether the background thread has work: pages to give back, or its own end.
+fn has_work(heap: &Heap) -> bool {
+    // BACKGROUND-1: `attend` takes the page heap's lock, `is_used` the registry's.
+    heap.attend();
+    heap.tiers.mheap.idle_bytes() >= MUCH || !heap.is_used()
 }
 
 extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
-    // The C library frees in this thread as it ends. Those frees must not give it a cache.
+    // The C library frees blocks in this thread as it ends: they give it no cache.
     super::thread::have_no_cache();
     os::thread::name_self(c"greyspan");
-    let Background { watch, thread, .. } = &HEAP.background;
+    let background = &HEAP.background;
+    let Background { watch, thread, .. } = background;
     loop {
-        // Release: pairs with the Acquire in `end_background`.
+        // Release: pairs with the Acquire in `join`.
         thread.store(os::thread::own_number(), Release);
         if watch.is_off() {
             break;
         }
-        HEAP.attend_while_idle();
+        background.attend_while_idle(&HEAP);
         if !HEAP.is_used() {
-            // A thread that ends the background thread waits for the number that is set here.
+            // A thread that ends this one waits for it if its number is set.
             thread.store(0, Relaxed);
             if watch.leave(|| HEAP.is_used()) {
                 os::thread::detach_self();
                 break;
             }
-        } else if watch.lie_down(|| HEAP.has_work()) {
+        } else if watch.lie_down(|| has_work(&HEAP)) {
             while watch.is_asleep() {
                 os::futex::wait(watch.word(), ASLEEP);
             }

@@ -166,7 +166,7 @@ impl Heap {
         if self.registry.is_sole() {
             return;
         }
-        let left = [Some(own), self.late_in_child()];
+        let left = [Some(own), self.registry.late_in_child()];
         self.orphan(|| left.into_iter().flatten().filter(|cache| cache.is_ready()));
     }
 

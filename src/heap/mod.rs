@@ -104,8 +104,8 @@ impl Heap {
         if cache.is_ready() {
             cache.heed_purge(&self.tiers);
         }
-        self.trim_late();
-        self.end_rest();
+        self.registry.trim_late(&self.tiers);
+        self.registry.end_rest(&self.tiers);
         self.tiers.mheap.purge()
     }
 

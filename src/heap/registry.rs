@@ -7,12 +7,12 @@
 //! - REGISTRY-3. The late cache belongs to no thread. Under its lock, it serves threads that have
 //!   no cache.
 
-use super::Heap;
 use crate::mcache::{MCache, SLOT_BYTES};
 use crate::meta::Bump;
 use crate::remote::Shared;
 use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::sync::lock::{Lock, Patience};
+use crate::tiers::Tiers;
 
 struct Inner {
     memory: Bump,
@@ -119,28 +119,26 @@ impl Registry {
             count: inner.count,
         }
     }
-}
 
-impl Heap {
     /// Returns a ready cache for a thread that has none: an unused one, or a new one. `None`: there
     /// is no memory.
-    pub(crate) fn new_cache(&self) -> Option<&'static MCache> {
-        let mut inner = self.registry.inner.lock();
+    pub(super) fn new_cache(&self, tiers: &Tiers) -> Option<&'static MCache> {
+        let mut inner = self.inner.lock();
         let cache = match inner.unused {
             Some(cache) => {
                 inner.unused = cache.next_unused.take();
                 cache.mailbox().reopen();
                 cache
             }
-            None => self.make_cache(&mut inner)?,
+            None => Self::make_cache(tiers, &mut inner)?,
         };
         inner.in_use += 1;
-        cache.make_ready(&self.tiers);
+        cache.make_ready(tiers);
         Some(cache)
     }
 
-    fn make_cache(&self, inner: &mut Inner) -> Option<&'static MCache> {
-        let os = self.tiers.mheap.os();
+    fn make_cache(tiers: &Tiers, inner: &mut Inner) -> Option<&'static MCache> {
+        let os = tiers.mheap.os();
         let memory = inner
             .memory
             .take(os, size_of::<MCache>() + SLOT_BYTES, align_of::<MCache>())?
@@ -152,7 +150,7 @@ impl Heap {
         // SAFETY: zeroed memory behind the record, taken with it.
         unsafe { cache.set_slots(memory.as_ptr().wrapping_add(1).cast()) };
         let id = inner.count + 1;
-        if !self.tiers.directory.enter(os, &mut inner.memory, id, cache.shared()) {
+        if !tiers.directory.enter(os, &mut inner.memory, id, cache.shared()) {
             return None;
         }
         inner.count = id;
@@ -160,9 +158,9 @@ impl Heap {
     }
 
     /// Takes back the cache of a thread that ends. Returns whether no other thread has one.
-    pub(crate) fn retire_cache(&self, cache: &'static MCache) -> bool {
-        cache.leave(&self.tiers);
-        let mut inner = self.registry.inner.lock();
+    pub(super) fn retire_cache(&self, tiers: &Tiers, cache: &'static MCache) -> bool {
+        cache.leave(tiers);
+        let mut inner = self.inner.lock();
         inner.in_use -= 1;
         cache.next_unused.set(inner.unused);
         inner.unused = Some(cache);
@@ -170,12 +168,12 @@ impl Heap {
     }
 
     /// Runs `f` with the late cache.
-    pub(super) fn with_late<R>(&self, f: impl FnOnce(&MCache) -> R) -> Option<R> {
-        let mut late = self.registry.late.lock();
+    pub(super) fn with_late<R>(&self, tiers: &Tiers, f: impl FnOnce(&MCache) -> R) -> Option<R> {
+        let mut late = self.late.lock();
         if late.0.is_none() {
-            let mut inner = self.registry.inner.lock();
-            let cache = self.make_cache(&mut inner)?;
-            cache.make_ready(&self.tiers);
+            let mut inner = self.inner.lock();
+            let cache = Self::make_cache(tiers, &mut inner)?;
+            cache.make_ready(tiers);
             late.0 = Some(cache);
         }
         late.0.map(f)
@@ -183,27 +181,27 @@ impl Heap {
 
     /// Returns the late cache, if there is one. For the child of a fork.
     pub(super) fn late_in_child(&self) -> Option<&'static MCache> {
-        self.registry.late.lock().0
+        self.late.lock().0
     }
 
     /// Gives all resting spans to the page heap. Holds the late cache's lock, because threads
     /// without a cache and the background thread call this too.
-    pub(super) fn end_rest(&self) {
-        let _late = self.registry.late.lock();
-        self.tiers.end_rest();
+    pub(super) fn end_rest(&self, tiers: &Tiers) {
+        let _late = self.late.lock();
+        tiers.end_rest();
     }
 
     /// Gives up the free memory of the late cache.
-    pub(super) fn trim_late(&self) {
-        let late = self.registry.late.lock();
+    pub(super) fn trim_late(&self, tiers: &Tiers) {
+        let late = self.late.lock();
         if let Some(cache) = late.0 {
-            cache.trim(&self.tiers);
+            cache.trim(tiers);
         }
     }
 
     /// Returns the shared parts of all caches, in use or not.
-    pub(super) fn shared(&self) -> impl Iterator<Item = &'static Shared> {
-        let count = self.registry.figures().count;
-        (1..=count).filter_map(|id| self.tiers.directory.get(id))
+    pub(super) fn shared(&self, tiers: &Tiers) -> impl Iterator<Item = &'static Shared> {
+        let count = self.figures().count;
+        (1..=count).filter_map(|id| tiers.directory.get(id))
     }
 }

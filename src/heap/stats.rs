@@ -79,14 +79,14 @@ impl Heap {
         stats.allocated += held.bytes;
         // All frees first. Acquire: pairs with the Release of their writers. One thread may count a
         // block as freed that another counted as allocated before, so frees never exceed mallocs.
-        for shared in self.shared() {
+        for shared in self.registry.shared(&self.tiers) {
             for (row, tally) in stats.by_size.iter_mut().zip(&shared.tallies) {
                 row.frees += tally.frees.load(Acquire);
             }
             // The tally after those of the classes counts large objects.
             stats.frees += shared.tallies.last().map_or(0, |large| large.frees.load(Acquire));
         }
-        for shared in self.shared() {
+        for shared in self.registry.shared(&self.tiers) {
             for (row, tally) in stats.by_size.iter_mut().zip(&shared.tallies) {
                 row.mallocs += tally.mallocs.load(Relaxed);
             }
@@ -114,7 +114,7 @@ impl Heap {
     #[cfg(feature = "stats")]
     fn add_exact(&self, stats: &mut Stats, held: Held) {
         let sets = || {
-            let own = self.shared().map(|shared| &shared.exact);
+            let own = self.registry.shared(&self.tiers).map(|shared| &shared.exact);
             own.chain(core::iter::once(&self.strays))
         };
         let mut freed = 0;

@@ -44,7 +44,7 @@ impl Heap {
         // The heaps of tests have no thread-local slots: their callers pass ready caches.
         match attach(cache) {
             Some(cache) => Some(f(cache)),
-            None => self.with_late(f),
+            None => self.registry.with_late(&self.tiers, f),
         }
     }
 }
@@ -62,7 +62,7 @@ pub(super) fn ready(cache: &'static MCache) -> &'static MCache {
         return cache;
     }
     HEAP.set_up();
-    HEAP.new_cache().unwrap_or(cache)
+    HEAP.registry.new_cache(&HEAP.tiers).unwrap_or(cache)
 }
 
 /// Gives the calling thread, whose slot held `found`, a cache. `None`: the thread has given its
@@ -82,7 +82,7 @@ fn attach(found: &MCache) -> Option<&'static MCache> {
     if cache.is_ready() {
         return Some(cache);
     }
-    let cache = HEAP.new_cache()?;
+    let cache = HEAP.registry.new_cache(&HEAP.tiers)?;
     // The slot is set first: if arming the hook allocates, that call finds a ready cache.
     set_current(cache);
     arm(cache);
@@ -123,7 +123,7 @@ extern "C-unwind" fn thread_exits(_: *mut c_void) {
         set_current(TORN.cache());
         #[cfg(feature = "preload")]
         super::c::nested::before_exit();
-        let last = HEAP.retire_cache(cache);
+        let last = HEAP.registry.retire_cache(&HEAP.tiers, cache);
         // This takes locks, so calls of signal handlers are still nested.
         HEAP.after_exit(last);
         #[cfg(feature = "preload")]

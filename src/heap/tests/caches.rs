@@ -52,7 +52,7 @@ fn a_thread_that_only_frees_keeps_few_blocks_of_any_class() {
     let full = world.check().inuse;
     // In no order.
     (1..=COUNT).rev().for_each(|left| world.free(0, 7_368_787 % left));
-    world.heap.end_rest();
+    world.heap.registry.end_rest(&world.heap.tiers);
     let figures = world.check();
     assert!(full > 30 * MIB && figures.inuse < 4 * MIB, "{figures:?} of {full}");
     world.end();

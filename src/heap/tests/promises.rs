@@ -85,7 +85,7 @@ fn refill(world: &mut World) {
 
 /// Bytes of runs that the threads keep.
 fn kept(world: &World) -> usize {
-    let shared = world.heap.shared();
+    let shared = world.heap.registry.shared(&world.heap.tiers);
     shared
         .map(|shared| shared.run_bytes.load(crate::sync::atomic::Ordering::Relaxed))
         .sum()

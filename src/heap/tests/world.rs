@@ -78,7 +78,7 @@ impl World {
     /// Returns a ready cache, if the system has memory for one.
     fn cache(&mut self, which: usize) -> Option<&'static MCache> {
         let slot = &mut self.caches[which];
-        *slot = slot.or_else(|| self.heap.new_cache());
+        *slot = slot.or_else(|| self.heap.registry.new_cache(&self.heap.tiers));
         *slot
     }
 
@@ -213,7 +213,7 @@ impl World {
     /// Ends the thread of cache `which`.
     pub(super) fn exit(&mut self, which: usize) {
         if let Some(cache) = self.caches[which].take() {
-            self.heap.retire_cache(cache);
+            self.heap.registry.retire_cache(&self.heap.tiers, cache);
         }
     }
 
