@@ -23,6 +23,7 @@ impl Heap {
     /// Gives the block at `ptr` `new_size` bytes, perhaps elsewhere, and returns it. Returns null
     /// if there is no memory; then the old block is untouched.
     ///
+    /// # Safety
     /// This heap handed `ptr` out for `layout`, and the caller alone uses it. `new_size` rounded up
     /// to the alignment is at most `isize::MAX`.
     #[inline]

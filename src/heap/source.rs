@@ -41,6 +41,7 @@ pub(crate) struct Run {
 
 /// A source of runs.
 ///
+/// # Safety
 /// Implementations keep SOURCE-1 and SOURCE-2.
 pub(crate) unsafe trait SpanSource {
     /// Takes a run of `pages` pages, to be cut into `objects` objects of `size` bytes. `None`:

@@ -1,8 +1,9 @@
 //! The bins: one stack of ready objects per size class. The fast path of the heap is `pop` and
 //! `push`.
 //!
-//! ```text null │ block │ block │ block │       │       │        the bin of one class: an array of
-//! pointers base                    top             end
+//! ```text
+//!  null │ block │ block │ block │       │       │       the bin of one class: an array of pointers
+//!        base                    top             end
 //! ```
 //!
 //! A bin takes back every block of its class that the thread frees, of its own spans or of other

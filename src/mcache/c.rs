@@ -160,6 +160,7 @@ impl MCache {
     /// Puts `block` on the bin of its class. `false`: the bin is full, this thread does not know
     /// the page, or the pointer is wrong; nothing was done.
     ///
+    /// # Safety
     /// If `block` is an object of this heap and not free, no code uses it any more.
     #[inline(always)]
     pub(crate) unsafe fn push_untyped(&self, block: *mut Block) -> bool {

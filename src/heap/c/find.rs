@@ -105,6 +105,7 @@ impl Heap {
 
     /// Frees a block that was set aside and unlinked.
     ///
+    /// # Safety
     /// [`check_set_aside`](Self::check_set_aside) found the block in order, and no code uses it any
     /// more.
     pub(super) unsafe fn free_set_aside(&self, cache: &MCache, ptr: *mut u8) {

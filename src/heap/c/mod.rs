@@ -329,8 +329,9 @@ impl Heap {
     /// Resizes a large object, which stays large. Returns null with `errno` set if there is no
     /// memory.
     ///
-    /// # Safety `ptr` points to the large object of `span`, which the caller alone uses; `size` has
-    /// no class.
+    /// # Safety
+    /// `ptr` points to the large object of `span`, which the caller alone uses; `size` has no
+    /// class.
     unsafe fn realloc_large(&self, ptr: *mut u8, span: &'static MSpan, size: usize) -> *mut u8 {
         // The layout must give an object that is large only for its alignment that alignment.
         let align = if SizeClass::serving(span.size().max(1), ALIGN).is_none() {
