@@ -1,8 +1,8 @@
 //! A span between its owner and the threads that free its blocks: the ownership word, mailboxes,
 //! remote lists and central lists.
 //!
-//! Each block of the span has a watched cell. The freeing thread writes it, and the thread that gets
-//! the block from a list reads it.
+//! Each block of the span has a watched cell. The freeing thread writes it, and the thread that
+//! gets the block from a list reads it.
 
 use crate::mcentral::MCentral;
 use crate::mspan::{Block, MSpan, State, Taken};

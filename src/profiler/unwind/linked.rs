@@ -1,4 +1,5 @@
-//! The unwinder of the program: libgcc's, or LLVM's with the same names. A walk of the stack calls it.
+//! The unwinder of the program: libgcc's, or LLVM's with the same names.
+//! A walk of the stack calls it.
 
 use core::ffi::{c_int, c_void};
 
