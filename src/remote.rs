@@ -76,7 +76,6 @@ impl Mailbox {
     }
 
     /// Posts a span whose token the caller holds. For the child after `fork`.
-    #[cfg(not(loom))]
     pub(crate) fn post_in_child(&self, span: &'static MSpan) {
         self.spans.push(span);
     }
@@ -88,7 +87,7 @@ impl Mailbox {
 
     /// Reopens the mailbox for another thread, which owns no span yet.
     pub(crate) fn reopen(&self) {
-        if cfg!(greyspan_broken = "opening_counted_first") {
+        if crate::sync::broken!("opening_counted_first") {
             self.openings.store(self.openings.load(Relaxed) + 1, Release);
             return self.spans.reopen();
         }
@@ -107,7 +106,7 @@ impl Mailbox {
 
 /// The ordering of free counts. Release: pairs with the Acquire of the thread that sums, which then
 /// also reads that the blocks were handed out.
-const COUNT_FREE: Ordering = if cfg!(greyspan_broken = "free_counted_relaxed") {
+const COUNT_FREE: Ordering = if crate::sync::broken!("free_counted_relaxed") {
     Relaxed
 } else {
     Release
@@ -170,8 +169,8 @@ impl Shared {
     }
 }
 
-const LEAF: usize = if cfg!(loom) { 8 } else { 1024 };
-const LEAVES: usize = if cfg!(loom) { 1 } else { 1024 };
+const LEAF: usize = if crate::sync::IS_MODEL { 8 } else { 1024 };
+const LEAVES: usize = if crate::sync::IS_MODEL { 1 } else { 1024 };
 
 type Leaf = [AtomicPtr<Shared>; LEAF];
 
@@ -274,5 +273,5 @@ pub(crate) fn deliver(directory: &Directory, me: OwnerId, span: &'static MSpan) 
 
 /// Returns whether the mailbox still counts `opened` openings.
 fn is_as(mailbox: Option<&Mailbox>, opened: Option<usize>) -> bool {
-    cfg!(greyspan_broken = "reopening_unseen") || mailbox.map(Mailbox::openings) == opened
+    crate::sync::broken!("reopening_unseen") || mailbox.map(Mailbox::openings) == opened
 }

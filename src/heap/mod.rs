@@ -64,7 +64,6 @@ pub(crate) struct Heap {
 }
 
 /// The heap of the process.
-#[cfg(not(loom))]
 pub(crate) static HEAP: Heap = Heap::new(&crate::os::NATIVE);
 
 impl Heap {
@@ -113,5 +112,5 @@ impl Heap {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests;

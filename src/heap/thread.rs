@@ -8,7 +8,6 @@
 //! test. The first slow call attaches a cache and arms the exit hook: a pthread key, whose destructor runs after those of Rust's and
 //! C++'s thread-locals. What the thread still allocates or frees afterwards goes through the late cache, under a lock.
 
-#[cfg(not(loom))]
 use super::HEAP;
 use super::Heap;
 use crate::mcache::{MCache, Sentinel};

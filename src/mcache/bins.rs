@@ -469,6 +469,6 @@ impl Bins {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 #[path = "bins_tests.rs"]
 mod tests;

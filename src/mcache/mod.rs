@@ -244,7 +244,6 @@ pub(crate) struct Sentinel(MCache);
 unsafe impl Sync for Sentinel {}
 
 /// Stands in for the cache of a thread that has none yet.
-#[cfg(not(loom))]
 pub(crate) static EMPTY: Sentinel = Sentinel::new();
 
 impl MCache {
@@ -255,11 +254,8 @@ impl MCache {
     pub(crate) unsafe fn write_new(place: core::ptr::NonNull<Self>) {
         // A copy of a static needs no room on the stack. A value of several KiB would, and a thread
         // may have 16 KiB.
-        #[cfg(not(loom))]
         // SAFETY: the sentinel is never written to, so its bytes are those of a new cache; the place is the caller's.
-        unsafe {
-            core::ptr::from_ref(EMPTY.cache()).copy_to_nonoverlapping(place.as_ptr(), 1)
-        };
+        unsafe { core::ptr::from_ref(EMPTY.cache()).copy_to_nonoverlapping(place.as_ptr(), 1) };
         #[cfg(loom)]
         // SAFETY: the place is the caller's.
         unsafe {
@@ -270,7 +266,6 @@ impl MCache {
 
 impl Sentinel {
     /// A cache that is never ready.
-    #[cfg(not(loom))]
     pub(crate) const fn new() -> Self {
         Self(MCache::new())
     }

@@ -364,5 +364,5 @@ fn non_null(base: *mut u8) -> core::ptr::NonNull<u8> {
     core::ptr::NonNull::new(base).unwrap_or(core::ptr::NonNull::dangling())
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests;

@@ -21,11 +21,11 @@
 //! - MSPAN-4. `free` and the remote list have the form that [`free_list`] defines.
 
 mod free_list;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod free_list_tests;
 mod mark;
 mod word;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod word_tests;
 
 pub(crate) use free_list::{Block, Cut};
@@ -98,9 +98,12 @@ pub(crate) struct MSpan {
     pub(crate) inbox_link: AtomicPtr<MSpan>,
 }
 
-const _: () = assert!(cfg!(loom) || size_of::<MSpan>() == 2 * CACHE_LINE, "two cache lines");
 const _: () = assert!(
-    cfg!(loom) || core::mem::offset_of!(MSpan, word) == CACHE_LINE,
+    crate::sync::IS_MODEL || size_of::<MSpan>() == 2 * CACHE_LINE,
+    "two cache lines"
+);
+const _: () = assert!(
+    crate::sync::IS_MODEL || core::mem::offset_of!(MSpan, word) == CACHE_LINE,
     "the owner's line and the shared one"
 );
 
