@@ -28,16 +28,14 @@ mod meta;
 
 pub mod events;
 
-// Rust programs enable it as a feature; libgreyspan.so always has it.
-#[cfg(all(sampling, greyspan_heap, not(loom)))]
-mod profiler;
-// The interface's types, and an empty profile.
-#[cfg(all(feature = "profiling", not(greyspan_heap)))]
-#[path = "profiler/elsewhere.rs"]
-mod profiler;
-// The models need only its table.
-#[cfg(all(test, loom))]
-#[path = "profiler/model.rs"]
+// Rust programs enable it as a feature; libgreyspan.so always has it. In other builds a twin has the
+// names that the modules below need.
+#[cfg_attr(loom, path = "profiler/model.rs")]
+#[cfg_attr(all(not(greyspan_heap), feature = "profiling"), path = "profiler/elsewhere.rs")]
+#[cfg_attr(
+    not(any(loom, feature = "profiling", all(sampling, greyspan_heap))),
+    path = "profiler/absent.rs"
+)]
 mod profiler;
 
 mod size_class;

@@ -24,10 +24,8 @@
 //!   span, the thread takes the token back. So except for that moment, an owned span whose list is
 //!   not empty has its token out.
 
-#[cfg(feature = "stats")]
 mod exact;
-#[cfg(feature = "stats")]
-pub(crate) use exact::{Counter, Exact};
+pub(crate) use exact::{Counter, EXACT, Exact};
 mod outbox;
 pub(crate) use outbox::{Outbox, Outgoing};
 
@@ -147,9 +145,8 @@ pub(crate) struct Shared {
     /// Freed blocks of other threads' spans that the cache has not sent yet. Other threads read
     /// only the counts.
     pub(crate) outbox: Outbox,
-    /// Exact counts of the program's calls through the cache.
-    #[cfg(feature = "stats")]
-    pub(crate) exact: Exact,
+    /// Exact counts of the program's calls through the cache, if the build has them.
+    exact: [Exact; EXACT],
 }
 
 impl Shared {
@@ -162,10 +159,15 @@ impl Shared {
                 large_bytes: AtomicU64::new(0),
                 run_bytes: AtomicUsize::new(0),
                 outbox: Outbox::new(),
-                #[cfg(feature = "stats")]
-                exact: Exact::new(),
+                exact: crate::sync::array_of!(Exact::new(); EXACT),
             }
         }
+    }
+
+    /// Returns the exact counts. `None`: the build has none.
+    #[inline(always)]
+    pub(crate) fn exact(&self) -> Option<&Exact> {
+        self.exact.first()
     }
 }
 

@@ -69,7 +69,7 @@ const _: () = assert!(PAGES_PER_HUGE == 256, "a tracker is four words of 64 page
 const _: () = assert!(SMALL_MAX.is_multiple_of(PAGE) && RUN_MAX.is_multiple_of(PAGE));
 
 #[cfg(greyspan_heap)]
-pub(crate) use wide::{ALIGN_MAX, REQUEST_MAX, WINDOW_BYTES, WINDOW_FIRST, is_servable};
+pub(crate) use wide::{REQUEST_MAX, WINDOW_BYTES, WINDOW_FIRST, is_servable};
 
 /// The limits of the heap, which needs 64-bit addresses.
 #[cfg(greyspan_heap)]

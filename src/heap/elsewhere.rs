@@ -4,7 +4,6 @@
 //! `Greyspan` forwards to the system's allocator there. The calls of the interface work and say
 //! that; limits are remembered and limit nothing. The collector has a source of its own (`source`).
 
-#[cfg(feature = "gc")]
 pub(crate) mod source;
 
 use crate::heap_map::HeapMap;
@@ -38,9 +37,7 @@ pub(crate) mod thread {
 
 impl Heap {
     pub(crate) fn stats(&self) -> Stats {
-        #[cfg_attr(not(feature = "gc"), expect(unused_mut, reason = "the collector adds its figures"))]
         let mut stats = Stats::default();
-        #[cfg(feature = "gc")]
         crate::stats::add_totals(&mut stats);
         stats
     }

@@ -62,7 +62,6 @@ impl Heap {
             Ok(_) => {
                 let options = super::options::apply(self);
                 super::thread::create_exit_key();
-                #[cfg(feature = "preload")]
                 crate::mspan::draw_early();
                 // Release: pairs with the Acquires above. Registering comes after: it may allocate, through a cache by then.
                 state.store(DONE, Release);
@@ -296,7 +295,6 @@ mod files {
 /// The calling thread's cache; `None` where it has interrupted a call of the heap (F5).
 fn own() -> Option<&'static MCache> {
     let cache = super::thread::current();
-    #[cfg(feature = "preload")]
     if super::c::nested::is_nested(cache) {
         return None;
     }
@@ -352,10 +350,7 @@ extern "C-unwind" fn after_fork_in_child() {
         FORKER.finish();
     }
     WAITING.store(0, Relaxed);
-    #[cfg(feature = "preload")]
     super::c::nested::mend_in_child();
-    #[cfg(not(feature = "preload"))]
-    HEAP.mend_in_child(super::thread::current());
     if let Some(signals) = signals {
         signals.let_through();
     }

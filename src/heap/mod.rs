@@ -8,7 +8,7 @@
 
 mod alloc;
 mod background;
-#[cfg(feature = "preload")]
+#[cfg_attr(not(checked), path = "c/absent.rs")]
 pub(crate) mod c;
 mod count;
 pub(crate) mod fork;
@@ -17,15 +17,12 @@ mod map;
 mod options;
 mod realloc;
 mod registry;
-#[cfg(sampling)]
+#[cfg_attr(not(sampling), path = "unsampled.rs")]
 mod sample;
 mod slot;
-#[cfg(feature = "gc")]
 pub(crate) mod source;
 mod stats;
 pub(crate) mod thread;
-#[cfg(not(sampling))]
-mod unsampled;
 #[cfg(sampling)]
 mod watched;
 
@@ -34,16 +31,14 @@ use crate::base::geometry::PAGE;
 use crate::mcache::MCache;
 use crate::mspan::State;
 use crate::os::Os;
+use crate::remote::{EXACT, Exact};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::tiers::Tiers;
 use background::Background;
 use core::alloc::Layout;
 use registry::Registry;
-#[cfg(sampling)]
 use sample::end_sample;
-#[cfg(not(sampling))]
-use unsampled::end_sample;
 
 /// Whether objects may be sampled for the heap profile.
 const SAMPLES: bool = cfg!(sampling);
@@ -59,8 +54,7 @@ pub(crate) struct Heap {
     /// Whether the process-wide set-up (options, exit and fork hooks) is done.
     set_up: AtomicU32,
     /// What threads without a cache allocated and freed.
-    #[cfg(feature = "stats")]
-    strays: crate::remote::Exact,
+    strays: [Exact; EXACT],
 }
 
 /// The heap of the process.
@@ -75,8 +69,7 @@ impl Heap {
                 registry: Registry::new(),
                 background: Background::new(),
                 set_up: AtomicU32::new(0),
-                #[cfg(feature = "stats")]
-                strays: crate::remote::Exact::new(),
+                strays: crate::sync::array_of!(Exact::new(); EXACT),
             }
         }
     }

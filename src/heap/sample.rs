@@ -19,6 +19,7 @@ use crate::mspan::{Block, CHECKED, MSpan};
 use crate::os::ticks;
 use crate::profiler;
 use crate::size_class::SizeClass;
+use crate::stats::Stats;
 use core::alloc::Layout;
 
 impl Heap {
@@ -123,7 +124,7 @@ impl Heap {
             // SAFETY: as the caller promised.
             return unsafe { heap.dealloc_unsampled(cache, block.cast(), layout) };
         };
-        if cfg!(feature = "stats") {
+        if Stats::EXACT {
             heap.count_free(cache, SizeClass::serving(size, align), size);
         }
         // SAFETY: as the caller promised; the block fits the class, as `freed` says.

@@ -11,7 +11,6 @@ use crate::mspan::State;
 use crate::os::report;
 use crate::size_class::{COUNT, SizeClass};
 use crate::stats::{SizeClassStats, Stats};
-#[cfg(not(feature = "stats"))]
 use crate::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// What the spans hold that are the program's: objects and bytes, with what lies in the caches.
@@ -47,7 +46,6 @@ impl Heap {
         stats.mapped = stats.heap_sys + stats.mspan_sys + stats.mcache_sys + stats.gc_sys;
         stats.retained = stats.heap_released;
         stats.resident = stats.heap_sys - stats.heap_released + stats.metadata;
-        #[cfg(feature = "gc")]
         crate::stats::add_totals(&mut stats);
         sort(&mut stats.by_size);
         stats
@@ -64,14 +62,14 @@ impl Heap {
         for (row, class) in stats.by_size.iter_mut().zip(SizeClass::all()) {
             row.size = class.size() as u64;
         }
-        #[cfg(feature = "stats")]
-        self.add_exact(stats, held);
-        #[cfg(not(feature = "stats"))]
-        self.add_passed(stats, held);
+        if Stats::EXACT {
+            self.add_exact(stats, held);
+        } else {
+            self.add_passed(stats, held);
+        }
     }
 
     /// What passed between the caches and the tiers below.
-    #[cfg(not(feature = "stats"))]
     fn add_passed(&self, stats: &mut Stats, held: Held) {
         stats.heap_objects += held.objects;
         stats.allocated += held.bytes;
@@ -106,11 +104,10 @@ impl Heap {
     /// What the program allocated and freed, exactly; and so what it holds, which spans know only with what lies in the caches. All that is handed
     /// out between the two sums would count as held, and were this thread to wait in between, that could be anything: no more is held
     /// than lies in the spans.
-    #[cfg(feature = "stats")]
     fn add_exact(&self, stats: &mut Stats, held: Held) {
         let sets = || {
-            let own = self.shared().map(|shared| &shared.exact);
-            own.chain(core::iter::once(&self.strays))
+            let own = self.shared().filter_map(|shared| shared.exact());
+            own.chain(&self.strays)
         };
         let mut freed = 0;
         for set in sets() {
@@ -164,7 +161,6 @@ impl Heap {
                     };
                 }
                 // What of it is live is the collector's to know.
-                #[cfg(feature = "gc")]
                 State::Managed => {
                     stats.heap_objects += u64::from(span.live());
                     stats.allocated += (span.pages() * PAGE) as u64;

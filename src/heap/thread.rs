@@ -52,7 +52,6 @@ fn is_torn(cache: &MCache) -> bool {
 
 /// The cache of a thread whose slot held `cache`: the same, or one that it gets now, where there is memory. The caller sets the slot and then
 /// calls [`arm`].
-#[cfg(feature = "preload")]
 pub(super) fn ready(cache: &'static MCache) -> &'static MCache {
     if cache.is_ready() || is_torn(cache) {
         return cache;
@@ -112,14 +111,10 @@ extern "C-unwind" fn thread_exits(_: *mut c_void) {
     let cache = current();
     if cache.is_ready() {
         // From here on the thread has no cache; what runs later in it finds that out by `TORN`.
-        #[cfg(not(feature = "preload"))]
-        set_current(TORN.cache());
-        #[cfg(feature = "preload")]
         super::c::nested::before_exit();
         let last = HEAP.retire_cache(cache);
         // It takes locks, so calls of signal handlers are nested still.
         HEAP.after_exit(last);
-        #[cfg(feature = "preload")]
         set_current(TORN.cache());
     }
 }

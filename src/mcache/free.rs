@@ -29,7 +29,6 @@ impl MCache {
             (State::Small, _) => unsafe { self.free_remote(tiers, span, block) },
             (State::Large, _) => self.free_large(tiers, span, block.cast()),
             (State::Free, _) => fatal("free of a block whose span is free: freed twice?", block.addr()),
-            #[cfg(feature = "gc")]
             (State::Managed, _) => fatal("free of an object that the collector manages", block.addr()),
         }
     }

@@ -30,7 +30,6 @@ mod word_tests;
 
 pub(crate) use free_list::{Block, Cut};
 pub(crate) use mark::CHECKED;
-#[cfg(feature = "preload")]
 pub(crate) use mark::draw_early;
 pub(crate) use word::{BlockRef, OWNER_MAX, OwnerId, Sent, Settled, Taken, Word};
 
@@ -53,7 +52,6 @@ pub(crate) enum State {
     Large,
     /// The span belongs to the collector, which keeps its own records of the contents; see
     /// `heap::source`.
-    #[cfg(feature = "gc")]
     Managed,
 }
 
@@ -81,7 +79,6 @@ pub(crate) struct MSpan {
     kept: AtomicBool,
     /// For a sampled object: twice the number of the span's slot in the profile, plus 1 while such
     /// an object exists. The span keeps its slot.
-    #[cfg(sampling)]
     sample: AtomicU32,
     links: Links<MSpan>,
     older: AtomicPtr<MSpan>,
@@ -148,7 +145,6 @@ impl MSpan {
             headroom: AtomicU32::new(0),
             zeroed: AtomicBool::new(false),
             kept: AtomicBool::new(false),
-            #[cfg(sampling)]
             sample: AtomicU32::new(0),
             links: Links::new(),
             older: AtomicPtr::new(null_mut()),
@@ -222,7 +218,6 @@ impl MSpan {
     }
 
     /// Returns whether the run is a sampled object, and its slot in the profile (0: none yet).
-    #[cfg(sampling)]
     #[inline]
     pub(crate) fn sample(&self) -> (bool, u32) {
         let sample = self.sample.load(Relaxed);
@@ -230,14 +225,12 @@ impl MSpan {
     }
 
     /// Notes whether the run is a sampled object, and its slot. The caller holds the run.
-    #[cfg(sampling)]
     pub(crate) fn set_sample(&self, sampled: bool, slot: u32) {
         self.sample.store(slot << 1 | u32::from(sampled), Relaxed);
     }
 
     /// Gives the run to the collector as `objects` objects of `size` bytes. `tag` is the
     /// collector's record of the run.
-    #[cfg(feature = "gc")]
     pub(crate) fn init_managed(&self, objects: u32, size: usize, tag: *mut u8) {
         self.objects.store(objects, Relaxed);
         self.live.store(objects, Relaxed);
@@ -249,7 +242,6 @@ impl MSpan {
     }
 
     /// Returns the collector's record of a managed span; null for other spans.
-    #[cfg(feature = "gc")]
     #[inline(always)]
     pub(crate) fn tag(&self) -> *mut u8 {
         if self.state() == State::Managed {
@@ -271,7 +263,6 @@ impl MSpan {
         match self.state.load(Relaxed) {
             1 => State::Small,
             2 => State::Large,
-            #[cfg(feature = "gc")]
             3 => State::Managed,
             _ => State::Free,
         }
@@ -373,11 +364,11 @@ impl MSpan {
     /// Returns the number of pages whose page map entry names this span: all pages of a small or
     /// managed span, the first page of a large one.
     pub(crate) fn mapped_pages(&self) -> usize {
-        #[cfg(feature = "gc")]
-        let managed = self.state() == State::Managed;
-        #[cfg(not(feature = "gc"))]
-        let managed = false;
-        if self.objects() > 1 || managed { self.pages() } else { 1 }
+        if self.objects() > 1 || self.state() == State::Managed {
+            self.pages()
+        } else {
+            1
+        }
     }
 
     /// Returns whether the span can give out an object without a look at the remote list.
@@ -545,20 +536,17 @@ impl MSpan {
     }
 
     /// Returns whether a thread keeps the large object for reuse.
-    #[cfg(feature = "preload")]
     pub(crate) fn kept(&self) -> bool {
         self.kept.load(Relaxed)
     }
 
     /// Notes that the program holds the large object.
-    #[cfg(feature = "preload")]
     pub(crate) fn clear_kept(&self) {
         self.kept.store(false, Relaxed);
     }
 
     /// Notes that the caller frees the large object. `true`: another thread did so before. Relaxed:
     /// the exchange alone decides which thread was first.
-    #[cfg(feature = "preload")]
     pub(crate) fn keep(&self) -> bool {
         self.kept.swap(true, Relaxed)
     }
