@@ -7,6 +7,7 @@
 pub(crate) mod source;
 
 use crate::heap_map::HeapMap;
+use crate::profiler::Sampler;
 use crate::stats::Stats;
 use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::alloc::Layout;
@@ -26,6 +27,16 @@ pub(crate) static HEAP: Heap = Heap {
 /// What the calling thread has instead of a cache.
 pub(crate) struct NoCache;
 
+impl NoCache {
+    pub(crate) fn is_ready(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn sampler(&self) -> Sampler {
+        Sampler::new()
+    }
+}
+
 pub(crate) mod thread {
     //! Threads have no caches here.
 
@@ -36,6 +47,8 @@ pub(crate) mod thread {
 }
 
 impl Heap {
+    pub(crate) fn set_up(&self) {}
+
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         crate::stats::add_totals(&mut stats);
@@ -48,6 +61,10 @@ impl Heap {
 
     pub(crate) fn usable_size(&self, _: *mut u8, layout: Layout) -> usize {
         layout.size()
+    }
+
+    pub(crate) fn holds(&self, _: *mut u8) -> bool {
+        false
     }
 
     pub(crate) fn purge(&self, _: NoCache) -> usize {

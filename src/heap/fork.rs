@@ -75,9 +75,10 @@ impl Heap {
                     os::report::warn(format_args!("no table at exit: the system has no room for the handler"));
                 }
                 // libgreyspan.so begins when it is loaded: the unwinder cannot be loaded here.
-                #[cfg(all(feature = "profiling", not(feature = "preload")))]
-                if let Some(rate) = options.profile_rate
-                    && !(crate::profiler::begin(rate) && os::exit::register(crate::profiler::write_at_exit))
+                #[cfg(feature = "profiling")]
+                if !crate::mspan::CHECKED
+                    && let Some(rate) = options.profile_rate
+                    && !(crate::profiler::begin(rate) && os::exit::register(crate::profiler::exit::write_at_exit))
                 {
                     os::report::warn(format_args!("no heap profile: the system has no memory for it"));
                 }

@@ -86,6 +86,11 @@ impl Heap {
         }
     }
 
+    /// Returns whether `ptr` lies in a block of this heap.
+    pub(crate) fn holds(&self, ptr: *mut u8) -> bool {
+        self.tiers.mheap.map().span_of(Addr::of(ptr)).is_some()
+    }
+
     /// Gives all free memory that can safely be reached back to the system. Returns the bytes given back.
     pub(crate) fn purge(&self, cache: &MCache) -> usize {
         self.tiers.purges.fetch_add(1, Relaxed);

@@ -1,6 +1,6 @@
 //! The heap map as JSON, for machines.
 
-use super::{HeapMap, Kind, Usage};
+use super::{Arena, HeapMap, Kind, Usage};
 use std::fmt::Write;
 
 /// Appends to a string, which cannot fail.
@@ -69,27 +69,32 @@ impl HeapMap {
             );
             text.extend(arena.huge.iter().map(|&asked| if asked { '1' } else { '0' }));
             text.push_str("\",\"runs\":[");
-            for (index, run) in arena.runs.iter().enumerate() {
-                let comma = if index == 0 { "" } else { "," };
-                push!(text, "{comma}[{},\"{}\"", run.pages, run.usage.kind().name());
-                match run.usage {
-                    Usage::Small { size, objects, live } => {
-                        push!(text, ",{size},{objects},{live}]");
-                    }
-                    Usage::Large { bytes } => {
-                        push!(text, ",{bytes}]");
-                    }
-                    Usage::Managed { size, objects } => {
-                        push!(text, ",{size},{objects}]");
-                    }
-                    _ => {
-                        push!(text, "]");
-                    }
-                }
-            }
+            push_runs(&mut text, arena);
             text.push_str("]}");
         }
         text.push_str("]}");
         text
+    }
+}
+
+/// Appends the runs of an arena, without the brackets around them.
+fn push_runs(text: &mut String, arena: &Arena) {
+    for (index, run) in arena.runs.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        push!(text, "{comma}[{},\"{}\"", run.pages, run.usage.kind().name());
+        match run.usage {
+            Usage::Small { size, objects, live } => {
+                push!(text, ",{size},{objects},{live}]");
+            }
+            Usage::Large { bytes } => {
+                push!(text, ",{bytes}]");
+            }
+            Usage::Managed { size, objects } => {
+                push!(text, ",{size},{objects}]");
+            }
+            _ => {
+                push!(text, "]");
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The heap map for a terminal: one mark for a few pages, one row for a huge page or more.
 
 use super::cells::{Cell, cells, pages_per_cell};
-use super::{HeapMap, Kind};
+use super::{Arena, HeapMap, Kind};
 use crate::stats::{Human, why_empty};
 use std::fmt;
 
@@ -79,38 +79,45 @@ impl fmt::Display for HeapMap {
             )?;
         }
         for (number, arena) in self.arenas.iter().enumerate() {
-            writeln!(
-                f,
-                "\narena {number}, pages from {:#x} on: {} ready of {} mapped, {} of tables",
-                arena.first(),
-                Short(arena.ready()),
-                Short(arena.reserved),
-                Short(arena.tables)
-            )?;
-            let mut cells = cells(arena, pages).peekable();
-            let mut at = 0;
-            let mut huge = arena.huge.chunks((row / Self::HUGE_BYTES).max(1) as usize);
-            writeln!(f, "     offset   {:width$}   in use", "", width = COLUMNS as usize)?;
-            while cells.peek().is_some() {
-                let asked = huge.next().is_some_and(|huge| huge.contains(&true));
-                write!(f, "  {} {}|", Human(at), if asked { 'H' } else { ' ' })?;
-                let (mut used, mut all) = (0, 0);
-                for _ in 0..COLUMNS {
-                    let cell = cells.next();
-                    write!(f, "{}", cell.as_ref().map_or(' ', mark_of))?;
-                    let Some(cell) = cell else { continue };
-                    used += cell.used;
-                    all += cell.pages;
-                }
-                writeln!(f, "|{:>6} %", percent(used, all))?;
-                at += row;
-            }
+            Self::write_arena(f, number, arena, pages)?;
         }
         self.write_classes(f)
     }
 }
 
 impl HeapMap {
+    /// Writes an arena's heading, and its rows of marks for `pages` pages each.
+    fn write_arena(f: &mut fmt::Formatter<'_>, number: usize, arena: &Arena, pages: u64) -> fmt::Result {
+        let row = pages * COLUMNS * Self::PAGE_BYTES;
+        writeln!(
+            f,
+            "\narena {number}, pages from {:#x} on: {} ready of {} mapped, {} of tables",
+            arena.first(),
+            Short(arena.ready()),
+            Short(arena.reserved),
+            Short(arena.tables)
+        )?;
+        let mut cells = cells(arena, pages).peekable();
+        let mut at = 0;
+        let mut huge = arena.huge.chunks((row / Self::HUGE_BYTES).max(1) as usize);
+        writeln!(f, "     offset   {:width$}   in use", "", width = COLUMNS as usize)?;
+        while cells.peek().is_some() {
+            let asked = huge.next().is_some_and(|huge| huge.contains(&true));
+            write!(f, "  {} {}|", Human(at), if asked { 'H' } else { ' ' })?;
+            let (mut used, mut all) = (0, 0);
+            for _ in 0..COLUMNS {
+                let cell = cells.next();
+                write!(f, "{}", cell.as_ref().map_or(' ', mark_of))?;
+                let Some(cell) = cell else { continue };
+                used += cell.used;
+                all += cell.pages;
+            }
+            writeln!(f, "|{:>6} %", percent(used, all))?;
+            at += row;
+        }
+        Ok(())
+    }
+
     fn write_classes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nthe spans of small objects, by size class")?;
         let classes = self.classes();

@@ -275,7 +275,6 @@ impl<const HEADS: usize> Depot<HEADS> {
     }
 
     /// Returns the number of samples that could not be taken.
-    #[cfg(feature = "profiling")]
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Relaxed)
     }

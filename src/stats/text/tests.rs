@@ -1,5 +1,6 @@
 //! Tests of the three output formats of `Stats`.
 
+use super::rows::rows;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -202,7 +202,7 @@ fn is_carrier(name: &str, file: &str, root: Option<&str>) -> bool {
 }
 
 fn is_carrier_by_file(file: &str, root: Option<&str>) -> bool {
-    const OWN: [&str; 5] = ["heap/", "mcache/", "profiler/mod.rs", "profiler/unwind.rs", "api/"];
+    const OWN: [&str; 5] = ["heap/", "mcache/", "profiler/mod.rs", "profiler/unwind/", "api/"];
     const LIBRARY: [&str; 3] = ["alloc/", "core/", "std/"];
     if let Some(own) = root.and_then(|root| file.strip_prefix(root)) {
         return OWN.iter().any(|module| own.starts_with(module));

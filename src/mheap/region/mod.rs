@@ -18,113 +18,18 @@
 //!   to the region only if it is reserved. In a window another mapping may lie there; then the
 //!   region ends in front of it.
 
+mod table;
+
 use super::tracker::Tracker;
 use crate::base::addr::{Addr, align_up};
 use crate::base::bitmap::Bits;
-use crate::base::geometry::{HUGE, HUGE_SHIFT, PAGE, PAGES_PER_HUGE, TABLE_MIN, WINDOW_TRIES};
+use crate::base::geometry::{HUGE, HUGE_SHIFT, PAGE, PAGES_PER_HUGE, WINDOW_TRIES};
 use crate::os::PageSource;
 use crate::os::{Claim, Os};
 use core::cell::Cell;
 use core::ops::Range;
 use core::ptr::NonNull;
-
-/// The kind of address space behind the prepared parts of a region (REGION-3).
-#[derive(Clone, Copy)]
-enum Ground {
-    /// Nothing. With `small`, the system is to use huge pages only when asked.
-    Window { small: bool },
-    /// A reservation.
-    Reserved,
-}
-
-impl Ground {
-    /// Makes the next part of the region Prepared.
-    ///
-    /// # Safety
-    /// The range lies in the region, behind its prepared part.
-    unsafe fn prepare(self, os: &Os, base: NonNull<u8>, bytes: usize) -> Claim {
-        match self {
-            // SAFETY: the range is a part of the window that the region has not claimed yet.
-            Self::Window { small } => match unsafe { os.claim(base, bytes) } {
-                Claim::Done => {
-                    if small {
-                        os.advise_huge(base, bytes, false);
-                    }
-                    Claim::Done
-                }
-                refused => refused,
-            },
-            // SAFETY: the range is a Reserved part of the reservation.
-            Self::Reserved => match unsafe { os.prepare(base, bytes) } {
-                true => Claim::Done,
-                false => Claim::Refused,
-            },
-        }
-    }
-}
-
-/// A table at the front of a region, which becomes ready piece by piece.
-#[derive(Clone, Copy)]
-struct Table {
-    base: NonNull<u8>,
-    prepared: usize,
-    ready: usize,
-    /// Bytes set aside for the table.
-    room: usize,
-}
-
-impl Table {
-    /// Returns the byte at `offset`, which is at most the table's length and ends on a system page.
-    fn at(&self, offset: usize) -> NonNull<u8> {
-        // SAFETY: inside the part of the region set aside for this table, or at its end.
-        unsafe { self.base.add(offset) }
-    }
-
-    /// Makes at least `bytes` bytes of the table ready.
-    fn ensure(&mut self, os: &Os, ground: Ground, bytes: usize) -> Claim {
-        let want = align_up(bytes, os.page_size());
-        if want <= self.ready {
-            return Claim::Done;
-        }
-        // A part that an earlier call prepared and could not make ready stays prepared.
-        if want > self.prepared {
-            // Each piece is larger than the last, so that there are few. If the system refuses the
-            // larger piece, the needed size may still succeed.
-            let piece = align_up(
-                want.max(self.prepared + (self.prepared / 4).max(TABLE_MIN)),
-                os.page_size(),
-            );
-            let mut to = piece.min(self.room);
-            let from = self.at(self.prepared);
-            // SAFETY: the bytes behind `prepared` are the table's, and not prepared yet.
-            let mut claim = unsafe { ground.prepare(os, from, to - self.prepared) };
-            if claim != Claim::Done && to > want {
-                to = want;
-                // SAFETY: the refused call changed nothing, so the bytes behind `prepared` are not
-                // prepared yet.
-                claim = unsafe { ground.prepare(os, from, to - self.prepared) };
-            }
-            if claim != Claim::Done {
-                return claim;
-            }
-            self.prepared = to;
-        }
-        // SAFETY: the bytes from `ready` to `prepared` are Prepared.
-        if !unsafe { os.ready(self.at(self.ready), want - self.ready) } {
-            return Claim::Refused;
-        }
-        self.ready = want;
-        Claim::Done
-    }
-
-    /// Gives the prepared part back.
-    fn abandon(&self, os: &Os) {
-        if self.prepared > 0 {
-            // SAFETY: the table owns these bytes, and no thread uses it any more.
-            unsafe { os.free(self.base, self.prepared) };
-        }
-    }
-}
+use table::{Ground, Table};
 
 /// One region.
 pub(super) struct Region {
@@ -177,12 +82,7 @@ impl Region {
         let table = |offset, next| {
             // SAFETY: the tables lie inside the region, in front of `first`.
             let base = unsafe { base.add(offset) };
-            Table {
-                base,
-                prepared: 0,
-                ready: 0,
-                room: next - offset,
-            }
+            Table::new(base, next - offset)
         };
         Some(Self {
             base,
