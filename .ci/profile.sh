@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests the heap profiler: its own tests, also with frame pointers and optimised, and the examples
-# of the README. Go's own pprof must open their profiles and name the guilty function first. Takes
+# of the guide. Go's own pprof must open their profiles and name the guilty function first. Takes
 # four minutes, mostly to build, plus a minute to install Go and Python.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need go golang-go

@@ -1,4 +1,14 @@
-#![doc = include_str!("../README.md")]
+#![doc = include_str!("lib.md")]
+// Where links of `lib.md` lead if this build lacks the module.
+#![doc = ""]
+#![cfg_attr(
+    not(feature = "gc"),
+    doc = "[`gc`]: https://docs.rs/greyspan/latest/greyspan/gc/index.html"
+)]
+#![cfg_attr(
+    not(feature = "profiling"),
+    doc = "[`profile`]: https://docs.rs/greyspan/latest/greyspan/profile/index.html"
+)]
 // Items that only one feature uses exist in every build. So only the build with all features has the
 // lints for unused code.
 #![cfg_attr(not(whole), allow(dead_code, unused_imports))]
@@ -96,3 +106,38 @@ pub use api::{
 };
 pub use heap_map::HeapMap;
 pub use stats::{STALL_BUCKETS, SizeClassStats, Stats};
+
+/// The examples of the documents, compiled as tests.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+    #[doc = include_str!("../docs/guide/choosing.md")]
+    mod choosing {}
+    #[doc = include_str!("../docs/guide/limits.md")]
+    mod limits {}
+    #[doc = include_str!("../docs/guide/leak.md")]
+    mod leak {}
+    #[doc = include_str!("../docs/guide/churn.md")]
+    mod churn {}
+    #[doc = include_str!("../docs/guide/console.md")]
+    mod console {}
+    #[doc = include_str!("../docs/guide/programs.md")]
+    mod programs {}
+    #[doc = include_str!("../docs/guide/collector.md")]
+    mod collector {}
+    #[doc = include_str!("../docs/guide/tuning.md")]
+    mod tuning {}
+    #[doc = include_str!("../docs/guide/options.md")]
+    mod options {}
+    #[doc = include_str!("../docs/guide/safety.md")]
+    mod safety {}
+    #[doc = include_str!("../docs/guide/targets.md")]
+    mod targets {}
+    #[doc = include_str!("../docs/guide/statistics.md")]
+    mod statistics {}
+    #[doc = include_str!("../docs/guide/benchmarks.md")]
+    mod benchmarks {}
+    #[doc = include_str!("../docs/guide/testing.md")]
+    mod testing {}
+}

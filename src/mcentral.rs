@@ -1,12 +1,12 @@
 //! The central lists: per size class, the unowned spans that have room.
 //!
-//! - A span comes here when its owner exits or goes idle, or when a thread frees into an unowned
-//!   span and does not keep it.
+//! - A span with room comes here when its owner exits or goes idle.
 //! - An unowned span whose objects are all in use is on no list. The first thread that frees into
-//!   it claims it.
-//! - Empty spans of threads that end rest here for a while, so that short-lived threads reuse the
-//!   same pages. Through the page heap, other classes would get the spans. In time each class would
-//!   touch every page that any class ever had.
+//!   it claims it and keeps it.
+//! - Empty spans rest here for a while: those of threads that end or go idle, and those for which a
+//!   thread's store has no room. So short-lived threads reuse the same pages. Through the page
+//!   heap, other classes would get the spans. In time each class would touch every page that any
+//!   class ever had.
 //!
 //! Rules:
 //!

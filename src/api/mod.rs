@@ -69,8 +69,7 @@ pub fn thread_idle() {
 /// Sets the soft limit, in bytes; `None` removes it. While the heap's whole footprint is above the
 /// limit, free memory goes back to the system at once. No request fails because of it.
 ///
-/// Call this after the program's first request: that request puts `GREYSPAN_MEMLIMIT` in force, or
-/// no limit if the variable is unset.
+/// This overrides `GREYSPAN_MEMLIMIT`, even if it is called before the program's first request.
 pub fn set_memory_limit(bytes: Option<usize>) {
     HEAP.set_soft_limit(bytes);
 }
@@ -78,8 +77,7 @@ pub fn set_memory_limit(bytes: Option<usize>) {
 /// Sets the hard limit, in bytes; `None` removes it. If a request would raise the footprint above
 /// the limit, it returns null.
 ///
-/// Call this after the program's first request: that request puts `GREYSPAN_HARD_LIMIT` in force,
-/// or no limit if the variable is unset.
+/// This overrides `GREYSPAN_HARD_LIMIT`, even if it is called before the program's first request.
 ///
 /// The first request that a limit refuses is reported in one line on standard error, because a
 /// program that aborts on it does not name the limit. A program that goes on (for example with

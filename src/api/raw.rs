@@ -272,7 +272,9 @@ pub fn profile_from_environment() {
         Err(libc::ENOTSUP) => report::warn(format_args!(
             "no heap profile: libgcc_s.so.1, which walks the stacks, cannot be loaded; install it"
         )),
-        _ => report::warn(format_args!("no heap profile: the system has no memory for it")),
+        _ => report::warn(format_args!(
+            "no heap profile: not enough memory for the profiler's tables"
+        )),
     }
 }
 

@@ -117,7 +117,7 @@ impl Heap {
         if cache.is_ready() {
             cache.trim(&self.tiers);
         }
-        self.end_rest();
+        self.registry.end_rest(&self.tiers);
         let found = self.attempt::<ZERO>(cache, size, align);
         if found.0.is_null() && core::ptr::eq(self, &raw const HEAP) {
             self.tiers.mheap.name_hard_limit();

@@ -1,7 +1,9 @@
-//! What the program allocates and frees, counted exactly (feature `stats`); nothing, and no code, without it.
+//! Exact counts of the program's allocations and frees (feature `stats`). Without the feature, no
+//! code remains.
 //!
-//! Called by the operations of the heap where a block passes to or from the program: what the heap takes from its own bins for itself is not
-//! counted. The counts and their rules are in `remote::exact`.
+//! The operations of the heap count each block that passes to or from the program. Blocks that the
+//! heap takes from its own bins for itself are not counted. The counts and their rules are in
+//! `remote::exact`.
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +14,8 @@ use crate::size_class::SizeClass;
 use crate::stats::Stats;
 
 impl Heap {
-    /// Where to count what the thread does whose slot held `cache` when the call began.
+    /// Returns the counter for the calling thread; `None` if the build has no exact counts. `cache`
+    /// is what its slot held when the call began.
     #[inline(always)]
     fn counter(&self, cache: &MCache) -> Option<Counter<'_>> {
         if !Stats::EXACT {
@@ -20,7 +23,8 @@ impl Heap {
         }
         let cache = super::thread::current_or(cache);
         if cache.is_ready() {
-            // A cache outlives the heap's operations: its set is reached through the heap's directory for that.
+            // Caches are never freed, but the borrow checker does not know. So the set comes from
+            // the heap's directory, which lives as long as the heap.
             if let Some(shared) = self.tiers.directory.get(cache.mailbox().id()) {
                 return shared.exact().map(Counter::own);
             }
@@ -28,7 +32,7 @@ impl Heap {
         self.strays.first().map(Counter::shared)
     }
 
-    /// A block of `class` came out of the ready cache's bin.
+    /// Counts a block of `class` that came out of the ready cache's bin.
     #[inline(always)]
     pub(super) fn count_popped(&self, cache: &MCache, class: SizeClass) {
         if let Some(exact) = cache.shared().exact() {
@@ -36,7 +40,7 @@ impl Heap {
         }
     }
 
-    /// A block for `size` bytes at `align` was found, or null.
+    /// Counts the block for a request of `size` bytes at `align`; nothing for null.
     pub(super) fn count_alloc(&self, cache: &MCache, block: *mut u8, size: usize, align: usize) {
         if !block.is_null()
             && let Some(counter) = self.counter(cache)
@@ -45,7 +49,7 @@ impl Heap {
         }
     }
 
-    /// The program gives up a block of `class`, or a large object of `size` bytes.
+    /// Counts a free of a block of `class`, or of a large object of `size` bytes.
     #[inline(always)]
     pub(super) fn count_free(&self, cache: &MCache, class: Option<SizeClass>, size: usize) {
         match (class, cache.shared().exact()) {
@@ -58,7 +62,7 @@ impl Heap {
         }
     }
 
-    /// A large object has another size where it is.
+    /// Counts a large object that was resized in place.
     pub(super) fn count_resize(&self, cache: &MCache, old: usize, new: usize) {
         if let Some(counter) = self.counter(cache) {
             counter.resize(old, new);

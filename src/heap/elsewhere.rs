@@ -1,8 +1,8 @@
-//! What stands in for the heap where that is not supported: nothing is allocated here, so there is
-//! nothing to tell.
+//! Stands in for the heap on targets that it does not support: it allocates nothing.
 //!
-//! `Greyspan` forwards to the system's allocator there. The calls of the interface work and say
-//! that; limits are remembered and limit nothing. The collector has a source of its own (`source`).
+//! There `Greyspan` forwards to the system's allocator. The calls of the interface work and report
+//! empty figures. Limits are remembered and limit nothing. The collector has its own source
+//! (`source`).
 
 pub(crate) mod source;
 
@@ -12,19 +12,19 @@ use crate::stats::Stats;
 use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::alloc::Layout;
 
-/// The place of the process's heap.
+/// The process's heap, which remembers limits only.
 pub(crate) struct Heap {
     soft_limit: AtomicUsize,
     hard_limit: AtomicUsize,
 }
 
-/// The place of the process's heap.
+/// The process's heap.
 pub(crate) static HEAP: Heap = Heap {
     soft_limit: AtomicUsize::new(usize::MAX),
     hard_limit: AtomicUsize::new(usize::MAX),
 };
 
-/// What the calling thread has instead of a cache.
+/// Stands for the cache that the calling thread does not have.
 pub(crate) struct NoCache;
 
 impl NoCache {
@@ -40,7 +40,7 @@ impl NoCache {
 pub(crate) mod thread {
     //! Threads have no caches here.
 
-    /// The calling thread's.
+    /// Returns the calling thread's.
     pub(crate) fn current() -> super::NoCache {
         super::NoCache
     }

@@ -1,35 +1,38 @@
-//! `fork` in a process with many threads: the child finds every lock free and every shared structure at rest.
+//! `fork` in a process with many threads: the child finds every lock free and every shared
+//! structure at rest.
 //!
-//! Before the fork the forking thread takes all locks, in lock order; afterwards the parent
-//! releases them and the child makes them new. Meanwhile that thread may go on allocating and
-//! freeing, from its own cache as ever: handlers of other libraries do, before and after these
-//! hooks. Each lock that such a call needs is lent to it (L1 of `sync::lock`).
+//! Before the fork, the forking thread takes all locks, in lock order. Afterwards the parent
+//! releases them and the child resets them. Meanwhile the forking thread may go on allocating and
+//! freeing, because handlers of other libraries do so before and after these hooks. Each lock that
+//! such a call needs is lent to the thread (LOCK-1).
 //!
-//! Where no other thread has a cache, the locks of the size classes are free and stay so (F3), and
-//! nothing is to be mended: then neither process writes to them, nor copies the pages where they
-//! lie. The child's one thread goes on with its own cache. The caches of the threads that are gone
-//! stay as they were, with whatever those threads were in the middle of, and are never used again.
-//! Their spans come to have no owner:
+//! If no other thread has a cache, the locks of the size classes are free and stay free (FORK-3),
+//! and nothing needs mending. Then neither process writes to them, so their pages are not copied.
+//! The child's one thread goes on with its own cache. The caches of the other threads stay in the
+//! state in which those threads left them, and are never used again. Their spans become unowned:
 //!
-//! - F1. What such a thread wrote to a span without a lock may be half done, so its free list, its carve mark and the remote list are
-//!   given up, and every object counts as live. The first thread that frees into the span claims it, as any that nobody owns, and
-//!   what the child frees serves it again.
-//! - F2. Tokens (W3) that those threads held are void, and the mail of the caches that are left is made anew from the words of their spans.
-//! - F3. A class's lock is taken by threads that have a cache, and by whoever holds the late cache's lock. The forking thread holds that and the
-//!   registry's, so no cache comes to be used meanwhile.
+//! - FORK-1. A write of a thread that is gone to its span may be half done. So the child gives up
+//!   the span's free list, carve mark and remote list, and every object counts as live. The first
+//!   thread that frees into the span claims it, as it claims any unowned span. Blocks that the
+//!   child frees serve it again.
+//! - FORK-2. Tokens (OWN-3) of threads that are gone are void. The mail of the caches that are left
+//!   is made anew from the words of their spans.
+//! - FORK-3. A class's lock is taken by threads that have a cache, and by the holder of the late
+//!   cache's lock. The forking thread holds that lock and the registry's, so no cache comes into
+//!   use meanwhile.
 //!
-//! Signal handlers fork, too:
+//! Signal handlers fork too:
 //!
-//! - F4. A hook may be interrupted by a handler that forks. Each hook can be done again: it takes
-//!   locks that are not taken, and gives back those that are. `FORKER` counts the forks under way;
-//!   the last to end gives back the turn.
-//! - F5. The thread may be interrupted in the middle of a slow call, and may hold a lock by that.
-//!   Its hook waits for each lock a few milliseconds, and goes on without those that it does not
-//!   get. The child's locks are all made free, and its heap is mended when the slow call has ended,
-//!   which goes on in the child.
+//! - FORK-4. A handler that forks may interrupt a hook. So each hook can be repeated: it takes only
+//!   locks that it does not hold, and releases only locks that it holds. `FORKER` counts the forks
+//!   under way. The last one to end gives the turn back.
+//! - FORK-5. The handler may have interrupted a slow call of its thread, which may hold a lock.
+//!   Then the hook waits a few milliseconds for each lock, and goes on without the locks that it
+//!   does not get. The child resets all locks. The interrupted call goes on in the child, and the
+//!   heap is mended when it has ended.
 //!
-//! Blocks that threads which are gone had in bins, runs and empty spans are lost to the child, and
-//! so are pages that one of them had out to give back.
+//! The child loses the blocks that the other threads had in bins, runs and empty spans. It also
+//! loses the pages that one of them was about to give back.
 
 use super::{HEAP, Heap};
 use crate::mcache::MCache;
@@ -50,11 +53,12 @@ const BUSY: u32 = 1;
 const DONE: u32 = 2;
 
 impl Heap {
-    /// Process-wide set-up: reads the options, makes the exit key, registers the fork hooks and, if asked for, the exit hook. Every thread
-    /// passes here before it gets its cache; one does the work.
+    /// Sets the process up: reads the options, makes the exit key, and registers the fork hooks
+    /// and, if asked for, the exit hook. Every thread passes here before it gets its cache; one of
+    /// them does the work.
     pub(crate) fn set_up(&self) {
         let state: &AtomicU32 = &self.set_up;
-        // Acquire: pairs with the Release below, so that whoever sees DONE sees the options in force.
+        // Acquire: pairs with the Release below. A thread that sees DONE sees the options in force.
         if state.load(Acquire) == DONE {
             return;
         }
@@ -63,16 +67,19 @@ impl Heap {
                 let options = super::options::apply(self);
                 super::thread::create_exit_key();
                 crate::mspan::draw_early();
-                // Release: pairs with the Acquires above. Registering comes after: it may allocate, through a cache by then.
+                // Release: pairs with the Acquires above. The hooks are registered after this: the
+                // call may allocate, and by then through a cache.
                 state.store(DONE, Release);
                 register_hooks();
-                // Before a thread of the heap's own runs. The key is made already: no thread can
+                // Before the background thread runs. The exit key exists already, so no thread can
                 // close this object before its call returns.
                 if !os::pin::pin() {
                     self.background.turn_off();
                 }
                 if options.show_stats && !os::exit::register(super::stats::show_stats) {
-                    os::report::warn(format_args!("no table at exit: the system has no room for the handler"));
+                    os::report::warn(format_args!(
+                        "no statistics at exit: the system has no room for the exit handler"
+                    ));
                 }
                 // libgreyspan.so begins when it is loaded: the unwinder cannot be loaded here.
                 #[cfg(feature = "profiling")]
@@ -80,7 +87,9 @@ impl Heap {
                     && let Some(rate) = options.profile_rate
                     && !(crate::profiler::begin(rate) && os::exit::register(crate::profiler::exit::write_at_exit))
                 {
-                    os::report::warn(format_args!("no heap profile: the system has no memory for it"));
+                    os::report::warn(format_args!(
+                        "no heap profile: not enough memory for the profiler's tables"
+                    ));
                 }
             }
             Err(_) => {
@@ -92,8 +101,8 @@ impl Heap {
         debug_assert_eq!(state.load(Relaxed), DONE);
     }
 
-    /// Takes the turn and all locks, for a fork by the thread of `own`; `None` where it has
-    /// interrupted a call of the heap (F5).
+    /// Takes the turn and all locks, for a fork by the thread whose cache is `own`. `None`: the
+    /// fork has interrupted a call of the heap (FORK-5).
     fn before_fork(&self, own: Option<&MCache>) {
         let mut patience = if own.is_some() {
             Patience::endless()
@@ -103,7 +112,7 @@ impl Heap {
         if !take_turn(&mut patience) {
             return;
         }
-        // A thread that holds it may wait for the call that this one has interrupted.
+        // A thread that holds this lock may wait for the call that this thread has interrupted.
         if own.is_some() {
             files::lock();
         }
@@ -116,54 +125,57 @@ impl Heap {
         hold_signals();
     }
 
+    /// Releases all locks in the parent.
+    ///
     /// # Safety
     /// The caller is in the thread that forks, and has its turn.
     unsafe fn after_fork_in_parent(&self) {
-        // SAFETY: as the caller promised.
+        // SAFETY: this is the thread that forks, and it has the turn (contract of this function).
         unsafe { self.tiers.mheap.after_fork_in_parent() };
-        // Those that were not taken are only looked at.
+        // A lock that was not taken is only read.
         for class in SizeClass::all() {
-            // SAFETY: likewise.
+            // SAFETY: this is the thread that forks, and it has the turn.
             unsafe { self.tiers.central(class).after_fork_in_parent() };
         }
-        // SAFETY: likewise.
+        // SAFETY: this is the thread that forks, and it has the turn.
         unsafe { self.registry.after_fork_in_parent() };
     }
 
-    /// All locks are free, or the thread's for a fork around this one (`keep`).
+    /// Resets all locks in the child. `keep`: the thread keeps them for a fork around this one.
     ///
     /// # Safety
     /// The caller is the child's only thread.
     unsafe fn after_fork_in_child(&self, keep: bool) {
-        // SAFETY: as the caller promised.
+        // SAFETY: this is the child's only thread (contract of this function).
         unsafe { self.tiers.mheap.after_fork_in_child(keep) };
         for class in SizeClass::all() {
-            // SAFETY: likewise.
+            // SAFETY: this is the child's only thread.
             unsafe { self.tiers.central(class).after_fork_in_child(keep) };
         }
-        // SAFETY: likewise.
+        // SAFETY: this is the child's only thread.
         unsafe { self.registry.after_fork_in_child(keep) };
         self.tiers.mheap.set_attended(false);
         crate::events::reset_in_child();
         self.background.forget();
     }
 
-    /// What threads that are gone have left is set right, in the child, whose thread has the cache
-    /// `own`.
+    /// Mends the state that threads which are gone have left, in the child, whose thread has the
+    /// cache `own`.
     pub(super) fn mend_in_child(&self, own: &'static MCache) {
         self.registry.forget_others(own);
         if self.registry.is_sole() {
             return;
         }
-        let left = [Some(own), self.late_in_child()];
+        let left = [Some(own), self.registry.late_in_child()];
         self.orphan(|| left.into_iter().flatten().filter(|cache| cache.is_ready()));
     }
 
-    /// Gives up the spans of all caches but those that are `left` (F1, F2). The caller is the only
-    /// thread, and holds no lock but for a fork around the one that made this process.
+    /// Gives up the spans of all caches except those that are `left` (FORK-1, FORK-2). The caller
+    /// is the only thread, and holds no lock except for a fork around the one that made this
+    /// process.
     pub(super) fn orphan<I: Iterator<Item = &'static MCache>>(&self, left: impl Fn() -> I) {
         for cache in left() {
-            // The words of the spans say all that is on it.
+            // The words of the spans name all mail.
             let _ = cache.mailbox().take_all();
         }
         for span in self.tiers.mheap.all_spans() {
@@ -173,7 +185,7 @@ impl Heap {
             let owner = span.word.owner();
             let cache = left().find(|cache| cache.mailbox().id() == owner);
             if owner != 0 && cache.is_none() {
-                // Its owner may have been about to take it off.
+                // The owner may have been about to take the span off the list.
                 self.tiers.central(class).remove(span);
                 span.orphan_in_child();
             } else if span.word.renew_token_in_child()
@@ -186,15 +198,14 @@ impl Heap {
     }
 }
 
-/// Whether the thread has the turn to fork now. `false`: another thread has it, and the patience is
-/// at its end.
+/// Takes the turn to fork. `false`: another thread has it, and the patience has ended.
 fn take_turn(patience: &mut Patience) -> bool {
     loop {
         let turns = TURNS.load(Relaxed);
         if FORKER.enter(os::fork::me()) {
             return true;
         }
-        // Relaxed, both: a thread that is not woken looks again after a moment.
+        // Relaxed, both: a thread that misses its wake-up looks again after a moment.
         WAITING.fetch_add(1, Relaxed);
         let waited = patience.wait_briefly(&TURNS, turns);
         WAITING.fetch_sub(1, Relaxed);
@@ -204,8 +215,9 @@ fn take_turn(patience: &mut Patience) -> bool {
     }
 }
 
-/// Turns that have ended, and threads that wait for that.
+/// The number of turns that have ended. Threads wait on it.
 static TURNS: AtomicU32 = AtomicU32::new(0);
+/// The number of threads that wait for a turn to end.
 static WAITING: AtomicU32 = AtomicU32::new(0);
 
 fn end_turn() {
@@ -219,13 +231,14 @@ fn end_turn() {
 /// The signals that the outermost fork of the thread with the turn holds back.
 struct Held(UnsafeCell<Option<os::fork::Signals>>);
 
-// SAFETY: only the thread that has the turn reaches the cell, and none of its signal handlers while
-// it holds them back.
+// SAFETY: only the thread that has the turn reaches the cell, and no handler interrupts it while it
+// holds its signals back.
 unsafe impl Sync for Held {}
 
 static HELD: Held = Held(UnsafeCell::new(None));
 
-/// For the thread that has the turn, at the end of its hook before the fork.
+/// Holds the signals of this thread back. Called by the thread that has the turn, at the end of its
+/// hook before the fork.
 fn hold_signals() {
     if FORKER.is_nested() {
         return;
@@ -236,21 +249,21 @@ fn hold_signals() {
     }
 }
 
-/// For the thread that has the turn.
+/// Returns the signals that are held back. Called by the thread that has the turn.
 fn held_signals() -> Option<os::fork::Signals> {
-    // SAFETY: as in `take_signals`.
+    // SAFETY: this thread has the turn; a handler interrupts it only while the cell is empty.
     unsafe { *HELD.0.get() }
 }
 
-/// For the thread that had the turn alone, before it gives it back. The caller lets them through
-/// after that.
+/// Takes the signals that are held back. Called by the thread that has the turn, before it gives
+/// the turn back; after that it lets them through.
 fn take_signals() -> Option<os::fork::Signals> {
-    // SAFETY: this thread has the turn; a handler interrupts it only where the cell is empty.
+    // SAFETY: this thread has the turn; a handler interrupts it only while the cell is empty.
     unsafe { (*HELD.0.get()).take() }
 }
 
-/// The lock of the C library's list of open files, which `fork` takes after our locks, and threads
-/// that hold it may wait for one that allocates. A thread may take it again.
+/// The lock of the C library's list of open files. `fork` takes it after our locks, and a thread
+/// that holds it may wait for one that allocates. It is recursive.
 #[cfg(all(feature = "preload", target_env = "gnu"))]
 mod files {
     use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -261,16 +274,16 @@ mod files {
         fn _IO_list_resetlock();
     }
 
-    /// How often the thread that forks has taken the lock. Relaxed: written under it.
+    /// How often the forking thread has taken the lock. Relaxed: written only under the lock.
     static TAKEN: AtomicU32 = AtomicU32::new(0);
 
     pub(super) fn lock() {
-        // SAFETY: takes a lock that the thread may hold already.
+        // SAFETY: takes a recursive lock.
         unsafe { _IO_list_lock() };
         TAKEN.store(TAKEN.load(Relaxed) + 1, Relaxed);
     }
 
-    /// Nothing where a child, of a fork inside of this one, has made the lock new.
+    /// Releases the lock. Does nothing if a child, of a fork inside this one, has reset it.
     pub(super) fn unlock() {
         if let Some(left) = TAKEN.load(Relaxed).checked_sub(1) {
             TAKEN.store(left, Relaxed);
@@ -293,7 +306,8 @@ mod files {
     pub(super) fn reset() {}
 }
 
-/// The calling thread's cache; `None` where it has interrupted a call of the heap (F5).
+/// Returns the calling thread's cache. `None`: the fork has interrupted a call of the heap
+/// (FORK-5).
 fn own() -> Option<&'static MCache> {
     let cache = super::thread::current();
     if super::c::nested::is_nested(cache) {
@@ -302,8 +316,8 @@ fn own() -> Option<&'static MCache> {
     Some(cache)
 }
 
-/// Registers the hooks, once. Those that are registered first run last before a fork and first
-/// after it: then no handler of another library runs while this thread holds the locks.
+/// Registers the hooks, once. The hooks that are registered first run last before a fork and first
+/// after it. So no handler of another library runs while this thread holds the locks.
 pub(crate) fn register_hooks() {
     static DONE: AtomicBool = AtomicBool::new(false);
     if !DONE.swap(true, Relaxed) {
@@ -318,7 +332,7 @@ extern "C-unwind" fn before_fork() {
 extern "C-unwind" fn after_fork_in_parent() {
     let left = FORKER.leave(os::fork::me());
     if matches!(left, Left::Last | Left::Closing) {
-        // SAFETY: the thread has the turn, since it left no stranger.
+        // SAFETY: `Last` and `Closing` say that this thread had the turn.
         unsafe { HEAP.after_fork_in_parent() };
     }
     if own().is_some() {
@@ -342,8 +356,8 @@ extern "C-unwind" fn after_fork_in_child() {
     }
     let signals = match left {
         Left::Last => take_signals(),
-        // The fork around this one goes on in the child, and lets them through once more; the child
-        // may end or call `exec` before.
+        // The fork around this one goes on in the child, and lets the signals through once more.
+        // But the child may end or call `exec` before.
         Left::Inner => held_signals(),
         Left::Closing | Left::Stranger => None,
     };

@@ -30,7 +30,7 @@ pub(super) enum Bin {
 }
 
 impl Heap {
-    /// Takes back the memory at `ptr`.
+    /// Frees the block at `ptr`.
     ///
     /// # Safety
     /// This heap handed `ptr` out for `layout`, and the program uses it no more.
@@ -131,7 +131,8 @@ impl Heap {
                     return;
                 }
                 if cache.is_ready() {
-                    // SAFETY: the block is the caller's, and fits the bin (contract of this function).
+                    // SAFETY: the block is the caller's, and fits the bin (contract of this
+                    // function).
                     unsafe { cache.push_run_over(&self.tiers, class, block) };
                 } else {
                     // SAFETY: the block is the caller's (contract of this function).
@@ -158,7 +159,8 @@ impl Heap {
             return;
         }
         self.with_cache(cache, |cache| {
-            // SAFETY: the block is the caller's. A cache from `with_cache` is ready, so it is taken.
+            // SAFETY: the block is the caller's. A cache from `with_cache` is ready, so it is
+            // taken.
             unsafe { cache.free(&self.tiers, block) };
         });
     }

@@ -1,8 +1,9 @@
-//! The heap map, gathered without stopping anyone.
+//! The heap map, gathered without stopping any thread.
 //!
-//! Unlike the rest of the heap this allocates, from whatever the program's allocator is, as a user of it: never while a lock is held. Which pages are
-//! free is copied under the page heap's lock, [`BATCH`] huge pages at a time; the spans in between are found by the page map and read as
-//! they are, as the statistics do.
+//! Unlike the rest of the heap, this code allocates, as a user of the program's allocator and never
+//! while a lock is held. It copies the records of free pages under the page heap's lock, [`BATCH`]
+//! huge pages at a time. It finds the spans in between by the page map and reads them as they are,
+//! as the statistics do.
 
 use super::Heap;
 use crate::base::addr::Addr;
@@ -11,10 +12,10 @@ use crate::heap_map::{Arena, HeapMap, Run, Usage};
 use crate::mheap::survey::{HugeBooks, PageBooks};
 use crate::mspan::{MSpan, State};
 
-/// Huge pages whose books are copied at once: less than 5 KiB, in well under a microsecond.
+/// Huge pages whose books are copied at once: less than 5 KiB, well under a microsecond.
 const BATCH: usize = 64;
 
-/// The span that the walk is in: pages left of it, and of the room behind it.
+/// The rest of the span that the walk is in: pages left of it, and pages of its headroom.
 #[derive(Clone, Copy, Default)]
 struct Left {
     pages: usize,
@@ -22,7 +23,7 @@ struct Left {
 }
 
 impl Left {
-    /// The books have the last word: where they end the run early, its span was made after they were copied.
+    /// Ends the run early where the books say so: its span was made after they were copied.
     fn cut(&mut self, arena: &mut Arena) {
         if self.pages > 0 {
             arena.change_last();
@@ -32,7 +33,7 @@ impl Left {
 }
 
 impl Heap {
-    /// The map of all arenas.
+    /// Returns the map of all arenas.
     pub(crate) fn map(&self) -> HeapMap {
         let mut map = HeapMap::default();
         while let Some(figures) = self.tiers.mheap.region_figures(map.arenas.len()) {
@@ -102,7 +103,8 @@ impl Heap {
         }
     }
 
-    /// What the span that begins at `addr` is used for, its pages, and those behind it that are its own. `None`: none is known to begin there.
+    /// Returns the usage of the span that begins at `addr`, its pages and the pages of its
+    /// headroom. `None`: no known span begins there.
     fn span_at(&self, number: usize, addr: Addr) -> Option<(Usage, usize, usize)> {
         let map = self.tiers.mheap.map();
         let span = map.span_in(number, addr)?;
@@ -112,7 +114,8 @@ impl Heap {
         }
         let (pages, room) = (span.pages(), span.headroom());
         let usage = usage_of(span, pages);
-        // A record that was given back meanwhile, and perhaps taken for another span, does not count.
+        // The record may have been given back meanwhile, and taken for another span. Then it does
+        // not count.
         let still = map.span_in(number, addr).is_some_and(|now| core::ptr::eq(now, span)) && begins();
         (still && pages > 0).then_some((usage?, pages, room))
     }
@@ -121,7 +124,8 @@ impl Heap {
 fn usage_of(span: &MSpan, pages: usize) -> Option<Usage> {
     match span.state() {
         State::Small => {
-            // One read of the class: a span that is taken for another one meanwhile has the sizes of either.
+            // One read of the class: if the span is taken for another class meanwhile, all figures
+            // are of one of the two.
             let class = span.class()?;
             let (size, objects) = (class.size() as u64, class.objects_in(pages * PAGE) as u64);
             let live = u64::from(span.live().saturating_sub(span.word.remote_count()));
@@ -138,7 +142,7 @@ fn usage_of(span: &MSpan, pages: usize) -> Option<Usage> {
             size: span.size() as u64,
             objects: u64::from(span.objects()),
         }),
-        // In a thread's store or at rest; the record of pages that were given back is not in the page map.
+        // A span in a thread's store, or a resting one. Free pages have no record in the page map.
         State::Free => Some(Usage::Spare),
     }
 }

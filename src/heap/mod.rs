@@ -1,10 +1,12 @@
-//! The heap: the four operations of `GlobalAlloc` over the tiers, for any thread in any state of its life.
+//! The heap: the four operations of `GlobalAlloc` over the tiers, for any thread in any state of
+//! its life.
 //!
-//! Owns the tiers and the thread caches. Callers are the public faces in `api`.
+//! Owns the tiers and the thread caches. The callers are the public functions in `api`.
 //!
-//! - Lock order: late cache, registry, central lists (by class), page heap. A thread holds at most one of each, in this order; `fork` takes
-//!   all of them in it.
-//! - Nothing here panics, allocates through the heap itself, or unwinds: what cannot be served is null.
+//! - Lock order: late cache, registry, central lists (by class), page heap. A thread holds at most
+//!   one of each, in this order; `fork` takes all of them in it.
+//! - No code here panics, unwinds, or allocates through the heap itself. A request that cannot be
+//!   served gets null.
 
 mod alloc;
 mod background;
@@ -43,7 +45,8 @@ use sample::end_sample;
 /// Whether objects may be sampled for the heap profile.
 const SAMPLES: bool = cfg!(sampling);
 
-/// Where sampled objects of a size class begin (`sample`, S3): a free of anything else looks no further.
+/// The alignment of sampled objects of a size class (SAMPLE-3). A block at any other address is
+/// freed without a further look.
 const SAMPLE_ALIGN: usize = 64 << 10;
 
 /// One heap. The process has the static [`HEAP`]; tests make their own over a simulated system.
@@ -53,7 +56,7 @@ pub(crate) struct Heap {
     background: Background,
     /// Whether the process-wide set-up (options, exit and fork hooks) is done.
     set_up: AtomicU32,
-    /// What threads without a cache allocated and freed.
+    /// Counts of the blocks that threads without a cache allocated and freed.
     strays: [Exact; EXACT],
 }
 
@@ -62,7 +65,7 @@ pub(crate) static HEAP: Heap = Heap::new(&crate::os::NATIVE);
 
 impl Heap {
     crate::sync::const_unless_loom! {
-        /// A heap over `os` that owns nothing yet.
+        /// Returns a heap over `os` that owns nothing yet.
         pub(crate) fn new(os: &'static Os) -> Self {
             Self {
                 tiers: Tiers::new(os),
@@ -74,7 +77,7 @@ impl Heap {
         }
     }
 
-    /// Bytes that may be used behind `ptr`.
+    /// Returns the bytes that may be used at `ptr`.
     pub(crate) fn usable_size(&self, ptr: *mut u8, layout: Layout) -> usize {
         match SizeClass::serving(layout.size(), layout.align()) {
             Some(class) => class.size(),
@@ -91,18 +94,19 @@ impl Heap {
         self.tiers.mheap.map().span_of(Addr::of(ptr)).is_some()
     }
 
-    /// Gives all free memory that can safely be reached back to the system. Returns the bytes given back.
+    /// Returns to the system all free memory that this thread can reach safely. Returns the number
+    /// of bytes.
     pub(crate) fn purge(&self, cache: &MCache) -> usize {
         self.tiers.purges.fetch_add(1, Relaxed);
         if cache.is_ready() {
             cache.heed_purge(&self.tiers);
         }
-        self.trim_late();
-        self.end_rest();
+        self.registry.trim_late(&self.tiers);
+        self.registry.end_rest(&self.tiers);
         self.tiers.mheap.purge()
     }
 
-    /// The thread of `cache` will be idle.
+    /// Gives up the memory that the thread of `cache` keeps, because the thread will be idle.
     pub(crate) fn thread_idle(&self, cache: &MCache) {
         if cache.is_ready() {
             cache.idle(&self.tiers);

@@ -3,7 +3,8 @@
 use super::Heap;
 use crate::options::Options;
 
-/// Reads `GREYSPAN_*` and applies it to the tiers; the exit hook is left to the caller, when the heap can serve.
+/// Reads `GREYSPAN_*` and applies it to the tiers. The caller registers the exit hook once the heap
+/// can serve.
 pub(super) fn apply(heap: &Heap) -> Options {
     let options = Options::from_env();
     let mheap = &heap.tiers.mheap;
@@ -11,7 +12,7 @@ pub(super) fn apply(heap: &Heap) -> Options {
     mheap.set_soft_limit(options.memory_limit);
     mheap.set_hard_limit(options.hard_limit);
     mheap.set_huge(options.huge);
-    // Without a delay free pages go back at once, or never.
+    // Without a delay, free pages go back at once or never: no thread is needed.
     if options.background_wanted {
         heap.background.insist();
     }
@@ -22,19 +23,22 @@ pub(super) fn apply(heap: &Heap) -> Options {
 }
 
 impl Heap {
-    /// Sets the bytes beyond which memory is given back at once.
+    /// Sets the soft limit: the bytes beyond which memory goes back to the system at once.
     pub(crate) fn set_soft_limit(&self, bytes: Option<usize>) {
+        // The set-up would overwrite a limit that is set before it.
+        self.set_up();
         self.tiers.mheap.set_soft_limit(bytes);
     }
 
-    /// Sets the bytes beyond which allocation fails.
+    /// Sets the hard limit: the bytes beyond which allocations fail.
     pub(crate) fn set_hard_limit(&self, bytes: Option<usize>) {
+        self.set_up();
         self.tiers.mheap.set_hard_limit(bytes);
     }
 
-    /// What [`set_soft_limit`](Self::set_soft_limit) and [`set_hard_limit`](Self::set_hard_limit)
-    /// have set.
+    /// Returns the soft and the hard limit in force.
     pub(crate) fn limits(&self) -> [Option<usize>; 2] {
+        self.set_up();
         self.tiers.mheap.limits()
     }
 }

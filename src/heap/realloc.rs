@@ -1,13 +1,13 @@
-//! Changing the size of a block, without copying where that can be had.
+//! Changing the size of a block, without a copy if possible.
 //!
-//! | from, to | what happens |
+//! | from, to | action |
 //! |---|---|
-//! | same size class | nothing |
+//! | same size class | none |
 //! | large, shorter | the tail's pages go back, in place |
-//! | large, longer | into the slack of its last page, its headroom, or the free pages behind, in place |
-//! | 1 MiB or longer, longer, no room there | a new run with headroom for more growth; its pages move by page table where that pays |
-//! | anything, large and longer | a copy at the start of a long idle run, if there is one twice as long |
-//! | all else | a new block, a copy, a free |
+//! | large, longer | grows into its last page, its headroom, or the free pages behind it |
+//! | 1 MiB or longer, no free pages behind | a new run with headroom; pages move if that pays |
+//! | any, large and longer | a copy at the start of a long idle run, if one is twice as long |
+//! | all other cases | a new block, a copy, a free |
 
 use super::{Heap, end_sample};
 use crate::base::addr::Addr;
@@ -20,11 +20,11 @@ use core::alloc::Layout;
 use core::ptr::null_mut;
 
 impl Heap {
-    /// The block at `ptr` with `new_size` bytes, perhaps elsewhere; null and the old block untouched when that cannot be had.
+    /// Gives the block at `ptr` `new_size` bytes, perhaps elsewhere, and returns it. Returns null
+    /// if there is no memory; then the old block is untouched.
     ///
-    /// # Safety
-    /// `ptr` was handed out by this heap for `layout`, the caller alone uses it, and `new_size` rounded up to the alignment is at most
-    /// `isize::MAX`.
+    /// This heap handed `ptr` out for `layout`, and the caller alone uses it. `new_size` rounded up
+    /// to the alignment is at most `isize::MAX`.
     #[inline]
     pub(crate) unsafe fn realloc(&self, cache: &MCache, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let old = SizeClass::serving(layout.size(), layout.align());
@@ -32,7 +32,7 @@ impl Heap {
         if old == new && old.is_some() {
             return ptr;
         }
-        // SAFETY: as the caller promised.
+        // SAFETY: the block and its layout are the caller's (contract of this function).
         unsafe { self.realloc_slow(cache, ptr, layout, new_size) }
     }
 
@@ -66,7 +66,8 @@ impl Heap {
                 }
             }
         }
-        // SAFETY: the alignment is a power of two, and the caller promised that the size does not overflow with it.
+        // SAFETY: the alignment is a layout's. The size does not overflow with it (contract of this
+        // function).
         let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, align) };
         let begun = if new_size > layout.size() && large(new_size) && align <= PAGE {
             self.alloc_begun(cache, new_size, align)
@@ -84,7 +85,7 @@ impl Heap {
         let bytes = layout.size().min(new_size);
         // SAFETY: both blocks hold `bytes` bytes, and the new one is this call's.
         unsafe { ptr.copy_to_nonoverlapping(new, bytes) };
-        // A C `free` of the old address is to find it free.
+        // A later C `free` of the old address must find the block free.
         if CHECKED
             && let Some(span) = self.tiers.mheap.map().span_of(Addr::of(ptr))
             && span.state() == State::Large
@@ -92,13 +93,13 @@ impl Heap {
             span.keep();
         }
         // `alloc` may have given the thread its cache.
-        // SAFETY: as the caller promised.
+        // SAFETY: the block and its layout are the caller's, which uses the new block from here on.
         unsafe { self.dealloc(super::thread::current_or(cache), ptr, layout) };
         new
     }
 
-    /// Allocates a large block that has begun to grow, with room behind it. Returns null if no such
-    /// place lies idle.
+    /// Allocates a large block for an object that has begun to grow, with room behind it. Returns
+    /// null if no such place lies idle.
     pub(super) fn alloc_begun(&self, cache: &MCache, size: usize, align: usize) -> *mut u8 {
         if size > REQUEST_MAX {
             return null_mut();
@@ -112,7 +113,7 @@ impl Heap {
         }
     }
 
-    /// Whether the large block now has `new_size` bytes where it is.
+    /// Gives the large block `new_size` bytes where it is. Returns whether that was possible.
     fn resize_in_place(&self, span: &'static MSpan, new_size: usize) -> bool {
         if span.state() != State::Large || new_size > REQUEST_MAX {
             return false;

@@ -1,13 +1,17 @@
 //! Samples for the heap profile: which objects are watched, and where they lie.
 //!
-//! A small object that is sampled gets pages of its own, as a large one would, so that its span's record can tell that it is watched. Rust's
-//! frees name the size alone: there it begins at an address that few others have. C's look at the page map, where it is large. Of large objects
-//! the record is noted as it is. Builds without the profiler have nothing of this.
+//! A small object that is sampled gets its own pages, as a large object would. So the record of its
+//! span can say that it is watched. A free in Rust names the size alone, so there the object begins
+//! at an address at which few other objects begin. A free in C looks the span up in the page map,
+//! and finds a large one. If a large object is sampled, only its record is marked. Builds without
+//! the profiler contain none of this code.
 //!
-//! - S1. A sampled object is the only one of a span in state `Large`. It has at least the pages of its size's class, so that it may be used and
-//!   resized like any object of its layout.
-//! - S2. The sample ends before the span is given to anybody, by whoever holds the object; so a span that is taken is not sampled.
-//! - S3. In Rust programs, a sampled object of a size class begins at a multiple of [`SAMPLE_ALIGN`].
+//! - SAMPLE-1. A sampled object is the only one of a span in state `Large`. It has at least the
+//!   pages of its size's class, so it can be used and resized like any object of its layout.
+//! - SAMPLE-2. The holder of the object ends the sample before any thread gets the span. So a span
+//!   that is taken is not sampled.
+//! - SAMPLE-3. In Rust programs, a sampled object of a size class begins at a multiple of
+//!   [`SAMPLE_ALIGN`].
 
 use super::free::Bin;
 use super::thread::current_or;
@@ -23,7 +27,8 @@ use crate::stats::Stats;
 use core::alloc::Layout;
 
 impl Heap {
-    /// What the caller gets for a request that was counted below zero and for which it has `block`: that, or a watched object.
+    /// Returns the object for a request that took the sampler's count below zero and has `block`:
+    /// `block`, or a watched object in its place.
     #[cold]
     #[inline(never)]
     pub(super) fn sampled(size: usize, align: usize, cache: &MCache, heap: &Self, block: *mut u8) -> *mut u8 {
@@ -36,7 +41,7 @@ impl Heap {
         block
     }
 
-    /// A watched object instead of `block`, which the caller has for its request; or that, watched if it can be.
+    /// Returns a watched object in place of `block`, or `block` itself, watched if possible.
     fn watched(rate: usize, (size, align): (usize, usize), cache: &MCache, heap: &Self, block: *mut u8) -> *mut u8 {
         let Some(node) = profiler::stack(cache.sampler(), rate) else {
             return block;
@@ -69,16 +74,17 @@ impl Heap {
             return block;
         }
         span.set_large_size(size);
-        // Pages without memory get it here, in the time that the sample takes.
+        // The first write gives the pages memory. It happens here, so its time counts as time of
+        // the sample.
         // SAFETY: the span's memory is this call's.
         unsafe { span.base().write_volatile(0) };
         if CHECKED {
-            // What C's `calloc` gives is zero to its last usable byte, which is that of the pages here.
+            // C's `calloc` clears a block to its last usable byte, here that of the pages.
             // SAFETY: the span's memory is this call's.
             unsafe { span.base().write_bytes(0, span.bytes()) };
         }
-        // The program never had it: nothing is counted.
-        // SAFETY: the block was got for this layout, and the caller gets another.
+        // The program never had the block, so its free is not counted.
+        // SAFETY: the block serves this layout, and the caller gets another one.
         unsafe { heap.give_back(cache, block.cast(), size, align) };
         if let Some(class) = SizeClass::freed(size, align) {
             bury(cache, block.cast(), class);
@@ -86,8 +92,9 @@ impl Heap {
         span.base()
     }
 
-    /// As [`sampled`](Self::sampled), where the request has not been counted, and its thread, of which `cache` was what it had before, may have
-    /// got its cache by it.
+    /// Counts a request that has `block`, and samples it if it is its turn, as
+    /// [`sampled`](Self::sampled) does. `cache` is what the thread's slot held when the call began;
+    /// the call may have given it a cache.
     pub(super) fn counted(&self, cache: &MCache, size: usize, align: usize, block: *mut u8) -> *mut u8 {
         let own = current_or(cache);
         if block.is_null() || !own.is_ready() || !own.count(size) {
@@ -96,7 +103,8 @@ impl Heap {
         Self::sampled(size, align, own, self, block)
     }
 
-    /// Takes back what may be a sampled object of a size class (S3), and mostly is none. All calls are its last: it needs no frame.
+    /// Takes back a block that may be a sampled object of a size class (SAMPLE-3), and rarely is
+    /// one. All its calls are tail calls, so it needs no frame.
     ///
     /// # Safety
     /// As for `dealloc`, with the layout's size and alignment.
@@ -104,15 +112,16 @@ impl Heap {
     #[inline(never)]
     pub(super) unsafe fn dealloc_aligned(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
         if WATCHED.may_be(block.addr()) {
-            // SAFETY: as the caller promised.
+            // SAFETY: the block and its layout are the caller's (contract of this function).
             unsafe { Self::dealloc_watched(block, size, align, cache, heap) };
         } else {
-            // SAFETY: likewise.
+            // SAFETY: the block and its layout are the caller's (contract of this function).
             unsafe { Self::dealloc_deep(block, size, align, cache, heap) };
         }
     }
 
-    /// Takes back what is no sampled object, so that it is not handed out again next.
+    /// Takes back a block that is no sampled object, and buries it in its bin, so it is not handed
+    /// out next.
     ///
     /// # Safety
     /// As for `dealloc_aligned`.
@@ -121,22 +130,22 @@ impl Heap {
         let Some(class) = SizeClass::freed(size, align) else {
             // SAFETY: the size and the alignment are a layout's.
             let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
-            // SAFETY: as the caller promised.
+            // SAFETY: the block and its layout are the caller's (contract of this function).
             return unsafe { heap.dealloc_unsampled(cache, block.cast(), layout) };
         };
         if Stats::EXACT {
             heap.count_free(cache, SizeClass::serving(size, align), size);
         }
-        // SAFETY: as the caller promised; the block fits the class, as `freed` says.
+        // SAFETY: the block is the caller's, and fits the class (`SizeClass::freed`).
         if unsafe { cache.push(class, block) } {
             bury(cache, block, class);
         } else {
-            // SAFETY: as the caller promised.
+            // SAFETY: the block and its layout are the caller's (contract of this function).
             unsafe { Self::dealloc_slow(block, size, align, cache, heap) };
         }
     }
 
-    /// Takes back what begins where a sampled object does, by its hash.
+    /// Takes back a block whose address has the hash of a sampled object.
     ///
     /// # Safety
     /// As for `dealloc_aligned`.
@@ -146,11 +155,11 @@ impl Heap {
         let began = ticks();
         let class = SizeClass::serving(size, align);
         if class.is_none() || !heap.tiers.mheap.map().span_of(Addr::of(block)).is_some_and(end_sample) {
-            // SAFETY: as the caller promised.
+            // SAFETY: the block and its layout are the caller's (contract of this function).
             return unsafe { Self::dealloc_deep(block, size, align, cache, heap) };
         }
         heap.count_free(cache, class, size);
-        // A sampled object has pages of which no layout tells, so no bin takes it.
+        // A sampled object has more pages than its layout says, so no bin takes it.
         // SAFETY: the block is the caller's (contract of this function).
         unsafe { heap.put_back(cache, block, Bin::None) };
         let cache = current_or(cache);
@@ -159,14 +168,17 @@ impl Heap {
         }
     }
 
-    /// A large object was resized where it was, or moved, and has `size` bytes at `block` now; what it was before has ended.
+    /// Counts a large object that was resized in place or moved, and has `size` bytes at `block`
+    /// now. Its earlier sample, if any, has ended.
     pub(super) fn resampled(&self, cache: &MCache, size: usize, align: usize, block: *mut u8) {
-        // Large objects stay where they are.
+        // A sampled large object stays where it is, so the result is `block`.
         self.counted(cache, size, align, block);
     }
 }
 
-/// A loop that allocates and frees would get a block that begins where samples do each time, which often is: the first of a span.
+/// Buries `block`, the youngest of its bin, if it begins where samples do. Otherwise a loop that
+/// allocates and frees would get it each time, and each free would take the slow way. That is
+/// frequent: the first block of a span often begins there.
 fn bury(cache: &MCache, block: *mut Block, class: SizeClass) {
     let aligned = |block: *mut Block| block.addr().is_multiple_of(SAMPLE_ALIGN);
     if SAMPLES && aligned(block) {
@@ -174,7 +186,7 @@ fn bury(cache: &MCache, block: *mut Block, class: SizeClass) {
     }
 }
 
-/// The object of `span` ends. Whether it was watched.
+/// Ends the sample of the object of `span`. Returns whether it was watched.
 #[inline]
 pub(super) fn end_sample(span: &MSpan) -> bool {
     let (sampled, slot) = span.sample();

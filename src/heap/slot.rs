@@ -1,11 +1,15 @@
-//! The thread-local slot: one pointer, to the calling thread's cache or to what stands in for it.
+//! The thread-local slot: one pointer to the calling thread's cache, or to the sentinel in its
+//! place.
 //!
-//! It starts at `EMPTY`, so there is nothing to initialise and nothing to test. Reached by `thread` alone.
+//! The slot starts at `EMPTY`, so the fast path initialises and tests nothing. Only `thread` and
+//! `c::nested` write to it.
 //!
-//! In a Rust program it is a `thread_local!` that is const-initialised and has no destructor, which never allocates and never fails. In
-//! a shared library that would be a call of `__tls_get_addr`, which may allocate. So there the slot is defined in assembly and reached by
-//! its offset from the thread pointer, which the loader writes once into the library's table (the initial-exec model). It takes 8 bytes of
-//! the room that the loader keeps for such slots, so that a late `dlopen` finds room too.
+//! In a Rust program the slot is a `thread_local!` that is const-initialised and has no destructor.
+//! It never allocates and never fails. In a shared library, access to it would call
+//! `__tls_get_addr`, which may allocate. So there the slot is defined in assembly, and code reaches
+//! it by its offset from the thread pointer. The loader writes that offset once into the library's
+//! table (the initial-exec model). The slot takes 8 bytes of the room that the loader reserves for
+//! such slots, so a late `dlopen` finds room too.
 
 #[cfg(all(
     feature = "preload",
@@ -28,7 +32,7 @@ mod fixed {
         empty = sym EMPTY,
     );
 
-    /// The calling thread's cache, or what stands in for it.
+    /// Returns the calling thread's cache, or the sentinel in its place.
     #[inline(always)]
     pub(crate) fn current() -> &'static MCache {
         let cache: *const MCache;
@@ -55,7 +59,8 @@ mod fixed {
                 options(pure, readonly, nostack, preserves_flags),
             );
         }
-        // SAFETY: the slot holds `EMPTY` or what `set_current` wrote: a cache, which is never freed.
+        // SAFETY: the slot holds `EMPTY` or a cache that `set_current` wrote; neither is ever
+        // freed.
         unsafe { &*cache }
     }
 
@@ -102,10 +107,11 @@ mod fixed {
         static CACHE: Cell<&'static MCache> = const { Cell::new(EMPTY.cache()) };
     }
 
-    /// The calling thread's cache, or what stands in for it.
+    /// Returns the calling thread's cache, or the sentinel in its place.
     #[inline(always)]
     pub(crate) fn current() -> &'static MCache {
-        // `try_with` and not `with`: std marks only the former for inlining across crates, which builds without LTO depend on.
+        // `try_with` instead of `with`: std marks only `try_with` for inlining across crates, and
+        // builds without LTO need that.
         CACHE.try_with(Cell::get).unwrap_or(EMPTY.cache())
     }
 

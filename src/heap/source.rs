@@ -1,9 +1,10 @@
-//! All that the collector may ask of the allocator: runs of pages, and which run an address lies in.
+//! The collector's door to the allocator: runs of pages, and the run that an address lies in.
 //!
-//! The collector keeps its own record of each run and hands a pointer to it down as the run's tag; it never goes around this trait.
+//! The collector keeps its own record of each run and hands a pointer to that record down as the
+//! run's tag. It never goes around this trait.
 //!
-//! - P1. A run is its holder's alone from `take` to `give`.
-//! - P2. While a run is held, `tag_of` an address in it is the tag it was taken with.
+//! - SOURCE-1. A run is its holder's alone from `take` to `give`.
+//! - SOURCE-2. While a run is held, `tag_of` an address in it is the tag it was taken with.
 
 #[cfg(not(greyspan_heap))]
 #[path = "source/system.rs"]
@@ -30,7 +31,7 @@ pub(crate) static SOURCE: Model = Model;
 /// A run of pages that the collector holds.
 #[derive(Clone, Copy)]
 pub(crate) struct Run {
-    /// First byte, on a page boundary: whole provenance.
+    /// The first byte, on a page boundary, with provenance for the whole run.
     pub(crate) base: NonNull<u8>,
     #[cfg(all(greyspan_heap, not(loom)))]
     span: &'static MSpan,
@@ -40,19 +41,19 @@ pub(crate) struct Run {
 
 /// A source of runs.
 ///
-/// # Safety
-/// Implementations keep P1 and P2.
+/// Implementations keep SOURCE-1 and SOURCE-2.
 pub(crate) unsafe trait SpanSource {
-    /// A run of `pages` pages, to be cut into `objects` objects of `size` bytes; `None`: no memory, or the hard limit is reached.
+    /// Takes a run of `pages` pages, to be cut into `objects` objects of `size` bytes. `None`:
+    /// there is no memory, or the hard limit is reached.
     fn take(&self, pages: usize, objects: u32, size: usize, tag: NonNull<u8>) -> Option<Run>;
 
-    /// Takes back a run.
+    /// Gives a run back.
     ///
     /// # Safety
     /// The caller holds the run, and nothing in it is in use.
     unsafe fn give(&self, run: Run);
 
-    /// The tag of the run that `address` lies in, or null.
+    /// Returns the tag of the run that `address` lies in, or null.
     fn tag_of(&self, address: NonNull<u8>) -> *mut u8;
 }
 
@@ -61,7 +62,8 @@ pub(crate) unsafe trait SpanSource {
 pub(crate) struct Native;
 
 #[cfg(all(greyspan_heap, not(loom)))]
-// SAFETY: a managed span is handed out once, and its record carries the tag, which the page map leads to, until `give`.
+// SAFETY: a managed span is handed out once (SOURCE-1). The page map leads to its record, which
+// carries the tag until `give` (SOURCE-2).
 unsafe impl SpanSource for Native {
     fn take(&self, pages: usize, objects: u32, size: usize, tag: NonNull<u8>) -> Option<Run> {
         HEAP.set_up();
@@ -110,7 +112,7 @@ mod model {
         }
     }
 
-    // SAFETY: memory is handed out once, and the list leads to its tag.
+    // SAFETY: memory is handed out once (SOURCE-1), and the list leads to its tag (SOURCE-2).
     unsafe impl SpanSource for Model {
         fn take(&self, pages: usize, _: u32, _: usize, tag: NonNull<u8>) -> Option<Run> {
             let memory = vec![0u64; pages * PAGE / 8].into_boxed_slice();

@@ -1,7 +1,7 @@
-//! The snapshot [`Stats`], gathered without stopping anyone.
+//! The snapshot [`Stats`], taken without stopping any thread.
 //!
-//! Allocates nothing and needs no thread cache: it may run at any time, also at the end of the process. Takes the registry's lock and the
-//! page heap's, one at a time and for moments.
+//! It allocates nothing and needs no thread cache, so it may run at any time, even at the end of
+//! the process. It takes the registry's lock and the page heap's, one at a time and for moments.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,8 @@ use crate::size_class::{COUNT, SizeClass};
 use crate::stats::{SizeClassStats, Stats};
 use crate::sync::atomic::Ordering::{Acquire, Relaxed};
 
-/// What the spans hold that are the program's: objects and bytes, with what lies in the caches.
+/// Objects and bytes that are live in the spans of the program. Blocks in thread caches count as
+/// live here.
 #[derive(Clone, Copy, Default)]
 struct Held {
     objects: u64,
@@ -21,7 +22,7 @@ struct Held {
 }
 
 impl Heap {
-    /// One snapshot. Counts of other threads are as of some moment during the call.
+    /// Takes a snapshot. The counts of other threads are as of some moment during the call.
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         let caches = self.registry.figures();
@@ -30,7 +31,8 @@ impl Heap {
         stats.has_served = self.has_served();
         let held = self.add_spans(&mut stats);
         self.add_tallies(&mut stats, held);
-        // Last, so that spans made meanwhile are in it; and objects cannot outgrow the pages they lie in.
+        // Last, so the figures include spans made meanwhile, and objects never exceed the pages
+        // they lie in.
         let heap = self.tiers.mheap.figures();
         stats.heap_sys = heap.sys as u64;
         stats.heap_inuse = heap.inuse as u64;
@@ -51,13 +53,13 @@ impl Heap {
         stats
     }
 
-    /// Whether any request ever came to this heap but the collector's: the first one makes a thread
-    /// cache, and caches are never freed (G2 of `registry`).
+    /// Whether any request but the collector's ever came to this heap. The first one makes a thread
+    /// cache, and caches are never freed (REGISTRY-2).
     pub(super) fn has_served(&self) -> bool {
         self.registry.figures().count > 0
     }
 
-    /// What all thread caches counted. The rows of [`Stats::by_size`] are by class number here.
+    /// Adds the counts of all thread caches. Fills the rows of [`Stats::by_size`] by class number.
     fn add_tallies(&self, stats: &mut Stats, held: Held) {
         for (row, class) in stats.by_size.iter_mut().zip(SizeClass::all()) {
             row.size = class.size() as u64;
@@ -69,26 +71,27 @@ impl Heap {
         }
     }
 
-    /// What passed between the caches and the tiers below.
+    /// Adds the blocks that passed between the caches and the tiers below.
     fn add_passed(&self, stats: &mut Stats, held: Held) {
         stats.heap_objects += held.objects;
         stats.allocated += held.bytes;
-        // All frees first, with Acquire for the Release of their writers: the blocks that one thread counts as freed another has counted as
-        // handed out before, so frees never exceed mallocs.
-        for shared in self.shared() {
+        // All frees first. Acquire: pairs with the Release of their writers. One thread may count a
+        // block as freed that another counted as allocated before, so frees never exceed mallocs.
+        for shared in self.registry.shared(&self.tiers) {
             for (row, tally) in stats.by_size.iter_mut().zip(&shared.tallies) {
                 row.frees += tally.frees.load(Acquire);
             }
-            // The one after the classes counts large objects.
+            // The tally after those of the classes counts large objects.
             stats.frees += shared.tallies.last().map_or(0, |large| large.frees.load(Acquire));
         }
-        for shared in self.shared() {
+        for shared in self.registry.shared(&self.tiers) {
             for (row, tally) in stats.by_size.iter_mut().zip(&shared.tallies) {
                 row.mallocs += tally.mallocs.load(Relaxed);
             }
             stats.mallocs += shared.tallies.last().map_or(0, |large| large.mallocs.load(Relaxed));
             stats.total_alloc += shared.large_bytes.load(Relaxed);
-            // What a thread keeps, or has yet to send home, the program has freed.
+            // The program has freed the runs that a thread keeps and the blocks that it has yet to
+            // send.
             let (objects, bytes) = shared.outbox.gathered();
             let bytes = bytes + shared.run_bytes.load(Relaxed) as u64;
             stats.heap_objects = stats.heap_objects.saturating_sub(objects);
@@ -101,12 +104,14 @@ impl Heap {
         }
     }
 
-    /// What the program allocated and freed, exactly; and so what it holds, which spans know only with what lies in the caches. All that is handed
-    /// out between the two sums would count as held, and were this thread to wait in between, that could be anything: no more is held
-    /// than lies in the spans.
+    /// Adds the exact counts of allocations and frees, and their difference: the blocks that the
+    /// program holds. The spans know that only with the blocks in the caches.
+    ///
+    /// Blocks handed out between the two sums would count as held. Because this thread may wait in
+    /// between, the blocks that are live in the spans are the bound.
     fn add_exact(&self, stats: &mut Stats, held: Held) {
         let sets = || {
-            let own = self.shared().filter_map(|shared| shared.exact());
+            let own = self.registry.shared(&self.tiers).filter_map(|shared| shared.exact());
             own.chain(&self.strays)
         };
         let mut freed = 0;
@@ -136,7 +141,7 @@ impl Heap {
         stats.allocated += stats.total_alloc.saturating_sub(freed).min(held.bytes);
     }
 
-    /// What lies in all spans. Adds what is the collector's.
+    /// Returns the live objects of all spans. Adds the collector's spans to `stats`.
     fn add_spans(&self, stats: &mut Stats) -> Held {
         let mut held = Held::default();
         for span in self.tiers.mheap.all_spans() {
@@ -152,7 +157,8 @@ impl Heap {
                 }
                 State::Large => {
                     held.objects += 1;
-                    // The runs that threads keep are counted by their lengths; exact counts are of pages.
+                    // The caches count the runs they keep by length, so spans count by pages there.
+                    // Exact counts count pages too.
                     let in_pages = span.pages() * PAGE;
                     held.bytes += if Stats::EXACT || in_pages <= RUN_MAX {
                         in_pages as u64
@@ -160,7 +166,7 @@ impl Heap {
                         size
                     };
                 }
-                // What of it is live is the collector's to know.
+                // Only the collector knows how much of it is live.
                 State::Managed => {
                     stats.heap_objects += u64::from(span.live());
                     stats.allocated += (span.pages() * PAGE) as u64;
@@ -172,7 +178,8 @@ impl Heap {
     }
 }
 
-/// By size. Nearly in order as they come, and without the standard library's sort, which may panic where an order contradicts itself.
+/// Sorts the rows by size. They come nearly in order. The standard library's sort may panic if an
+/// order contradicts itself, so it is not used.
 fn sort(rows: &mut [SizeClassStats; COUNT]) {
     for end in 1..=COUNT {
         // The last of the first `end` rows sinks to its place.
@@ -187,7 +194,8 @@ fn sort(rows: &mut [SizeClassStats; COUNT]) {
     }
 }
 
-/// The exit hook of `GREYSPAN_SHOW_STATS`: the table to standard error. The thread may have lost its cache, and others may be in the heap.
+/// The exit hook of `GREYSPAN_SHOW_STATS`: writes the table to standard error. The thread may have
+/// lost its cache, and other threads may be in the heap.
 pub(super) extern "C-unwind" fn show_stats() {
     report::text(&HEAP.stats());
 }

@@ -1,4 +1,4 @@
-//! Tests of the heap that need to see what the program's own allocator is asked for.
+//! Tests of the heap that watch the program's own allocator.
 
 mod caches;
 mod failures;

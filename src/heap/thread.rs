@@ -1,12 +1,13 @@
-//! A thread's life with the heap: no cache yet, a cache of its own, no cache any more.
+//! A thread's life with the heap: before its cache, with its cache, after its cache.
 //!
 //! ```text
 //!  EMPTY ──first slow call──► its own cache ──exit hook──► TORN
 //! ```
 //!
-//! The thread-local slot holds one pointer and starts at `EMPTY`, a cache that is never ready; so the fast path has nothing to initialise or
-//! test. The first slow call attaches a cache and arms the exit hook: a pthread key, whose destructor runs after those of Rust's and
-//! C++'s thread-locals. What the thread still allocates or frees afterwards goes through the late cache, under a lock.
+//! The thread-local slot holds one pointer. It starts at `EMPTY`, a cache that is never ready, so
+//! the fast path initialises and tests nothing. The first slow call attaches a cache and arms the
+//! exit hook: a pthread key, whose destructor runs after those of Rust's and C++'s thread-locals.
+//! If the thread allocates or frees after that, the late cache serves it under a lock.
 
 use super::HEAP;
 use super::Heap;
@@ -26,41 +27,44 @@ static TORN: Sentinel = Sentinel::new();
 /// The pthread key of the exit hook plus one; 0 while there is none.
 static EXIT_KEY: AtomicUsize = AtomicUsize::new(0);
 
-/// The calling thread's cache if it has one by now, where `cache` was what it had before.
+/// Returns the calling thread's cache if it has one by now. `cache` is what the slot held when the
+/// call began.
 pub(super) fn current_or(cache: &MCache) -> &MCache {
     if cache.is_ready() { cache } else { current() }
 }
 
 impl Heap {
-    /// Runs `f` with a ready cache: `cache` itself, one that the thread gets now, or the late one. `None`: no memory for any.
+    /// Runs `f` with a ready cache: `cache` itself, one that the thread gets now, or the late one.
+    /// `None`: there is no memory for a cache.
     pub(super) fn with_cache<R>(&self, cache: &MCache, f: impl FnOnce(&MCache) -> R) -> Option<R> {
         if cache.is_ready() {
             return Some(f(cache));
         }
-        // Tests run heaps of their own, without thread-local slots: they come with ready caches.
+        // The heaps of tests have no thread-local slots: their callers pass ready caches.
         match attach(cache) {
             Some(cache) => Some(f(cache)),
-            None => self.with_late(f),
+            None => self.registry.with_late(&self.tiers, f),
         }
     }
 }
 
-/// Whether this is the slot of a thread that has no cache any more.
+/// Whether `cache` stands for a thread that has given its cache up.
 fn is_torn(cache: &MCache) -> bool {
     core::ptr::eq(cache, TORN.cache())
 }
 
-/// The cache of a thread whose slot held `cache`: the same, or one that it gets now, where there is memory. The caller sets the slot and then
-/// calls [`arm`].
+/// Returns a cache for the thread whose slot held `cache`: the same one, or a new one if there is
+/// memory. The caller sets the slot and then calls [`arm`].
 pub(super) fn ready(cache: &'static MCache) -> &'static MCache {
     if cache.is_ready() || is_torn(cache) {
         return cache;
     }
     HEAP.set_up();
-    HEAP.new_cache().unwrap_or(cache)
+    HEAP.registry.new_cache(&HEAP.tiers).unwrap_or(cache)
 }
 
-/// Gives the calling thread, whose slot held `found`, a cache. `None`: it has none any more, or there is no memory.
+/// Gives the calling thread, whose slot held `found`, a cache. `None`: the thread has given its
+/// cache up, or there is no memory.
 #[cold]
 fn attach(found: &MCache) -> Option<&'static MCache> {
     let cache = current();
@@ -71,19 +75,19 @@ fn attach(found: &MCache) -> Option<&'static MCache> {
         return None;
     }
     HEAP.set_up();
-    // Setting up may have allocated, and so given the thread its cache.
+    // The set-up may have allocated, and so given the thread its cache.
     let cache = current();
     if cache.is_ready() {
         return Some(cache);
     }
-    let cache = HEAP.new_cache()?;
-    // The slot is set first: should arming the hook allocate, that call finds a ready cache.
+    let cache = HEAP.registry.new_cache(&HEAP.tiers)?;
+    // The slot is set first: if arming the hook allocates, that call finds a ready cache.
     set_current(cache);
     arm(cache);
     Some(cache)
 }
 
-/// The calling thread, which has no cache, never gets one: it is the heap's own.
+/// Marks the calling thread, which belongs to the heap, as one that never gets a cache.
 pub(super) fn have_no_cache() {
     set_current(TORN.cache());
 }
@@ -93,12 +97,14 @@ pub(super) fn arm(cache: &'static MCache) {
     // Acquire: pairs with the Release in `create_exit_key`.
     if let Some(key) = EXIT_KEY.load(Acquire).checked_sub(1) {
         let value = core::ptr::from_ref(cache).cast_mut().cast::<c_void>();
-        // A refusal leaves the cache behind when the thread ends: a bounded leak, and no reason to fail an allocation.
+        // If the system refuses, the cache stays behind when the thread ends. That leak is bounded,
+        // and no reason to fail an allocation.
         os::tls::set(os::tls::Key::from_index(key), value);
     }
 }
 
-/// Makes the key of the exit hook; once, early, so that its number is small and setting it never allocates.
+/// Makes the key of the exit hook. Called once and early, so its number is small and setting it
+/// never allocates.
 pub(super) fn create_exit_key() {
     if let Some(key) = os::tls::create_key(thread_exits) {
         // Release: pairs with the Acquire in `arm`.
@@ -106,14 +112,14 @@ pub(super) fn create_exit_key() {
     }
 }
 
-/// The exit hook.
+/// The exit hook: the thread gives its cache up.
 extern "C-unwind" fn thread_exits(_: *mut c_void) {
     let cache = current();
     if cache.is_ready() {
-        // From here on the thread has no cache; what runs later in it finds that out by `TORN`.
+        // From here on the thread has no cache; later calls in it find `TORN`.
         super::c::nested::before_exit();
-        let last = HEAP.retire_cache(cache);
-        // It takes locks, so calls of signal handlers are nested still.
+        let last = HEAP.registry.retire_cache(&HEAP.tiers, cache);
+        // This takes locks, so calls of signal handlers are still nested.
         HEAP.after_exit(last);
         set_current(TORN.cache());
     }

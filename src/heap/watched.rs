@@ -1,18 +1,22 @@
-//! Where sampled objects may begin: a small table that lets most frees of other objects at such addresses pass without a look at their span.
+//! Where sampled objects may begin: a small table, so most frees of other objects at such addresses
+//! need no look at their span.
 //!
-//! Owned by `sample`. One table for the process, by a hash of the address. Counts, and so a false alarm where two objects share one, never a
-//! miss: what whoever frees an object was told of it includes the count, which stays until the sample has ended.
+//! Owned by `sample`. The process has one table, indexed by a hash of the address. It counts
+//! sampled objects. If two addresses share an entry, the table gives a false alarm, but it never
+//! misses one. The thread that frees an object received its address from the thread that allocated
+//! it, and with the address the count. The count stays until the sample has ended.
 
 #![forbid(unsafe_code)]
 
 use super::SAMPLE_ALIGN;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// Counts: more than a heap of a gibibyte has sampled objects at the default rate.
+/// The number of counts: more than a heap of 1 GiB has sampled objects at the default rate.
 const PLACES: usize = 4096;
 
-/// How many sampled objects begin at the addresses of one hash.
-// All accesses Relaxed: whoever frees an object got it from whoever allocated it, and that brought the count along.
+/// The number of sampled objects that begin at the addresses of each hash.
+// All accesses Relaxed: the program passes an address from the allocating to the freeing thread,
+// and that orders the count too.
 pub(super) struct Watched([AtomicU32; PLACES]);
 
 pub(super) static WATCHED: Watched = Watched([const { AtomicU32::new(0) }; PLACES]);
@@ -23,12 +27,12 @@ impl Watched {
         &self.0[addr / SAMPLE_ALIGN % PLACES]
     }
 
-    /// A sampled object begins at `addr`.
+    /// Counts a sampled object that begins at `addr`.
     pub(super) fn add(&self, addr: usize) {
         self.place(addr).fetch_add(1, Relaxed);
     }
 
-    /// It has ended.
+    /// Counts down for a sampled object at `addr` that has ended.
     pub(super) fn remove(&self, addr: usize) {
         self.place(addr).fetch_sub(1, Relaxed);
     }

@@ -1,9 +1,8 @@
 //! The bins: one stack of ready objects per size class. The fast path of the heap is `pop` and
 //! `push`.
 //!
-//! ```text
-//!  null │ block │ block │ block │       │       │        the bin of one class: an array of pointers
-//!        base                    top             end
+//! ```text null │ block │ block │ block │       │       │        the bin of one class: an array of
+//! pointers base                    top             end
 //! ```
 //!
 //! A bin takes back every block of its class that the thread frees, of its own spans or of other
@@ -85,12 +84,12 @@ static NOTHING: Nothing = Nothing([FRONT, null_mut()]);
 /// The block in the slot in front of a bin (BIN-1).
 const FRONT: *mut Block = if CHECKED { check::unowned() } else { null_mut() };
 
-/// The base, top and end of a bin that has no array.
+/// Returns the base, top and end of a bin that has no array.
 const fn nothing() -> *mut Slot {
     (&raw const NOTHING.0).cast::<Slot>().wrapping_add(1).cast_mut()
 }
 
-/// Slots from `from` to `to`.
+/// Returns the number of slots from `from` to `to`.
 fn slots_between(from: *mut Slot, to: *mut Slot) -> usize {
     (to.addr() - from.addr()) / size_of::<Slot>()
 }
@@ -125,7 +124,7 @@ pub(super) struct Bins {
 
 impl Bins {
     crate::sync::const_unless_loom! {
-        /// Bins without arrays: empty and full.
+        /// Returns bins without arrays: empty and full.
         pub(super) fn new() -> Self {
             Self {
                 no_top: c::Front::new(nothing()),
@@ -196,7 +195,8 @@ impl Bins {
             return false;
         }
         if CHECKED {
-            // SAFETY: the block is the caller's, and of the class's size (contract of this function).
+            // SAFETY: the block is the caller's, and of the class's size (contract of this
+            // function).
             unsafe { check::take_back(class, block) };
         }
         // SAFETY: slots below the end are this cache's.
@@ -227,12 +227,12 @@ impl Bins {
         }
     }
 
-    /// Blocks that the bin may hold.
+    /// Returns the number of blocks that the bin may hold.
     pub(super) fn cap(&self, class: SizeClass) -> usize {
         slots_between(self.base(class), self.end(class).get())
     }
 
-    /// Blocks that the bin holds.
+    /// Returns the number of blocks that the bin holds.
     pub(super) fn held(&self, class: SizeClass) -> usize {
         slots_between(self.base(class), self.top(class).get())
     }
@@ -243,7 +243,7 @@ impl Bins {
         check::report_unmarked(unsafe { *self.top(class).get().wrapping_sub(1) }, class.size())
     }
 
-    /// Blocks that a refill brings: half a bin, so that the next frees find room.
+    /// Returns the number of blocks that a refill brings: half a bin, so the next frees find room.
     pub(super) fn batch(&self, class: SizeClass) -> u32 {
         (self.cap(class) / 2).max(1) as u32
     }
@@ -267,7 +267,7 @@ impl Bins {
         }
     }
 
-    /// Where the first array of the bin of `class` lies.
+    /// Returns where the first array of the bin of `class` lies.
     fn first_base(&self, class: SizeClass) -> *mut Slot {
         // SAFETY: a class's index is below COUNT (SIZE-1), and there is one entry more.
         let first = unsafe { *FIRST.get_unchecked(class.index()) };
@@ -365,7 +365,7 @@ impl Bins {
         }
         let bytes = cap * class.size();
         let granted = if class.size() >= MEDIUM_MIN {
-            // Once for each time that the bin ran empty: one long row of frees would else fill all
+            // Once per time that the bin ran empty. Otherwise one long row of frees would take all
             // room.
             self.has_run_empty(class) && tiers.room.ask(&tiers.mheap, bytes)
         } else {
@@ -399,7 +399,7 @@ impl Bins {
         self.run_empty.set(self.run_empty.get() & !bit(class));
     }
 
-    /// The array of a bin that has grown, or null.
+    /// Returns the array of a bin that has grown, or null.
     pub(super) fn grown_array(&self, class: SizeClass) -> *mut Slot {
         if self.base(class) == self.first_base(class) || self.is_closed(class) {
             null_mut()
@@ -408,7 +408,7 @@ impl Bins {
         }
     }
 
-    /// Bytes of blocks that the bin may hold beyond its first array.
+    /// Returns the bytes of blocks that the bin may hold beyond its first array.
     pub(super) fn growth(&self, class: SizeClass) -> usize {
         self.cap(class).saturating_sub(first_cap(class.index())) * class.size()
     }
@@ -422,7 +422,7 @@ impl Bins {
         }
     }
 
-    /// Bytes of the room for all threads that these bins have.
+    /// Returns the bytes of the shared room ([`Room`](crate::tiers::Room)) that these bins have.
     pub(super) fn room(&self) -> usize {
         let medium = SizeClass::all().filter(|class| class.size() >= MEDIUM_MIN);
         medium.map(|class| self.growth(class)).sum()

@@ -1,14 +1,22 @@
-//! The fast path of C's `free`: a block whose size nobody tells goes to the bin of its class, after the checks that keep a wrong pointer out.
+//! The fast path of C's `free`: a block goes to the bin of its class after checks that keep a wrong
+//! pointer out. The caller names no size.
 //!
-//! The page map names the class; the span itself is not looked at. The offset in it tells whether an object begins there, and the mark whether
-//! that is free already (K1 of `mspan::mark`).
+//! The page map names the class; the span itself is not read. The offset in the page map entry
+//! tells whether an object begins at the address. The mark tells whether that object is free
+//! already (FREEMARK-1).
 //!
-//! A pointer that equals what the slot at the bin's top held last was handed out from that very slot, and nothing was put there since: then it
-//! is where an object begins, and there is room (M4). That is asked of the block which the thread was handed last, and comes back at once. Asked
-//! of every block, the answer would be as good as chance where a few blocks come and go, and each wrong guess of the processor costs more
-//! than the test of the offset. Should another thread have freed that block meanwhile, which is wrong, the mark is found missing when the block
-//! is handed out from the second bin; and when it is handed out the second time, should this thread have freed it twice where the slot above
-//! happened to hold it too.
+//! A shortcut serves the block that the thread allocated last, which often comes back at once. If
+//! the slot at the bin's top still holds this block, it was handed out from that very slot, and
+//! nothing was put there since. So an object begins there and the bin has room (BIN-2), and both
+//! tests are skipped. The shortcut is not tried for every block: if a few blocks come and go, its
+//! answer is a coin toss, and each misprediction costs more than the test of the offset.
+//!
+//! The shortcut does not read the mark, so it may miss two wrong frees, which later checks find:
+//!
+//! - Another thread has freed the block meanwhile. The mark is missing when the second of the two
+//!   bins hands the block out.
+//! - This thread has freed it twice, and the slot above held it too. The mark is missing when the
+//!   bin hands the block out the second time.
 
 use super::MCache;
 use super::bins::{Bins, Slot};
@@ -27,12 +35,14 @@ pub(super) type Front = Cell<*mut Slot>;
 /// The type of [`MCache::last`].
 pub(super) type Last = Cell<*mut Block>;
 
-// The word in front of each array is that of tag 0, which stands for no class.
+// The word in front of each array is for tag 0, which stands for no class.
 const _: () = assert!(offset_of!(Bins, tops) == offset_of!(Bins, no_top) + 8);
 const _: () = assert!(offset_of!(Bins, ends) == offset_of!(Bins, no_end) + 8);
 
-/// The tag of the class that serves so many bytes at a multiple of 16. While a heap profile is taken, that of the smallest class for all, which
-/// no program in C uses: its bin is empty, so that all requests come to where they are counted. So the profiler costs nothing while it is off.
+/// The tags of the classes that serve each number of bytes at a multiple of 16. While a heap
+/// profile is taken, all are the tag of the smallest class. No program in C uses that class, so its
+/// bin is empty, and all requests take the way on which they are counted. So the profiler costs
+/// nothing while it is off.
 static BY_BYTES: [AtomicU8; SIZES] = {
     let mut tags = [const { AtomicU8::new(EMPTY_BIN) }; SIZES];
     let mut size = 0;
@@ -53,21 +63,23 @@ const fn tag_of(size: usize) -> u8 {
     }
 }
 
-/// Sends small requests to where they are counted, or lets them be served at once again.
+/// Sends small requests the way on which they are counted (`on`), or lets the bins serve them at
+/// once again.
 pub(crate) fn count_small(on: bool) {
     for (size, tag) in BY_BYTES.iter().enumerate() {
         tag.store(if on { EMPTY_BIN } else { tag_of(size) }, Relaxed);
     }
 }
 
-/// The tag for so many bytes, for which the table has a row.
+/// Returns the tag for `size` bytes, for which the table has a row.
 #[inline(always)]
 fn load_tag(size: usize) -> usize {
     #[cfg(target_arch = "x86_64")]
     {
         let tag: usize;
-        // The compiler makes two instructions of an atomic load of a byte and its extension to a word.
-        // SAFETY: a byte of the table.
+        // The compiler uses two instructions for an atomic load of a byte and its extension to a
+        // word.
+        // SAFETY: reads a byte of the table: `size` is below `SIZES`, as the caller has checked.
         unsafe {
             asm!(
                 "movzx {tag:e}, byte ptr [{table} + {size}]",
@@ -86,30 +98,33 @@ fn load_tag(size: usize) -> usize {
 }
 
 impl Bins {
-    /// The top of the bin of the class with number `tag - 1`, or of the always full bin for tag 0.
+    /// Returns the top of the bin of class number `tag - 1`, or of the always full bin for tag 0.
     #[inline(always)]
     fn top_at(&self, tag: usize) -> &Cell<*mut Slot> {
         let none = core::ptr::from_ref(self).cast::<Cell<*mut Slot>>();
         let place = none.wrapping_byte_add(offset_of!(Bins, no_top)).wrapping_add(tag);
-        // SAFETY: a tag is a class number plus one or 0, and the array lies behind the word of tag 0.
+        // SAFETY: a tag is 0 or a class number plus one; the array lies behind the word of tag 0.
         unsafe { &*place }
     }
 
+    /// Returns the end of the same bin.
     #[inline(always)]
     fn end_at(&self, tag: usize) -> &Cell<*mut Slot> {
         let none = core::ptr::from_ref(self).cast::<Cell<*mut Slot>>();
         let place = none.wrapping_byte_add(offset_of!(Bins, no_end)).wrapping_add(tag);
-        // SAFETY: a tag is a class number plus one or 0, and the array lies behind the word of tag 0.
+        // SAFETY: a tag is 0 or a class number plus one; the array lies behind the word of tag 0.
         unsafe { &*place }
     }
 }
 
 impl MCache {
-    /// An object for `size` bytes, 1024 at the most, at a multiple of 16 from its bin. Null for larger sizes and where the bin is empty; and where
-    /// something is wrong with the block, which then the slow path finds out.
+    /// Takes an object for `size` bytes, at most 1024, at a multiple of 16 from its bin. Returns
+    /// null if the size is larger, the bin is empty, or the block is not marked as free. The slow
+    /// path then finds out which.
     #[inline(always)]
     pub(crate) fn pop_untyped(&self, size: usize) -> *mut Block {
-        // A table by bytes: one by units of 16 costs two instructions more, and a branch on the size mispredicts where sizes mix.
+        // A table with one row per byte: one row per 16 bytes costs two instructions more, and a
+        // branch on the size mispredicts if sizes mix.
         if size < SIZES {
             self.pop_marked(self.bins.top_at(load_tag(size)))
         } else {
@@ -117,7 +132,7 @@ impl MCache {
         }
     }
 
-    /// As [`pop_untyped`](Self::pop_untyped), for larger sizes.
+    /// Takes an object as [`pop_untyped`](Self::pop_untyped) does, for larger sizes.
     #[inline]
     pub(crate) fn pop_medium(&self, size: usize) -> *mut Block {
         match SizeClass::serving(size, 16) {
@@ -126,29 +141,31 @@ impl MCache {
         }
     }
 
-    /// Takes the youngest block of the bin with this top, which is not the smallest's or is empty; null where it is empty or something is wrong.
+    /// Takes the youngest block of the bin with this top. The bin is not that of the smallest
+    /// class, or is empty. Returns null if the bin is empty or the block is not marked as free.
     #[inline(always)]
     fn pop_marked(&self, top: &Cell<*mut Slot>) -> *mut Block {
-        // SAFETY: the slot below the top holds the youngest block, or what is in front of the bin (M1).
+        // SAFETY: BIN-1: the slot below the top holds the youngest block, or the block in front of
+        // the bin.
         let block = unsafe { *top.get().wrapping_sub(1) };
         let mark = Block::mark(block);
-        // SAFETY: both have a second word.
+        // SAFETY: both have a second word: the smallest class's blocks never come here.
         if unsafe { Block::second(block) } != mark {
             return null_mut();
         }
-        // First the bin, then the block: a signal handler between the two that allocates gets another one.
+        // First the bin, then the block: a signal handler that allocates between the two gets
+        // another block.
         top.set(step_over::<-1>(mark, top.get()));
-        // SAFETY: likewise, and a marked block is the bin's.
+        // SAFETY: the block has a second word, and a marked block is the bin's.
         unsafe { Block::clear_mark(block) };
         self.last.set(block);
         block
     }
 
-    /// Puts `block` on the bin of its class. `false`: the bin is full, its page is not known to this thread, or something is wrong; nothing
-    /// was done.
+    /// Puts `block` on the bin of its class. `false`: the bin is full, this thread does not know
+    /// the page, or the pointer is wrong; nothing was done.
     ///
-    /// # Safety
-    /// If `block` is an object of this heap and not free, nobody uses it any more.
+    /// If `block` is an object of this heap and not free, no code uses it any more.
     #[inline(always)]
     pub(crate) unsafe fn push_untyped(&self, block: *mut Block) -> bool {
         let Some(page) = self.main.page(block.addr()) else {
@@ -156,28 +173,29 @@ impl MCache {
         };
         let tag = page.tag();
         let top = self.bins.top_at(tag).get();
-        // SAFETY: there is a slot at the top, and it holds no block where the bin is full (M4).
+        // SAFETY: BIN-2: there is a slot at the top, and in a full bin it holds null.
         if self.last.get() != block || unsafe { *top } != block {
             if !begins_object(tag, page.offset(block.addr())) || top == self.bins.end_at(tag).get() {
                 return false;
             }
-            // SAFETY: an object begins here; of more than 8 bytes, since C's `malloc` uses no other and nobody else's pointers come here.
+            // SAFETY: an object begins here. It has at least 16 bytes (C-1), and only C's pointers
+            // come here.
             if unsafe { Block::second(block) } == Block::mark(block) {
                 return false;
             }
-            // SAFETY: slots below the end are this cache's.
+            // SAFETY: the slot lies below the bin's end, so it is this cache's.
             unsafe { *top = block };
         }
         if let Some(exact) = self.shared.exact() {
             exact.free_small(tag - 1);
         }
-        // SAFETY: an object as above, which the caller gives up.
+        // SAFETY: an object begins here, and the caller gives it up.
         unsafe { Block::set_mark(block) };
         self.bins.top_at(tag).set(step_over::<1>(Block::mark(block), top));
         true
     }
 
-    /// Learns of the pages that were made ready since the thread last looked.
+    /// Learns about the pages that were made ready since the thread last looked.
     pub(crate) fn learn_map(&self, tiers: &Tiers) {
         if self.is_ready() {
             self.main.set(&tiers.mheap.map().main());
@@ -185,8 +203,10 @@ impl MCache {
     }
 }
 
-/// `slot` and `BY` slots on, worked out in the register that holds `mark`. Programs may write to a block what their registers happen to hold,
-/// where a value has bytes that do not matter; should that be the block's own mark, in its second word, the block would look free.
+/// Returns `slot` moved by `BY` slots, computed in the register that holds `mark`.
+///
+/// A program may write the leftover contents of a register to a block, if some bytes of a value do
+/// not matter. If those were the block's own mark, in its second word, the block would look free.
 #[inline(always)]
 fn step_over<const BY: isize>(mark: usize, slot: *mut Slot) -> *mut Slot {
     let moved: usize;
@@ -220,7 +240,8 @@ fn step_over<const BY: isize>(mark: usize, slot: *mut Slot) -> *mut Slot {
     slot.with_addr(moved)
 }
 
-/// At the end of a slow call of the program's: no register keeps a mark, as in `step_over`.
+/// Clears the registers that a call may change, at the end of a slow call. None keeps a mark: see
+/// [`step_over`].
 #[inline(always)]
 pub(crate) fn clear_registers() {
     #[cfg(target_arch = "x86_64")]

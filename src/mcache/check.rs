@@ -1,7 +1,9 @@
-//! What bins check where the program is in C: that a block which passes between the program, a bin and its span is what it is held for.
+//! The checks of the bins in programs written in C: each block that passes between the program, a
+//! bin and its span is in the state that the receiver expects.
 //!
-//! Called by the bins, in checked builds only. The rules are K1 and K2 of `mspan::mark`. Where a rule is broken the process ends with one
-//! line, before the block has two owners; no link is followed that was not recognised.
+//! The bins call these functions, in checked builds only. The rules are FREEMARK-1 and FREEMARK-2
+//! of `mspan::mark`. If a rule is broken, the process ends with one line before two owners hold the
+//! block. No link is followed that was not recognised.
 
 use crate::base::addr::Addr;
 use crate::mspan::{Block, MSpan, State};
@@ -9,7 +11,8 @@ use crate::os::report::misuse;
 use crate::size_class::SizeClass;
 use crate::tiers::Tiers;
 
-/// Objects of the smallest class have no second word, and no mark. C's `malloc` does not use it.
+/// Whether objects of `class` have marks. Objects of the smallest class have no second word for
+/// one, and C's `malloc` does not use that class.
 #[inline]
 const fn has_marks(class: SizeClass) -> bool {
     class.index() > 0
@@ -21,22 +24,24 @@ struct Unowned(#[expect(dead_code, reason = "read as a block")] [usize; 2]);
 
 static UNOWNED: Unowned = Unowned([0; 2]);
 
-/// A block that is nobody's: it is never marked, so that a bin that holds nothing else gives nothing.
+/// Returns the block in front of every bin, which no caller owns. It is never marked, so a bin that
+/// holds nothing else hands nothing out.
 pub(super) const fn unowned() -> *mut Block {
     (&raw const UNOWNED).cast::<Block>().cast_mut()
 }
 
-/// Whether `block`, the youngest of a bin, may be handed out. If not, the bin is empty, or something is wrong.
+/// Whether `block`, the youngest of a bin, may be handed out. If not, the bin is empty, or the
+/// block was misused.
 #[inline]
 pub(super) fn is_free(class: SizeClass, block: *mut Block) -> bool {
     if !has_marks(class) {
         return block != unowned();
     }
-    // SAFETY: a block of a bin is an object of its class at least.
+    // SAFETY: a block of a bin is an object of its class at least (BIN-1), so it has a second word.
     unsafe { Block::is_marked(block) }
 }
 
-/// `block` is about to be handed out.
+/// Clears the mark of `block`, which is about to be handed out.
 #[inline]
 pub(super) fn hand_out(class: SizeClass, block: *mut Block) {
     if has_marks(class) && !block.is_null() {
@@ -45,42 +50,42 @@ pub(super) fn hand_out(class: SizeClass, block: *mut Block) {
     }
 }
 
-/// A bin of `class` takes `block` back from the program.
+/// Marks `block`, which a bin of `class` takes back from the program.
 ///
 /// # Safety
 /// The block is at least of the class's size, and the caller's.
 #[inline]
 pub(super) unsafe fn take_back(class: SizeClass, block: *mut Block) {
     if has_marks(class) {
-        // SAFETY: as the caller promised.
+        // SAFETY: the block is the caller's, and of the class's size (contract of this function).
         unsafe { Block::set_mark(block) };
     }
 }
 
-/// `block` goes back to its span, from a bin or from the program.
+/// Marks `block`, which goes back to its span from a bin or from the program.
 ///
 /// # Safety
 /// The block is an object of `span`, and the caller's.
 #[inline]
 pub(super) unsafe fn leave(span: &MSpan, block: *mut Block) {
     if span.state() == State::Small && span.size() > 8 {
-        // SAFETY: as the caller promised.
+        // SAFETY: the block is the caller's, and an object of the span (contract of this function).
         unsafe { Block::set_mark(block) };
     }
 }
 
-/// `block` is about to leave a bin of `class` for its span.
+/// Checks `block`, which is about to leave a bin of `class` for its span.
 pub(super) fn flush(tiers: &Tiers, class: SizeClass, block: *mut Block) {
     let Some(span) = tiers.mheap.map().span_of(Addr::of(block)) else {
         misuse(
             "free",
             block.addr(),
             class.size(),
-            "no block of this heap, or freed twice",
+            "no block of this heap begins here, or it was freed twice",
         );
     };
     if span.state() == State::Large {
-        // By way of Rust's sized deallocation a large object may have got here, where its alignment made it one.
+        // Rust's sized deallocation may put an object here that is large for its alignment.
         return;
     }
     if span.state() == State::Free {
@@ -88,7 +93,7 @@ pub(super) fn flush(tiers: &Tiers, class: SizeClass, block: *mut Block) {
             "free",
             block.addr(),
             class.size(),
-            "its span has ended: it was freed twice",
+            "the block is free already: freed twice",
         );
     }
     if span.size() <= 8 || !has_marks(class) {
@@ -97,37 +102,38 @@ pub(super) fn flush(tiers: &Tiers, class: SizeClass, block: *mut Block) {
     if !span.is_free_object(block) {
         report_unmarked(block, class.size());
     }
-    // SAFETY: an object of the span whose mark says that it is free, and this thread's as far as it knows.
+    // SAFETY: a free object of the span: its mark says so. It is this thread's unless two threads
+    // freed it, which the next test finds.
     let next = unsafe { Block::next(block) };
     if next.is_null() || span.is_object(next) {
         misuse("free", block.addr(), class.size(), "freed twice, by two threads");
     }
 }
 
-/// `block` is an object of `span` that was carved just now.
+/// Checks and marks `block`, an object of `span` that was carved just now.
 pub(super) fn fresh(span: &MSpan, block: *mut Block) {
     if span.size() <= 8 {
         return;
     }
-    // SAFETY: an object of the span.
+    // SAFETY: an object of the span, of more than 8 bytes, so it has a second word.
     if span.zeroed() && unsafe { Block::second(block) } != 0 {
         misuse(
             "malloc",
             block.addr(),
             span.size(),
-            "a block that was never handed out was freed or written to",
+            "a block that was never handed out was freed or written to before this call",
         );
     }
-    // SAFETY: as above, and the caller's.
+    // SAFETY: the object has a second word, and is the caller's.
     unsafe { Block::set_mark(block) };
     if !span.zeroed() {
-        // An earlier span may have left a link here (K2).
-        // SAFETY: likewise.
+        // An earlier span may have left a link here, which FREEMARK-2 forbids.
+        // SAFETY: the object is the caller's.
         unsafe { Block::unlink(block) };
     }
 }
 
-/// A block of a bin or of a list is not marked as free.
+/// Ends the process: a block of a bin or of a free list is not marked as free.
 #[cold]
 #[inline(never)]
 pub(super) fn report_unmarked(block: *mut Block, size: usize) -> ! {
@@ -135,6 +141,6 @@ pub(super) fn report_unmarked(block: *mut Block, size: usize) -> ! {
         "malloc",
         block.addr(),
         size,
-        "a free block was written to, or it was freed twice",
+        "a free block was written to or freed twice before this call",
     )
 }

@@ -25,11 +25,12 @@ impl MCache {
                     self.emptied(tiers, span);
                 }
             }
-            // SAFETY: the block is the caller's (contract of this function), and the cache is ready.
+            // SAFETY: the block is the caller's (contract of this function), and the cache is
+            // ready.
             (State::Small, _) => unsafe { self.free_remote(tiers, span, block) },
             (State::Large, _) => self.free_large(tiers, span, block.cast()),
-            (State::Free, _) => fatal("free of a block whose span is free: freed twice?", block.addr()),
-            (State::Managed, _) => fatal("free of an object that the collector manages", block.addr()),
+            (State::Free, _) => fatal("free: the block is free already: freed twice", block.addr()),
+            (State::Managed, _) => fatal("free: the collector manages this object", block.addr()),
         }
     }
 
@@ -37,17 +38,17 @@ impl MCache {
     #[cold]
     pub(super) fn free_foreign(&self, block: *mut Block) {
         if !block.is_null() {
-            fatal("free of a pointer that this heap did not hand out", block.addr());
+            fatal("free: no block of this heap begins at this address", block.addr());
         }
     }
 
-    /// An owned span, the active one or a partial one, has no live object left.
+    /// Handles an owned span, the active one or a partial one, that has no live object left.
     #[cold]
     #[inline(never)]
     pub(super) fn emptied(&self, tiers: &Tiers, span: &'static MSpan) {
         let Some(class) = span.class() else { return };
-        // Of small objects the active span and one more stay: a program that frees a little and
-        // allocates a little would otherwise end and make a span each time.
+        // The active span of small objects and one more stay. Otherwise a program that frees a
+        // little and allocates a little would end and make a span each time.
         let stays = self.spans.is_active(class, span) || self.spans.is_only_partial(class, span);
         if class.size() >= PINNING || !stays {
             self.end_span(tiers, span);

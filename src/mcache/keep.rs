@@ -15,13 +15,14 @@ use core::ptr::null_mut;
 const TOLERANCE: usize = 2;
 
 impl MCache {
-    /// Bytes of all runs kept.
+    /// Returns the bytes of all runs kept.
     #[inline(always)]
     fn held_runs(&self) -> usize {
         self.shared.run_bytes.load(Relaxed)
     }
 
-    /// Relaxed: other threads read it for statistics only.
+    /// Sets the bytes of all runs kept (RUNS-2).
+    // Relaxed: other threads read it for statistics only.
     #[inline(always)]
     fn set_held_runs(&self, bytes: usize) {
         self.shared.run_bytes.store(bytes, Relaxed);
@@ -123,9 +124,9 @@ impl MCache {
         done
     }
 
-    /// Whether the runs kept seem to have `bytes` bytes of memory, so that giving them up spares the
-    /// heap as much. Runs of which the program touched little are worth more here: the next object
-    /// touches the same pages.
+    /// Whether the runs kept seem to have `bytes` bytes of memory, so that giving them up spares
+    /// the heap as much. Runs of which the program touched little are worth more here: the next
+    /// object touches the same pages.
     pub(super) fn runs_seem_to_have(&self, tiers: &Tiers, bytes: usize) -> bool {
         let held = self.held_runs();
         held >= bytes && self.runs.memory(tiers, held) >= bytes
@@ -183,13 +184,13 @@ impl MCache {
     fn give_run(&self, tiers: &Tiers, run: *mut Block) {
         match tiers.mheap.map().span_of(Addr::of(run)) {
             Some(span) if span.state() == State::Large => self.free_large(tiers, span, run.cast()),
-            _ => fatal("free of a pointer that is no large block of this heap", run.addr()),
+            _ => fatal("free: no large block of this heap begins at this address", run.addr()),
         }
     }
 }
 
-/// Gives the tail of a run that serves `class` back, if the tail is long. A run may have come to the
-/// bin of a shorter class as this one does, and so on from class to class.
+/// Gives the tail of a run that serves `class` back, if the tail is long. A run may have come to
+/// the bin of a shorter class as this one does, and so on from class to class.
 fn cut_run(tiers: &Tiers, run: *mut Block, class: RunClass) {
     let Some(span) = tiers.mheap.map().span_of(Addr::of(run)) else {
         return;

@@ -37,8 +37,9 @@ impl MCache {
     }
 
     /// Finds a place for a large object of `bytes` that has begun to grow and has no room where it
-    /// is: it can go on growing there, so it is copied this once. `None` if no such place lies idle,
-    /// or if the object has room of its own when it grows (`MHeap::growth_room`). The cache is ready.
+    /// is: it can go on growing there, so it is copied this once. `None` if no such place lies
+    /// idle, or if the object has room of its own when it grows (`MHeap::growth_room`). The cache
+    /// is ready.
     #[cold]
     pub(crate) fn alloc_begun(&self, tiers: &Tiers, bytes: usize) -> Option<&'static MSpan> {
         let pages = large_pages(bytes);
@@ -86,7 +87,10 @@ impl MCache {
     /// Frees a large object, past the bins.
     pub(crate) fn free_large(&self, tiers: &Tiers, span: &'static MSpan, object: *mut u8) {
         if object != span.base() {
-            fatal("free of a pointer into the middle of a large block", object.addr());
+            fatal(
+                "free: the pointer does not point to the start of the block",
+                object.addr(),
+            );
         }
         self.tally(COUNT).add(0, 1);
         span.set_dirty();

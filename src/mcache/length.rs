@@ -1,10 +1,10 @@
 //! How long the spans are that a thread takes: short ones first.
 //!
-//! A program that uses many sizes has few objects of most of them, in each of its threads, and the
+//! A program that uses many sizes has few objects of most of them, in each of its threads. The
 //! pages of a span are lost to all other classes. So a thread's first two spans of a class are an
-//! eighth of a whole one, the next a quarter, then a half. Each is about as long as those before it
-//! together, so a class that needs more than its first span takes at most about twice as much.
-//! If a thread leaves a class behind, the class begins anew.
+//! eighth of a whole one, the next a quarter, then a half. Each is about as long as all before it
+//! together. So a class that needs more than its first span takes at most about twice its need. If
+//! a thread leaves a class behind, the class begins anew.
 //!
 //! If free pages have memory but no run of them is long enough, the thread takes a shorter span
 //! instead of new memory. So the gaps that short spans leave when they end are of use.
@@ -46,8 +46,8 @@ impl MCache {
         })
     }
 
-    /// The heap is about to grow by `pages` pages: ends the rest of empty spans, and gives up the
-    /// runs that this thread keeps, if they have as much memory.
+    /// Makes pages idle, because the heap is about to grow by `pages` pages. Ends the rest of empty
+    /// spans, and gives up the runs that this thread keeps, if they have as much memory.
     pub(super) fn make_idle(&self, tiers: &Tiers, pages: usize) {
         tiers.end_rest_for(pages * PAGE);
         if self.runs_seem_to_have(tiers, pages * PAGE) {

@@ -1,4 +1,5 @@
-//! The thread cache: what one thread keeps so that most requests touch no other thread's memory.
+//! The thread cache: the memory that one thread keeps, so most requests touch no other thread's
+//! memory.
 //!
 //! One thread reaches a cache, through its thread-local slot, so the fields are plain cells. Other
 //! threads see [`Shared`] alone. The parts:
@@ -10,13 +11,15 @@
 //! | [`Runs`] | freed large objects, a stack per run class | `runs` |
 //! | [`Shared`] | mailbox, outbox and counts, for other threads to read | `remote` |
 //!
-//! The other files join the parts: `refill` and `length` get objects, `overflow` and `free` return
-//! them, `keep` and `large` do so for large objects, `exit` gives everything up, `check` finds wrong
-//! frees, and `c` has C's fast paths.
+//! The other files join the parts:
 //!
-//! - MCACHE-1. A thread without a cache has a static in its place: `EMPTY` before its first, `TORN`
-//!   after its last. Its bins are both empty and full, and no thread writes to it. So the fast path
-//!   needs no test for it, and the slow path leads to `heap::thread`.
+//! - `refill` and `length` get objects, `overflow` and `free` return them;
+//! - `keep` and `large` do both for large objects;
+//! - `exit` gives everything up, `check` finds wrong frees, and `c` has C's fast paths.
+//!
+//! - MCACHE-1. A thread without a cache has a static in its place: `EMPTY` before its first cache,
+//!   `TORN` after its last. The bins of this sentinel are both empty and full, and no thread writes
+//!   to them. So the fast path needs no test for it, and the slow path leads to `heap::thread`.
 
 mod bins;
 #[cfg_attr(not(checked), path = "c_absent.rs")]
@@ -52,7 +55,7 @@ use spans::Spans;
 #[repr(C, align(128))]
 pub(crate) struct MCache {
     bins: Bins,
-    /// What the thread knows of the page map.
+    /// The part of the page map that the thread knows.
     main: c::Main,
     /// The block that C's `malloc` handed out last from a bin.
     last: c::Last,
@@ -69,7 +72,7 @@ pub(crate) struct MCache {
 
 impl MCache {
     crate::sync::const_unless_loom! {
-        /// A cache that owns nothing. It serves once it has an owner number and
+        /// Returns a cache that owns nothing. It serves once it has an owner number and
         /// [`make_ready`](Self::make_ready) was called.
         pub(crate) fn new() -> Self {
             Self {
@@ -87,12 +90,12 @@ impl MCache {
         }
     }
 
-    /// The part that other threads may read.
+    /// Returns the part that other threads may read.
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
 
-    /// The mailbox.
+    /// Returns the mailbox.
     pub(crate) fn mailbox(&self) -> &Mailbox {
         &self.shared.mailbox
     }
@@ -103,7 +106,7 @@ impl MCache {
         self.ready.get()
     }
 
-    /// A thread begins to run with this cache, which has an owner number.
+    /// Lets a thread begin to run with this cache, which has an owner number.
     pub(crate) fn make_ready(&self, tiers: &Tiers) {
         self.purges_seen.set(tiers.purges.load(Relaxed));
         self.ready.set(true);
@@ -119,19 +122,20 @@ impl MCache {
         unsafe { self.bins.set_slots(slots) };
     }
 
-    /// Bytes of the room for all threads that this one's bins and runs have.
+    /// Returns the bytes of the shared room ([`Room`](crate::tiers::Room)) that this thread's bins
+    /// and runs have.
     pub(crate) fn room(&self) -> usize {
         self.bins.room() + self.runs.room()
     }
 
-    /// Counts a request that this cache, which is ready, has served. `true`: it may be one to
-    /// sample.
+    /// Counts a request that this cache, which is ready, has served. `true`: the sampler may want
+    /// it.
     #[inline(always)]
     pub(crate) fn count(&self, size: usize) -> bool {
         self.sampler.count(size)
     }
 
-    /// The thread's sampler.
+    /// Returns the thread's sampler.
     pub(crate) fn sampler(&self) -> &Sampler {
         &self.sampler
     }
@@ -164,9 +168,9 @@ impl MCache {
         self.bins.bury(class, block, random, buried);
     }
 
-    /// Puts a block, whose bin has no room, in the outbox: it is of another thread's span, and so
-    /// was the last one that this thread put there. Most blocks that one thread makes and another
-    /// frees are such. `false`: it is no such block, nothing was done.
+    /// Puts a block, whose bin is full, in the outbox. This works if the block is of another
+    /// thread's span, the same span as the last block that this thread put there. That is the usual
+    /// case if one thread allocates and another frees. `false`: nothing was done.
     ///
     /// # Safety
     /// This heap handed `block` out, and the program uses it no more.
@@ -233,18 +237,19 @@ impl MCache {
     pub(crate) unsafe fn write_new(place: core::ptr::NonNull<Self>) {
         // A copy of a static needs no room on the stack. A value of several KiB would, and a thread
         // may have 16 KiB.
-        // SAFETY: the sentinel is never written to, so its bytes are those of a new cache; the place is the caller's.
+        // SAFETY: the sentinel is never written to, so its bytes are those of a new cache; the
+        // place is the caller's.
         unsafe { core::ptr::from_ref(EMPTY.cache()).copy_to_nonoverlapping(place.as_ptr(), 1) };
     }
 }
 
 impl Sentinel {
-    /// A cache that is never ready.
+    /// Returns a sentinel whose cache is never ready.
     pub(crate) const fn new() -> Self {
         Self(MCache::new())
     }
 
-    /// The cache to point at.
+    /// Returns the cache that slots point to.
     pub(crate) const fn cache(&'static self) -> &'static MCache {
         &self.0
     }

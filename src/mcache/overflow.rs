@@ -1,8 +1,8 @@
 //! A bin that runs over: it grows, or its older half goes back to the spans.
 //!
-//! If a bin runs over though it has run empty a moment ago, the program frees and allocates in
-//! batches that are larger than the bin: the bin doubles, as long as all growth together stays
-//! small. Else its older half goes back. If the class was not refilled lately, the bin closes.
+//! If a bin ran empty a moment ago and runs over now, the program frees and allocates in batches
+//! larger than the bin. Then the bin doubles, while all growth together stays small. Otherwise its
+//! older half goes back. If the class was not refilled lately, the bin closes.
 
 use super::bins::Slot;
 use super::{MCache, check};
@@ -20,7 +20,8 @@ impl MCache {
     pub(crate) unsafe fn push_over(&self, tiers: &Tiers, class: SizeClass, block: *mut Block) {
         let bins = &self.bins;
         if bins.is_closed(class) {
-            // SAFETY: the block is the caller's (contract of this function), and the cache is ready.
+            // SAFETY: the block is the caller's (contract of this function), and the cache is
+            // ready.
             unsafe { self.free(tiers, block) };
             return;
         }
@@ -37,7 +38,8 @@ impl MCache {
         }
         // SAFETY: the block is the caller's (contract of this function).
         if !unsafe { self.push(class, block) } {
-            // SAFETY: the block is the caller's (contract of this function), and the cache is ready.
+            // SAFETY: the block is the caller's (contract of this function), and the cache is
+            // ready.
             unsafe { self.free(tiers, block) };
         }
     }
@@ -84,7 +86,8 @@ impl MCache {
             if CHECKED {
                 check::flush(tiers, class, block);
             }
-            // SAFETY: the block is free and this thread's (BIN-1). The cache is ready, so it is taken.
+            // SAFETY: the block is free and this thread's (BIN-1). The cache is ready, so it is
+            // taken.
             unsafe { self.free(tiers, block) };
         });
     }

@@ -2,14 +2,16 @@
 //!
 //! Sources come in the order of what is cheapest to get and best to use up:
 //! 1. the active span's free list;
-//! 2. the active span's remote list;
-//! 3. the mailbox, which may give either;
+//! 2. the mailbox: remote lists of this thread's spans, which become free lists;
+//! 3. the active span's remote list, whose message may still be on its way;
 //! 4. fresh objects of the active span;
 //! 5. other owned spans with room, the one longest out of use first, so that frees gather in the
 //!    others;
 //! 6. the central lists;
 //! 7. an empty span that rests there, or that the thread kept;
 //! 8. the page heap ([`length`](super::length) says how long a span).
+//!
+//! If the active span has untouched objects only, an owned span with free objects goes before it.
 
 use super::spans::{fetch_remote, take_one};
 use super::{MCache, check};
@@ -37,7 +39,7 @@ impl MCache {
     #[inline(never)]
     fn refill(&self, tiers: &Tiers, class: SizeClass) -> *mut Block {
         if CHECKED && self.bins.held(class) > 0 {
-            // A signal handler may have brought some since the bin was found empty.
+            // A signal handler may have brought some blocks since the bin was found empty.
             let block = self.pop(class);
             if block.is_null() {
                 self.bins.report_youngest(class);
@@ -45,7 +47,7 @@ impl MCache {
             return block;
         }
         self.heed_purge(tiers);
-        // A program that changes its sizes does not keep memory for those it has left behind.
+        // If the program changes its sizes, the memory of those it has left behind goes back.
         if let Some(busy) = self.bins.note_refill(class) {
             self.end_idle(tiers, busy);
             self.end_idle_runs(tiers);
@@ -74,7 +76,7 @@ impl MCache {
         class: SizeClass,
         get: impl Fn(&Self, SizeClass, &'static MSpan) -> *mut Block,
     ) -> *mut Block {
-        // Mail may empty, and so end, the active span.
+        // The mail may empty the active span, which then ends.
         if self.spans.active(class).is_some_and(|span| !span.has_free()) {
             self.collect_mail(tiers);
         }
@@ -156,7 +158,7 @@ impl MCache {
     }
 }
 
-/// `block` leaves the bins for the program.
+/// Clears the mark of `block`, which leaves the bins for the program.
 #[inline(always)]
 fn check_out(class: SizeClass, block: *mut Block) -> *mut Block {
     if CHECKED {

@@ -1,13 +1,13 @@
 //! The runs of freed large objects that a thread keeps: one bin per run class.
 //!
-//! A run goes to the bin of the size that it is freed with, and is handed out again from there
+//! A run goes to the bin of the size that it is freed with. From there it is handed out again
 //! without a look at its span. For the page heap it stays a large span in use.
 //!
-//! A bin has no room at first. If it runs over though its class was missed since it last grew, the
-//! program frees and allocates in batches that are larger than the bin, and the bin doubles
+//! A bin has no room at first. If it runs over, and its class was missed since it last grew, the
+//! program frees and allocates in batches larger than the bin. Then the bin doubles
 //! ([`keep`](super::keep)). A run in a bin serves one class and one thread only. So all runs go to
-//! the page heap before the heap takes untouched memory for this thread, if they have as much; and
-//! runs that no allocation reached for a whole purge delay go too, with their room.
+//! the page heap before the heap takes untouched memory for this thread, if they have as much. Runs
+//! that no allocation reached for a whole purge delay go too, with their room.
 //!
 //! - RUNS-1. A bin's runs are this thread's alone, and hold at least its class's size.
 //! - RUNS-2. `Shared::run_bytes` counts the bytes of all bins by their classes.
@@ -51,12 +51,12 @@ pub(super) struct Bin {
 }
 
 impl Bin {
-    /// Runs in the bin.
+    /// Returns the number of runs in the bin.
     pub(super) fn held(&self) -> u32 {
         self.held.get()
     }
 
-    /// Runs that the bin may hold.
+    /// Returns the number of runs that the bin may hold.
     pub(super) fn cap(&self) -> u32 {
         self.cap.get()
     }
@@ -66,7 +66,7 @@ impl Bin {
         cap <= FEW && !self.array.get().is_null()
     }
 
-    /// Slots of an array for `cap` runs.
+    /// Returns the slots of an array for `cap` runs.
     pub(super) fn slots(cap: u32) -> usize {
         cap.max(FEW) as usize
     }
@@ -82,7 +82,7 @@ impl Bin {
         self.array.replace(array)
     }
 
-    /// The newest run, if there is one.
+    /// Returns the newest run, if there is one.
     fn newest(&self) -> Option<*mut Block> {
         let below = self.held().checked_sub(1)?;
         // SAFETY: the slots below `held` hold the bin's runs.
@@ -135,7 +135,7 @@ impl Bin {
         goes
     }
 
-    /// Runs that no allocation reached since the last call.
+    /// Returns the number of runs that no allocation reached since the last call.
     pub(super) fn take_idle_count(&self) -> u32 {
         self.low.replace(self.held())
     }
@@ -158,7 +158,7 @@ pub(super) struct Runs {
 
 impl Runs {
     crate::sync::const_unless_loom! {
-        /// Keeps nothing and has no room.
+        /// Returns bins that keep nothing and have no room.
         pub(super) fn new() -> Self {
             Self {
                 bins: [const {
@@ -209,7 +209,8 @@ impl Runs {
     }
 
     /// Asks for room to double the bin of `class`, into which `run` does not fit. Returns the bin's
-    /// new capacity and the bytes of room, or `None`: the class was not missed, or there is no room.
+    /// new capacity and the bytes of room, or `None`: the class was not missed, or there is no
+    /// room.
     pub(super) fn ask_growth(&self, tiers: &Tiers, class: RunClass, run: *mut Block) -> Option<(u32, usize)> {
         let bin = self.bin(class);
         let cap = bin.cap();
@@ -276,8 +277,8 @@ impl Runs {
         held / SHARES * self.share.get()
     }
 
-    /// How many pages in [`SHARES`] of all runs kept seem to have memory, by the newest run of each
-    /// bin.
+    /// Returns how many pages in [`SHARES`] of all runs kept seem to have memory, judged by the
+    /// newest run of each bin.
     fn share_with_memory(&self, tiers: &Tiers) -> usize {
         let (mut all, mut there) = (0, 0);
         for class in RunClass::all() {
@@ -305,14 +306,14 @@ impl Runs {
     }
 }
 
-/// Bytes of memory that a run of `class` counts for: never less than a sixteenth of it, so that the
+/// Returns the bytes of memory that a run of `class` counts for: at least a sixteenth of it, so the
 /// runs in bins have a bound in length too.
 fn memory_of(tiers: &Tiers, class: RunClass, run: *mut Block) -> usize {
     seen_memory(tiers, class, run).max(class.size() / 16)
 }
 
-/// Bytes of memory that a run of `class` seems to have: a sample of a sixteenth, in its middle,
-/// stands for all of it.
+/// Returns the bytes of memory that a run of `class` seems to have: a sample of a sixteenth, in its
+/// middle, stands for all of it.
 fn seen_memory(tiers: &Tiers, class: RunClass, run: *mut Block) -> usize {
     let (os, bytes) = (tiers.mheap.os(), class.size());
     if os.page_size() > PAGE {

@@ -9,7 +9,7 @@ fn class() -> RunClass {
 }
 
 fn run(number: usize) -> *mut Block {
-    core::ptr::without_provenance_mut(number * PAGE)
+    null_mut::<u8>().wrapping_add(number * PAGE).cast()
 }
 
 /// Bins whose bin of `class` may hold `cap` runs.

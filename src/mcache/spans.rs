@@ -36,7 +36,7 @@ pub(super) struct Spans {
 
 impl Spans {
     crate::sync::const_unless_loom! {
-        /// Owns no spans.
+        /// Returns spans of a thread that owns none.
         pub(super) fn new() -> Self {
             Self {
                 active: [const { Cell::new(None) }; COUNT],
@@ -48,7 +48,7 @@ impl Spans {
         }
     }
 
-    /// The tag of an owned span that has room (SPANS-1).
+    /// Returns the tag of an owned span that has room (SPANS-1).
     #[inline(always)]
     fn tag(&self) -> usize {
         core::ptr::from_ref(self).addr()
@@ -65,7 +65,7 @@ impl Spans {
         span.owner.load(Relaxed) == self.tag() | FULL
     }
 
-    /// The span that the bin of `class` is refilled from.
+    /// Returns the span that the bin of `class` is refilled from.
     pub(super) fn active(&self, class: SizeClass) -> Option<&'static MSpan> {
         of_class(&self.active, class).get()
     }
@@ -89,7 +89,7 @@ impl Spans {
         of_class(&self.active, class).set(Some(span));
     }
 
-    /// The active span has no object left: it goes to the full list.
+    /// Moves the active span, which has no object left, to the full list.
     pub(super) fn retire_active(&self, class: SizeClass, span: &'static MSpan) {
         of_class(&self.active, class).set(None);
         self.put_full(class, span);
@@ -165,8 +165,8 @@ impl Spans {
         }
     }
 
-    /// If the active span has untouched objects only, and another owned span has free objects,
-    /// that one becomes active: memory that the program has used before comes first.
+    /// Makes another owned span active, if the active one has untouched objects only and the other
+    /// has free objects: memory that the program has used before comes first.
     pub(super) fn prefer_used(&self, class: SizeClass) {
         let Some(span) = self.active(class).filter(|span| span.zeroed() && !span.has_free()) else {
             return;
@@ -189,7 +189,7 @@ impl Spans {
         }
     }
 
-    /// How many new spans of `class` the thread took before.
+    /// Returns how many new spans of `class` the thread took since it last left the class.
     pub(super) fn taken(&self, class: SizeClass) -> u8 {
         of_class(&self.taken, class).get()
     }
@@ -199,7 +199,7 @@ impl Spans {
         taken.set(taken.get().saturating_add(1));
     }
 
-    /// The thread has left `class` behind.
+    /// Resets that number: the thread has left `class` behind.
     pub(super) fn forget_taken(&self, class: SizeClass) {
         of_class(&self.taken, class).set(0);
     }

@@ -1,7 +1,7 @@
 //! The empty spans that a thread keeps for reuse, by their length.
 //!
-//! They have their records, their page map entries and their (dirty) pages, so reuse costs a few loads and stores. The store is bounded in
-//! bytes; what does not fit goes to the page heap.
+//! They keep their records, page map entries and (dirty) pages, so reuse costs a few loads and
+//! stores. The store has a bound in bytes. Spans beyond it go to the page heap.
 
 use crate::base::geometry::{PAGE, SPARE_BYTES};
 use crate::mspan::{MSpan, SpanList};
@@ -28,7 +28,7 @@ pub(super) struct Store {
 
 impl Store {
     crate::sync::const_unless_loom! {
-        /// Keeps nothing.
+        /// Returns a store that keeps nothing.
         pub(super) fn new() -> Self {
             Self {
                 spares: [const { SpanList::new() }; LONGEST + 1],
@@ -37,7 +37,7 @@ impl Store {
         }
     }
 
-    /// Keeps an empty span that nobody owns. `false`: no room.
+    /// Keeps an empty span that no thread owns. `false`: there is no room.
     pub(super) fn put_spare(&self, span: &'static MSpan) -> bool {
         let bytes = self.spare_bytes.get() + span.pages() * PAGE;
         match self.spares.get(span.pages()) {
@@ -50,7 +50,8 @@ impl Store {
         }
     }
 
-    /// An empty span of `pages` pages for `class`; one that was of the class before, if that is among the last few kept.
+    /// Takes an empty span of `pages` pages for `class`. Prefers one that was of the class before,
+    /// if it is among the last few kept.
     pub(super) fn take_spare(&self, class: SizeClass, pages: usize) -> Option<&'static MSpan> {
         let list = self.spares.get(pages)?;
         let of_class = core::iter::successors(list.first(), |span| list.after(span))

@@ -200,7 +200,7 @@ impl MSpan {
             "malloc",
             block.addr(),
             self.size(),
-            "the free block was written to after it was freed, or it was freed twice",
+            "a free block was written to or freed twice before this call",
         )
     }
 

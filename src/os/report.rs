@@ -139,9 +139,9 @@ pub(crate) fn text(text: &impl fmt::Display) {
 /// (frequent ones also in words). Without `core::fmt`, whose texts for errors libgreyspan.so lacks.
 pub(crate) fn unwritten(what: &str, path: &[u8], error: i32) {
     let mut line = Line::new();
-    line.push("greyspan: no ");
+    line.push("greyspan: cannot write the ");
     line.push(what);
-    line.push(" in ");
+    line.push(" to ");
     line.push_bytes(path.get(..path.len().min(300)).unwrap_or_default());
     line.push(match error {
         libc::ENOENT => ": no such folder",
@@ -151,7 +151,7 @@ pub(crate) fn unwritten(what: &str, path: &[u8], error: i32) {
         libc::ENOSPC => ": the disk is full",
         libc::ENAMETOOLONG => ": the path is too long",
         libc::ENOMEM => ": no memory",
-        _ => ": it cannot be written to",
+        _ => ": the system refused",
     });
     line.push(" (error ");
     line.push_number::<10>(error.unsigned_abs() as usize);

@@ -26,7 +26,13 @@ pub(crate) extern "C-unwind" fn write_at_exit() {
     }));
     match written {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => report::warn(format_args!("no heap profile in {}: {error}", path.display())),
-        Err(_) => report::warn(format_args!("no heap profile in {}", path.display())),
+        Ok(Err(error)) => report::warn(format_args!(
+            "cannot write the heap profile to {}: {error}",
+            path.display()
+        )),
+        Err(_) => report::warn(format_args!(
+            "cannot write the heap profile to {}: its writer panicked",
+            path.display()
+        )),
     }
 }

@@ -7,8 +7,8 @@
 //! ```text
 //!  send ──► Queued    nothing: the owner knows, or another thread is about to tell it
 //!       ├─► Notify    post the span to the owner's mailbox; the owner takes it when it refills
-//!       └─► Claimed   the span was unowned: the sender owns it now, and keeps it, lists it,
-//!                     or returns its pages
+//!       └─► Claimed   the span was unowned: the sender owns it now, and keeps it, or ends it if
+//!                     it is empty
 //! ```
 //!
 //! - REMOTE-1. A span is in at most one mailbox, because only the holder of its token (OWN-3 of

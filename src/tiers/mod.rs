@@ -1,8 +1,8 @@
 //! The tiers below the thread caches: central lists, page heap, mailboxes, and resting spans.
 //!
-//! One value belongs to a heap, and all threads share it. A span that its last object has left
-//! rests with its class for a while before its pages return to the page heap: a thread that needs
-//! a span of that class takes it at once.
+//! One value belongs to a heap, and all threads share it. An empty span that no thread keeps rests
+//! with its class for a while before its pages return to the page heap. A thread that needs a span
+//! of that class takes it at once.
 //!
 //! - TIERS-1. `resting` is never below the bytes of the spans that rest.
 

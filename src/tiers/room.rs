@@ -13,7 +13,7 @@ pub(crate) struct Room(AtomicUsize);
 
 impl Room {
     crate::sync::const_unless_loom! {
-        /// No cache has room.
+        /// Returns a room of which no cache has any.
         pub(crate) fn new() -> Self {
             Self(AtomicUsize::new(0))
         }
@@ -33,18 +33,18 @@ impl Room {
         false
     }
 
-    /// Bytes that caches have, for tests.
+    /// Returns the bytes that caches have, for tests.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.0.load(Relaxed)
     }
 
-    /// After `fork`, in the child: the caches that are left have `bytes`.
+    /// Sets the bytes that caches have, in the child after `fork`.
     pub(crate) fn reset(&self, bytes: usize) {
         self.0.store(bytes, Relaxed);
     }
 
-    /// The caller keeps `bytes` fewer.
+    /// Returns `bytes` of room from the caller.
     pub(crate) fn give_back(&self, bytes: usize) {
         self.0.fetch_sub(bytes, Relaxed);
     }

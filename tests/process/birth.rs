@@ -20,11 +20,16 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         before_main_elsewhere,
     ),
     Scenario::new(REFUSED, refused_at_first).marked(&["refused", "served"]),
+    Scenario::new(LIMITED, limited_at_first),
 ];
 
 const REFUSED: &str = "birth::a_refusal_at_the_very_first_request_is_null_and_a_later_try_succeeds";
+const LIMITED: &str = "birth::limits_that_the_program_sets_before_its_first_request_stay";
 
 const PAGE: Layout = Layout::new::<[u8; 4096]>();
+
+const SOFT_LIMIT: usize = 48 << 20;
+const HARD_LIMIT: usize = 64 << 20;
 
 static EARLY: Mutex<Vec<Block>> = Mutex::new(Vec::new());
 static FIRST: AtomicPtr<u8> = AtomicPtr::new(ptr::dangling_mut());
@@ -36,15 +41,18 @@ static REFUSALS: AtomicUsize = AtomicUsize::new(0);
 static CONSTRUCTOR: extern "C" fn() = constructor;
 
 extern "C" fn constructor() {
-    if is_refused_scenario() {
+    if is_scenario(REFUSED) {
         first_request_under_a_limit();
+    } else if is_scenario(LIMITED) {
+        greyspan::set_memory_limit(Some(SOFT_LIMIT));
+        greyspan::set_hard_limit(Some(HARD_LIMIT));
     } else {
         *EARLY.lock().unwrap() = make_mixed(500, 11);
     }
 }
 
-/// Returns whether this process runs the scenario of the refused first request. Does not allocate.
-fn is_refused_scenario() -> bool {
+/// Returns whether this process runs the scenario `name`. Does not allocate.
+fn is_scenario(name: &str) -> bool {
     // SAFETY: the key is a C string, and no other thread exists that could change the environment.
     let value = unsafe { libc::getenv(KEY.as_ptr()) };
     if value.is_null() {
@@ -52,7 +60,7 @@ fn is_refused_scenario() -> bool {
     }
     // SAFETY: `getenv` returned a C string.
     let value = unsafe { std::ffi::CStr::from_ptr(value) };
-    value.to_bytes() == REFUSED.as_bytes()
+    value.to_bytes() == name.as_bytes()
 }
 
 fn set_address_space(soft: u64) {
@@ -89,6 +97,17 @@ fn refused_at_first() -> Next {
     mark("refused");
     free_all(make_mixed(2_000, 5));
     mark("served");
+    DONE
+}
+
+fn limited_at_first() -> Next {
+    free_all(make_mixed(500, 13));
+    assert_eq!(greyspan::memory_limit(), Some(SOFT_LIMIT));
+    assert_eq!(greyspan::hard_limit(), Some(HARD_LIMIT));
+    let beyond = Layout::from_size_align(HARD_LIMIT, 1).expect("a layout");
+    // SAFETY: the layout is not empty.
+    let block = unsafe { GLOBAL.alloc(beyond) };
+    assert!(block.is_null(), "the hard limit should refuse this request");
     DONE
 }
 

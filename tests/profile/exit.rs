@@ -46,9 +46,9 @@ pub(crate) fn a_target_that_is_wrong_is_told_in_one_line_and_the_program_goes_on
     for (target, told) in [
         (
             "/no/such/folder/p.pb.gz",
-            "no heap profile in /no/such/folder/p.pb.gz: No such file",
+            "cannot write the heap profile to /no/such/folder/p.pb.gz: No such file",
         ),
-        ("/", "no heap profile in /: Is a directory"),
+        ("/", "cannot write the heap profile to /: Is a directory"),
         ("p.pb.gz:0", "GREYSPAN_PROFILE=p.pb.gz:0 is ignored: it takes a path"),
         ("p.pb.gz:-5", "is ignored: it takes a path"),
         ("p.pb.gz:often", "is ignored: it takes a path"),

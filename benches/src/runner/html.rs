@@ -8,7 +8,7 @@ use super::score::{self, Figure, Figures, LIMITS, Standing, Sum};
 use super::text::{self, row_name};
 use std::fmt::Write;
 
-const STYLE: &str = include_str!("report.css");
+pub(super) const STYLE: &str = include_str!("report.css");
 /// The first places in the palette belong to these allocators; other names take the free ones.
 const PALETTE: [&str; 8] = [
     "greyspan",
@@ -71,7 +71,7 @@ pub fn page(results: &Results) -> String {
 }
 
 /// Assigns each allocator a place in the palette. The subject has the first.
-fn places(allocators: &[String], subject: &str) -> Vec<(String, usize)> {
+pub(super) fn places(allocators: &[String], subject: &str) -> Vec<(String, usize)> {
     let known = |name: &str| match name {
         _ if name == subject => Some(0),
         _ => PALETTE

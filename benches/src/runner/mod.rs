@@ -21,6 +21,7 @@ pub mod plot;
 pub mod results;
 pub mod rounds;
 pub mod score;
+pub mod scoreboard;
 pub mod table;
 pub mod text;
 

@@ -165,7 +165,7 @@ pub fn strip(lines: &[Line], limits: [f64; 2]) -> String {
     for (panel, (title, limit)) in ["time", "peak memory"].into_iter().zip(limits).enumerate() {
         let start = LABELS + panel as f64 * (PANEL + GAP);
         let ratios = lines.iter().flat_map(|line| &line.dots[panel]).map(|dot| dot.ratio);
-        let axis = range(ratios, start + 8.0, start + PANEL - 8.0);
+        let axis = range(ratios, 8.4, start + 8.0, start + PANEL - 8.0);
         let middle = start + PANEL * 0.5;
         put(
             &mut svg,
@@ -243,12 +243,12 @@ fn drawn(dot: &Dot, axis: &Axis, y: f64) -> String {
     out + "</g>"
 }
 
-/// Returns an axis that covers the ratios: from at most a half to at most 8.
-fn range(ratios: impl Iterator<Item = f64>, start: f64, end: f64) -> Axis {
+/// Returns an axis that covers the ratios: from at most a half to at most `most`.
+fn range(ratios: impl Iterator<Item = f64>, most: f64, start: f64, end: f64) -> Axis {
     let (low, high) = ratios.fold((0.7f64, 1.5f64), |(low, high), ratio| (low.min(ratio), high.max(ratio)));
     Axis {
         low: (low.log2().floor().exp2() * 0.95).max(0.1),
-        high: (high.log2().ceil().exp2() * 1.05).min(8.4),
+        high: (high.log2().ceil().exp2() * 1.05).min(most),
         start,
         end,
     }
@@ -271,8 +271,8 @@ pub struct Point {
 #[must_use]
 pub fn scatter(points: &[Point]) -> String {
     let (width, height, left, right, top, bottom) = (620.0, 470.0, 58.0, 600.0, 14.0, 418.0);
-    let across = range(points.iter().map(|point| point.ratios.0), left, right);
-    let upward = range(points.iter().map(|point| point.ratios.1), bottom, top);
+    let across = range(points.iter().map(|point| point.ratios.0), 16.8, left, right);
+    let upward = range(points.iter().map(|point| point.ratios.1), 16.8, bottom, top);
     let mut svg = open(
         width,
         height,

@@ -7,11 +7,11 @@ const events = (() => {
   const MOST = 60;
   let next = 0, missed = 0, lines = [];
 
-  // Returns the text with bytes in a readable unit and times with three digits. A cycle's number
-  // stays.
+  // Returns the text with sizes ("65536 bytes") in a readable unit and times with three digits.
+  // Other numbers stay.
   const readable = (text) => text
     .replace(/^collector cycle/, "cycle")
-    .replace(/(cycle \d+)|\b(\d{4,})\b( bytes)?/g, (all, cycle, figure) => cycle ?? bytes(Number(figure)).replace(" ", "\u00a0"))
+    .replace(/\b(\d{4,}) bytes\b/g, (all, figure) => bytes(Number(figure)).replace(" ", "\u00a0"))
     .replace(/\b(\d+\.\d+)(ns|\u00b5s|ms|s)\b/g, (all, figure, unit) => `${Number(Number(figure).toPrecision(3))}\u00a0${unit}`);
 
   const add = (event) => {

@@ -285,7 +285,7 @@ static void signals_fork_during_malloc(void) {
     waits();
 }
 /* Here the children end in the handler: in the parent, another thread may hold any lock. */
-static void signal_forks_and_execs(int signal) {
+static void signal_forks_a_child_that_exits(int signal) {
     int before = errno, status;
     handled++;
     pid_t child = fork();
@@ -299,7 +299,7 @@ static void signal_forks_and_execs(int signal) {
 }
 static void signals_fork_during_malloc_under_load(void) {
     start_load();
-    handle(signal_forks_and_execs);
+    handle(signal_forks_a_child_that_exits);
     for (int i = 0; i < 1000 && handled < 100; i++) {
         signal_soon(700);
         is_slow();
@@ -312,7 +312,7 @@ static void signals_fork_during_malloc_under_load(void) {
 static void signals_fork_while_frees_look(void) {
     enum { COUNT = 8000 };
     static char *p[COUNT];
-    handle(signal_forks_and_execs);
+    handle(signal_forks_a_child_that_exits);
     for (int i = 0; i < 400 && handled < 150; i++) {
         for (int k = 0; k < COUNT; k++) *(p[k] = MALLOC(4000 + k % 3 * 1000)) = 1;
         signal_soon(3000);

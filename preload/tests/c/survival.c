@@ -503,8 +503,6 @@ static void forbidden_calls(void) {
     for (size_t k = 0; k < 50 << 20; k += 4096) CHECK(p[k] == 0);
     FREE(p);
 }
-/* Allocates and frees one block. */
-static void allocates_once(void) { FREE(MALLOC(100)); }
 
 /* Case 73: blocks of the C library's own allocator. */
 static void foreign_blocks(void) {
@@ -701,7 +699,7 @@ static const struct entry table[] = {
     { "blocks_outlive_threads", blocks_outlive_threads }, { "cancelled_threads", cancelled_threads },
     { "destructors_of_keys", destructors_of_keys }, { "exit_while_threads_run", exit_while_threads_run }, { "plugins", plugins },
     { "loaded_late", loaded_late }, { "little_stacks", little_stacks }, { "closed_standard_error", closed_standard_error },
-    { "forbidden_calls", forbidden_calls }, { "allocates_once", allocates_once }, { "foreign_blocks", foreign_blocks },
+    { "forbidden_calls", forbidden_calls }, { "foreign_blocks", foreign_blocks },
     { "no_register_keeps_a_mark", no_register_keeps_a_mark },
 };
 

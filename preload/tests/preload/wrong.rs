@@ -45,12 +45,12 @@ caught! {
     c09_256_kib_freed_twice: "c09", "free", "freed twice";
     c10_8_mib_freed_twice: "c10", "free", "freed before";
     c11_64_mib_freed_twice: "c11", "free", "freed before";
-    c12_a_pointer_16_bytes_into_a_block: "c12", "free", "not to where a block begins";
-    c12_the_same_in_a_block_whose_size_is_no_power_of_two: "c12_of_48", "free", "not to where a block begins";
-    c13_a_pointer_one_byte_into_a_block: "c13", "free", "not to where a block begins";
-    c14_a_pointer_4096_bytes_into_a_large_block: "c14", "free", "not to where the block begins";
+    c12_a_pointer_16_bytes_into_a_block: "c12", "free", "does not point to the start of a block";
+    c12_the_same_in_a_block_whose_size_is_no_power_of_two: "c12_of_48", "free", "does not point to the start of a block";
+    c13_a_pointer_one_byte_into_a_block: "c13", "free", "does not point to the start of a block";
+    c14_a_pointer_4096_bytes_into_a_large_block: "c14", "free", "does not point to the start of the block";
     c14_a_pointer_64_kib_into_a_large_block: "c14_far", "free", "no block of this heap begins here";
-    c15_a_pointer_16_bytes_into_a_large_block: "c15", "free", "not to where the block begins";
+    c15_a_pointer_16_bytes_into_a_large_block: "c15", "free", "does not point to the start of the block";
     c16_a_pointer_to_the_stack: "c16", "free", "no block of this heap begins here";
     c17_a_pointer_to_the_programs_data: "c17", "free", "no block of this heap begins here";
     c18_a_wild_pointer: "c18", "free", "no block of this heap begins here";
@@ -59,24 +59,24 @@ caught! {
     c21_realloc_of_a_freed_block: "c21", "realloc", "freed twice";
     c21_realloc_of_a_freed_block_in_its_class: "c21_same", "realloc", "freed twice";
     c21_realloc_of_a_freed_large_block: "c21_large", "realloc", "freed twice";
-    c23_a_pointer_16_bytes_in_front_of_an_aligned_block: "c23", "free", "not to where a block begins" | "no block of this heap begins here";
+    c23_a_pointer_16_bytes_in_front_of_an_aligned_block: "c23", "free", "does not point to the start of a block" | "no block of this heap begins here";
     c24_freed_after_realloc_moved_it: "c24", "free", "freed twice";
     c24_a_large_block_freed_after_realloc_moved_it: "c24_large", "free", "freed twice";
     c25_freed_three_times: "c25", "free", "freed twice";
     c29_written_to_after_it_was_freed: "c29", "malloc", "a free block was written to";
     c30_a_free_block_made_to_lead_elsewhere: "c30", "malloc", "a free block was written to";
-    c30_the_links_of_a_spans_list_made_to_lead_elsewhere: "c30_in_span", "malloc", "written to after it was freed";
-    c30_the_links_of_a_spans_list_made_to_lead_to_a_block_in_use: "c30_to_live", "malloc", "written to after it was freed";
+    c30_the_links_of_a_spans_list_made_to_lead_elsewhere: "c30_in_span", "malloc", "a free block was written to";
+    c30_the_links_of_a_spans_list_made_to_lead_to_a_block_in_use: "c30_to_live", "malloc", "a free block was written to";
     c31_an_overflow_into_free_neighbours: "c31", "malloc", "a free block was written to";
     c34_free_sized_with_more_than_the_block_holds: "c34_size", "free_sized", "the size or the alignment";
     c34_free_sized_of_a_large_block_with_half_its_size: "c34_large", "free_sized", "the size or the alignment";
     c34_free_aligned_sized_with_an_alignment_that_the_block_has_not: "c34_align", "free_sized", "the size or the alignment";
-    a_block_of_a_span_that_was_never_handed_out: "in_span", "free", "never handed out" | "not to where a block begins";
+    a_block_of_a_span_that_was_never_handed_out: "in_span", "free", "never handed out" | "does not point to the start of a block";
     written_to_after_it_was_freed_and_freed_again: "written_and_freed", "malloc", "freed twice";
     a_block_whose_span_has_ended: "of_a_span_that_ended", "free", "freed twice" | "freed before";
     freed_again_where_it_lay_in_its_bin_before: "where_it_was", "malloc", "freed twice";
     a_block_that_was_not_handed_out_yet_and_is_used: "not_yet_carved", "malloc", "never handed out";
-    behind_the_last_block_of_a_short_span: "behind_the_last", "free", "not to where a block begins" | "never handed out";
+    behind_the_last_block_of_a_short_span: "behind_the_last", "free", "does not point to the start of a block" | "never handed out";
     freed_again_when_the_block_is_on_its_spans_list: "after_flush", "free", "freed twice";
 }
 

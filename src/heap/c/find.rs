@@ -1,4 +1,5 @@
-//! What a pointer of a C program is: a block in use, a free one, another allocator's, or wrong.
+//! Finds out whether a pointer of a C program is a block in use, a free block, another allocator's
+//! block, or wrong.
 //!
 //! The span's record and the block's mark tell. Called by the operations of `c` and by `nested`.
 
@@ -11,15 +12,16 @@ use crate::os;
 use crate::os::report::misuse;
 use crate::size_class::SizeClass;
 
-/// What a free must know of a block in use.
+/// A block in use, as a free must know it.
 pub(super) enum Found {
     Small(SizeClass),
     Large,
 }
 
 impl Heap {
-    /// The span of the block at `ptr` and what it is. `None`: memory that another allocator handed out, which is left in peace. Anything else
-    /// that is no block of this heap in use ends the process in the name of `call`.
+    /// Returns the span and the kind of the block at `ptr`. `None`: memory of another allocator,
+    /// which stays untouched. If `ptr` is neither that nor a block of this heap in use, ends the
+    /// process in the name of `call`.
     pub(super) fn find(&self, call: &str, ptr: *mut u8) -> Option<(&'static MSpan, Found)> {
         let address = ptr.addr();
         let Some(span) = self.tiers.mheap.map().span_of(Addr::of(ptr)) else {
@@ -37,9 +39,14 @@ impl Heap {
             (State::Small, Some(class)) => {
                 let size = class.size();
                 if !span.is_object(ptr) {
-                    misuse(call, address, size, "the pointer is not to where a block begins");
+                    misuse(
+                        call,
+                        address,
+                        size,
+                        "the pointer does not point to the start of a block",
+                    );
                 }
-                // SAFETY: an object of the span, of 16 bytes or more (U1).
+                // SAFETY: an object of the span, of at least 16 bytes (C-1).
                 if size > 8 && unsafe { Block::is_marked(ptr.cast()) } {
                     misuse(call, address, size, "the block is free: freed twice");
                 }
@@ -51,7 +58,7 @@ impl Heap {
                         call,
                         address,
                         span.size(),
-                        "the pointer is not to where the block begins",
+                        "the pointer does not point to the start of the block",
                     );
                 }
                 if span.kept() {
@@ -63,12 +70,12 @@ impl Heap {
         }
     }
 
-    /// Takes the block at `ptr` from the program, by a call that cannot free it yet: marks it as
-    /// free. `false`: another allocator's.
+    /// Takes the block at `ptr` from the program, for a call that cannot free it yet: marks it as
+    /// free. `false`: it is another allocator's.
     pub(super) fn set_aside(&self, ptr: *mut u8) -> bool {
         match self.find("free", ptr) {
-            // SAFETY: an object of the span, of 16 bytes or more (U1), which the program has given
-            // up.
+            // SAFETY: an object of the span, of at least 16 bytes (C-1), which the program has
+            // given up.
             Some((_, Found::Small(_))) => unsafe { Block::set_mark(ptr.cast()) },
             Some((span, Found::Large)) => {
                 if span.keep() {
@@ -80,12 +87,12 @@ impl Heap {
         true
     }
 
-    /// Ends the process unless a block begins at `ptr` that was set aside: a link that the program
-    /// has written over leads anywhere.
+    /// Ends the process unless a block that was set aside begins at `ptr`. If the program has
+    /// overwritten a link, the link may lead anywhere.
     pub(super) fn check_set_aside(&self, ptr: *mut u8) {
         let right = match self.tiers.mheap.map().span_of(Addr::of(ptr)) {
             Some(span) if span.state() == State::Small && span.is_object(ptr) => {
-                // SAFETY: an object of the span, of 16 bytes or more (U1).
+                // SAFETY: an object of the span, of at least 16 bytes (C-1).
                 unsafe { Block::is_marked(ptr.cast()) }
             }
             Some(span) => span.state() == State::Large && ptr == span.base() && span.kept(),
@@ -96,28 +103,29 @@ impl Heap {
         }
     }
 
-    /// Frees a block that was set aside, and unlinked.
+    /// Frees a block that was set aside and unlinked.
     ///
-    /// # Safety
-    /// [`check_set_aside`](Self::check_set_aside) found it in order, and nothing uses it any more.
+    /// [`check_set_aside`](Self::check_set_aside) found the block in order, and no code uses it any
+    /// more.
     pub(super) unsafe fn free_set_aside(&self, cache: &MCache, ptr: *mut u8) {
         match self.tiers.mheap.map().span_of(Addr::of(ptr)) {
             Some(span) if span.state() == State::Large => span.clear_kept(),
-            // SAFETY: the object is of 16 bytes or more (U1), and this call's.
+            // SAFETY: the object has at least 16 bytes (C-1), and is this call's.
             _ => unsafe { Block::clear_mark(ptr.cast()) },
         }
-        // SAFETY: as the caller promised.
+        // SAFETY: the block is in use again, and no code uses it (contract of this function).
         unsafe { self.free_untyped(cache, ptr) };
     }
 
-    /// Bytes that may be used behind `ptr`; 0 for null and for what is not a block of this heap in use.
+    /// Returns the bytes that may be used at `ptr`: 0 for null and for a pointer that is no block
+    /// in use.
     pub(crate) fn usable_untyped(&self, ptr: *mut u8) -> usize {
         if ptr.is_null() {
             return 0;
         }
         match self.tiers.mheap.map().span_of(Addr::of(ptr)) {
             Some(span) => match span.state() {
-                // SAFETY: an object of the span, of 16 bytes or more (U1).
+                // SAFETY: an object of the span, of at least 16 bytes (C-1).
                 State::Small if span.is_object(ptr) && !unsafe { Block::is_marked(ptr.cast()) } => span.size(),
                 State::Large if ptr == span.base() && !span.kept() => large_usable(span),
                 _ => 0,

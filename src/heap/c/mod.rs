@@ -2,15 +2,16 @@
 //! wrong.
 //!
 //! The fast paths are `malloc` and `free_untyped`. Every other free finds the block's span
-//! ([`find`]). Wrong calls end the process with one line that says which call, which block, of
-//! which size, and why. Callers are the C-shaped functions of `api::raw`.
+//! ([`find`]). A wrong call ends the process with one line that names the call, the block, its size
+//! and the reason. The callers are the C-shaped functions of `api::raw`.
 //!
 //! - C-1. Every object has a multiple of 16 bytes, so it is aligned to 16 and has a second word
 //!   for its mark.
-//! - C-2. A large object's span tells the size that its holder asked for, also if a thread had
-//!   kept the run.
-//! - C-3. No block begins with the mark or the link that an earlier block left there. Else the
-//!   program, or a `realloc`, may copy words that it never wrote to where the earlier block began.
+//! - C-2. A large object's span tells the size that its holder asked for, even if a thread had kept
+//!   the run.
+//! - C-3. No block begins with the mark or the link that an earlier block left there. Otherwise the
+//!   program, or a `realloc`, could copy words that it never wrote to the place where the earlier
+//!   block began.
 
 mod find;
 pub(crate) mod nested;
@@ -87,7 +88,7 @@ impl Heap {
         block
     }
 
-    /// Returns the block for a request that the sampler counted below zero and that has `block`.
+    /// Returns the block for a request that took the sampler's count below zero and has `block`.
     #[cold]
     #[inline(never)]
     fn sample_untyped(&self, size: usize, align: usize, cache: &MCache, block: *mut u8) -> *mut u8 {
@@ -155,7 +156,7 @@ impl Heap {
                 // SAFETY: a large object has more than two words, and is this call's.
                 unsafe { block.write_bytes(0, 2 * size_of::<usize>()) };
             }
-            // C-2: a run that a thread had kept has the size of its holder before.
+            // C-2: a run that a thread had kept still has the size that its last holder asked for.
             span.clear_kept();
             span.set_large_size(size);
         }
@@ -229,7 +230,8 @@ impl Heap {
         unsafe { self.put_back(cache, block, bin) };
     }
 
-    /// As `free_untyped`, of a block that was asked for with `size` bytes. A size that cannot be that of the block ends the process.
+    /// Frees a block like `free_untyped`. If the block cannot be one of a request of `size` bytes
+    /// at `align`, ends the process.
     ///
     /// # Safety
     /// As for `free_untyped`.
@@ -247,16 +249,16 @@ impl Heap {
                     "free_sized",
                     ptr.addr(),
                     span.size(),
-                    "the size or the alignment is not the block's",
+                    "the size or the alignment differs from the request for this block",
                 );
             }
         }
-        // SAFETY: as the caller promised.
+        // SAFETY: a block in use is the caller's (contract of this function).
         unsafe { self.free_untyped(cache, ptr) };
     }
 
-    /// The block at `ptr` with `size` bytes, which are not 0, perhaps elsewhere. Null with `errno` set, and the block as it was, when that cannot
-    /// be had.
+    /// Gives the block at `ptr` `size` bytes, at least 1, perhaps elsewhere, and returns it.
+    /// Returns null with `errno` set if there is no memory; then the old block is untouched.
     ///
     /// # Safety
     /// If `ptr` points to a block of this heap that is not free, the caller alone uses it.
@@ -280,7 +282,8 @@ impl Heap {
             }
             Found::Large => {
                 if SizeClass::serving(size, ALIGN).is_none() && !is_nested(cache) {
-                    // SAFETY: the old size is one that has no class, or is made so: what the span says is at most that.
+                    // SAFETY: the block is the caller's (contract of this function), and the new
+                    // size has no class.
                     return unsafe { self.realloc_large(ptr, span, size) };
                 }
                 large_usable(span)
@@ -297,15 +300,16 @@ impl Heap {
             begun
         };
         if !new.is_null() {
-            // SAFETY: both blocks hold so many bytes, and the new one is this call's.
+            // SAFETY: both blocks have so many bytes, and the new one is this call's.
             unsafe { new.copy_from_nonoverlapping(ptr, old.min(size)) };
-            // SAFETY: the caller has the new block, and gives the old one up.
+            // SAFETY: the caller gets the new block and gives the old one up.
             unsafe { self.free_untyped(current_or(cache), ptr) };
         }
         new
     }
 
-    /// A large block for an object that has just outgrown the classes, where it can go on growing; null where no such place lies idle.
+    /// Allocates a large block for an object that has just outgrown the classes, where it can go on
+    /// growing. Returns null if no such place lies idle.
     #[cold]
     #[inline(never)]
     fn malloc_begun(&self, cache: &MCache, size: usize) -> *mut u8 {
@@ -324,10 +328,13 @@ impl Heap {
         block
     }
 
-    /// # Safety
-    /// `ptr` points to the large object of `span`, which the caller alone uses; `size` has no class.
+    /// Resizes a large object, which stays large. Returns null with `errno` set if there is no
+    /// memory.
+    ///
+    /// # Safety `ptr` points to the large object of `span`, which the caller alone uses; `size` has
+    /// no class.
     unsafe fn realloc_large(&self, ptr: *mut u8, span: &'static MSpan, size: usize) -> *mut u8 {
-        // Of an object that is large for its alignment alone the layout must say so.
+        // The layout must give an object that is large only for its alignment that alignment.
         let align = if SizeClass::serving(span.size().max(1), ALIGN).is_none() {
             ALIGN
         } else {
@@ -335,7 +342,8 @@ impl Heap {
         };
         let resize = |cache: &'static MCache| {
             let new = match Layout::from_size_align(large_usable(span), align) {
-                // SAFETY: as the caller promised; the size was found to be in bounds.
+                // SAFETY: the block is the caller's (contract of this function). The layout serves
+                // it, and the size was found to be in bounds.
                 Ok(layout) => unsafe { self.realloc(cache, ptr, layout, size) },
                 Err(_) => null_mut(),
             };
@@ -352,12 +360,14 @@ impl Heap {
         new
     }
 
-    /// `realloc` of memory that another allocator handed out: a block of this heap with what it held, as far as that can be told.
+    /// Moves memory that another allocator handed out to a block of this heap, as far as its length
+    /// is known. The other allocator's memory stays, unless it is `spare`'s.
     fn leave_foreign(&self, cache: &MCache, ptr: *mut u8, size: usize) -> *mut u8 {
         let new = self.malloc(cache, size);
         if !new.is_null() {
             let bytes = usable_elsewhere(ptr).min(size);
-            // SAFETY: the other allocator says that so many bytes may be used, and the new block is this call's.
+            // SAFETY: the other allocator says that so many bytes may be used, and the new block is
+            // this call's.
             unsafe { new.copy_from_nonoverlapping(ptr, bytes) };
             kept(|| spare::release(ptr));
         }
@@ -365,14 +375,14 @@ impl Heap {
     }
 }
 
-/// What a request gets that cannot be served.
+/// Refuses a request that cannot be served: returns null with `errno` set.
 #[cold]
 fn refuse() -> *mut u8 {
     os::errno::set(libc::ENOMEM);
     null_mut()
 }
 
-/// What an allocation gives that came while another call of the thread was under way.
+/// Serves an allocation that came while another call of the thread was under way.
 #[cold]
 fn malloc_nested(size: usize, align: usize) -> *mut u8 {
     let block = kept(|| spare::malloc(size, align));
@@ -382,13 +392,14 @@ fn malloc_nested(size: usize, align: usize) -> *mut u8 {
     block
 }
 
-/// Bytes that may be used of a block that the page map does not know.
+/// Returns the bytes that may be used of a block that the page map does not know.
 #[cold]
 fn usable_elsewhere(ptr: *mut u8) -> usize {
     spare::size(ptr).unwrap_or_else(|| os::foreign::usable(ptr))
 }
 
-/// Bytes that may be used of a large object of `size` bytes: to the end of its last 4 KiB, not to the end of its run.
+/// Returns the bytes that may be used of a large object of `size` bytes: up to the end of its last
+/// 4 KiB, not of its run.
 fn usable_of(size: usize) -> usize {
     align_up(size, 4096)
 }

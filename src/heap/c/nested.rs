@@ -1,19 +1,21 @@
-//! Calls that come while another call of the same thread is under way: from a signal handler that
-//! interrupted it, or from a function of the C library that it called itself.
+//! Nested calls: calls that come while another call of the same thread is under way. A signal
+//! handler that interrupted the first call makes them, or a function of the C library that the heap
+//! called.
 //!
-//! A slow call runs with the thread's slot set to `BUSY`, a cache that is never ready; so every
-//! call that comes meanwhile ends up here, on its slow path, and neither touches what is half done
-//! nor waits for a lock that its own thread holds. Such a call gets its memory from `spare`, and
-//! the blocks that it frees wait until the call under way has ended. Called by `untyped`, `thread`,
-//! `fork` and `api::raw`.
+//! A slow call runs with the thread's slot set to `BUSY`, a cache that is never ready. So every
+//! call that comes meanwhile takes its slow path and ends here. It neither touches half-done work
+//! nor waits for a lock that its own thread holds. It gets its memory from `spare`, and the blocks
+//! that it frees wait until the call under way has ended. Called by `c`, `thread`, `fork` and
+//! `api::raw`.
 //!
-//! - E1. While the slot holds `BUSY`, one frame of this thread's stack is inside of `alone` or
+//! - NESTED-1. While the slot holds `BUSY`, one frame of this thread's stack is inside `alone` or
 //!   `before_exit`, and has the thread's cache.
-//! - E2. A block that waits is linked by its own first word, so there is room for each. It is
-//!   marked as free meanwhile: a second free of it is found out, and so is a write of the program
-//!   to it.
-//! - E3. A handler that interrupts the fast path, which is a few instructions, is served by the bins like any other caller. What it may not do
-//!   is to make the very bin run over or empty that was about to change, or to keep a block of it: POSIX lets no handler call `malloc` at all.
+//! - NESTED-2. A block that waits is linked by its own first word, so there is room for each. It is
+//!   marked as free meanwhile, so a second free of it is detected, and so is a write to it.
+//! - NESTED-3. A handler may interrupt the fast path, which is a few instructions. The bins serve
+//!   it like any other caller. But it must not empty or overfill the very bin that was about to
+//!   change, and must not keep a block of that bin. POSIX allows no handler to call `malloc` at
+//!   all.
 
 use super::spare;
 use crate::heap::HEAP;
@@ -29,12 +31,13 @@ use core::ptr::null_mut;
 
 static BUSY: Sentinel = Sentinel::new();
 
-/// Whether this is what a nested call finds in the slot.
+/// Whether `cache` is the one that a nested call finds in the slot.
 pub(crate) fn is_nested(cache: &MCache) -> bool {
     core::ptr::eq(cache, BUSY.cache())
 }
 
-/// Runs `f` with the thread's cache, which it gets now if it has none yet; calls that come meanwhile are nested. The caller is not.
+/// Runs `f` with the thread's cache, which the thread gets now if it has none yet. Calls that come
+/// meanwhile are nested. The caller is not nested.
 pub(in crate::heap) fn alone<R>(f: impl FnOnce(&'static MCache) -> R) -> R {
     let before = current();
     set_current(BUSY.cache());
@@ -52,25 +55,24 @@ pub(in crate::heap) fn alone<R>(f: impl FnOnce(&'static MCache) -> R) -> R {
     result
 }
 
-/// As [`alone`]; `None`, and nothing done, for a nested call.
+/// Runs `f` as [`alone`] does. For a nested call it does nothing and returns `None`.
 pub(crate) fn alone_unless_nested<R>(f: impl FnOnce(&'static MCache) -> R) -> Option<R> {
     (!is_nested(current())).then(|| alone(f))
 }
 
-/// The thread is about to end; calls are nested until the slot is set again.
+/// Makes all calls nested until the slot is set again, because the thread is about to end.
 pub(in crate::heap) fn before_exit() {
     set_current(BUSY.cache());
 }
 
-/// Whether something waits for the end of a slow call: freed blocks, or a child that is to be
-/// mended.
+/// Whether freed blocks, or a child that must be mended, wait for the end of a slow call.
 static WAITING: AtomicBool = AtomicBool::new(false);
-/// The block that was freed last of those that wait.
+/// The last freed of the blocks that wait.
 static FREED: AtomicPtr<Block> = AtomicPtr::new(null_mut());
-/// This process is a fork's child and is not mended yet.
+/// Whether this process is the child of a fork and is not mended yet.
 static UNMENDED: AtomicBool = AtomicBool::new(false);
 
-/// In the child of a fork: mends the heap, now or at the end of the call that the fork has
+/// Mends the heap in the child of a fork: now, or at the end of the call that the fork has
 /// interrupted.
 pub(in crate::heap) fn mend_in_child() {
     // Relaxed, both: the child has one thread.
@@ -79,8 +81,8 @@ pub(in crate::heap) fn mend_in_child() {
     alone_unless_nested(|_| ());
 }
 
-/// `ptr` is freed as soon as the thread, or another, ends its slow call. A pointer that is wrong
-/// ends the process now.
+/// Frees `ptr` once this thread, or another, ends its slow call. If the pointer is wrong, ends the
+/// process now.
 pub(super) fn free(ptr: *mut u8) {
     if spare::release(ptr) || !HEAP.set_aside(ptr) {
         return;
@@ -90,7 +92,7 @@ pub(super) fn free(ptr: *mut u8) {
     loop {
         // SAFETY: the block is free, so this call's, and has a first word.
         unsafe { Block::set_next(block, last) };
-        // Release: the link, and what the program did to the block, for the Acquire in `serve`.
+        // Release: pairs with the Acquire in `serve`, which sees the link and the program's writes.
         match FREED.compare_exchange(last, block, Release, Relaxed) {
             Ok(_) => break,
             Err(now) => last = now,
@@ -100,7 +102,7 @@ pub(super) fn free(ptr: *mut u8) {
     WAITING.store(true, Release);
 }
 
-/// Does what nested calls could not.
+/// Frees the blocks that wait and mends a child: the work that nested calls left.
 #[cold]
 #[inline(never)]
 fn serve() {
@@ -110,13 +112,13 @@ fn serve() {
             UNMENDED.store(false, Relaxed);
             alone(|own| HEAP.mend_in_child(own));
         }
-        // Acquire: as above.
+        // Acquire: pairs with the Release in `free`.
         let mut block = FREED.swap(null_mut(), Acquire);
         while !block.is_null() {
             HEAP.check_set_aside(block.cast());
-            // SAFETY: a block that was set aside, and linked by `free`.
+            // SAFETY: a block that was set aside, and linked by `free` (NESTED-2).
             let next = unsafe { Block::next(block) };
-            // SAFETY: likewise.
+            // SAFETY: a block that was set aside, and no longer on the list.
             unsafe { Block::unlink(block) };
             // SAFETY: a nested call gave the block up.
             unsafe { HEAP.free_set_aside(current(), block.cast()) };

@@ -1,15 +1,14 @@
-//! Memory for calls that come while another call of the same thread is under way (`nested`): few,
-//! of any size, and not to be refused.
+//! Memory for nested calls (`nested`): they are few, ask for any size, and must not be refused.
 //!
-//! Blocks are cut from strips of memory that the system gives, and that go on serving when all
-//! their blocks are back. Nothing here takes a lock, so a call may interrupt another one at any
-//! point, and neither a fork nor a thread that is gone leaves anything half done.
+//! Blocks are cut from strips of memory that the system gives. A strip serves again when all its
+//! blocks are back. This code takes no lock, so a call may interrupt another one at any point.
+//! Neither a fork nor a thread that is gone leaves anything half done.
 //!
-//! - A1. Strips form a list that only grows, so a block's address is looked for in it at any time.
-//!   Their address space is never given back; the memory of a strip for large blocks is, when the
-//!   last of them comes back.
-//! - A2. In front of a block in use lie its size and its strip. The size of a block that came back
-//!   is 0.
+//! - SPARE-1. Strips form a list that only grows, so an address is looked up in it at any time.
+//!   Their address space is never given back. A strip for large blocks gives its memory back when
+//!   its last block comes back.
+//! - SPARE-2. In front of a block in use stand its size and its strip. The size of a block that
+//!   came back is 0.
 
 use crate::base::addr::align_up;
 use crate::base::geometry::REQUEST_MAX;
@@ -22,21 +21,22 @@ use crate::sync::atomic::{
 use crate::sync::strip::{Strip, UNIT};
 use core::ptr::null_mut;
 
-/// Bytes of a strip for small blocks, with its record.
+/// Bytes of a strip for small blocks, its record included.
 const STRIP: usize = 256 << 10;
 
-/// At the front of a strip's memory.
+/// The record at the front of a strip's memory.
 struct Record {
     strip: Strip,
-    /// Bytes that pieces are cut from, and where they begin.
+    /// The bytes that pieces are cut from, and where they begin.
     room: usize,
     front: *mut u8,
     next: *const Record,
-    /// Pieces of a large strip may hold what an earlier one held: the system kept the memory.
+    /// Whether pieces of a large strip may hold old contents, because the system kept the memory.
     dirty: AtomicBool,
 }
 
-/// Bytes of a large strip that stay when the others go back to the system: those beside its record.
+/// Returns the bytes of a large strip that stay when the rest goes back to the system: those on the
+/// page of its record.
 fn kept() -> usize {
     align_up(FRONT + HEAD, HEAP.tiers.mheap.os().page_size()) - FRONT
 }
@@ -44,10 +44,10 @@ fn kept() -> usize {
 /// Bytes in front of the pieces.
 const FRONT: usize = size_of::<Record>().next_multiple_of(UNIT);
 
-/// The strip that was made last (A1).
+/// The strip that was made last (SPARE-1).
 static LAST: AtomicPtr<Record> = AtomicPtr::new(null_mut());
 
-/// In front of a block (A2).
+/// The words in front of a block (SPARE-2).
 #[repr(C)]
 struct Head {
     size: AtomicUsize,
@@ -56,12 +56,13 @@ struct Head {
 
 const HEAD: usize = size_of::<Head>();
 
-/// All strips, the last that was made first.
+/// Returns all strips, the newest first.
 fn records() -> impl Iterator<Item = &'static Record> {
     // Acquire: pairs with the Release in `grow`.
     let mut at = LAST.load(Acquire).cast_const();
     core::iter::from_fn(move || {
-        // SAFETY: null, or a record, which is written before it is on the list and stays for ever.
+        // SAFETY: null, or a record. A record is written before it joins the list, and stays
+        // forever.
         let record = unsafe { at.as_ref() }?;
         at = record.next;
         Some(record)
@@ -69,12 +70,12 @@ fn records() -> impl Iterator<Item = &'static Record> {
 }
 
 impl Record {
-    /// Whether memory goes back to the system with the last block.
+    /// Whether the strip gives its memory back when its last block comes back.
     fn is_large(&self) -> bool {
         self.room > STRIP
     }
 
-    /// A zeroed block at a multiple of `align`, if there is room.
+    /// Cuts a zeroed block at a multiple of `align`, if there is room.
     fn cut(&self, size: usize, align: usize) -> Option<*mut u8> {
         let front = self.front.addr();
         let place = |cut: usize| align_up(front + cut + HEAD, align) - front;
@@ -103,7 +104,8 @@ impl Record {
     }
 }
 
-/// `size` zeroed bytes at a multiple of `align`, a power of two; null when the system has none.
+/// Returns `size` zeroed bytes at a multiple of `align`, a power of two; null if the system has
+/// none.
 pub(super) fn malloc(size: usize, align: usize) -> *mut u8 {
     let align = align.max(UNIT);
     if size > REQUEST_MAX || align > REQUEST_MAX {
@@ -120,8 +122,8 @@ pub(super) fn malloc(size: usize, align: usize) -> *mut u8 {
     }
 }
 
-/// One strip more, in which a block of `bytes` with its head fits. `false`: the system has no
-/// memory for it.
+/// Adds a strip with room for a block of `bytes` with its head. `false`: the system has no memory
+/// for it.
 fn grow(bytes: usize) -> bool {
     if bytes > REQUEST_MAX {
         return false;
@@ -132,9 +134,9 @@ fn grow(bytes: usize) -> bool {
     let Some(memory) = os.reserve(whole, os.page_size()) else {
         return false;
     };
-    // SAFETY: reserved just now.
+    // SAFETY: `reserve` returned this memory just now.
     if !unsafe { os.prepare(memory, whole) } {
-        // SAFETY: likewise, and nothing uses it.
+        // SAFETY: `reserve` returned this memory just now, and no code uses it.
         unsafe { os.free(memory, whole) };
         return false;
     }
@@ -158,8 +160,8 @@ fn grow(bytes: usize) -> bool {
     }
 }
 
-/// The head of the block of this memory at `ptr`, and its size; `None` where no block in use
-/// begins.
+/// Returns the head and the size of the block of this memory at `ptr`. `None`: no block in use
+/// begins there.
 fn find(ptr: *mut u8) -> Option<(&'static Head, usize)> {
     let record = records().find(|record| record.has(ptr))?;
     // SAFETY: the strip has so many bytes in front of `ptr`; all of them may be read at any time.
@@ -168,28 +170,28 @@ fn find(ptr: *mut u8) -> Option<(&'static Head, usize)> {
     (core::ptr::eq(head.record, record) && size > 0).then_some((head, size))
 }
 
-/// The size of the block of this memory at `ptr`; `None` where no such block begins.
+/// Returns the size of the block of this memory at `ptr`. `None`: no block in use begins there.
 #[cold]
 pub(super) fn size(ptr: *mut u8) -> Option<usize> {
     Some(find(ptr)?.1)
 }
 
-/// Takes the block at `ptr` back, if it is of this memory.
+/// Takes the block at `ptr` back. `false`: it is not of this memory.
 #[cold]
 pub(super) fn release(ptr: *mut u8) -> bool {
     let Some((head, size)) = find(ptr) else { return false };
-    // Relaxed: one caller gets the block; `bring_back` orders what was done to it.
+    // Relaxed: one caller gets the block; `bring_back` orders the accesses to it.
     if head.size.compare_exchange(size, 0, Relaxed, Relaxed).is_err() {
         return false;
     }
-    // SAFETY: a record of the list, which stays for ever.
+    // SAFETY: a record of the list, which stays forever.
     let record = unsafe { &*head.record };
     if record.strip.bring_back() {
         if record.is_large()
             && let Some(memory) = core::ptr::NonNull::new(record.front.wrapping_add(kept()))
         {
-            // SAFETY: whole pages of the strip, of which no piece is out, and which is this call's
-            // (T2).
+            // SAFETY: whole pages of the strip. No piece of it is out, and it is this call's
+            // (STRIP-2).
             let gone = unsafe { HEAP.tiers.mheap.os().release(memory, record.room - kept()) };
             // Relaxed: `renew` orders it.
             record.dirty.store(!gone, Relaxed);

@@ -1,8 +1,8 @@
-//! Runs for the collector where the heap is not supported: from the system's allocator, with a map
-//! from addresses to tags.
+//! Runs for the collector on targets without the heap: from the system's allocator, with a map from
+//! addresses to tags.
 //!
-//! The map takes a lock and logarithmic time where the heap's page map takes two loads: right
-//! before fast.
+//! The map takes a lock and logarithmic time; the heap's page map takes two loads. Here correctness
+//! comes before speed.
 
 use super::{Run, SpanSource};
 use crate::base::geometry::PAGE;
@@ -18,9 +18,9 @@ struct Held {
     tag: NonNull<u8>,
 }
 
-// SAFETY: the tag is handed on, and not followed here.
+// SAFETY: this code passes the tag on and never follows it.
 unsafe impl Send for Held {}
-// SAFETY: likewise.
+// SAFETY: this code passes the tag on and never follows it.
 unsafe impl Sync for Held {}
 
 /// The source.
@@ -36,18 +36,19 @@ impl System {
         }
     }
 
-    /// A panic in another thread's call leaves the map whole.
+    /// Locks the map. A panic in another thread's call leaves the map whole.
     fn runs(&self) -> RwLockWriteGuard<'_, BTreeMap<usize, Held>> {
         self.runs.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The layout of a run; `None`: longer than any.
+/// Returns the layout of a run. `None`: no layout is so long.
 fn layout(pages: usize) -> Option<Layout> {
     Layout::from_size_align(pages.checked_mul(PAGE)?, PAGE).ok()
 }
 
-// SAFETY: the system hands memory out once, and the map leads to its tag until `give`.
+// SAFETY: the system hands memory out once (SOURCE-1), and the map leads to its tag until `give`
+// (SOURCE-2).
 unsafe impl SpanSource for System {
     fn take(&self, pages: usize, _: u32, _: usize, tag: NonNull<u8>) -> Option<Run> {
         let layout = layout(pages).filter(|layout| layout.size() > 0)?;
@@ -61,7 +62,7 @@ unsafe impl SpanSource for System {
     unsafe fn give(&self, run: Run) {
         self.runs().remove(&run.base.as_ptr().addr());
         if let Some(layout) = layout(run.pages) {
-            // SAFETY: allocated by `take` with this layout, and the caller gives it up.
+            // SAFETY: `take` allocated the run with this layout, and the caller gives it up.
             unsafe { std::alloc::System.dealloc(run.base.as_ptr(), layout) };
         }
     }

@@ -1,4 +1,4 @@
-//! What thread caches keep, over a simulated system.
+//! The memory that thread caches keep, over a simulated system.
 
 use super::world::World;
 use crate::base::geometry::PAGE;
@@ -28,7 +28,8 @@ fn a_run_that_serves_ever_smaller_blocks_gives_its_tail_back() {
 fn what_a_thread_keeps_of_one_size_serves_another_before_a_request_is_refused() {
     let mut world = World::new();
     world.heap.tiers.mheap.set_hard_limit(Some(8 * MIB));
-    // Each class keeps its spans, each bin its blocks, up to the limit; together they are several MiB.
+    // Each class keeps its spans and each bin its blocks, up to the limit. Together they are
+    // several MiB.
     let sizes: Vec<usize> = SizeClass::all().map(|class| class.size()).collect();
     for _ in 0..6 {
         for &size in &sizes {
@@ -42,7 +43,7 @@ fn what_a_thread_keeps_of_one_size_serves_another_before_a_request_is_refused() 
     world.end();
 }
 
-/// Each block that a bin keeps may keep a span.
+/// Checks this because each block that a bin keeps may keep a span.
 #[test]
 fn a_thread_that_only_frees_keeps_few_blocks_of_any_class() {
     let mut world = World::new();
@@ -51,7 +52,7 @@ fn a_thread_that_only_frees_keeps_few_blocks_of_any_class() {
     let full = world.check().inuse;
     // In no order.
     (1..=COUNT).rev().for_each(|left| world.free(0, 7_368_787 % left));
-    world.heap.end_rest();
+    world.heap.registry.end_rest(&world.heap.tiers);
     let figures = world.check();
     assert!(full > 30 * MIB && figures.inuse < 4 * MIB, "{figures:?} of {full}");
     world.end();
@@ -119,7 +120,8 @@ fn a_fork_child_gets_what_threads_that_are_gone_have_sent_to_it() {
         let mut world = World::new();
         let count = 4 * MIB / size;
         (0..count).for_each(|_| world.make(1, size, 8, false));
-        // Nearly all of it has reached the lists of the spans when the process forks, and nobody has looked at them.
+        // Nearly all blocks have reached the lists of their spans when the process forks, and the
+        // owner has not looked at them.
         (0..count).for_each(|_| world.free(0, 0));
         world.fork(1);
         let before = world.check();
@@ -224,7 +226,8 @@ fn a_thread_that_comes_back_to_a_class_begins_with_short_spans() {
 fn spans_are_short_where_only_short_runs_lie_idle() {
     let mut world = World::new();
     let (size, block) = (30 * KIB, 64 * KIB);
-    // So much that spans of the class are whole, and then runs too short for them with blocks in use between.
+    // First whole spans of the class; then idle runs too short for them, with blocks in use
+    // between.
     (0..200).for_each(|_| world.make(0, size, 8, false));
     (0..100).for_each(|_| world.make(1, block, 8, false));
     (0..33).for_each(|turn| world.free(1, 200 + 2 * turn));

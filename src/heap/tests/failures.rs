@@ -1,4 +1,5 @@
-//! Every call of the system fails in turn: requests get null, nothing is lost, and all goes on once memory is there again.
+//! Every call of the system fails in turn: requests get null, nothing is lost, and all goes on once
+//! memory is there again.
 
 use super::world::World;
 use crate::os::sim::Sim;
@@ -6,8 +7,9 @@ use crate::os::sim::Sim;
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
-/// A life with all that reaches the system: spans of many classes, large and aligned and growing objects, frees by the other thread,
-/// threads that end, memory given back and used again, and a second region.
+/// Lives a life with everything that reaches the system: spans of many classes; large, aligned and
+/// growing objects; frees by the other thread; threads that end; memory given back and used again;
+/// a second region.
 fn live(world: &mut World) {
     for round in 0..2 {
         for (index, size) in [8, 24, 64, 200, 1000, 3000, 9000, 20_000, 32_768]
@@ -59,8 +61,8 @@ fn live_twice(plan: impl FnOnce(&World)) -> World {
     world
 }
 
-/// Lives with each call refused in turn, as `plan` says of its number, until one life ends before its call is made. Returns how many
-/// requests got nothing.
+/// Lives with each call refused in turn: `plan` gets its number. Ends when a life ends before its
+/// call is made. Returns the number of requests that got nothing.
 fn refuse_each(plan: impl Fn(&World, usize)) -> usize {
     let mut nulls = 0;
     for call in 1.. {

@@ -1,6 +1,6 @@
-//! What one line of the heap could lose without any other test's notice: how long a large block is
-//! said to be, what counts as held, that runs which no allocation reaches do not stay, and that a
-//! request that cannot be served costs nothing.
+//! Promises of the heap that one changed line could break without another test's notice: the
+//! reported length of a large block; the count of held blocks; the end of idle runs; the zero cost
+//! of a request that cannot be served.
 
 use super::world::World;
 use crate::base::geometry::RUN_MAX;
@@ -59,7 +59,7 @@ fn what_a_thread_has_freed_and_not_sent_home_yet_does_not_count_as_held() {
     world.end();
 }
 
-/// A world whose first thread keeps runs, which count as idle at the second look after no
+/// Returns a world whose first thread keeps runs, which count as idle at the second look after no
 /// allocation has reached them.
 fn with_runs() -> World {
     let mut world = World::new();
@@ -74,8 +74,8 @@ fn with_runs() -> World {
     world
 }
 
-/// Many refills of a bin of the first thread, for which the heap need not grow after the first
-/// time: the other thread frees what it makes.
+/// Refills a bin of the first thread many times. The other thread frees the blocks, so the heap
+/// grows the first time only.
 fn refill(world: &mut World) {
     for _ in 0..40 {
         (0..400).for_each(|_| world.make(0, 1000, 8, false));
@@ -85,7 +85,7 @@ fn refill(world: &mut World) {
 
 /// Bytes of runs that the threads keep.
 fn kept(world: &World) -> usize {
-    let shared = world.heap.shared();
+    let shared = world.heap.registry.shared(&world.heap.tiers);
     shared
         .map(|shared| shared.run_bytes.load(crate::sync::atomic::Ordering::Relaxed))
         .sum()
@@ -137,7 +137,7 @@ fn runs_stay_where_nothing_is_ever_to_go_back() {
     world.end();
 }
 
-/// Every way to ask for `size` bytes at a multiple of `align`; which of them got something.
+/// Asks for `size` bytes at a multiple of `align` in every way. Returns which requests were served.
 fn ask(world: &mut World, size: usize, align: usize) -> [bool; 4] {
     [
         world.try_alloc(0, size, align, false),
@@ -147,11 +147,12 @@ fn ask(world: &mut World, size: usize, align: usize) -> [bool; 4] {
     ]
 }
 
-/// Takes all locks of the heap, asks for what cannot be, and looks at what that has cost.
+/// Takes all locks of the heap, asks for memory that cannot be had, and checks that nothing has
+/// changed.
 fn ask_for_what_cannot_be() {
     let mut world = with_runs();
     world.heap.tiers.mheap.set_purge_delay(-1);
-    // What requests are to be moved from, small and large.
+    // A small and a large block that requests would be moved from.
     world.make(0, 100, 8, false);
     world.make(0, MIB, 8, false);
     let seen = |world: &World| {
@@ -182,10 +183,10 @@ fn ask_for_what_cannot_be() {
     // SAFETY: this thread took the locks.
     unsafe { world.heap.tiers.mheap.after_fork_in_parent() };
     for class in SizeClass::all() {
-        // SAFETY: likewise.
+        // SAFETY: this thread took the lock.
         unsafe { world.heap.tiers.central(class).after_fork_in_parent() };
     }
-    // SAFETY: likewise.
+    // SAFETY: this thread took the locks.
     unsafe { world.heap.registry.after_fork_in_parent() };
     assert_eq!(got, []);
     assert_eq!(seen(&world), before, "system calls, runs kept, pages in use, room");

@@ -1,4 +1,5 @@
-//! A heap over a simulated system, with two caches and a shadow of every block: what the tests of whole lives work with.
+//! A heap over a simulated system, with two caches and a shadow of every block, for tests of whole
+//! lives.
 
 use crate::heap::Heap;
 use crate::mcache::MCache;
@@ -13,7 +14,7 @@ pub(super) struct Block {
     seed: u8,
 }
 
-/// The offsets of a block that carry its pattern: the ends, and one in each KiB.
+/// Returns the offsets of a block that carry its pattern: both ends, and one in each KiB.
 fn marks(size: usize) -> impl Iterator<Item = usize> {
     (0..size).step_by(1024).chain(size.checked_sub(1))
 }
@@ -30,7 +31,8 @@ impl Block {
         }
     }
 
-    /// The first `bytes` bytes hold what `fill` wrote when the block had `size` bytes.
+    /// Checks that the first `bytes` bytes hold the pattern that `fill` wrote when the block had
+    /// `size` bytes.
     fn check(&self, size: usize, bytes: usize) {
         for offset in marks(size).filter(|&offset| offset < bytes) {
             // SAFETY: inside the block.
@@ -52,16 +54,16 @@ pub(super) struct World {
 }
 
 impl World {
-    /// A heap whose first region is small, so that a second one is needed.
+    /// Returns a heap whose first region is small, so tests reach a second one.
     pub(super) fn new() -> Self {
         Self::on(Sim::new())
     }
 
-    /// The same over `sim`.
+    /// Returns the same heap over `sim`.
     pub(super) fn on(sim: &'static Sim) -> Self {
         let heap: &'static Heap = Box::leak(Box::new(Heap::new(sim)));
         heap.tiers.mheap.set_window(20 << 20);
-        // What time alone would bring about differs from run to run.
+        // Events that depend on time alone would differ from run to run.
         heap.tiers.mheap.set_purge_delay(-1);
         Self {
             sim,
@@ -73,14 +75,15 @@ impl World {
         }
     }
 
-    /// A ready cache, if the system allows for one.
+    /// Returns a ready cache, if the system has memory for one.
     fn cache(&mut self, which: usize) -> Option<&'static MCache> {
         let slot = &mut self.caches[which];
-        *slot = slot.or_else(|| self.heap.new_cache());
+        *slot = slot.or_else(|| self.heap.registry.new_cache(&self.heap.tiers));
         *slot
     }
 
-    /// Does `step`, which tells whether it got all that it asked for. It may be refused only where the system refused.
+    /// Does `step`, which returns whether it got all that it asked for. It may be refused only if
+    /// the system refused.
     fn step(&mut self, which: usize, step: impl FnOnce(&mut Self, &'static MCache) -> bool) {
         let before = self.sim.refusals();
         let done = match self.cache(which) {
@@ -97,23 +100,23 @@ impl World {
         }
     }
 
-    /// Where a live block lies.
+    /// Returns the address of a live block.
     pub(super) fn address(&self, index: usize) -> usize {
         self.live[index].ptr.addr()
     }
 
-    /// Bytes of a live block.
+    /// Returns the bytes of a live block.
     pub(super) fn size(&self, index: usize) -> usize {
         self.live[index].layout.size()
     }
 
-    /// Bytes that may be used of a live block, as the heap says.
+    /// Returns the usable bytes of a live block, as the heap reports them.
     pub(super) fn usable(&self, index: usize) -> usize {
         let block = &self.live[index];
         self.heap.usable_size(block.ptr, block.layout)
     }
 
-    /// Cache `which` makes a block.
+    /// Makes a block through cache `which`.
     pub(super) fn make(&mut self, which: usize, size: usize, align: usize, zeroed: bool) {
         let layout = Layout::from_size_align(size, align).expect("a good layout");
         self.step(which, |world, cache| {
@@ -173,7 +176,7 @@ impl World {
         !ptr.is_null()
     }
 
-    /// Cache `which` gives the block another size.
+    /// Gives the block another size through cache `which`.
     pub(super) fn resize(&mut self, which: usize, index: usize, size: usize) {
         self.step(which, |world, cache| {
             let index = index % world.live.len();
@@ -193,7 +196,7 @@ impl World {
         });
     }
 
-    /// Cache `which` frees the block, whoever made it.
+    /// Frees the block through cache `which`, whichever cache made it.
     pub(super) fn free(&mut self, which: usize, index: usize) {
         if self.live.is_empty() {
             return;
@@ -207,14 +210,14 @@ impl World {
         }
     }
 
-    /// The thread of cache `which` ends.
+    /// Ends the thread of cache `which`.
     pub(super) fn exit(&mut self, which: usize) {
         if let Some(cache) = self.caches[which].take() {
-            self.heap.retire_cache(cache);
+            self.heap.registry.retire_cache(&self.heap.tiers, cache);
         }
     }
 
-    /// The process forks in the thread of cache `which`, and this is the child.
+    /// Forks the process in the thread of cache `which` and goes on as the child.
     pub(super) fn fork(&mut self, which: usize) {
         let left = self.cache(which);
         self.caches = [None; 2];
@@ -230,7 +233,8 @@ impl World {
         }
     }
 
-    /// The figures agree with each other, every block holds what it should, and the system saw no wrong call.
+    /// Checks that the figures agree with each other, every block holds its pattern, and the system
+    /// saw no wrong call.
     pub(super) fn check(&self) -> HeapFigures {
         for block in &self.live {
             block.check(block.layout.size(), block.layout.size());

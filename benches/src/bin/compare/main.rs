@@ -12,7 +12,7 @@ use greyspan_bench::runner::machine::{self, Machine};
 use greyspan_bench::runner::plan::{self, Row};
 use greyspan_bench::runner::results::{Cell, Results, Sample, Settings, VERSION};
 use greyspan_bench::runner::{
-    ALLOCATORS, Allocator, Build, Programs, child, exec, html, not_built, rounds, target_folder, text,
+    ALLOCATORS, Allocator, Build, Programs, child, exec, html, not_built, rounds, scoreboard, target_folder, text,
 };
 use greyspan_bench::workload::{WORKLOADS, Workload};
 use std::collections::BTreeMap;
@@ -24,11 +24,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 const HELP: &str = "usage:
-  compare run [--alloc a,b] [--bench x,y] [--threads 1,2] [--repeat N] [--json FILE] [--html FILE] [--quick]
-              [--notes] [--scale S] [--timeout SECONDS] [--cells FOLDER]
-  compare exec NAME [--alloc a,b] [--so NAME=PATH] [--repeat N] [--json FILE] [--html FILE] [--timeout SECONDS]
-              -- COMMAND...
-  compare show FILE... [--json FILE] [--html FILE] [--notes]
+  compare run [--alloc a,b] [--bench x,y] [--threads 1,2] [--repeat N] [--json FILE] [--html FILE] [--svg FILE]
+              [--quick] [--notes] [--scale S] [--timeout SECONDS] [--cells FOLDER]
+  compare exec NAME [--alloc a,b] [--so NAME=PATH] [--repeat N] [--json FILE] [--html FILE] [--svg FILE]
+              [--timeout SECONDS] -- COMMAND...
+  compare show FILE... [--json FILE] [--html FILE] [--svg FILE] [--notes]
   compare map [BENCH] [--threads N] [--scale S] [--svg FILE] [--json FILE] [--timeout SECONDS] [--cells FOLDER]
   compare list
 
@@ -39,6 +39,7 @@ run     runs each chosen bench under each chosen allocator and prints a table of
           --repeat   number of rounds after the warm-up round (default 5)
           --json     also writes all figures to FILE
           --html     also writes a report with plots to FILE
+          --svg      also writes the scoreboard, one picture, to FILE
           --quick    quick look, too short for conclusions: a twentieth of the work, 3 rounds
           --notes    also prints the further figures that some benches report
           --scale    multiplies the work of each run (default 1)
@@ -132,6 +133,7 @@ fn list() -> u8 {
 struct Outputs {
     json: Option<String>,
     html: Option<String>,
+    svg: Option<String>,
 }
 
 impl Outputs {
@@ -139,13 +141,14 @@ impl Outputs {
         Ok(Self {
             json: arguments.value("--json")?,
             html: arguments.value("--html")?,
+            svg: arguments.value("--svg")?,
         })
     }
 
     /// Checks that the files can be written before anything is measured. Their contents stay until
     /// there are results to replace them.
     fn check(&self) -> Result<(), String> {
-        for path in [&self.json, &self.html].into_iter().flatten() {
+        for path in [&self.json, &self.html, &self.svg].into_iter().flatten() {
             let open = OpenOptions::new().create(true).append(true).open(path);
             open.map_err(|error| format!("{path} can't be written: {error}"))?;
         }
@@ -155,7 +158,12 @@ impl Outputs {
     fn write(&self, results: &Results) -> bool {
         let mut good = true;
         let to_json: fn(&Results) -> String = Results::to_json;
-        for (path, text) in [(&self.json, to_json), (&self.html, html::page)] {
+        let outputs = [
+            (&self.json, to_json),
+            (&self.html, html::page),
+            (&self.svg, scoreboard::picture),
+        ];
+        for (path, text) in outputs {
             if let Some(path) = path
                 && let Err(error) = fs::write(path, text(results))
             {
