@@ -24,6 +24,11 @@ fn main() {
     if has("PRELOAD") {
         println!("cargo::rustc-cfg=checked");
     }
+    // The build in which all code is in use, but for the code of other systems.
+    let has_all = ["GC", "STATS", "PROFILING", "PRELOAD"].into_iter().all(has);
+    if is_supported && has_all && !has("PASSTHROUGH") && target("LOOM").is_none() {
+        println!("cargo::rustc-cfg=whole");
+    }
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     let value = flags
         .split('\x1f')

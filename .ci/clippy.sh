@@ -15,3 +15,5 @@ for feature in $features; do
     [[ $feature = default ]] || lint --package greyspan --no-default-features --features "$feature"
 done
 [[ -z $features ]] || lint --package greyspan --all-features
+# The one build that has the lints for unused code (`whole` in build.rs).
+lint --package greyspan --features gc,stats,profiling,preload

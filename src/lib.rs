@@ -9,10 +9,11 @@
     not(feature = "profiling"),
     doc = "[`profile`]: https://docs.rs/greyspan/latest/greyspan/profile/index.html"
 )]
-// With `passthrough`, only the collector uses the heap.
-#![cfg_attr(feature = "passthrough", allow(dead_code))]
-// In tests and models `Os` is the trait `PageSource` itself, which then need not be imported.
-#![cfg_attr(any(test, loom), allow(unused_imports))]
+// Items that only one feature uses exist in every build. So only the build with all features has the
+// lints for unused code.
+#![cfg_attr(not(whole), allow(dead_code, unused_imports))]
+// In tests `Os` is the trait `PageSource` itself, which then need not be imported.
+#![cfg_attr(test, allow(unused_imports))]
 
 // The derive macro names the crate as a user does.
 #[cfg(feature = "gc")]
@@ -21,12 +22,7 @@ extern crate self as greyspan;
 // The modules are in layer order: each imports only from those above it (`base` and `sync` from
 // anywhere).
 
-#[cfg_attr(not(greyspan_heap), allow(dead_code, reason = "most of it is the heap's"))]
 mod base;
-#[cfg_attr(
-    not(greyspan_heap),
-    allow(dead_code, unused_imports, reason = "most of it is the heap's")
-)]
 mod sync;
 
 #[cfg(greyspan_heap)]
@@ -35,34 +31,23 @@ mod os;
 #[path = "os/elsewhere.rs"]
 mod os;
 
-#[cfg(not(loom))]
-#[cfg_attr(not(greyspan_heap), allow(dead_code, reason = "most of them are the heap's"))]
 mod options;
 
 #[cfg(greyspan_heap)]
 mod meta;
 
-#[cfg_attr(not(greyspan_heap), allow(dead_code, reason = "most of them are the heap's"))]
 pub mod events;
 
-// Rust programs enable it as a feature; libgreyspan.so always has it.
-#[cfg(all(sampling, greyspan_heap, not(loom)))]
-mod profiler;
-// The interface's types, and an empty profile.
-#[cfg(all(feature = "profiling", not(greyspan_heap)))]
-#[path = "profiler/elsewhere.rs"]
-mod profiler;
-// The models need only its table.
-#[cfg(all(test, loom))]
-mod profiler {
-    pub(crate) mod depot;
-    pub(crate) mod math;
-}
-
+// Rust programs enable it as a feature; libgreyspan.so always has it. In other builds a twin has the
+// names that the modules below need.
+#[cfg_attr(loom, path = "profiler/model.rs")]
+#[cfg_attr(all(not(greyspan_heap), feature = "profiling"), path = "profiler/elsewhere.rs")]
 #[cfg_attr(
-    not(greyspan_heap),
-    allow(dead_code, unused_imports, reason = "most of it is the heap's")
+    not(any(loom, feature = "profiling", all(sampling, greyspan_heap))),
+    path = "profiler/absent.rs"
 )]
+mod profiler;
+
 mod size_class;
 
 #[cfg(greyspan_heap)]
@@ -83,11 +68,8 @@ mod tiers;
 #[cfg(all(greyspan_heap, not(loom)))]
 mod mcache;
 
-#[cfg(any(not(loom), feature = "gc"))]
 mod stats;
 
-#[cfg(not(loom))]
-#[cfg_attr(not(greyspan_heap), allow(dead_code, reason = "maps are made by the heap"))]
 pub mod heap_map;
 
 #[cfg(all(greyspan_heap, not(loom)))]
@@ -98,9 +80,8 @@ mod heap;
 mod heap;
 // The models need only the trait by which the collector calls the heap.
 #[cfg(all(loom, feature = "gc"))]
-mod heap {
-    pub(crate) mod source;
-}
+#[path = "heap/model.rs"]
+mod heap;
 
 #[cfg(feature = "gc")]
 pub mod gc;
@@ -123,9 +104,7 @@ pub use api::{
     enter_sandbox, hard_limit, heap_map, memory_limit, purge, set_hard_limit, set_memory_limit, stats, thread_idle,
     usable_size, version,
 };
-#[cfg(not(loom))]
 pub use heap_map::HeapMap;
-#[cfg(not(loom))]
 pub use stats::{STALL_BUCKETS, SizeClassStats, Stats};
 
 /// The examples of the documents, compiled as tests.

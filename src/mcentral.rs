@@ -69,7 +69,7 @@ impl MCentral {
     /// Lists a span with room that its owner `me` gives up; `me` has taken its remote list.
     /// `false`: blocks have come meanwhile, and the span is still owned.
     pub(crate) fn put(&self, span: &'static MSpan, me: OwnerId) -> bool {
-        if cfg!(greyspan_broken = "listed_after_release") && !span.word.abandon(me, true) {
+        if crate::sync::broken!("listed_after_release") && !span.word.abandon(me, true) {
             return false;
         }
         let lists = self.lists.lock();
@@ -77,7 +77,7 @@ impl MCentral {
         // The thread that claims the span reads the shelf to take it off its list. So the shelf is
         // written before the word is released.
         span.set_shelf(shelf as u8);
-        if !cfg!(greyspan_broken = "listed_after_release") && !span.word.abandon(me, true) {
+        if !crate::sync::broken!("listed_after_release") && !span.word.abandon(me, true) {
             span.set_shelf(MSpan::NO_SHELF);
             return false;
         }

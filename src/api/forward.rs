@@ -8,7 +8,6 @@ use std::alloc::{GlobalAlloc, Layout, System};
 /// says that the heap is not used.
 #[inline]
 fn set_up() {
-    #[cfg(greyspan_heap)]
     crate::heap::HEAP.set_up();
 }
 

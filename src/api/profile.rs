@@ -24,15 +24,10 @@
 //! and its writers allocate. Their allocations, and those of the output that a profile is written
 //! to, are in no profile.
 
-#[cfg(greyspan_heap)]
-use crate::base::addr::Addr;
-#[cfg(greyspan_heap)]
 use crate::heap::HEAP;
-#[cfg(greyspan_heap)]
 use crate::heap::thread::current;
 use crate::profiler::{self, rate as rate_or_zero};
 use crate::stats::Stats;
-#[cfg(greyspan_heap)]
 use std::hint::black_box;
 use std::io;
 
@@ -56,13 +51,11 @@ pub fn start(rate_bytes: usize) -> io::Result<()> {
         let why = "there is nothing to sample: Greyspan forwards to the system's allocator (see Stats::FORWARDS)";
         return Err(io::Error::new(io::ErrorKind::Unsupported, why));
     }
-    #[cfg(greyspan_heap)]
     if !serves() {
         let why = "there is nothing to sample: the program's global allocator is not Greyspan; \
                    set it with #[global_allocator]";
         return Err(io::Error::new(io::ErrorKind::Unsupported, why));
     }
-    #[cfg(greyspan_heap)]
     if profiler::begin(rate_bytes) {
         // Other threads notice the new rate within some allocations; this thread need not wait.
         let cache = current();
@@ -79,11 +72,9 @@ pub fn start(rate_bytes: usize) -> io::Result<()> {
 
 /// Returns whether Greyspan serves the program: a box lies in its heap, or some part of the program
 /// has called Greyspan itself.
-#[cfg(greyspan_heap)]
 fn serves() -> bool {
     let mut probe = black_box(Box::new(0u8));
-    let known = HEAP.tiers.mheap.map().span_of(Addr::of(&raw mut *probe));
-    known.is_some() || crate::api::stats().mallocs > 0
+    HEAP.holds(&raw mut *probe) || crate::api::stats().mallocs > 0
 }
 
 /// Ends sampling. The samples stay in the profile, and frees of sampled objects still count.
@@ -108,7 +99,7 @@ impl Profile {
     /// The errors of `out`.
     /// Those of `out`.
     pub fn write_pprof(&self, out: &mut impl io::Write) -> io::Result<()> {
-        written(|| profiler::pprof::write(self, out))
+        written(|| profiler::output::pprof::write(self, out))
     }
 
     /// Writes one line per stack whose figure is positive: the functions, outermost first,
@@ -117,7 +108,7 @@ impl Profile {
     /// The errors of `out`.
     /// Those of `out`.
     pub fn write_folded(&self, out: &mut impl io::Write) -> io::Result<()> {
-        written(|| profiler::folded::write(self, out))
+        written(|| profiler::output::folded::write(self, out))
     }
 
     /// Writes a flame graph as one SVG. In a browser, a click zooms, and there is a search. The
@@ -126,7 +117,7 @@ impl Profile {
     /// # Errors
     /// The errors of `out`.
     pub fn write_flamegraph(&self, out: &mut impl io::Write) -> io::Result<()> {
-        written(|| profiler::flame::write(self, out))
+        written(|| profiler::output::flame::write(self, out))
     }
 }
 
@@ -134,7 +125,6 @@ impl Profile {
 /// up the names of a large program takes tens of MiB in many small objects.
 fn written(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let result = unsampled(write);
-    #[cfg(greyspan_heap)]
     HEAP.thread_idle(current());
     result
 }
@@ -167,10 +157,7 @@ pub fn write_flamegraph(out: &mut impl io::Write) -> io::Result<()> {
 /// and the rate. For tests of the profiler.
 #[doc(hidden)]
 pub fn seed(seed: u64) {
-    #[cfg(greyspan_heap)]
     if current().is_ready() {
         current().sampler().reseed(seed);
     }
-    #[cfg(not(greyspan_heap))]
-    let _ = seed;
 }

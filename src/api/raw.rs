@@ -9,7 +9,7 @@ use crate::heap::HEAP;
 use crate::heap::c::ALIGN;
 use crate::heap::c::nested::{alone_unless_nested, is_nested};
 use crate::heap::thread::current;
-use crate::mcache::count_small;
+use crate::mcache::c::count_small;
 use crate::options::profile_target;
 use crate::os::PageSource;
 use crate::os::{self, errno, report};

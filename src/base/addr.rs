@@ -33,7 +33,6 @@ pub(crate) const fn align_up(n: usize, align: usize) -> usize {
 
 /// Returns a pointer to an address at which the kernel is to map memory. The kernel, which
 /// maps the memory, exposes its provenance.
-#[cfg(all(target_os = "linux", not(loom)))]
 #[expect(
     clippy::disallowed_methods,
     reason = "nothing is mapped there yet, so there is no pointer to keep"
@@ -43,14 +42,12 @@ pub(crate) fn place(address: usize) -> *mut u8 {
 }
 
 /// Returns the same bytes as text.
-#[cfg(feature = "gc")]
 #[inline(always)]
 pub(crate) const fn str_from_bytes(bytes: *mut [u8]) -> *mut str {
     bytes as *mut str
 }
 
 /// Returns a pointer to code at `address`, for looking up its name only.
-#[cfg(sampling)]
 pub(crate) const fn code_at(address: usize) -> *mut core::ffi::c_void {
     core::ptr::without_provenance_mut(address)
 }

@@ -54,43 +54,48 @@ pub(crate) const GROW_ASKED_HUGE: usize = 4;
 /// Bytes in spans of small objects from which on these spans grow by huge pages. Their unused part
 /// is then small beside the used part.
 pub(crate) const HUGE_AFTER: usize = 32 << 20;
-/// Most bytes of addresses of the first region's window; the next constant: of any other window.
-/// The system may choose fewer. The first window is not larger, because the page map also has
-/// (unused) entries for the pages of the region's tables: one byte per MiB of the window.
-#[cfg(greyspan_heap)]
-pub(crate) const WINDOW_FIRST: usize = 1 << 39;
-#[cfg(greyspan_heap)]
-pub(crate) const WINDOW_BYTES: usize = 1 << 42;
 /// Windows that the heap tries before it reserves address space instead.
 pub(crate) const WINDOW_TRIES: usize = 8;
 /// Bytes of the first reserved region; each further one is twice as large.
 pub(crate) const RESERVE_BYTES: usize = 64 << 20;
 /// Smallest piece, in bytes, by which a region's table grows.
 pub(crate) const TABLE_MIN: usize = 64 << 10;
-/// Largest request in bytes: 8 TiB. A span can count that many pages with its room to grow, even
-/// after rounding up to huge pages.
-#[cfg(greyspan_heap)]
-pub(crate) const REQUEST_MAX: usize = (u32::MAX as usize / 4) * PAGE - 2 * HUGE;
 /// Largest request in bytes: the limit of `Layout`, less room for rounding up.
 #[cfg(not(greyspan_heap))]
 pub(crate) const REQUEST_MAX: usize = isize::MAX as usize - 2 * HUGE;
-/// Largest alignment in bytes: half of the smallest address space of a program.
-#[cfg(greyspan_heap)]
-pub(crate) const ALIGN_MAX: usize = 1 << 46;
-
-/// Returns whether a block of `size` bytes can lie at a multiple of `align`. The heap refuses
-/// impossible requests before it does any work for them.
-#[cfg(greyspan_heap)]
-#[inline]
-pub(crate) const fn is_servable(size: usize, align: usize) -> bool {
-    size <= REQUEST_MAX && align <= ALIGN_MAX
-}
 
 const _: () = assert!(PAGE.is_power_of_two() && HUGE.is_multiple_of(PAGE));
 const _: () = assert!(PAGES_PER_HUGE == 256, "a tracker is four words of 64 pages");
 const _: () = assert!(SMALL_MAX.is_multiple_of(PAGE) && RUN_MAX.is_multiple_of(PAGE));
+
 #[cfg(greyspan_heap)]
-const _: () = assert!(
-    usize::BITS == 64,
-    "the region and the ownership word need 64-bit addresses"
-);
+pub(crate) use wide::{REQUEST_MAX, WINDOW_BYTES, WINDOW_FIRST, is_servable};
+
+/// The limits of the heap, which needs 64-bit addresses.
+#[cfg(greyspan_heap)]
+mod wide {
+    use super::{HUGE, PAGE};
+
+    const _: () = assert!(
+        usize::BITS == 64,
+        "the region and the ownership word need 64-bit addresses"
+    );
+
+    /// Most bytes of addresses of the first region's window; the next constant: of any other window.
+    /// The system may choose fewer. The first window is not larger, because the page map also has
+    /// (unused) entries for the pages of the region's tables: one byte per MiB of the window.
+    pub(crate) const WINDOW_FIRST: usize = 1 << 39;
+    pub(crate) const WINDOW_BYTES: usize = 1 << 42;
+    /// Largest request in bytes: 8 TiB. A span can count that many pages with its room to grow, even
+    /// after rounding up to huge pages.
+    pub(crate) const REQUEST_MAX: usize = (u32::MAX as usize / 4) * PAGE - 2 * HUGE;
+    /// Largest alignment in bytes: half of the smallest address space of a program.
+    pub(crate) const ALIGN_MAX: usize = 1 << 46;
+
+    /// Returns whether a block of `size` bytes can lie at a multiple of `align`. The heap refuses
+    /// impossible requests before it does any work for them.
+    #[inline]
+    pub(crate) const fn is_servable(size: usize, align: usize) -> bool {
+        size <= REQUEST_MAX && align <= ALIGN_MAX
+    }
+}

@@ -19,38 +19,32 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(not(loom))]
 mod event;
 pub(crate) mod ring;
 
-#[cfg(not(loom))]
 pub use event::{Event, EventKind, PurgeCause};
 
-#[cfg(not(loom))]
-use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
-#[cfg(not(loom))]
+use crate::sync::static_of;
+use crate::sync::tally::{AtomicU64, Ordering::Relaxed};
 use ring::{Read, Ring};
 
 /// Events that the ring holds.
 pub const CAPACITY: usize = 512;
 
-#[cfg(not(loom))]
-static RING: Ring<CAPACITY> = Ring::new();
+static_of! {
+    pub(crate) static RING: Ring<CAPACITY> = Ring::new();
+}
 /// The event that `drain` reads next. The next static counts missed events that it has not reported
 /// yet.
-#[cfg(not(loom))]
 static DRAINED: AtomicU64 = AtomicU64::new(0);
-#[cfg(not(loom))]
 static MISSED: AtomicU64 = AtomicU64::new(0);
 
 /// Notes an event. Callable from anywhere, under any lock.
-#[cfg(not(loom))]
 pub(crate) fn note(kind: EventKind) {
     RING.push(event::encode(crate::os::unix_nanos(), kind));
 }
 
 /// Removes all events, and unfinished notes of other threads. For the child after `fork`.
-#[cfg(not(loom))]
 pub(crate) fn reset_in_child() {
     if RING.reset_in_child() {
         DRAINED.store(RING.first(), Relaxed);
@@ -70,7 +64,6 @@ pub(crate) fn reset_in_child() {
 ///     println!("{missed} events were overwritten");
 /// }
 /// ```
-#[cfg(not(loom))]
 pub fn drain(each: &mut impl FnMut(Event)) -> u64 {
     let end = RING.next();
     let mut next = DRAINED.load(Relaxed);
@@ -105,13 +98,11 @@ pub fn drain(each: &mut impl FnMut(Event)) -> u64 {
 /// let mut purges = 0;
 /// reader.read(&mut |event| purges += u32::from(event.kind.name() == "purge"));
 /// ```
-#[cfg(not(loom))]
 #[derive(Debug)]
 pub struct Reader {
     next: u64,
 }
 
-#[cfg(not(loom))]
 impl Reader {
     /// Begins with the oldest event that the ring still holds.
     pub fn new() -> Self {
@@ -157,7 +148,6 @@ impl Reader {
     }
 }
 
-#[cfg(not(loom))]
 impl Default for Reader {
     fn default() -> Self {
         Self::new()

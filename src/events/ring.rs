@@ -29,45 +29,46 @@ use crate::sync::atomic::{
     fence,
 };
 
-/// Words of an event. The models use fewer, because they try every order of accesses.
-pub(crate) const WORDS: usize = if cfg!(loom) { 2 } else { 6 };
+/// Words of an event.
+pub(crate) const WORDS: usize = 6;
 pub(crate) type Words = [u64; WORDS];
 
-struct Slot {
+struct Slot<const W: usize> {
     state: AtomicU64,
     /// One more than the last ticket that was given up here.
     given_up: AtomicU64,
-    words: [AtomicU64; WORDS],
+    words: [AtomicU64; W],
 }
 
-impl Slot {
+impl<const W: usize> Slot<W> {
     crate::sync::const_unless_loom! {
         fn new() -> Self {
-            Self { state: AtomicU64::new(0), given_up: AtomicU64::new(0), words: crate::sync::array_of!(AtomicU64::new(0); WORDS) }
+            Self { state: AtomicU64::new(0), given_up: AtomicU64::new(0), words: crate::sync::array_of!(AtomicU64::new(0); W) }
         }
     }
 }
 
-/// The ring.
-pub(crate) struct Ring<const N: usize> {
+/// A ring of `N` events, each of `W` words. The models use fewer words, because they try every order
+/// of accesses.
+pub(crate) struct Ring<const N: usize, const W: usize = WORDS> {
     /// The next ticket.
     next: AtomicU64,
     /// The first ticket of this process (EVENT-3).
     first: AtomicU64,
-    slots: [Slot; N],
+    slots: [Slot<W>; N],
 }
 
 /// The result of reading a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Read {
-    Event(Words),
+pub(crate) enum Read<const W: usize = WORDS> {
+    Event([u64; W]),
     /// Overwritten or given up. Holds the next ticket that may be readable.
     Gone(u64),
     /// The writer has not finished.
     Unfinished,
 }
 
-impl<const N: usize> Ring<N> {
+impl<const N: usize, const W: usize> Ring<N, W> {
     crate::sync::const_unless_loom! {
         /// Returns an empty ring.
         pub(crate) fn new() -> Self {
@@ -81,18 +82,17 @@ impl<const N: usize> Ring<N> {
     }
 
     /// Returns the ticket of this process's first event.
-    #[cfg(not(loom))]
     pub(crate) fn first(&self) -> u64 {
         self.first.load(Relaxed)
     }
 
-    fn slot(&self, ticket: u64) -> &Slot {
+    fn slot(&self, ticket: u64) -> &Slot<W> {
         #[expect(clippy::indexing_slicing, reason = "a remainder by the array's length")]
         &self.slots[(ticket % N as u64) as usize]
     }
 
     /// Puts an event in, over the oldest one.
-    pub(crate) fn push(&self, words: Words) {
+    pub(crate) fn push(&self, words: [u64; W]) {
         let ticket = self.next.fetch_add(1, Relaxed);
         let slot = self.slot(ticket);
         let (writing, written) = (2 * ticket + 1, 2 * ticket + 2);
@@ -110,13 +110,14 @@ impl<const N: usize> Ring<N> {
             }
         }
         // Release: pairs with the Acquire fence in `read` (EVENT-2).
-        #[cfg(not(greyspan_broken = "event_unfenced"))]
-        fence(Release);
+        if !crate::sync::broken!("event_unfenced") {
+            fence(Release);
+        }
         for (place, word) in slot.words.iter().zip(words) {
             place.store(word, Relaxed);
         }
         // Release: pairs with the Acquire in `read`, for the words.
-        let order = if cfg!(greyspan_broken = "event_relaxed") {
+        let order = if crate::sync::broken!("event_relaxed") {
             Relaxed
         } else {
             Release
@@ -125,14 +126,14 @@ impl<const N: usize> Ring<N> {
     }
 
     /// Begins to write an event and stops, for tests.
-    #[cfg(all(test, not(loom)))]
+    #[cfg(test)]
     pub(crate) fn stop_in_the_middle(&self) {
         let ticket = self.next.fetch_add(1, Relaxed);
         self.slot(ticket).state.store(2 * ticket + 1, Relaxed);
     }
 
     /// Reads the event of `ticket`, which has been drawn.
-    pub(crate) fn read(&self, ticket: u64) -> Read {
+    pub(crate) fn read(&self, ticket: u64) -> Read<W> {
         let slot = self.slot(ticket);
         let written = 2 * ticket + 2;
         // Acquire: pairs with the Release in `push`.
@@ -152,20 +153,19 @@ impl<const N: usize> Ring<N> {
         let words = core::array::from_fn(|index| slot.words.get(index).map_or(0, |word| word.load(Relaxed)));
         // Acquire: pairs with the Release fence in `push` (EVENT-2).
         fence(Acquire);
-        if !cfg!(greyspan_broken = "event_looked_at_once") && slot.state.load(Relaxed) != written {
+        if !crate::sync::broken!("event_looked_at_once") && slot.state.load(Relaxed) != written {
             return self.gone(ticket);
         }
         Read::Event(words)
     }
 
     /// Returns `Gone` with the oldest ticket that may still be there.
-    fn gone(&self, ticket: u64) -> Read {
+    fn gone(&self, ticket: u64) -> Read<W> {
         Read::Gone(self.next().saturating_sub(N as u64).max(ticket + 1))
     }
 
     /// Empties the ring in the child after `fork`, which has one thread (EVENT-3). Returns whether
     /// there was any event.
-    #[cfg(not(loom))]
     pub(crate) fn reset_in_child(&self) -> bool {
         let (first, next) = (self.first(), self.next());
         // An unused ring stays untouched, because the child would have to copy its pages.

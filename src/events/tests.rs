@@ -81,7 +81,7 @@ fn each_kind_of_event_comes_out_as_it_went_in() {
 
 #[test]
 fn a_ring_holds_the_last_events_and_tells_which_are_gone() {
-    let ring = Ring::<4>::new();
+    let ring = Ring::<4, 6>::new();
     assert_eq!(ring.read(0), Read::Unfinished);
     for number in 0..10 {
         ring.push(words(number));
@@ -97,7 +97,7 @@ fn a_ring_holds_the_last_events_and_tells_which_are_gone() {
 
 #[test]
 fn a_child_begins_with_no_events_and_no_slot_is_held() {
-    let ring = Ring::<4>::new();
+    let ring = Ring::<4, 6>::new();
     for number in 0..3 {
         ring.push(words(number));
     }
@@ -113,7 +113,7 @@ fn a_child_begins_with_no_events_and_no_slot_is_held() {
 
 #[test]
 fn a_writer_that_finds_a_slower_one_in_its_slot_gives_up_and_nobody_waits_for_it() {
-    let ring = Ring::<4>::new();
+    let ring = Ring::<4, 6>::new();
     ring.stop_in_the_middle();
     for number in 1..6 {
         ring.push(words(number));

@@ -18,6 +18,7 @@ use crate::base::geometry::is_servable;
 use crate::mcache::MCache;
 use crate::mspan::{Block, CHECKED};
 use crate::size_class::{RunClass, SizeClass};
+use crate::stats::Stats;
 use core::alloc::Layout;
 use core::ptr::null_mut;
 
@@ -57,7 +58,7 @@ impl Heap {
     #[inline(always)]
     pub(super) fn pop(&self, cache: &MCache, class: SizeClass) -> *mut Block {
         let block = cache.pop(class);
-        if cfg!(feature = "stats") && !block.is_null() {
+        if Stats::EXACT && !block.is_null() {
             self.count_popped(cache, class);
         }
         block

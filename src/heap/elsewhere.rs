@@ -4,10 +4,10 @@
 //! empty figures. Limits are remembered and limit nothing. The collector has its own source
 //! (`source`).
 
-#[cfg(feature = "gc")]
 pub(crate) mod source;
 
 use crate::heap_map::HeapMap;
+use crate::profiler::Sampler;
 use crate::stats::Stats;
 use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::alloc::Layout;
@@ -27,6 +27,16 @@ pub(crate) static HEAP: Heap = Heap {
 /// Stands for the cache that the calling thread does not have.
 pub(crate) struct NoCache;
 
+impl NoCache {
+    pub(crate) fn is_ready(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn sampler(&self) -> Sampler {
+        Sampler::new()
+    }
+}
+
 pub(crate) mod thread {
     //! Threads have no caches here.
 
@@ -37,10 +47,10 @@ pub(crate) mod thread {
 }
 
 impl Heap {
+    pub(crate) fn set_up(&self) {}
+
     pub(crate) fn stats(&self) -> Stats {
-        #[cfg_attr(not(feature = "gc"), expect(unused_mut, reason = "the collector adds its figures"))]
         let mut stats = Stats::default();
-        #[cfg(feature = "gc")]
         crate::stats::add_totals(&mut stats);
         stats
     }
@@ -51,6 +61,10 @@ impl Heap {
 
     pub(crate) fn usable_size(&self, _: *mut u8, layout: Layout) -> usize {
         layout.size()
+    }
+
+    pub(crate) fn holds(&self, _: *mut u8) -> bool {
+        false
     }
 
     pub(crate) fn purge(&self, _: NoCache) -> usize {

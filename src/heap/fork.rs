@@ -66,7 +66,6 @@ impl Heap {
             Ok(_) => {
                 let options = super::options::apply(self);
                 super::thread::create_exit_key();
-                #[cfg(feature = "preload")]
                 crate::mspan::draw_early();
                 // Release: pairs with the Acquires above. The hooks are registered after this: the
                 // call may allocate, and by then through a cache.
@@ -83,9 +82,10 @@ impl Heap {
                     ));
                 }
                 // libgreyspan.so begins when it is loaded: the unwinder cannot be loaded here.
-                #[cfg(all(feature = "profiling", not(feature = "preload")))]
-                if let Some(rate) = options.profile_rate
-                    && !(crate::profiler::begin(rate) && os::exit::register(crate::profiler::write_at_exit))
+                #[cfg(feature = "profiling")]
+                if !crate::mspan::CHECKED
+                    && let Some(rate) = options.profile_rate
+                    && !(crate::profiler::begin(rate) && os::exit::register(crate::profiler::exit::write_at_exit))
                 {
                     os::report::warn(format_args!(
                         "no heap profile: not enough memory for the profiler's tables"
@@ -310,7 +310,6 @@ mod files {
 /// (FORK-5).
 fn own() -> Option<&'static MCache> {
     let cache = super::thread::current();
-    #[cfg(feature = "preload")]
     if super::c::nested::is_nested(cache) {
         return None;
     }
@@ -366,10 +365,7 @@ extern "C-unwind" fn after_fork_in_child() {
         FORKER.finish();
     }
     WAITING.store(0, Relaxed);
-    #[cfg(feature = "preload")]
     super::c::nested::mend_in_child();
-    #[cfg(not(feature = "preload"))]
-    HEAP.mend_in_child(super::thread::current());
     if let Some(signals) = signals {
         signals.let_through();
     }

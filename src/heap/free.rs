@@ -19,6 +19,7 @@ use crate::base::addr::Addr;
 use crate::mcache::MCache;
 use crate::mspan::Block;
 use crate::size_class::{RunClass, SizeClass};
+use crate::stats::Stats;
 use core::alloc::Layout;
 
 /// The bin that takes blocks of one kind.
@@ -50,7 +51,7 @@ impl Heap {
     #[inline(always)]
     pub(super) unsafe fn dealloc_unsampled(&self, cache: &MCache, ptr: *mut u8, layout: Layout) {
         let (size, align) = (layout.size(), layout.align());
-        if cfg!(feature = "stats") {
+        if Stats::EXACT {
             self.count_free(cache, SizeClass::serving(size, align), size);
         }
         // SAFETY: the block and its layout are the caller's (contract of this function).

@@ -138,7 +138,6 @@ fn usage_of(span: &MSpan, pages: usize) -> Option<Usage> {
         State::Large => Some(Usage::Large {
             bytes: span.size() as u64,
         }),
-        #[cfg(feature = "gc")]
         State::Managed => Some(Usage::Managed {
             size: span.size() as u64,
             objects: u64::from(span.objects()),

@@ -10,7 +10,7 @@
 
 mod alloc;
 mod background;
-#[cfg(feature = "preload")]
+#[cfg_attr(not(checked), path = "c/absent.rs")]
 pub(crate) mod c;
 mod count;
 pub(crate) mod fork;
@@ -19,15 +19,12 @@ mod map;
 mod options;
 mod realloc;
 mod registry;
-#[cfg(sampling)]
+#[cfg_attr(not(sampling), path = "unsampled.rs")]
 mod sample;
 mod slot;
-#[cfg(feature = "gc")]
 pub(crate) mod source;
 mod stats;
 pub(crate) mod thread;
-#[cfg(not(sampling))]
-mod unsampled;
 #[cfg(sampling)]
 mod watched;
 
@@ -36,16 +33,14 @@ use crate::base::geometry::PAGE;
 use crate::mcache::MCache;
 use crate::mspan::State;
 use crate::os::Os;
+use crate::remote::{EXACT, Exact};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::tiers::Tiers;
 use background::Background;
 use core::alloc::Layout;
 use registry::Registry;
-#[cfg(sampling)]
 use sample::end_sample;
-#[cfg(not(sampling))]
-use unsampled::end_sample;
 
 /// Whether objects may be sampled for the heap profile.
 const SAMPLES: bool = cfg!(sampling);
@@ -62,12 +57,10 @@ pub(crate) struct Heap {
     /// Whether the process-wide set-up (options, exit and fork hooks) is done.
     set_up: AtomicU32,
     /// Counts of the blocks that threads without a cache allocated and freed.
-    #[cfg(feature = "stats")]
-    strays: crate::remote::Exact,
+    strays: [Exact; EXACT],
 }
 
 /// The heap of the process.
-#[cfg(not(loom))]
 pub(crate) static HEAP: Heap = Heap::new(&crate::os::NATIVE);
 
 impl Heap {
@@ -79,8 +72,7 @@ impl Heap {
                 registry: Registry::new(),
                 background: Background::new(),
                 set_up: AtomicU32::new(0),
-                #[cfg(feature = "stats")]
-                strays: crate::remote::Exact::new(),
+                strays: crate::sync::array_of!(Exact::new(); EXACT),
             }
         }
     }
@@ -95,6 +87,11 @@ impl Heap {
                 None => layout.size(),
             },
         }
+    }
+
+    /// Returns whether `ptr` lies in a block of this heap.
+    pub(crate) fn holds(&self, ptr: *mut u8) -> bool {
+        self.tiers.mheap.map().span_of(Addr::of(ptr)).is_some()
     }
 
     /// Returns to the system all free memory that this thread can reach safely. Returns the number
@@ -117,5 +114,5 @@ impl Heap {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests;

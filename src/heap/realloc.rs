@@ -14,7 +14,7 @@ use crate::base::addr::Addr;
 use crate::base::geometry::{PAGE, REQUEST_MAX};
 use crate::mcache::MCache;
 use crate::mheap::MHeap;
-use crate::mspan::{MSpan, State};
+use crate::mspan::{CHECKED, MSpan, State};
 use crate::size_class::{SizeClass, large_pages};
 use core::alloc::Layout;
 use core::ptr::null_mut;
@@ -87,8 +87,8 @@ impl Heap {
         // SAFETY: both blocks hold `bytes` bytes, and the new one is this call's.
         unsafe { ptr.copy_to_nonoverlapping(new, bytes) };
         // A later C `free` of the old address must find the block free.
-        #[cfg(feature = "preload")]
-        if let Some(span) = self.tiers.mheap.map().span_of(Addr::of(ptr))
+        if CHECKED
+            && let Some(span) = self.tiers.mheap.map().span_of(Addr::of(ptr))
             && span.state() == State::Large
         {
             span.keep();

@@ -23,6 +23,7 @@ use crate::mspan::{Block, CHECKED, MSpan};
 use crate::os::ticks;
 use crate::profiler;
 use crate::size_class::SizeClass;
+use crate::stats::Stats;
 use core::alloc::Layout;
 
 impl Heap {
@@ -132,7 +133,7 @@ impl Heap {
             // SAFETY: the block and its layout are the caller's (contract of this function).
             return unsafe { heap.dealloc_unsampled(cache, block.cast(), layout) };
         };
-        if cfg!(feature = "stats") {
+        if Stats::EXACT {
             heap.count_free(cache, SizeClass::serving(size, align), size);
         }
         // SAFETY: the block is the caller's, and fits the class (`SizeClass::freed`).

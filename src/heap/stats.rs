@@ -11,7 +11,6 @@ use crate::mspan::State;
 use crate::os::report;
 use crate::size_class::{COUNT, SizeClass};
 use crate::stats::{SizeClassStats, Stats};
-#[cfg(not(feature = "stats"))]
 use crate::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// Objects and bytes that are live in the spans of the program. Blocks in thread caches count as
@@ -49,7 +48,6 @@ impl Heap {
         stats.mapped = stats.heap_sys + stats.mspan_sys + stats.mcache_sys + stats.gc_sys;
         stats.retained = stats.heap_released;
         stats.resident = stats.heap_sys - stats.heap_released + stats.metadata;
-        #[cfg(feature = "gc")]
         crate::stats::add_totals(&mut stats);
         sort(&mut stats.by_size);
         stats
@@ -66,14 +64,14 @@ impl Heap {
         for (row, class) in stats.by_size.iter_mut().zip(SizeClass::all()) {
             row.size = class.size() as u64;
         }
-        #[cfg(feature = "stats")]
-        self.add_exact(stats, held);
-        #[cfg(not(feature = "stats"))]
-        self.add_passed(stats, held);
+        if Stats::EXACT {
+            self.add_exact(stats, held);
+        } else {
+            self.add_passed(stats, held);
+        }
     }
 
     /// Adds the blocks that passed between the caches and the tiers below.
-    #[cfg(not(feature = "stats"))]
     fn add_passed(&self, stats: &mut Stats, held: Held) {
         stats.heap_objects += held.objects;
         stats.allocated += held.bytes;
@@ -111,11 +109,10 @@ impl Heap {
     ///
     /// Blocks handed out between the two sums would count as held. Because this thread may wait in
     /// between, the blocks that are live in the spans are the bound.
-    #[cfg(feature = "stats")]
     fn add_exact(&self, stats: &mut Stats, held: Held) {
         let sets = || {
-            let own = self.registry.shared(&self.tiers).map(|shared| &shared.exact);
-            own.chain(core::iter::once(&self.strays))
+            let own = self.registry.shared(&self.tiers).filter_map(|shared| shared.exact());
+            own.chain(&self.strays)
         };
         let mut freed = 0;
         for set in sets() {
@@ -170,7 +167,6 @@ impl Heap {
                     };
                 }
                 // Only the collector knows how much of it is live.
-                #[cfg(feature = "gc")]
                 State::Managed => {
                     stats.heap_objects += u64::from(span.live());
                     stats.allocated += (span.pages() * PAGE) as u64;

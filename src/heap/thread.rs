@@ -9,7 +9,6 @@
 //! exit hook: a pthread key, whose destructor runs after those of Rust's and C++'s thread-locals.
 //! If the thread allocates or frees after that, the late cache serves it under a lock.
 
-#[cfg(not(loom))]
 use super::HEAP;
 use super::Heap;
 use crate::mcache::{MCache, Sentinel};
@@ -56,7 +55,6 @@ fn is_torn(cache: &MCache) -> bool {
 
 /// Returns a cache for the thread whose slot held `cache`: the same one, or a new one if there is
 /// memory. The caller sets the slot and then calls [`arm`].
-#[cfg(feature = "preload")]
 pub(super) fn ready(cache: &'static MCache) -> &'static MCache {
     if cache.is_ready() || is_torn(cache) {
         return cache;
@@ -119,14 +117,10 @@ extern "C-unwind" fn thread_exits(_: *mut c_void) {
     let cache = current();
     if cache.is_ready() {
         // From here on the thread has no cache; later calls in it find `TORN`.
-        #[cfg(not(feature = "preload"))]
-        set_current(TORN.cache());
-        #[cfg(feature = "preload")]
         super::c::nested::before_exit();
         let last = HEAP.registry.retire_cache(&HEAP.tiers, cache);
         // This takes locks, so calls of signal handlers are still nested.
         HEAP.after_exit(last);
-        #[cfg(feature = "preload")]
         set_current(TORN.cache());
     }
 }

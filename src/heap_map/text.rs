@@ -50,7 +50,7 @@ impl fmt::Display for HeapMap {
         writeln!(
             f,
             "Greyspan {} heap map: {} ready for use, {} in use",
-            crate::version(),
+            env!("CARGO_PKG_VERSION"),
             Short(self.ready()),
             Short(self.in_use())
         )?;

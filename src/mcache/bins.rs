@@ -24,7 +24,7 @@
 //!   out from there or moved within the bin.
 //! - BIN-3. `grown` is the bytes of small blocks that bins may hold beyond their first arrays.
 
-use super::check;
+use super::{c, check};
 use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES, MEDIUM_MIN};
 use crate::mspan::{Block, CHECKED};
 use crate::size_class::{COUNT, SizeClass};
@@ -103,13 +103,11 @@ const fn bit(class: SizeClass) -> u128 {
 #[repr(C)]
 pub(super) struct Bins {
     /// In front of the first bin, for pointers into no span: a bin that is always full.
-    #[cfg(checked)]
-    pub(super) no_top: Cell<*mut Slot>,
+    pub(super) no_top: c::Front,
     // One array per word of a bin: the offset in it is the class times 8, which an address can
     // express without another instruction.
     pub(super) tops: [Cell<*mut Slot>; COUNT],
-    #[cfg(checked)]
-    pub(super) no_end: Cell<*mut Slot>,
+    pub(super) no_end: c::Front,
     pub(super) ends: [Cell<*mut Slot>; COUNT],
     bases: [Cell<*mut Slot>; COUNT],
     /// Where the first arrays of the bins lie.
@@ -130,11 +128,9 @@ impl Bins {
         /// Returns bins without arrays: empty and full.
         pub(super) fn new() -> Self {
             Self {
-                #[cfg(checked)]
-                no_top: Cell::new(nothing()),
+                no_top: c::Front::new(nothing()),
                 tops: [const { Cell::new(nothing()) }; COUNT],
-                #[cfg(checked)]
-                no_end: Cell::new(nothing()),
+                no_end: c::Front::new(nothing()),
                 ends: [const { Cell::new(nothing()) }; COUNT],
                 bases: [const { Cell::new(nothing()) }; COUNT],
                 slots: Cell::new(null_mut()),
@@ -212,7 +208,6 @@ impl Bins {
 
     /// Exchanges the youngest block of a bin, if it is `block`, with one anywhere in the bin,
     /// unless `buried` is true for that. In time such blocks lie where the thread seldom reaches.
-    #[cfg(sampling)]
     #[inline]
     pub(super) fn bury(&self, class: SizeClass, block: *mut Block, random: u32, buried: impl Fn(*mut Block) -> bool) {
         let (base, held) = (self.base(class), self.held(class));
@@ -470,6 +465,6 @@ impl Bins {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 #[path = "bins_tests.rs"]
 mod tests;

@@ -20,15 +20,20 @@
 
 use super::MCache;
 use super::bins::{Bins, Slot};
+pub(super) use crate::mheap::page_map::tag::Main;
 use crate::mspan::Block;
 use crate::size_class::{SizeClass, begins_object};
 use crate::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use crate::tiers::Tiers;
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use core::arch::asm;
 use core::cell::Cell;
 use core::mem::offset_of;
 use core::ptr::null_mut;
+
+/// The type of [`Bins::no_top`] and `no_end`.
+pub(super) type Front = Cell<*mut Slot>;
+/// The type of [`MCache::last`].
+pub(super) type Last = Cell<*mut Block>;
 
 // The word in front of each array is for tag 0, which stands for no class.
 const _: () = assert!(offset_of!(Bins, tops) == offset_of!(Bins, no_top) + 8);
@@ -182,8 +187,9 @@ impl MCache {
             // SAFETY: the slot lies below the bin's end, so it is this cache's.
             unsafe { *top = block };
         }
-        #[cfg(feature = "stats")]
-        self.shared.exact.free_small(tag - 1);
+        if let Some(exact) = self.shared.exact() {
+            exact.free_small(tag - 1);
+        }
         // SAFETY: an object begins here, and the caller gives it up.
         unsafe { Block::set_mark(block) };
         self.bins.top_at(tag).set(step_over::<1>(Block::mark(block), top));

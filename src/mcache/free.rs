@@ -30,7 +30,6 @@ impl MCache {
             (State::Small, _) => unsafe { self.free_remote(tiers, span, block) },
             (State::Large, _) => self.free_large(tiers, span, block.cast()),
             (State::Free, _) => fatal("free: the block is free already: freed twice", block.addr()),
-            #[cfg(feature = "gc")]
             (State::Managed, _) => fatal("free: the collector manages this object", block.addr()),
         }
     }

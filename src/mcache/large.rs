@@ -26,7 +26,6 @@ impl MCache {
 
     /// Allocates pages for a sampled object of `bytes` at a multiple of `align`: idle ones if there
     /// are any. The thread gives nothing up for it. The cache is ready.
-    #[cfg(sampling)]
     pub(crate) fn alloc_sampled(&self, tiers: &Tiers, bytes: usize, align: usize) -> Option<&'static MSpan> {
         let pages = large_pages(bytes).max(1);
         let mheap = &tiers.mheap;

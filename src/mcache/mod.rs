@@ -22,8 +22,8 @@
 //!   to them. So the fast path needs no test for it, and the slow path leads to `heap::thread`.
 
 mod bins;
-#[cfg(feature = "preload")]
-mod c;
+#[cfg_attr(not(checked), path = "c_absent.rs")]
+pub(crate) mod c;
 mod check;
 mod exit;
 mod free;
@@ -37,14 +37,9 @@ mod spans;
 mod store;
 
 pub(crate) use bins::SLOT_BYTES;
-#[cfg(feature = "preload")]
-pub(crate) use c::{clear_registers, count_small};
 
 use crate::base::addr::Addr;
-#[cfg(feature = "preload")]
-use crate::mheap::page_map::tag::Main;
 use crate::mspan::{Block, CHECKED};
-#[cfg(sampling)]
 use crate::profiler::Sampler;
 use crate::remote::{Mailbox, Shared, Tally};
 use crate::size_class::{COUNT, SizeClass};
@@ -52,7 +47,6 @@ use crate::sync::atomic::Ordering::Relaxed;
 use crate::tiers::Tiers;
 use bins::Bins;
 use core::cell::Cell;
-#[cfg(feature = "preload")]
 use core::ptr::null_mut;
 use runs::Runs;
 use spans::Spans;
@@ -62,13 +56,10 @@ use spans::Spans;
 pub(crate) struct MCache {
     bins: Bins,
     /// The part of the page map that the thread knows.
-    #[cfg(feature = "preload")]
-    main: Main,
+    main: c::Main,
     /// The block that C's `malloc` handed out last from a bin.
-    #[cfg(feature = "preload")]
-    last: Cell<*mut Block>,
+    last: c::Last,
     /// Decides which requests the heap profile samples.
-    #[cfg(sampling)]
     sampler: Sampler,
     spans: Spans,
     runs: Runs,
@@ -86,11 +77,8 @@ impl MCache {
         pub(crate) fn new() -> Self {
             Self {
                 bins: Bins::new(),
-                #[cfg(feature = "preload")]
-                main: Main::none(),
-                #[cfg(feature = "preload")]
-                last: Cell::new(null_mut()),
-                #[cfg(sampling)]
+                main: c::Main::none(),
+                last: c::Last::new(null_mut()),
                 sampler: Sampler::new(),
                 spans: Spans::new(),
                 runs: Runs::new(),
@@ -144,18 +132,10 @@ impl MCache {
     /// it.
     #[inline(always)]
     pub(crate) fn count(&self, size: usize) -> bool {
-        #[cfg(sampling)]
-        let sample = self.sampler.count(size);
-        #[cfg(not(sampling))]
-        let sample = {
-            let _ = size;
-            false
-        };
-        sample
+        self.sampler.count(size)
     }
 
     /// Returns the thread's sampler.
-    #[cfg(sampling)]
     pub(crate) fn sampler(&self) -> &Sampler {
         &self.sampler
     }
@@ -183,7 +163,6 @@ impl MCache {
     }
 
     /// Buries the youngest block of a bin, if it is `block`: see [`Bins::bury`].
-    #[cfg(sampling)]
     #[inline(always)]
     pub(crate) fn bury(&self, class: SizeClass, block: *mut Block, random: u32, buried: impl Fn(*mut Block) -> bool) {
         self.bins.bury(class, block, random, buried);
@@ -248,7 +227,6 @@ pub(crate) struct Sentinel(MCache);
 unsafe impl Sync for Sentinel {}
 
 /// Stands in for the cache of a thread that has none yet.
-#[cfg(not(loom))]
 pub(crate) static EMPTY: Sentinel = Sentinel::new();
 
 impl MCache {
@@ -259,23 +237,14 @@ impl MCache {
     pub(crate) unsafe fn write_new(place: core::ptr::NonNull<Self>) {
         // A copy of a static needs no room on the stack. A value of several KiB would, and a thread
         // may have 16 KiB.
-        #[cfg(not(loom))]
         // SAFETY: the sentinel is never written to, so its bytes are those of a new cache; the
         // place is the caller's.
-        unsafe {
-            core::ptr::from_ref(EMPTY.cache()).copy_to_nonoverlapping(place.as_ptr(), 1)
-        };
-        #[cfg(loom)]
-        // SAFETY: the place is the caller's.
-        unsafe {
-            place.write(Self::new())
-        };
+        unsafe { core::ptr::from_ref(EMPTY.cache()).copy_to_nonoverlapping(place.as_ptr(), 1) };
     }
 }
 
 impl Sentinel {
     /// Returns a sentinel whose cache is never ready.
-    #[cfg(not(loom))]
     pub(crate) const fn new() -> Self {
         Self(MCache::new())
     }

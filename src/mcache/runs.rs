@@ -329,6 +329,6 @@ fn seen_memory(tiers: &Tiers, class: RunClass, run: *mut Block) -> usize {
         .map_or(bytes, |parts| (parts * there).min(bytes))
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 #[path = "runs_tests.rs"]
 mod tests;

@@ -241,6 +241,6 @@ pub(super) fn take_one(span: &MSpan) -> *mut Block {
     object
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 #[path = "spans_tests.rs"]
 mod tests;

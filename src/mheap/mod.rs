@@ -155,7 +155,6 @@ impl MHeap {
 
     /// Takes a span of `pages` pages for the collector, which cuts it into `objects` objects of
     /// `size` bytes. The page map leads from each of its pages to the span.
-    #[cfg(feature = "gc")]
     pub(crate) fn take_managed(&self, pages: usize, objects: u32, size: usize, tag: *mut u8) -> Option<&'static MSpan> {
         let purpose = if objects > 1 { Purpose::Small } else { Purpose::Large };
         let span = self.take_run(pages, 1, 0, purpose)?;
@@ -364,5 +363,5 @@ fn non_null(base: *mut u8) -> core::ptr::NonNull<u8> {
     core::ptr::NonNull::new(base).unwrap_or(core::ptr::NonNull::dangling())
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use loom::thread;
 
 /// Reads the events 1 and 2 from a ring of one slot. Each word of an event is its number, so a torn
 /// event shows.
-fn look(ring: &Ring<1>) {
+fn look(ring: &Ring<1, 2>) {
     for ticket in 0..2 {
         if ring.next() <= ticket {
             return;
@@ -19,7 +19,7 @@ fn look(ring: &Ring<1>) {
 #[test]
 fn models_an_event_is_read_whole_or_not_at_all() {
     loom::model(|| {
-        let ring: &'static Ring<1> = Box::leak(Box::new(Ring::new()));
+        let ring: &'static Ring<1, 2> = Box::leak(Box::new(Ring::new()));
         let writer = thread::spawn(move || {
             ring.push([1; 2]);
             ring.push([2; 2]);
@@ -34,7 +34,7 @@ fn models_an_event_is_read_whole_or_not_at_all() {
 #[test]
 fn models_two_writers_of_a_slot_leave_one_event_and_nobody_waits_for_the_other() {
     loom::model(|| {
-        let ring: &'static Ring<1> = Box::leak(Box::new(Ring::new()));
+        let ring: &'static Ring<1, 2> = Box::leak(Box::new(Ring::new()));
         let writer = thread::spawn(move || ring.push([1; 2]));
         ring.push([2; 2]);
         writer.join().unwrap();

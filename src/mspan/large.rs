@@ -17,7 +17,6 @@ impl MSpan {
     }
 
     /// Returns whether the run is a sampled object, and its slot in the profile (0: none yet).
-    #[cfg(sampling)]
     #[inline]
     pub(crate) fn sample(&self) -> (bool, u32) {
         let sample = self.sample.load(Relaxed);
@@ -25,7 +24,6 @@ impl MSpan {
     }
 
     /// Notes whether the run is a sampled object, and its slot. The caller holds the run.
-    #[cfg(sampling)]
     pub(crate) fn set_sample(&self, sampled: bool, slot: u32) {
         self.sample.store(slot << 1 | u32::from(sampled), Relaxed);
     }
@@ -47,20 +45,17 @@ impl MSpan {
     }
 
     /// Returns whether a thread keeps the large object for reuse.
-    #[cfg(feature = "preload")]
     pub(crate) fn kept(&self) -> bool {
         self.kept.load(Relaxed)
     }
 
     /// Notes that the program holds the large object.
-    #[cfg(feature = "preload")]
     pub(crate) fn clear_kept(&self) {
         self.kept.store(false, Relaxed);
     }
 
     /// Notes that the caller frees the large object. `true`: another thread did so before. Relaxed:
     /// the exchange alone decides which thread was first.
-    #[cfg(feature = "preload")]
     pub(crate) fn keep(&self) -> bool {
         self.kept.swap(true, Relaxed)
     }

@@ -11,10 +11,11 @@
 //!   span. The first word of a block in a bin does not, except with a chance of about one in 2^45.
 
 use super::Block;
+use crate::sync::tally::{AtomicUsize, Ordering::Relaxed};
 
 /// Whether free blocks are marked and their links encoded. True in builds for C programs, whose
 /// frees name no layout and may be wrong.
-pub(crate) const CHECKED: bool = cfg!(feature = "preload");
+pub(crate) const CHECKED: bool = cfg!(checked);
 
 /// The difference between a block's address and its mark. Odd, so no pointer to an object equals a
 /// mark.
@@ -74,34 +75,27 @@ impl Block {
     }
 }
 
-/// Returns `link` unchanged. Unchecked builds do not encode links.
-#[cfg(not(feature = "preload"))]
-#[inline(always)]
-pub(super) fn coded(_: *mut Block, link: *mut Block) -> *mut Block {
-    link
-}
-
 /// Encodes the `link` of `block`, or decodes it. The code mixes in the block's address and a secret
-/// of this process, so an overwritten link leads nowhere.
+/// of this process, so an overwritten link leads nowhere. Unchecked builds do not encode links.
 ///
 /// The address is multiplied by a constant. Otherwise a program that copies a stale link from one
 /// block to another would keep the distance it leads, perhaps to an object.
-#[cfg(feature = "preload")]
 #[inline(always)]
 pub(super) fn coded(block: *mut Block, link: *mut Block) -> *mut Block {
-    block.with_addr(link.addr() ^ block.addr().wrapping_mul(MIX) ^ secret())
+    if CHECKED {
+        block.with_addr(link.addr() ^ block.addr().wrapping_mul(MIX) ^ secret())
+    } else {
+        link
+    }
 }
 
 /// An odd number without a pattern: 2^64 over the golden ratio.
-#[cfg(feature = "preload")]
 const MIX: usize = 0x9e37_79b9_7f4a_7c15;
 
 /// Returns a number that only this process knows. It is the same for the whole life of the process
 /// and in its fork children.
-#[cfg(feature = "preload")]
 #[inline]
 fn secret() -> usize {
-    use crate::sync::atomic::Ordering::Relaxed;
     match SECRET.load(Relaxed) {
         0 => draw_secret(),
         secret => secret,
@@ -109,19 +103,17 @@ fn secret() -> usize {
 }
 
 /// Draws the secret at the start of the process. Later a seccomp filter may forbid it.
-#[cfg(feature = "preload")]
 pub(crate) fn draw_early() {
-    secret();
+    if CHECKED {
+        secret();
+    }
 }
 
-#[cfg(feature = "preload")]
-static SECRET: crate::sync::atomic::AtomicUsize = crate::sync::atomic::AtomicUsize::new(0);
+static SECRET: AtomicUsize = AtomicUsize::new(0);
 
-#[cfg(feature = "preload")]
 #[cold]
 #[inline(never)]
 fn draw_secret() -> usize {
-    use crate::sync::atomic::Ordering::Relaxed;
     // Relaxed: one value wins, and it guards no memory.
     let drawn = crate::os::random() | 1;
     match SECRET.compare_exchange(0, drawn, Relaxed, Relaxed) {

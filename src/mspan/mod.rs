@@ -24,18 +24,17 @@
 //! - MSPAN-4. `free` and the remote list have the form that [`free_list`] defines.
 
 mod free_list;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod free_list_tests;
 mod large;
 mod mark;
 mod objects;
 mod word;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod word_tests;
 
 pub(crate) use free_list::{Block, Cut};
 pub(crate) use mark::CHECKED;
-#[cfg(feature = "preload")]
 pub(crate) use mark::draw_early;
 pub(crate) use word::{BlockRef, OWNER_MAX, OwnerId, Sent, Settled, Taken, Word};
 
@@ -57,7 +56,6 @@ pub(crate) enum State {
     Large,
     /// The span belongs to the collector, which keeps its own records of the contents; see
     /// `heap::source`.
-    #[cfg(feature = "gc")]
     Managed,
 }
 
@@ -85,7 +83,6 @@ pub(crate) struct MSpan {
     kept: AtomicBool,
     /// For a sampled object: twice the number of the span's slot in the profile, plus 1 while such
     /// an object exists. The span keeps its slot.
-    #[cfg(sampling)]
     sample: AtomicU32,
     links: Links<MSpan>,
     older: AtomicPtr<MSpan>,
@@ -102,9 +99,12 @@ pub(crate) struct MSpan {
     pub(crate) inbox_link: AtomicPtr<MSpan>,
 }
 
-const _: () = assert!(cfg!(loom) || size_of::<MSpan>() == 2 * CACHE_LINE, "two cache lines");
 const _: () = assert!(
-    cfg!(loom) || core::mem::offset_of!(MSpan, word) == CACHE_LINE,
+    crate::sync::IS_MODEL || size_of::<MSpan>() == 2 * CACHE_LINE,
+    "two cache lines"
+);
+const _: () = assert!(
+    crate::sync::IS_MODEL || core::mem::offset_of!(MSpan, word) == CACHE_LINE,
     "the owner's line and the shared one"
 );
 
@@ -149,7 +149,6 @@ impl MSpan {
             headroom: AtomicU32::new(0),
             zeroed: AtomicBool::new(false),
             kept: AtomicBool::new(false),
-            #[cfg(sampling)]
             sample: AtomicU32::new(0),
             links: Links::new(),
             older: AtomicPtr::new(null_mut()),
@@ -190,7 +189,6 @@ impl MSpan {
 
     /// Gives the run to the collector as `objects` objects of `size` bytes. `tag` is the
     /// collector's record of the run.
-    #[cfg(feature = "gc")]
     pub(crate) fn init_managed(&self, objects: u32, size: usize, tag: *mut u8) {
         self.objects.store(objects, Relaxed);
         self.live.store(objects, Relaxed);
@@ -202,7 +200,6 @@ impl MSpan {
     }
 
     /// Returns the collector's record of a managed span; null for other spans.
-    #[cfg(feature = "gc")]
     #[inline(always)]
     pub(crate) fn tag(&self) -> *mut u8 {
         if self.state() == State::Managed {
@@ -224,7 +221,6 @@ impl MSpan {
         match self.state.load(Relaxed) {
             1 => State::Small,
             2 => State::Large,
-            #[cfg(feature = "gc")]
             3 => State::Managed,
             _ => State::Free,
         }
@@ -304,10 +300,10 @@ impl MSpan {
     /// Returns the number of pages whose page map entry names this span: all pages of a small or
     /// managed span, the first page of a large one.
     pub(crate) fn mapped_pages(&self) -> usize {
-        #[cfg(feature = "gc")]
-        let managed = self.state() == State::Managed;
-        #[cfg(not(feature = "gc"))]
-        let managed = false;
-        if self.objects() > 1 || managed { self.pages() } else { 1 }
+        if self.objects() > 1 || self.state() == State::Managed {
+            self.pages()
+        } else {
+            1
+        }
     }
 }

@@ -300,7 +300,7 @@ impl Word {
     /// Ends a span without live objects, for the owner. `false`: a token is out (OWN-4), so the
     /// span must stay.
     pub(crate) fn retire(&self, me: OwnerId) -> bool {
-        if cfg!(greyspan_broken = "retire_ignores_token") {
+        if crate::sync::broken!("retire_ignores_token") {
             self.0.store(0, Relaxed);
             return true;
         }
@@ -310,27 +310,27 @@ impl Word {
     }
 }
 
-const SEND: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "send_relaxed") {
+const SEND: crate::sync::atomic::Ordering = if crate::sync::broken!("send_relaxed") {
     Acquire
 } else {
     AcqRel
 };
-const TAKE: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "take_relaxed") {
+const TAKE: crate::sync::atomic::Ordering = if crate::sync::broken!("take_relaxed") {
     Relaxed
 } else {
     Acquire
 };
-const ABANDON: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "abandon_relaxed") {
+const ABANDON: crate::sync::atomic::Ordering = if crate::sync::broken!("abandon_relaxed") {
     Relaxed
 } else {
     Release
 };
-const CLAIM: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "claim_unreleased") {
+const CLAIM: crate::sync::atomic::Ordering = if crate::sync::broken!("claim_unreleased") {
     Acquire
 } else {
     AcqRel
 };
-const DROP: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "drop_token_relaxed") {
+const DROP: crate::sync::atomic::Ordering = if crate::sync::broken!("drop_token_relaxed") {
     Relaxed
 } else {
     Acquire

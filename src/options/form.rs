@@ -11,7 +11,6 @@ pub(super) enum Form {
     Huge(fn(&mut Options, Huge)),
     Percent(fn(&mut Options, Option<u32>)),
     /// A file, and the mean bytes between samples.
-    #[cfg(sampling)]
     Profile(fn(&mut Options, usize)),
     /// A word that turns one option on.
     Name(&'static str, fn(&mut Options)),
@@ -48,7 +47,6 @@ impl Form {
                 };
                 percent.inspect(|&percent| set(options, percent)).is_some()
             }
-            #[cfg(sampling)]
             Self::Profile(set) => profile(value).inspect(|&(_, rate)| set(options, rate)).is_some(),
             Self::Name(name, set) => {
                 if value == name.as_bytes() {
@@ -70,7 +68,6 @@ impl Form {
             Self::Switch(_) => "0 or 1",
             Self::Huge(_) => "auto, always or never",
             Self::Percent(_) => "a whole number of percent, such as 100, or off",
-            #[cfg(sampling)]
             Self::Profile(_) => {
                 "a path, or path:rate, where the rate is the mean number of bytes between samples, such as 64KiB, and not 0"
             }
@@ -117,11 +114,9 @@ fn size(value: &[u8]) -> Option<usize> {
 }
 
 /// The default mean bytes between samples: 512 KiB, as in Go.
-#[cfg(sampling)]
 pub(crate) const PROFILE_RATE: usize = 512 << 10;
 
 /// Parses `path[:rate]`. Returns the path, and the rate in bytes. A path with a colon needs a rate.
-#[cfg(sampling)]
 pub(super) fn profile(value: &[u8]) -> Option<(&[u8], usize)> {
     let (path, rate) = match value.iter().rposition(|&byte| byte == b':') {
         Some(colon) => (value.get(..colon)?, size(value.get(colon + 1..)?)?),

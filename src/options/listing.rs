@@ -15,7 +15,6 @@ pub(super) enum Value {
     Word(&'static str),
     Percent(Option<u32>),
     /// Mean bytes between samples; `None`: no profile.
-    #[cfg(sampling)]
     Rate(Option<usize>),
 }
 
@@ -47,9 +46,7 @@ impl fmt::Display for Value {
             Self::Word(word) => f.write_str(word),
             Self::Percent(Some(percent)) => write!(f, "{percent} %"),
             Self::Percent(None) => f.write_str("off"),
-            #[cfg(sampling)]
             Self::Rate(Some(bytes)) => write!(f, "every {}", Bytes(bytes)),
-            #[cfg(sampling)]
             Self::Rate(None) => f.write_str("off"),
         }
     }

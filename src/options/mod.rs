@@ -16,12 +16,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-#[cfg(sampling)]
 pub(crate) use form::PROFILE_RATE;
 
 use core::fmt;
 use form::Form;
-#[cfg(any(greyspan_heap, feature = "gc"))]
 use listing::Listing;
 use table::{Row, TABLE};
 
@@ -47,7 +45,6 @@ pub(crate) struct Options {
     pub(crate) gc_percent: Option<u32>,
     pub(crate) trace_gc: bool,
     /// Mean bytes between the samples of a heap profile that is written at exit.
-    #[cfg(sampling)]
     pub(crate) profile_rate: Option<usize>,
     /// The rows of [`TABLE`] that the environment set, one bit per row.
     from_environment: u32,
@@ -75,7 +72,6 @@ impl Options {
         show_stats: false,
         gc_percent: Some(100),
         trace_gc: false,
-        #[cfg(sampling)]
         profile_rate: None,
         from_environment: 0,
     };
@@ -165,14 +161,12 @@ impl Options {
     }
 
     /// Reads the process's environment, and ignores wrong variables without a warning.
-    #[cfg(feature = "gc")]
     pub(crate) fn from_env_quietly() -> Self {
         Self::parse(crate::os::env::variables(PREFIX), |_| ())
     }
 
     /// Reads the process's environment. Prints a warning per wrong variable on standard error, and
     /// with `GREYSPAN_VERBOSE` the options in force.
-    #[cfg(any(greyspan_heap, feature = "gc"))]
     pub(crate) fn from_env() -> Self {
         let options = Self::parse(crate::os::env::variables(PREFIX), |warning| {
             crate::os::report::warn(format_args!("{warning}"));
@@ -188,20 +182,14 @@ impl Options {
 }
 
 /// Returns the path and the rate of `GREYSPAN_PROFILE`; `None` if it is unset or wrong.
-#[cfg(all(sampling, greyspan_heap))]
 pub(crate) fn profile_target() -> Option<(&'static [u8], usize)> {
     let mut all = crate::os::env::variables(PREFIX);
     all.find_map(|(key, value)| (key == b"GREYSPAN_PROFILE").then(|| form::profile(value))?)
 }
 
-/// Returns the path of `GREYSPAN_PROFILE`, for the listing.
-#[cfg(all(sampling, greyspan_heap))]
+/// Returns the path of `GREYSPAN_PROFILE`, for the listing. `None` too if this build writes no
+/// profile.
 fn profile_path() -> Option<&'static [u8]> {
-    profile_target().map(|(path, _)| path)
-}
-
-/// Returns `None`: this build writes no profile at exit.
-#[cfg(not(all(sampling, greyspan_heap)))]
-fn profile_path() -> Option<&'static [u8]> {
-    None
+    let (path, _) = profile_target()?;
+    cfg!(all(sampling, greyspan_heap)).then_some(path)
 }

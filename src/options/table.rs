@@ -75,18 +75,10 @@ pub(super) static TABLE: &[Row] = &[
         show: |options| Value::Word(if options.trace_gc { "gc" } else { "off" }),
         help: "print a line per cycle of the collector",
     },
-    #[cfg(sampling)]
     Row {
         key: "PROFILE",
-        form: Form::Profile(|options, rate| options.profile_rate = Some(rate)),
+        form: with_profiler(Form::Profile(|options, rate| options.profile_rate = Some(rate))),
         show: |options| Value::Rate(options.profile_rate),
-        help: "write a heap profile at exit",
-    },
-    #[cfg(not(sampling))]
-    Row {
-        key: "PROFILE",
-        form: Form::Without("profiling"),
-        show: |_| Value::Word("off"),
         help: "write a heap profile at exit",
     },
 ];
@@ -97,5 +89,14 @@ const fn with_gc(form: Form) -> Form {
         form
     } else {
         Form::Without("gc")
+    }
+}
+
+/// Returns the form of an option of the profiler.
+const fn with_profiler(form: Form) -> Form {
+    if cfg!(sampling) {
+        form
+    } else {
+        Form::Without("profiling")
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! It stands in for `os`. The program's allocator is the system's, so everything here may allocate.
 
-#[cfg(feature = "gc")]
 pub(crate) mod env {
     //! The environment.
 
@@ -23,7 +22,6 @@ pub(crate) mod env {
     }
 }
 
-#[cfg(feature = "gc")]
 pub(crate) mod exit {
     //! The hook that runs when the process exits.
 
@@ -72,16 +70,13 @@ pub(crate) mod fork {
 
     /// Runs `prepare` before each fork, and `parent` or `child` after it. `false`: the system has
     /// no hooks, or no room for these.
-    #[cfg(all(
-        feature = "gc",
-        any(
-            target_vendor = "apple",
-            target_os = "android",
-            target_os = "freebsd",
-            target_os = "linux",
-            target_os = "netbsd",
-            target_os = "openbsd"
-        )
+    #[cfg(any(
+        target_vendor = "apple",
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "linux",
+        target_os = "netbsd",
+        target_os = "openbsd"
     ))]
     pub(crate) fn register(
         prepare: extern "C-unwind" fn(),
@@ -100,23 +95,19 @@ pub(crate) mod fork {
     }
 
     /// Returns `false`: this system has no such hooks.
-    #[cfg(all(
-        feature = "gc",
-        not(any(
-            target_vendor = "apple",
-            target_os = "android",
-            target_os = "freebsd",
-            target_os = "linux",
-            target_os = "netbsd",
-            target_os = "openbsd"
-        ))
-    ))]
+    #[cfg(not(any(
+        target_vendor = "apple",
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "linux",
+        target_os = "netbsd",
+        target_os = "openbsd"
+    )))]
     pub(crate) fn register(_: extern "C-unwind" fn(), _: extern "C-unwind" fn(), _: extern "C-unwind" fn()) -> bool {
         false
     }
 }
 
-#[cfg(feature = "gc")]
 pub(crate) mod report {
     //! Messages to the user, on standard error.
 
@@ -137,7 +128,6 @@ pub(crate) mod report {
 
 /// Returns the nanoseconds of a clock that only goes forward. The standard library does not tell a
 /// thread's processor time, so the collector uses elapsed time here.
-#[cfg(feature = "gc")]
 pub(crate) fn thread_nanos() -> u64 {
     static BEGIN: crate::sync::blocking::OnceLock<std::time::Instant> = crate::sync::blocking::OnceLock::new();
     let begin = BEGIN.get_or_init(std::time::Instant::now);

@@ -32,7 +32,6 @@ impl Drop for KeepErrno {
 
 /// Returns the result of `f` and restores `errno`. `f` must not unwind: this is for places where
 /// the compiler shall add no code for unwinding.
-#[cfg(feature = "preload")]
 pub(crate) fn kept<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: the place is valid for the calling thread.
     let before = unsafe { place().read() };
@@ -43,7 +42,6 @@ pub(crate) fn kept<R>(f: impl FnOnce() -> R) -> R {
 }
 
 /// Returns the calling thread's `errno`.
-#[cfg(feature = "preload")]
 pub(crate) fn now() -> i32 {
     // SAFETY: the place is valid for the calling thread.
     unsafe { place().read() }
@@ -57,7 +55,6 @@ pub(super) fn get() -> i32 {
 }
 
 /// Sets the calling thread's `errno`.
-#[cfg(any(test, feature = "preload"))]
 pub(crate) fn set(value: i32) {
     // SAFETY: the place is valid for the calling thread.
     unsafe { place().write(value) };

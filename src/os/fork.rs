@@ -1,11 +1,8 @@
 //! Hooks around `fork`, and the identity of the thread that forks.
 
-#[cfg(not(loom))]
-use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use crate::sync::tally::{AtomicBool, Ordering::Relaxed};
 use core::ffi::c_int;
-#[cfg(not(loom))]
 use core::mem::MaybeUninit;
-#[cfg(not(loom))]
 use core::ptr::null_mut;
 
 /// A function that runs around a fork. It does not unwind, like a
@@ -32,7 +29,6 @@ pub(crate) fn me() -> u64 {
 }
 
 /// Returns the id of this process.
-#[cfg(not(loom))]
 pub(crate) fn process() -> u32 {
     // SAFETY: always callable.
     (unsafe { libc::getpid() }) as u32
@@ -48,11 +44,9 @@ pub(crate) fn me() -> u64 {
 }
 
 /// Whether this process, or a process that it was forked from, ever had a thread of the heap.
-#[cfg(not(loom))]
 static HAD_THREAD: AtomicBool = AtomicBool::new(false);
 
 /// Notes that the heap is about to start a thread.
-#[cfg(not(loom))]
 pub(crate) fn note_thread() {
     HAD_THREAD.store(true, Relaxed);
 }
@@ -63,11 +57,9 @@ pub(crate) fn note_thread() {
 /// last hook before a fork to the first hook after it. A signal handler that forks in between waits
 /// for that lock for ever. A program without threads has no such problem, and the heap's thread
 /// must not create it. If the heap has no thread, no system call is made.
-#[cfg(not(loom))]
 #[derive(Clone, Copy)]
 pub(crate) struct Signals(MaybeUninit<libc::sigset_t>);
 
-#[cfg(not(loom))]
 impl Signals {
     /// Holds all signals back. `None`: there is no need.
     pub(crate) fn hold() -> Option<Self> {

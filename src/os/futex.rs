@@ -9,7 +9,6 @@ pub(crate) fn wait(word: &AtomicU32, value: u32) {
 }
 
 /// Sleeps while `word` holds `value`, for at most `millis` milliseconds; may return early.
-#[cfg(not(loom))]
 pub(crate) fn wait_for(word: &AtomicU32, value: u32, millis: u64) {
     let limit = libc::timespec {
         tv_sec: (millis / 1000).min(1 << 30) as _,

@@ -25,24 +25,18 @@
 
 pub(crate) mod env;
 pub(crate) mod errno;
-#[cfg(not(loom))]
 pub(crate) mod exit;
-#[cfg(feature = "preload")]
 pub(crate) mod foreign;
 pub(crate) mod fork;
 pub(crate) mod futex;
-#[cfg(not(loom))]
 mod linux;
-#[cfg(not(loom))]
 pub(crate) mod pin;
 pub(crate) mod report;
-#[cfg(not(loom))]
 pub(crate) mod sandbox;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 pub(crate) mod sim;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests;
-#[cfg(not(loom))]
 pub(crate) mod thread;
 pub(crate) mod tls;
 
@@ -165,11 +159,9 @@ pub(crate) type Os = dyn PageSource;
 pub(crate) type Os = linux::Linux;
 
 /// The system that the process runs on.
-#[cfg(not(loom))]
 pub(crate) static NATIVE: linux::Linux = linux::Linux::new();
 
 /// Returns the nanoseconds of processor time that the calling thread has used.
-#[cfg(all(feature = "gc", not(loom)))]
 pub(crate) fn thread_nanos() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a valid place for the answer. The clock exists on every Linux.
@@ -179,10 +171,8 @@ pub(crate) fn thread_nanos() -> u64 {
 
 /// Returns a counter that grows evenly with time, in the processor's own unit. Cheaper than any
 /// clock. Returns 0 where the kernel has taken the counter from the process.
-#[cfg(sampling)]
 #[inline]
 pub(crate) fn ticks() -> u64 {
-    #[cfg(not(loom))]
     if sandbox::is_strict() {
         return 0;
     }
@@ -197,7 +187,6 @@ pub(crate) fn ticks() -> u64 {
 /// Returns the nanoseconds of the monotonic clock; 0 where the kernel has taken the processor's
 /// counter from the process.
 fn nanos() -> u64 {
-    #[cfg(not(loom))]
     if sandbox::is_strict() {
         return 0;
     }
@@ -219,7 +208,6 @@ pub(crate) fn coarse_millis() -> u64 {
 /// Returns the nanoseconds since 1970; 0 where the kernel has taken the processor's counter from
 /// the process.
 pub(crate) fn unix_nanos() -> u64 {
-    #[cfg(not(loom))]
     if sandbox::is_strict() {
         return 0;
     }
@@ -233,7 +221,6 @@ pub(crate) fn unix_nanos() -> u64 {
 
 /// Returns a random number that other processes cannot guess. Early in the system's boot the kernel
 /// may not have one yet; then the number is weaker.
-#[cfg(any(feature = "preload", all(target_os = "linux", not(loom))))]
 pub(crate) fn random() -> usize {
     let _errno = errno::KeepErrno::new();
     let mut number = 0usize;

@@ -84,14 +84,12 @@ fn print(args: fmt::Arguments<'_>) {
 }
 
 /// A text of any length, written whenever the buffer is full. Once writing fails, the rest is lost.
-#[cfg(not(loom))]
 struct Text {
     text: [u8; 512],
     len: usize,
     errno: KeepErrno,
 }
 
-#[cfg(not(loom))]
 impl Text {
     fn flush(&mut self) -> fmt::Result {
         let mut rest = self.text.get(..core::mem::take(&mut self.len)).unwrap_or_default();
@@ -109,7 +107,6 @@ impl Text {
     }
 }
 
-#[cfg(not(loom))]
 impl Write for Text {
     fn write_str(&mut self, part: &str) -> fmt::Result {
         for byte in part.bytes() {
@@ -126,7 +123,6 @@ impl Write for Text {
 }
 
 /// Writes a whole text unchanged, without a prefix.
-#[cfg(not(loom))]
 pub(crate) fn text(text: &impl fmt::Display) {
     // Restored by hand: nothing unwinds here, but the compiler does not know that.
     let mut out = ManuallyDrop::new(Text {
@@ -141,7 +137,6 @@ pub(crate) fn text(text: &impl fmt::Display) {
 
 /// Reports that a file could not be written: the file, its path, and the system's error by number
 /// (frequent ones also in words). Without `core::fmt`, whose texts for errors libgreyspan.so lacks.
-#[cfg(all(feature = "preload", not(loom)))]
 pub(crate) fn unwritten(what: &str, path: &[u8], error: i32) {
     let mut line = Line::new();
     line.push("greyspan: cannot write the ");
@@ -165,7 +160,6 @@ pub(crate) fn unwritten(what: &str, path: &[u8], error: i32) {
 }
 
 /// Reports that the hard limit refuses a request; all numbers are bytes. Keeps `errno`.
-#[cfg(not(loom))]
 pub(crate) fn limited(limit: usize, wanted: usize, footprint: usize) {
     // Restored by hand: nothing unwinds here, but the compiler does not know that.
     let errno = ManuallyDrop::new(KeepErrno::new());
@@ -223,7 +217,7 @@ pub(crate) fn misuse(call: &str, address: usize, size: usize, why: &str) -> ! {
     unsafe { libc::abort() }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -10,7 +10,7 @@
 //! - No call here is a point at which a thread may be cancelled.
 
 use super::errno::KeepErrno;
-use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use crate::sync::tally::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 /// The kernel was not asked yet.
 const UNKNOWN: u32 = 0;
@@ -46,7 +46,6 @@ pub(crate) fn enter() {
 
 /// Notes that the calling thread is in strict mode: it may not change the process's mappings any
 /// more.
-#[cfg(feature = "preload")]
 pub(crate) fn enter_strict_mode() {
     let own = super::thread::own_number();
     if STRICT

@@ -14,11 +14,11 @@
 //!   and reads the slot, so the object's handover orders the accesses.
 
 use super::math::weight;
-use crate::sync::array_of;
 use crate::sync::atomic::{
     AtomicPtr, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
+use crate::sync::{Witness, array_of};
 use core::ptr::{NonNull, null_mut};
 
 /// The number of frames kept of a stack, from the innermost.
@@ -90,8 +90,7 @@ pub(crate) struct Node {
     allocated: [AtomicU64; 2],
     freed: [AtomicU64; 2],
     /// Stands for all parts of the node that are written before it is published; for the models.
-    #[cfg(loom)]
-    complete: loom::cell::UnsafeCell<bool>,
+    complete: Witness,
     // The frames follow the node in memory.
 }
 
@@ -105,11 +104,7 @@ pub(crate) struct Counted {
 impl Node {
     /// Returns the return addresses, the innermost first.
     pub(crate) fn frames(&self) -> &[usize] {
-        #[cfg(loom)]
-        self.complete.with(|complete| {
-            // SAFETY: loom checks that no thread writes meanwhile.
-            assert!(unsafe { *complete });
-        });
+        self.complete.read();
         let frames = core::ptr::from_ref(self).wrapping_add(1).cast::<usize>();
         // SAFETY: DEPOT-1: a node's frames follow it in memory, were written before it was
         // published, and never change.
@@ -120,7 +115,7 @@ impl Node {
     pub(crate) fn counted(&self) -> Counted {
         // Acquire: pairs with the Release in `add`.
         let read = |totals: &[AtomicU64; 2]| [totals[0].load(Acquire), totals[1].load(Acquire)];
-        if cfg!(greyspan_broken = "depot_freed_last") {
+        if crate::sync::broken!("depot_freed_last") {
             let allocated = read(&self.allocated);
             let freed = read(&self.freed);
             return Counted { allocated, freed };
@@ -129,18 +124,6 @@ impl Node {
         let freed = read(&self.freed);
         let allocated = read(&self.allocated);
         Counted { allocated, freed }
-    }
-
-    /// Counts an object as allocated, for the models.
-    #[cfg(loom)]
-    pub(crate) fn add_allocated(&self) {
-        Self::add(&self.allocated, (1, 1));
-    }
-
-    /// Counts an object as freed, for the models.
-    #[cfg(loom)]
-    pub(crate) fn add_freed(&self) {
-        Self::add(&self.freed, (1, 1));
     }
 
     fn add(totals: &[AtomicU64; 2], weight: (u64, u64)) {
@@ -212,7 +195,7 @@ impl<const HEADS: usize> Depot<HEADS> {
                 Err(now) => {
                     let newer = |node: &&'static Node| !core::ptr::eq(*node, first);
                     // The memory of our node is lost, at most once per race.
-                    if !cfg!(greyspan_broken = "depot_blind_retry")
+                    if !crate::sync::broken!("depot_blind_retry")
                         && let Some(node) = Chain(now).take_while(newer).find(same)
                     {
                         return Some(node);
@@ -236,14 +219,9 @@ impl<const HEADS: usize> Depot<HEADS> {
             depth: frames.len(),
             allocated: [AtomicU64::new(0), AtomicU64::new(0)],
             freed: [AtomicU64::new(0), AtomicU64::new(0)],
-            #[cfg(loom)]
-            complete: loom::cell::UnsafeCell::new(false),
+            complete: Witness::new(),
         };
-        #[cfg(loom)]
-        new.complete.with_mut(|complete| {
-            // SAFETY: loom checks that no thread reads meanwhile.
-            unsafe { *complete = true };
-        });
+        new.complete.write();
         // SAFETY: `take` gave this call the memory, which has room for a node.
         unsafe { node.write(new) };
         Some(node)
@@ -297,19 +275,30 @@ impl<const HEADS: usize> Depot<HEADS> {
     }
 
     /// Returns the number of samples that could not be taken.
-    #[cfg(feature = "profiling")]
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Relaxed)
     }
 }
 
+/// For the models.
+#[cfg(loom)]
+impl Node {
+    pub(crate) fn add_allocated(&self) {
+        Self::add(&self.allocated, (1, 1));
+    }
+
+    pub(crate) fn add_freed(&self) {
+        Self::add(&self.freed, (1, 1));
+    }
+}
+
 /// The orderings by which heads are read and written; broken variants of the models weaken them.
-const LOAD: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "depot_load_relaxed") {
+const LOAD: crate::sync::atomic::Ordering = if crate::sync::broken!("depot_load_relaxed") {
     Relaxed
 } else {
     Acquire
 };
-const STORE: crate::sync::atomic::Ordering = if cfg!(greyspan_broken = "depot_store_relaxed") {
+const STORE: crate::sync::atomic::Ordering = if crate::sync::broken!("depot_store_relaxed") {
     Relaxed
 } else {
     Release

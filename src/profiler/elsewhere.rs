@@ -1,22 +1,19 @@
 //! The profiler for targets without the heap: its types and output formats, and a profile that is
 //! always empty. Sampling cannot begin there.
 
-#[allow(dead_code, reason = "nothing is sampled")]
 mod depot;
-pub(crate) mod flame;
-pub(crate) mod folded;
 mod maps;
-#[allow(dead_code, reason = "nothing is sampled")]
 mod math;
-#[allow(dead_code, reason = "nothing is sampled")]
+pub(crate) mod output;
 mod own;
-pub(crate) mod pprof;
-mod proto;
-mod snapshot;
-mod symbol;
 
-pub use own::unsampled;
-pub use snapshot::{Profile, View, diff};
+pub use output::{Profile, View, diff, unsampled};
+
+mod loader {
+    //! The files with the process's code: none, since there are no samples to name.
+
+    pub(super) fn each(_: impl FnMut(super::maps::Mapping)) {}
+}
 
 mod sampler {
     //! The settings of the sampler.
@@ -35,6 +32,24 @@ static DEPOT: depot::Depot<1> = depot::Depot::new();
 /// Returns the mean bytes between samples: 0, since no profile runs.
 pub(crate) fn rate() -> usize {
     0
+}
+
+/// Returns `false`: sampling cannot begin.
+pub(crate) fn begin(_: usize) -> bool {
+    false
+}
+
+/// The sampler of a thread: it samples nothing.
+pub(crate) struct Sampler;
+
+impl Sampler {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+
+    pub(crate) fn renew(&self) {}
+
+    pub(crate) fn reseed(&self, _: u64) {}
 }
 
 /// Does nothing: there is no sampling to end.

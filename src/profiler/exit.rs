@@ -21,7 +21,7 @@ pub(crate) extern "C-unwind" fn write_at_exit() {
     // No code outside of this function catches a panic.
     let written = catch_unwind(AssertUnwindSafe(|| {
         let mut file = BufWriter::new(File::create(path)?);
-        super::pprof::write(&Profile::take(), &mut file)?;
+        super::output::pprof::write(&Profile::take(), &mut file)?;
         file.flush()
     }));
     match written {

@@ -53,7 +53,7 @@ pub(crate) fn weight(size: usize, rate: usize) -> (u64, u64) {
     ((objects + 0.5) as u64, (objects * size + 0.5) as u64)
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -6,53 +6,33 @@
 //! unwinder may.
 
 mod depot;
-#[cfg(all(feature = "profiling", not(feature = "preload")))]
-mod exit;
 #[cfg(feature = "profiling")]
-pub(crate) mod flame;
-#[cfg(feature = "profiling")]
-pub(crate) mod folded;
+pub(crate) mod exit;
+mod loader;
 mod maps;
 mod math;
 #[cfg(feature = "profiling")]
+pub(crate) mod output;
 mod own;
-#[cfg(feature = "preload")]
 mod plain;
-#[cfg(feature = "profiling")]
-pub(crate) mod pprof;
-#[cfg(feature = "profiling")]
-mod proto;
 mod sampler;
-#[cfg(feature = "profiling")]
-mod snapshot;
-#[cfg(feature = "profiling")]
-mod symbol;
 mod unwind;
 
 #[cfg(feature = "profiling")]
-pub use own::unsampled;
-#[cfg(feature = "profiling")]
-pub use snapshot::{Profile, View, diff};
+pub use output::{Profile, View, diff, unsampled};
 
 use crate::base::addr::align_up;
 use crate::os::PageSource;
 use crate::os::{NATIVE, Os};
 use core::ptr::NonNull;
 use depot::{Depot, Node, Region};
-#[cfg(all(feature = "profiling", not(feature = "preload")))]
-pub(crate) use exit::write_at_exit;
-#[cfg(feature = "preload")]
 pub(crate) use plain::write as write_plain;
 pub(crate) use sampler::Sampler;
 pub(crate) use sampler::rate;
-#[cfg(feature = "preload")]
 pub(crate) use unwind::load as load_unwinder;
 
 /// The default mean number of bytes between samples, as in Go: 512 KiB.
-#[cfg_attr(
-    not(feature = "profiling"),
-    expect(unreachable_pub, reason = "the module is public with the feature")
-)]
+#[allow(unreachable_pub, reason = "the module is public with the feature `profiling`")]
 pub const DEFAULT_RATE: usize = crate::options::PROFILE_RATE;
 
 /// Gives `put` the bytes of the path `target`, with `%p` replaced by the number of the process. So
@@ -140,7 +120,6 @@ pub(crate) fn begin(rate: usize) -> bool {
 }
 
 /// Returns whether sampling has ever begun.
-#[cfg(feature = "preload")]
 pub(crate) fn has_begun() -> bool {
     DEPOT.nodes.is_open()
 }

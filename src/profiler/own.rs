@@ -41,6 +41,7 @@ impl Drop for Inside {
 /// # Panics
 /// Panics if `work` panics. Sampling continues then.
 #[doc(hidden)]
+#[allow(unreachable_pub, reason = "it is public with the feature `profiling`")]
 pub fn unsampled<R>(work: impl FnOnce() -> R) -> R {
     let _inside = Inside::new();
     work()

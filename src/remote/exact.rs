@@ -19,6 +19,9 @@ use crate::sync::atomic::{
     Ordering::{Acquire, Relaxed},
 };
 
+/// The number of sets of counts in each place: 1 with the feature `stats`, otherwise 0.
+pub(crate) const EXACT: usize = crate::stats::Stats::EXACT as usize;
+
 /// One set of counts.
 pub(crate) struct Exact {
     /// One tally per class, and one for large objects.

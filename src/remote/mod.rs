@@ -24,10 +24,8 @@
 //!   span, the thread takes the token back. So except for that moment, an owned span whose list is
 //!   not empty has its token out.
 
-#[cfg(feature = "stats")]
 mod exact;
-#[cfg(feature = "stats")]
-pub(crate) use exact::{Counter, Exact};
+pub(crate) use exact::{Counter, EXACT, Exact};
 mod outbox;
 pub(crate) use outbox::{Outbox, Outgoing};
 
@@ -76,7 +74,6 @@ impl Mailbox {
     }
 
     /// Posts a span whose token the caller holds. For the child after `fork`.
-    #[cfg(not(loom))]
     pub(crate) fn post_in_child(&self, span: &'static MSpan) {
         self.spans.push(span);
     }
@@ -88,7 +85,7 @@ impl Mailbox {
 
     /// Reopens the mailbox for another thread, which owns no span yet.
     pub(crate) fn reopen(&self) {
-        if cfg!(greyspan_broken = "opening_counted_first") {
+        if crate::sync::broken!("opening_counted_first") {
             self.openings.store(self.openings.load(Relaxed) + 1, Release);
             return self.spans.reopen();
         }
@@ -107,7 +104,7 @@ impl Mailbox {
 
 /// The ordering of free counts. Release: pairs with the Acquire of the thread that sums, which then
 /// also reads that the blocks were handed out.
-const COUNT_FREE: Ordering = if cfg!(greyspan_broken = "free_counted_relaxed") {
+const COUNT_FREE: Ordering = if crate::sync::broken!("free_counted_relaxed") {
     Relaxed
 } else {
     Release
@@ -148,9 +145,8 @@ pub(crate) struct Shared {
     /// Freed blocks of other threads' spans that the cache has not sent yet. Other threads read
     /// only the counts.
     pub(crate) outbox: Outbox,
-    /// Exact counts of the program's calls through the cache.
-    #[cfg(feature = "stats")]
-    pub(crate) exact: Exact,
+    /// Exact counts of the program's calls through the cache, if the build has them.
+    exact: [Exact; EXACT],
 }
 
 impl Shared {
@@ -163,15 +159,20 @@ impl Shared {
                 large_bytes: AtomicU64::new(0),
                 run_bytes: AtomicUsize::new(0),
                 outbox: Outbox::new(),
-                #[cfg(feature = "stats")]
-                exact: Exact::new(),
+                exact: crate::sync::array_of!(Exact::new(); EXACT),
             }
         }
     }
+
+    /// Returns the exact counts. `None`: the build has none.
+    #[inline(always)]
+    pub(crate) fn exact(&self) -> Option<&Exact> {
+        self.exact.first()
+    }
 }
 
-const LEAF: usize = if cfg!(loom) { 8 } else { 1024 };
-const LEAVES: usize = if cfg!(loom) { 1 } else { 1024 };
+const LEAF: usize = if crate::sync::IS_MODEL { 8 } else { 1024 };
+const LEAVES: usize = if crate::sync::IS_MODEL { 1 } else { 1024 };
 
 type Leaf = [AtomicPtr<Shared>; LEAF];
 
@@ -274,5 +275,5 @@ pub(crate) fn deliver(directory: &Directory, me: OwnerId, span: &'static MSpan) 
 
 /// Returns whether the mailbox still counts `opened` openings.
 fn is_as(mailbox: Option<&Mailbox>, opened: Option<usize>) -> bool {
-    cfg!(greyspan_broken = "reopening_unseen") || mailbox.map(Mailbox::openings) == opened
+    crate::sync::broken!("reopening_unseen") || mailbox.map(Mailbox::openings) == opened
 }

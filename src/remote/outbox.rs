@@ -208,7 +208,6 @@ impl Outbox {
 
     /// Returns the number of gathered blocks and their bytes, as of some moment. Any thread may
     /// call this.
-    #[cfg(not(feature = "stats"))]
     pub(crate) fn gathered(&self) -> (u64, u64) {
         let mut sum = (0, 0);
         for slot in &self.slots {

@@ -6,14 +6,10 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(all(feature = "gc", not(loom)))]
 mod collector;
-#[cfg(not(loom))]
 mod text;
 
-#[cfg(all(feature = "gc", not(loom)))]
 pub(crate) use collector::{TOTALS, add_totals};
-#[cfg(not(loom))]
 pub(crate) use text::{Human, why_empty};
 
 use crate::size_class::COUNT;
@@ -43,7 +39,6 @@ pub struct SizeClassStats {
 pub const STALL_BUCKETS: usize = 36;
 
 /// Returns the bucket of a stall of `ns` nanoseconds.
-#[cfg(feature = "gc")]
 pub(crate) fn stall_bucket(ns: u64) -> usize {
     (ns.max(1).ilog2() as usize).min(STALL_BUCKETS - 1)
 }

@@ -18,7 +18,7 @@ use super::atomic::{
     AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use super::const_unless_loom;
+use super::{const_unless_loom, static_of};
 
 /// The outermost fork is releasing the locks.
 const CLOSING: u64 = 1;
@@ -106,13 +106,9 @@ impl Forker {
     }
 }
 
-/// The state of this process.
-#[cfg(not(loom))]
-pub(crate) static FORKER: Forker = Forker::new();
-
-#[cfg(loom)]
-loom::lazy_static! {
-    pub(crate) static ref FORKER: Forker = Forker::new();
+static_of! {
+    /// The state of this process.
+    pub(crate) static FORKER: Forker = Forker::new();
 }
 
 #[cfg(all(test, not(loom)))]

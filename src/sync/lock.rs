@@ -15,7 +15,7 @@ use super::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use super::forker::FORKER;
-use super::{const_unless_loom, spin_hint};
+use super::{IS_MODEL, const_unless_loom, spin_hint};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -28,7 +28,7 @@ const WAITED: u32 = 2;
 const FORK: u32 = 4;
 
 /// How often a thread looks at a held lock before it sleeps.
-const SPINS: u32 = if cfg!(loom) { 1 } else { 64 };
+const SPINS: u32 = if IS_MODEL { 1 } else { 64 };
 
 /// A value that one thread at a time may reach.
 pub(crate) struct Lock<T> {
@@ -62,7 +62,7 @@ impl<T> Lock<T> {
         let lent = !self.try_acquire(HELD) && self.acquire_slow();
         Guard {
             lock: self,
-            lent: lent && cfg!(not(greyspan_broken = "lent_given_back")),
+            lent: lent && !super::broken!("lent_given_back"),
             stays: PhantomData,
         }
     }
@@ -191,7 +191,6 @@ impl Patience {
 
     /// Waits 30 ms. For a thread that may be waiting for itself, because it has interrupted a call
     /// of the heap. Threads hold locks far shorter than that, unless they wait for that call.
-    #[cfg(not(loom))]
     pub(crate) fn short() -> Self {
         Self { left: Some(30) }
     }
@@ -218,33 +217,29 @@ impl Patience {
     }
 }
 
-#[cfg(not(loom))]
+// In a model, a thread that waits gives way to the others.
+
 fn wait_briefly(word: &AtomicU32, value: u32) {
-    crate::os::futex::wait_for(word, value, 1);
+    if IS_MODEL {
+        spin_hint();
+    } else {
+        crate::os::futex::wait_for(word, value, 1);
+    }
 }
 
-#[cfg(loom)]
-fn wait_briefly(_: &AtomicU32, _: u32) {
-    spin_hint();
-}
-
-#[cfg(not(loom))]
 fn wait(state: &AtomicU32, value: u32) {
-    crate::os::futex::wait(state, value);
+    if IS_MODEL {
+        spin_hint();
+    } else {
+        crate::os::futex::wait(state, value);
+    }
 }
 
-#[cfg(not(loom))]
 fn wake_one(state: &AtomicU32) {
-    crate::os::futex::wake_one(state);
+    if !IS_MODEL {
+        crate::os::futex::wake_one(state);
+    }
 }
-
-#[cfg(loom)]
-fn wait(_: &AtomicU32, _: u32) {
-    spin_hint();
-}
-
-#[cfg(loom)]
-fn wake_one(_: &AtomicU32) {}
 
 impl<T> Deref for Guard<'_, T> {
     type Target = T;

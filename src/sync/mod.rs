@@ -7,89 +7,40 @@
 pub(crate) mod forker;
 pub(crate) mod lock;
 pub(crate) mod stack;
-#[cfg(any(feature = "preload", test))]
 pub(crate) mod strip;
-#[cfg(any(not(loom), test))]
 pub(crate) mod watch;
 
-/// Atomics.
-pub(crate) mod atomic {
-    #[cfg(all(feature = "gc", not(loom)))]
-    pub(crate) use core::sync::atomic::AtomicIsize;
-    #[cfg(not(loom))]
-    pub(crate) use core::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-    };
-    #[cfg(all(feature = "gc", loom))]
-    pub(crate) use loom::sync::atomic::AtomicIsize;
-    #[cfg(loom)]
-    pub(crate) use loom::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-    };
-}
+#[cfg_attr(loom, path = "model.rs")]
+mod native;
 
-/// Atomics for statistics. They order nothing, so the models need not track them.
-pub(crate) mod tally {
-    #[cfg(all(feature = "gc", not(loom)))]
-    pub(crate) use core::sync::atomic::AtomicU8;
-    #[cfg(feature = "gc")]
-    pub(crate) use core::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize};
-    pub(crate) use core::sync::atomic::{AtomicU32, Ordering};
-}
+pub(crate) use native::{IS_MODEL, Witness, array_of, atomic, const_unless_loom, static_of};
+
+/// Atomics for statistics, and for statics of the process that no model touches. They order nothing
+/// that a model checks, so the models need not track them.
+pub(crate) use core::sync::atomic as tally;
 
 /// The standard library's shared ownership and blocking locks. For the collector and the profile
 /// writers, which lie above the heap and may allocate.
-#[cfg(any(feature = "gc", feature = "profiling"))]
-#[cfg_attr(
-    not(feature = "gc"),
-    allow(unused_imports, reason = "the collector needs more of it")
-)]
 pub(crate) mod blocking {
-    #[cfg(loom)]
-    pub(crate) use loom::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-    #[cfg(not(loom))]
+    pub(crate) use super::native::{RwLock, RwLockReadGuard, RwLockWriteGuard};
     pub(crate) use std::sync::atomic::{AtomicI32, AtomicI64};
     pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
-    #[cfg(not(loom))]
-    pub(crate) use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 }
 
 /// Tells the processor, or the model checker, that the caller waits for another thread.
 #[inline]
 pub(crate) fn spin_hint() {
-    #[cfg(not(loom))]
-    core::hint::spin_loop();
-    #[cfg(loom)]
-    loom::thread::yield_now();
+    native::spin_loop();
 }
 
-/// Makes a constructor `const`, except under loom, whose atomics cannot be made at compile time.
-macro_rules! const_unless_loom {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty $body:block) => {
-        $(#[$meta])*
-        #[cfg(not(loom))]
-        $vis const fn $name($($arg: $ty),*) -> $ret $body
-        $(#[$meta])*
-        #[cfg(loom)]
-        $vis fn $name($($arg: $ty),*) -> $ret $body
+/// Returns whether this build has the fault `$name`, which a model must detect. `.ci/loom.sh` builds
+/// each one.
+macro_rules! broken {
+    ($name:literal) => {
+        cfg!(greyspan_broken = $name)
     };
 }
-pub(crate) use const_unless_loom;
-
-/// Makes an array of values with a constructor that is `const` except under loom.
-macro_rules! array_of {
-    ($new:expr; $count:expr) => {{
-        #[cfg(not(loom))]
-        {
-            [const { $new }; $count]
-        }
-        #[cfg(loom)]
-        {
-            core::array::from_fn(|_| $new)
-        }
-    }};
-}
-pub(crate) use array_of;
+pub(crate) use broken;
 
 /// Keeps a value on two cache lines that nothing else shares. Two, because processors fetch lines
 /// in pairs.

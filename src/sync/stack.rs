@@ -25,7 +25,7 @@ pub(crate) struct Inbox<T: Linked> {
 
 const CLOSED: usize = 1;
 
-const PUSH: super::atomic::Ordering = if cfg!(greyspan_broken = "inbox_push_relaxed") {
+const PUSH: super::atomic::Ordering = if super::broken!("inbox_push_relaxed") {
     Relaxed
 } else {
     Release
@@ -104,7 +104,6 @@ unsafe impl<T: Linked + Sync> Send for Chain<T> {}
 
 impl<T: Linked> Chain<T> {
     /// Returns a chain without items.
-    #[cfg(feature = "gc")]
     pub(crate) const fn empty() -> Self {
         Self(null_mut())
     }

@@ -23,7 +23,7 @@ const RENEWED: u64 = (1 << COUNT_BITS) - 1;
 /// Bytes per unit in which the cut part is counted.
 pub(crate) const UNIT: usize = 16;
 
-const RENEW: super::atomic::Ordering = if cfg!(greyspan_broken = "strip_renewed_relaxed") {
+const RENEW: super::atomic::Ordering = if super::broken!("strip_renewed_relaxed") {
     super::atomic::Ordering::Relaxed
 } else {
     Release

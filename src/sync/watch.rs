@@ -47,7 +47,6 @@ impl Watch {
 
     /// Returns the word to sleep on: with a time limit while it is `AWAKE`, without one while it is
     /// `ASLEEP`.
-    #[cfg(not(loom))]
     pub(crate) fn word(&self) -> &AtomicU32 {
         &self.0
     }
@@ -58,13 +57,11 @@ impl Watch {
     }
 
     /// Returns whether there is a watcher that works or sleeps for a limited time.
-    #[cfg(not(loom))]
     pub(crate) fn is_awake(&self) -> bool {
         matches!(self.0.load(Relaxed), AWAKE | CALLED)
     }
 
     /// Returns whether the watch is off.
-    #[cfg(not(loom))]
     pub(crate) fn is_off(&self) -> bool {
         self.0.load(Relaxed) == OFF
     }
@@ -86,7 +83,7 @@ impl Watch {
     /// looks for work. `false`: there is work and the caller is the watcher again, or the watch is
     /// off.
     pub(crate) fn leave(&self, work: impl Fn() -> bool) -> bool {
-        let blind = cfg!(greyspan_broken = "watch_leaves_blindly");
+        let blind = super::broken!("watch_leaves_blindly");
         if blind && work() {
             return false;
         }
@@ -100,7 +97,7 @@ impl Watch {
     /// Prepares the watcher to sleep without a limit. `work` takes the lock and looks for work.
     /// `false`: there is work, or the watcher was called.
     pub(crate) fn lie_down(&self, work: impl Fn() -> bool) -> bool {
-        let blind = cfg!(greyspan_broken = "watch_looks_first");
+        let blind = super::broken!("watch_looks_first");
         if blind && work() {
             return false;
         }
@@ -137,21 +134,18 @@ impl Watch {
 
     /// Turns the watch off. Returns whether there is a watcher; it ends when it runs next, and the
     /// caller wakes it.
-    #[cfg(not(loom))]
     pub(crate) fn turn_off(&self) -> bool {
         // Acquire: pairs with the Release in `leave`, for the last watcher's writes.
         matches!(self.0.swap(OFF, Acquire), AWAKE | ASLEEP | CALLED)
     }
 
     /// Turns the watch off, unless there is a watcher.
-    #[cfg(not(loom))]
     pub(crate) fn rule_out(&self) {
         // Relaxed: if another thread has just claimed the word, there is a watcher.
         let _ = self.0.compare_exchange(NONE, OFF, Relaxed, Relaxed);
     }
 
     /// Forgets the parent's watcher, in the child after `fork`. Writes only if the state changes.
-    #[cfg(not(loom))]
     pub(crate) fn forget(&self) {
         if !matches!(self.0.load(Relaxed), OFF | NONE) {
             self.0.store(NONE, Relaxed);

@@ -24,12 +24,14 @@ use super::sample::end_sample;
 use super::thread::current_or;
 use crate::base::addr::{Addr, align_up};
 use crate::base::geometry::{PAGE, REQUEST_MAX, is_servable};
-use crate::mcache::{MCache, clear_registers};
+use crate::mcache::MCache;
+use crate::mcache::c::clear_registers;
 use crate::mspan::{Block, MSpan};
 use crate::os;
 use crate::os::errno::kept;
 use crate::os::report::misuse;
 use crate::size_class::{RunClass, SizeClass};
+use crate::stats::Stats;
 use core::alloc::Layout;
 use core::ptr::null_mut;
 use find::Found;
@@ -60,7 +62,7 @@ impl Heap {
     /// Counts a block that came out of the bin for `size` bytes, in builds that count blocks.
     #[inline(always)]
     fn count_bin(&self, cache: &MCache, size: usize) {
-        if cfg!(feature = "stats")
+        if Stats::EXACT
             && let Some(class) = SizeClass::serving(size.max(1), ALIGN)
         {
             self.count_popped(cache, class);

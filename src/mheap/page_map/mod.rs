@@ -92,7 +92,6 @@ impl PageMap {
     }
 
     /// Returns the main region as it is now.
-    #[cfg(feature = "preload")]
     pub(crate) fn main(&self) -> tag::Main {
         tag::Main::new(self.main.entries.load(Relaxed), self.main.limit.load(Relaxed))
     }

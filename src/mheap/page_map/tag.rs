@@ -10,71 +10,52 @@
 //! The top byte is 0 for every page that does not belong to a small span in use. Records lie below
 //! 2^48: Linux places a mapping higher only on request.
 
-#[cfg(feature = "preload")]
 use crate::base::geometry::{PAGE, PAGE_SHIFT};
-use crate::mspan::MSpan;
-#[cfg(feature = "preload")]
-use crate::mspan::State;
-#[cfg(feature = "preload")]
+use crate::mspan::{CHECKED, MSpan, State};
 use crate::sync::atomic::AtomicPtr;
-#[cfg(all(feature = "preload", not(target_arch = "x86_64")))]
-use crate::sync::atomic::{AtomicU8, Ordering::Relaxed};
-#[cfg(feature = "preload")]
 use core::cell::Cell;
 
-/// Returns the span's address in an entry.
-#[cfg(not(feature = "preload"))]
-#[inline(always)]
-pub(super) fn bare(entry: *mut MSpan) -> *mut MSpan {
-    entry
-}
-
-/// Returns the entry of page `page` of `span`.
-#[cfg(not(feature = "preload"))]
-pub(super) fn tagged(span: &'static MSpan, _: usize) -> *mut MSpan {
-    core::ptr::from_ref(span).cast_mut()
-}
-
-#[cfg(feature = "preload")]
+/// The bits of the span's address.
 const ADDRESS: usize = (1 << 48) - 1;
 
 /// Returns the span's address in an entry.
-#[cfg(feature = "preload")]
 #[inline(always)]
 pub(super) fn bare(entry: *mut MSpan) -> *mut MSpan {
-    entry.map_addr(|address| address & ADDRESS)
+    if CHECKED {
+        entry.map_addr(|address| address & ADDRESS)
+    } else {
+        entry
+    }
 }
 
 /// Returns the entry of page `page` of `span`.
-#[cfg(feature = "preload")]
 pub(super) fn tagged(span: &'static MSpan, page: usize) -> *mut MSpan {
+    let bare = core::ptr::from_ref(span).cast_mut();
+    if !CHECKED {
+        return bare;
+    }
     let tag = if span.state() == State::Small {
         span.class_index() + 1
     } else {
         0
     };
-    core::ptr::from_ref(span)
-        .cast_mut()
-        .map_addr(|address| (address & ADDRESS) | tag << 56 | (page & 255) << 48)
+    bare.map_addr(|address| (address & ADDRESS) | tag << 56 | (page & 255) << 48)
 }
 
 /// The main region as one thread knows it. The thread learns of later growth when it meets a
 /// pointer into the new part.
-#[cfg(feature = "preload")]
 pub(crate) struct Main {
     entries: Cell<*const AtomicPtr<MSpan>>,
     pages: Cell<usize>,
 }
 
 /// One page of the main region.
-#[cfg(feature = "preload")]
 #[derive(Clone, Copy)]
 pub(crate) struct Page {
     entries: *const AtomicPtr<MSpan>,
     number: usize,
 }
 
-#[cfg(feature = "preload")]
 impl Main {
     /// Creates a copy that knows no page.
     pub(crate) const fn none() -> Self {
@@ -105,7 +86,6 @@ impl Main {
     }
 }
 
-#[cfg(feature = "preload")]
 impl Page {
     /// Returns the byte of the entry that begins at bit `SHIFT`.
     ///
@@ -136,6 +116,7 @@ impl Page {
     #[cfg(not(target_arch = "x86_64"))]
     #[inline(always)]
     fn byte<const SHIFT: u32>(self) -> usize {
+        use crate::sync::atomic::{AtomicU8, Ordering::Relaxed};
         let place = if cfg!(target_endian = "little") {
             SHIFT / 8
         } else {

@@ -3,7 +3,7 @@
 use super::errno::KeepErrno;
 use super::{Claim, PageSource};
 use crate::base::addr::{align_up, place};
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use crate::sync::tally::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut};
 

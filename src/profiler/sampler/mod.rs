@@ -100,9 +100,7 @@ impl Sampler {
     #[cold]
     pub(crate) fn hit(&self, size: usize) -> Option<usize> {
         let rate = self.of(size).hit_at(rate(), size);
-        #[cfg(feature = "profiling")]
-        let rate = rate.filter(|_| !super::own::is_own());
-        rate
+        rate.filter(|_| !(cfg!(feature = "profiling") && super::own::is_own()))
     }
 
     /// Charges the time of a sample of a request of `size` bytes, taken between these two ticks
@@ -136,7 +134,6 @@ impl Sampler {
     }
 
     /// Draws anew after a change of the rate.
-    #[cfg(feature = "profiling")]
     pub(crate) fn renew(&self) {
         for process in [&self.small, &self.large] {
             if process.rate.get() != 0 {
@@ -147,7 +144,6 @@ impl Sampler {
     }
 
     /// Makes all further draws depend only on `seed` and the rate.
-    #[cfg(feature = "profiling")]
     pub(crate) fn reseed(&self, seed: u64) {
         for (process, seed) in [(&self.small, seed), (&self.large, !seed)] {
             process.random.set(seed);

@@ -12,7 +12,6 @@ unsafe extern "C" {
 }
 
 /// Returns whether the unwinder is loaded: always.
-#[cfg(feature = "preload")]
 pub(crate) fn load() -> bool {
     true
 }

@@ -12,15 +12,11 @@
 #[cfg(all(greyspan_frame_pointers, any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod frame_pointers;
 // Programs that profile themselves link an unwinder. libgreyspan.so loads one.
-#[cfg(feature = "profiling")]
-#[path = "linked.rs"]
-mod unwinder;
-#[cfg(not(feature = "profiling"))]
-#[path = "loaded.rs"]
-mod unwinder;
+#[cfg_attr(not(feature = "profiling"), path = "loaded.rs")]
+mod linked;
 
-#[cfg(feature = "preload")]
-pub(crate) use unwinder::load;
+use linked as unwinder;
+pub(crate) use linked::load;
 
 use super::depot::DEPTH;
 use core::cell::Cell;
@@ -73,8 +69,7 @@ pub(super) fn capture(memory: Option<&Memory>) -> Stack {
         return stack;
     }
     let top = stack_pointer();
-    // The places of return addresses are known only on this processor.
-    let memory = memory.filter(|_| cfg!(target_arch = "x86_64"));
+    let memory = memory.filter(|_| top != 0);
     if let Some(stack) = memory.and_then(|memory| memory.find(top)) {
         return stack;
     }
@@ -96,7 +91,7 @@ pub(super) fn capture(memory: Option<&Memory>) -> Stack {
 }
 
 /// Returns the stack pointer of the function that this is inlined into. It is the same in every
-/// call from one place.
+/// call from one place. Returns 0 on processors where the places of return addresses are unknown.
 #[inline(always)]
 fn stack_pointer() -> usize {
     let top: usize;

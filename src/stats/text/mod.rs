@@ -62,7 +62,7 @@ impl fmt::Display for Stats {
     /// Prints a table that explains itself: each figure in full, in a readable unit, and its
     /// meaning. It shows only size classes in use.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Greyspan {}", crate::version())?;
+        writeln!(f, "Greyspan {}", env!("CARGO_PKG_VERSION"))?;
         if let Some(why) = why_empty(self.has_served) {
             writeln!(f, "{why}")?;
         }

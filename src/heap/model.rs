@@ -1,0 +1,3 @@
+//! The part of the heap that the models of the collector need.
+
+pub(crate) mod source;
