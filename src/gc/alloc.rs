@@ -6,13 +6,15 @@
 
 use super::cache::Key;
 use super::cell::GcCell;
-use super::desc::{Desc, Described, Header, offset};
+use super::desc::{Desc, Header, offset};
+use super::described::Described;
 use super::fault::broken;
-use super::handle::{Brand, Gc};
+use super::handle::Gc;
 use super::meter::Meter;
 use super::mutator::Record;
 use super::span::Index;
 use super::trace::Trace;
+use super::visitor::Brand;
 use super::weak::GcWeak;
 use crate::base::geometry::{PAGE, REQUEST_MAX, SMALL_MAX};
 use crate::size_class::SizeClass;

@@ -4,7 +4,8 @@
 use super::alloc::Mutator;
 use super::barrier::Slot;
 use super::handle::{Gc, Invariant, Thin};
-use super::trace::{Trace, Visitor};
+use super::trace::Trace;
+use super::visitor::Visitor;
 use crate::sync::atomic::Ordering::Acquire;
 use core::fmt;
 use core::marker::PhantomData;

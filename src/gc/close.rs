@@ -11,13 +11,13 @@
 //!   counts for the others. No decision of a round depends on the thread that ran the cycle.
 
 use super::behind::dropping;
-use super::cycle::Backoff;
 use super::desc::Kind;
 use super::heap::{Heap, Inner};
 use super::mark::kind_of;
 use super::mutator::Record;
 use super::registry::is_pinned;
 use super::space::Space;
+use crate::sync::backoff::Backoff;
 use crate::sync::tally::Ordering::Relaxed;
 use core::fmt;
 use std::time::{Duration, Instant};

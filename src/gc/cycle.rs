@@ -37,6 +37,7 @@ use super::phase::{Phase, State, Word};
 use super::span::{Span, Swept};
 use super::stats::{Counters, Stint, nanos, thread_nanos};
 use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::backoff::Backoff;
 use std::time::{Duration, Instant};
 
 /// Live bytes from which on the collector has helpers. Marking a smaller heap ends before they
@@ -70,33 +71,6 @@ impl Times {
     /// Returns the processor time of the whole cycle, on all threads.
     pub(crate) fn cpu(&self) -> Duration {
         Duration::from_nanos(self.whole_ns + self.helpers_ns + self.assists_ns)
-    }
-}
-
-/// Waits a little, longer each time.
-pub(crate) struct Backoff(u32);
-
-impl Backoff {
-    pub(crate) fn new() -> Self {
-        Self(0)
-    }
-
-    pub(crate) fn wait(&mut self) {
-        #[cfg(not(loom))]
-        match self.0 {
-            0..16 => core::hint::spin_loop(),
-            16..32 => std::thread::yield_now(),
-            round => std::thread::sleep(Duration::from_micros(20 * u64::from((round - 31).min(50)))),
-        }
-        #[cfg(loom)]
-        crate::sync::spin_hint();
-        self.0 = self.0.saturating_add(1);
-    }
-
-    /// Returns whether the waiting has lasted some milliseconds, and then at every eighth wait.
-    #[cfg(not(loom))]
-    fn is_long(&self) -> bool {
-        self.0 >= 64 && self.0.is_multiple_of(8)
     }
 }
 

@@ -17,7 +17,7 @@ use super::crew::Crew;
 use super::desc::{Kind, Object};
 use super::ephemeron::Table;
 use super::span::Span;
-use super::trace::Visitor;
+use super::visitor::Visitor;
 use super::weak::WeakCell;
 use super::workbuf::{Grey, Queue};
 use core::ptr::NonNull;

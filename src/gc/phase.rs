@@ -34,6 +34,7 @@ use crate::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
     fence,
 };
+use crate::sync::backoff::Backoff;
 use crate::sync::lock::Lock;
 
 /// A mutator's phase.
@@ -208,7 +209,7 @@ impl Protocol {
     /// Waits until the verifier lets mutators pin again. Returns the word after that.
     #[cold]
     pub(crate) fn wait_while_held(&self) -> Word {
-        let mut backoff = super::cycle::Backoff::new();
+        let mut backoff = Backoff::new();
         loop {
             let word = self.word();
             if !word.is_held() {

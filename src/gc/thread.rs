@@ -15,6 +15,7 @@ use super::pacer::Leeway;
 use super::phase::Word;
 #[cfg(not(loom))]
 use super::service::Service;
+use crate::sync::backoff::Backoff;
 use crate::sync::blocking::{Arc, Condvar, Mutex};
 use crate::sync::tally::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -275,7 +276,7 @@ impl Inner {
         let _alone = guard(&self.control.cycle);
         let cycle = self.protocol.cycle();
         let becomes_quiet = || {
-            let mut backoff = super::cycle::Backoff::new();
+            let mut backoff = Backoff::new();
             (0..256).any(|_| {
                 self.protocol.quiet() || {
                     backoff.wait();

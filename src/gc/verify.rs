@@ -13,7 +13,7 @@ use super::ephemeron::Table;
 use super::heap::Heap;
 use super::heap::Inner;
 use super::span::Span;
-use super::trace::Visitor;
+use super::visitor::Visitor;
 use core::fmt;
 use core::ptr::NonNull;
 use std::collections::HashMap;
