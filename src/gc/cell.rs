@@ -105,6 +105,17 @@ impl<'gc, T: ?Sized + Thin> GcCell<'gc, T> {
     }
 }
 
+impl<'gc> Mutator<'gc> {
+    /// Makes an edge that can be changed, for tests and small programs. Short for
+    /// `m.alloc(GcCell::new(to))`.
+    ///
+    /// # Panics
+    /// If there is no memory.
+    pub fn cell<T: Trace<'gc> + 'gc>(&'gc self, to: Option<Gc<'gc, T>>) -> Gc<'gc, GcCell<'gc, T>> {
+        self.alloc(GcCell::new(to))
+    }
+}
+
 impl<T: ?Sized> Default for GcCell<'_, T> {
     fn default() -> Self {
         Self::null()

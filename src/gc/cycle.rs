@@ -353,7 +353,7 @@ impl Inner {
                 });
             }
             for (_, hand_over) in watched {
-                hand_over(self);
+                hand_over(&self.roots);
             }
         }
     }

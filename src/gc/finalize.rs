@@ -24,6 +24,7 @@ use super::handle::Gc;
 use super::heap::Inner;
 use super::root::Root;
 use super::rootable::{Rootable, rebrand};
+use super::roots::RootTable;
 use super::span::{Index, Span};
 use super::wills::Fate;
 use crate::sync::blocking::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -329,11 +330,11 @@ impl<R: Rootable + ?Sized> Guardian<R> {
         m.record.heap().check_process();
         let pointer = Carried::<R>(rebrand::<R>(gc.pointer()));
         let (queue, there) = (Arc::downgrade(&self.ready), Arc::downgrade(&self.ready));
-        let hand_over = move |heap: &Inner| {
+        let hand_over = move |roots: &RootTable| {
             // Moves the whole value, which is `Send`, and not its field.
             let pointer = { pointer };
             if let Some(ready) = queue.upgrade()
-                && let Some(root) = Root::revived(heap, pointer.0)
+                && let Some(root) = Root::revived(roots, pointer.0)
             {
                 guard(&ready.0).push_back(root);
             }

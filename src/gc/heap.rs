@@ -19,7 +19,6 @@
 #[cfg(not(loom))]
 use super::alloc::Mutator;
 use super::crew::Crew;
-use super::ephemeron::Table;
 use super::fault::broken;
 use super::finalize::{Dropper, Work};
 use super::mutator::Record;
@@ -29,15 +28,16 @@ use super::phase::{Protocol, Word};
 use super::process;
 #[cfg(not(loom))]
 use super::registry::{Lease, is_pinned};
-use super::root::RootTable;
+use super::roots::{Keeper, RootSlot, RootTable};
 use super::space::Spaces;
 #[cfg(not(loom))]
 use super::stats::GcStats;
 use super::stats::{Counters, nanos};
+use super::table::Table;
 use super::thread::Control;
-use super::weak::WeakCell;
+use super::weak_cell::WeakCell;
 use super::wills::Wills;
-use crate::sync::blocking::{Arc, OnceLock, Weak};
+use crate::sync::blocking::{Arc, Weak};
 use crate::sync::lock::Lock;
 use crate::sync::tally::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 #[cfg(not(loom))]
@@ -123,7 +123,6 @@ pub(crate) struct Inner {
     pub(crate) born: Instant,
     /// Whether each cycle writes one line to standard error.
     pub(crate) traced: bool,
-    handle: OnceLock<Weak<Handle>>,
     me: Weak<Inner>,
 }
 
@@ -142,7 +141,7 @@ impl Inner {
             process: current_process(),
             protocol: Protocol::new(),
             spaces: Spaces::new(),
-            roots: RootTable::new(),
+            roots: RootTable::new(number),
             wills: Wills::new(),
             dropper: Dropper::new(number),
             crew: Crew::new(),
@@ -171,19 +170,12 @@ impl Inner {
             visits: crate::sync::tally::AtomicU64::new(0),
             born: Instant::now(),
             traced,
-            handle: OnceLock::new(),
             me: me.clone(),
         })
     }
 
     pub(crate) fn weak(&self) -> Weak<Self> {
         self.me.clone()
-    }
-
-    /// Returns a handle that keeps the heap alive, for a root. The models have no handle.
-    pub(crate) fn handle(&self) -> Option<Heap> {
-        let keeper = self.handle.get().and_then(Weak::upgrade)?;
-        Some(Heap { user: None, keeper })
     }
 
     /// Returns whether this process made the heap. A `fork` child did not.
@@ -389,6 +381,16 @@ impl Drop for Handle {
     }
 }
 
+impl Keeper for Handle {
+    fn release(&self, slot: &'static RootSlot) {
+        if let Some(inner) = &self.inner
+            && inner.is_own_process()
+        {
+            inner.roots.give(slot);
+        }
+    }
+}
+
 /// A garbage-collected heap.
 ///
 /// Clones are handles of the same heap. The heap lives as long as a clone, or a
@@ -417,9 +419,9 @@ impl Drop for Handle {
 /// ```
 #[derive(Clone)]
 pub struct Heap {
-    /// The program's handle. A root's handle has none and cannot enter. Dropped before `keeper`.
+    /// Dropped before `keeper`.
     #[expect(dead_code, reason = "its drop is what it is for")]
-    user: Option<Arc<User>>,
+    user: Arc<User>,
     keeper: Arc<Handle>,
 }
 
@@ -431,11 +433,11 @@ struct User(Weak<Inner>);
 impl Drop for User {
     fn drop(&mut self) {
         if let Some(inner) = self.0.upgrade()
-            && let Some(handle) = inner.handle.get().and_then(Weak::upgrade)
+            && let Some(keeper) = inner.roots.keeper()
         {
-            // Two of these are `handle` and the `keeper` of the `Heap` that is dropped now. The
+            // Two of these are this `keeper` and the `keeper` of the `Heap` that is dropped now. The
             // others belong to roots.
-            if inner.is_own_process() && Arc::strong_count(&handle) > 2 {
+            if inner.is_own_process() && Arc::strong_count(&keeper) > 2 {
                 inner.abandon();
             }
         }
@@ -458,11 +460,11 @@ impl Heap {
 
     /// Makes the first handle of `inner`.
     pub(crate) fn around(inner: Arc<Inner>) -> Self {
-        let user = Some(Arc::new(User(inner.weak())));
+        let user = Arc::new(User(inner.weak()));
         let keeper = Arc::new(Handle { inner: Some(inner) });
+        let weak: Weak<Handle> = Arc::downgrade(&keeper);
         let heap = Self { user, keeper };
-        let first = heap.inner().handle.set(Arc::downgrade(&heap.keeper)).is_ok();
-        debug_assert!(first);
+        heap.inner().roots.set_keeper(weak);
         heap
     }
 }

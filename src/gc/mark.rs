@@ -15,10 +15,10 @@
 
 use super::crew::Crew;
 use super::desc::{Kind, Object};
-use super::ephemeron::Table;
 use super::span::Span;
+use super::table::Table;
 use super::visitor::Visitor;
-use super::weak::WeakCell;
+use super::weak_cell::WeakCell;
 use super::workbuf::{Grey, Queue};
 use core::ptr::NonNull;
 use std::collections::HashSet;

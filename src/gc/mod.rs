@@ -84,11 +84,13 @@ mod process;
 mod registry;
 mod root;
 mod rootable;
+mod roots;
 #[cfg(not(loom))]
 mod service;
 mod space;
 mod span;
 mod stats;
+mod table;
 mod thread;
 mod trace;
 #[cfg(not(loom))]
@@ -96,6 +98,7 @@ mod trace_line;
 mod verify;
 mod visitor;
 mod weak;
+mod weak_cell;
 mod wills;
 mod workbuf;
 

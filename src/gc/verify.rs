@@ -8,11 +8,11 @@
 //! - Between cycles no mark is set, and every span belongs to the next cycle.
 
 use super::desc::Kind;
-use super::ephemeron::Table;
 #[cfg(not(loom))]
 use super::heap::Heap;
 use super::heap::Inner;
 use super::span::Span;
+use super::table::Table;
 use super::visitor::Visitor;
 use core::fmt;
 use core::ptr::NonNull;

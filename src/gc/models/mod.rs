@@ -20,7 +20,7 @@ use super::heap::Inner;
 use super::mark::{Tracer, is_marked};
 use super::mutator::Record;
 use super::phase::{State, Word};
-use super::root::RootSlot;
+use super::roots::RootSlot;
 use super::span::Span;
 use crate::heap::source::SOURCE;
 use crate::sync::blocking::Arc;
