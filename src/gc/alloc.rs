@@ -92,7 +92,8 @@ impl Record {
     fn slot_slow(&self, desc: &'static Desc) -> Option<NonNull<u8>> {
         self.before_slow();
         let key = Key::of_type(desc);
-        match self.cache.take_or(key, || self.heap().spaces.of_type(key, desc), self) {
+        let refill = || Some(self.heap().spaces.of_type(key, desc)?.refill(self));
+        match self.cache.take_or(key, refill) {
             Some(Some((slot, span, index))) => {
                 self.colour(span, index);
                 Some(slot)
@@ -129,8 +130,8 @@ impl Record {
         let (slot, span, index) = match class.filter(|_| total <= SMALL_MAX) {
             Some(class) => {
                 let key = Key::of_class(class.index(), traced, dropped);
-                let space = || Some(spaces.of_class(key, class.size(), traced, dropped));
-                self.cache.take_or(key, space, self)??
+                let refill = || Some(spaces.of_class(key, class.size(), traced, dropped).refill(self));
+                self.cache.take_or(key, refill)??
             }
             None => {
                 let space = spaces.of_class(Key::of_class(255, traced, dropped), 0, traced, dropped);

@@ -26,6 +26,9 @@ use std::collections::HashSet;
 /// Number of values of a slice that one step scans.
 const PART: usize = 2048;
 
+/// Objects that are scanned between two looks at the protocol.
+pub(crate) const BATCH: usize = if cfg!(loom) { 8 } else { 1024 };
+
 /// One tracer.
 pub(crate) struct Tracer {
     stack: Vec<Grey>,

@@ -7,7 +7,7 @@
 //! - WILL-3. A will leaves the table before its closure runs or is dropped. Both happen without the
 //!   lock, because a closure may add and cancel wills itself.
 
-use super::finalize::Work;
+use super::dropper::Work;
 use super::roots::RootTable;
 use crate::sync::lock::Lock;
 use core::hash::{BuildHasherDefault, Hasher};
