@@ -141,6 +141,69 @@ fn imports_from_below_are_seen() {
     assert!(code("src/a.rs", "a // b\n#[cfg(test)]\nmod tests {").eq([(1, "a ")]));
 }
 
+/// Returns the fault of the imports in one line of the module `own` of a folder whose modules stand
+/// in this order.
+fn wrong_sibling(order: &[&str], own: &str, line: &str) -> Option<String> {
+    let place = |name: &str| order.iter().position(|module| *module == name);
+    let begin = |rest: &str| {
+        rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+            .next()
+            .unwrap_or("")
+            .to_owned()
+    };
+    // A name that the parent exports hides its module. Inner modules are indented and mean the file.
+    if let Some(rest) = line.strip_prefix("use super::")
+        && place(&begin(rest)).is_none()
+    {
+        return Some(format!("`{line}` hides the module that it imports from"));
+    }
+    let named = ["super::", "crate::gc::"].map(|door| line.split(door).skip(1).map(begin));
+    let below = named.into_iter().flatten().find(|name| place(name) > place(own))?;
+    Some(format!(
+        "`{below}` is below `{own}` in mod.rs: move code, or declare a hook"
+    ))
+}
+
+#[test]
+fn each_module_of_the_collector_imports_only_from_those_above_it() {
+    let tour = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gc/mod.rs")).expect("src/gc/mod.rs");
+    let order = layers(&tour);
+    assert!(
+        order.contains(&"world"),
+        "src/gc/mod.rs should list the modules: {order:?}"
+    );
+    let mut found = Vec::new();
+    for (path, text) in files("src/gc", &[".rs"]) {
+        let own = path.split('/').nth(2).unwrap_or("").trim_end_matches(".rs");
+        for (number, line) in code(&path, &text).filter(|_| own != "mod" && own != "models") {
+            found.extend(wrong_sibling(&order, own, line).map(|fault| format!("{path}:{number}: {fault}")));
+        }
+    }
+    none(&found, "the order of the modules is that of reading");
+}
+
+#[test]
+fn imports_from_siblings_below_are_seen() {
+    let order = layers("mod span;\n\n#[cfg(not(loom))]\nmod world;\nmod heap;\n");
+    for bad in [
+        "use super::heap::Heap;",
+        "    x(super::heap::end())",
+        "use crate::gc::heap::Heap;",
+        "use super::Heap;",
+        "use super::{span, heap};",
+    ] {
+        assert!(wrong_sibling(&order, "world", bad).is_some(), "{bad}");
+    }
+    for good in [
+        "use super::span::Span;",
+        "    use super::Trace;",
+        "pub(super) fn heap() {",
+        "crate::heap::x()",
+    ] {
+        assert_eq!(wrong_sibling(&order, "world", good), None, "{good}");
+    }
+}
+
 /// Returns the files that are too long, and one line about the library if its mean is too high.
 fn long_files(files: &[(String, String)]) -> Vec<String> {
     const MEAN: usize = 200;

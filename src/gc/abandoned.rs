@@ -5,27 +5,14 @@
 //! cleanups that wait for these objects, they keep the heap forever. An event and a line of the
 //! trace report that.
 
-use super::heap::Inner;
+use super::collector::Collector;
 use crate::os::report;
-use crate::sync::tally::{AtomicU8, Ordering::Relaxed};
+use crate::sync::tally::Ordering::Relaxed;
 
-const USED: u8 = 0;
-const ABANDONED: u8 = 1;
-const REPORTED: u8 = 2;
-
-/// Whether the program has a handle.
-pub(crate) struct Use(AtomicU8);
-
-impl Use {
-    pub(crate) fn new() -> Self {
-        Self(AtomicU8::new(USED))
-    }
-}
-
-impl Inner {
+impl Collector {
     /// Notes that the program has dropped its last handle while roots are left.
     pub(crate) fn abandon(&self) {
-        self.used.0.store(ABANDONED, Relaxed);
+        self.used.abandon();
         // If there is nothing to drop or run, no root can lie in an object or a cleanup.
         if self.has_last_work() {
             self.begin_end();
@@ -34,17 +21,12 @@ impl Inner {
     }
 
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.used.0.load(Relaxed) != USED
+        self.used.is_abandoned()
     }
 
     /// Reports an abandoned heap, once. Called after a cycle in which nothing was dropped.
     pub(crate) fn report_if_abandoned(&self) {
-        if self
-            .used
-            .0
-            .compare_exchange(ABANDONED, REPORTED, Relaxed, Relaxed)
-            .is_err()
-        {
+        if !self.used.report() {
             return;
         }
         self.end_is_over();

@@ -5,15 +5,15 @@
 //! says why that is safe.
 
 use super::cache::Key;
-use super::cell::GcCell;
-use super::desc::{Desc, Described, Header, offset};
+use super::desc::{Desc, Header, offset};
+use super::described::Described;
 use super::fault::broken;
-use super::handle::{Brand, Gc};
+use super::handle::Gc;
 use super::meter::Meter;
 use super::mutator::Record;
 use super::span::Index;
 use super::trace::Trace;
-use super::weak::GcWeak;
+use super::visitor::Brand;
 use crate::base::geometry::{PAGE, REQUEST_MAX, SMALL_MAX};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::Ordering::Relaxed;
@@ -92,7 +92,8 @@ impl Record {
     fn slot_slow(&self, desc: &'static Desc) -> Option<NonNull<u8>> {
         self.before_slow();
         let key = Key::of_type(desc);
-        match self.cache.take_or(key, || self.heap().spaces.of_type(key, desc), self) {
+        let refill = || Some(self.heap().spaces.of_type(key, desc)?.refill(self));
+        match self.cache.take_or(key, refill) {
             Some(Some((slot, span, index))) => {
                 self.colour(span, index);
                 Some(slot)
@@ -129,8 +130,8 @@ impl Record {
         let (slot, span, index) = match class.filter(|_| total <= SMALL_MAX) {
             Some(class) => {
                 let key = Key::of_class(class.index(), traced, dropped);
-                let space = || Some(spaces.of_class(key, class.size(), traced, dropped));
-                self.cache.take_or(key, space, self)??
+                let refill = || Some(spaces.of_class(key, class.size(), traced, dropped).refill(self));
+                self.cache.take_or(key, refill)??
             }
             None => {
                 let space = spaces.of_class(Key::of_class(255, traced, dropped), 0, traced, dropped);
@@ -276,42 +277,6 @@ impl<'gc> Mutator<'gc> {
         let pointer = unsafe { <str as super::handle::Thin>::of_address(first) };
         // SAFETY: the object is initialised, and this pinned thread holds it.
         unsafe { Gc::from_pointer(pointer) }
-    }
-
-    /// Makes an object with a weak reference to itself. The reference upgrades to `None` until
-    /// `make` returns.
-    ///
-    /// # Panics
-    /// If there is no memory.
-    ///
-    /// ```
-    /// use greyspan::gc::{GcWeak, Heap, Trace};
-    ///
-    /// #[derive(Trace)]
-    /// struct Own<'gc> {
-    ///     me: GcWeak<'gc, Own<'gc>>,
-    /// }
-    ///
-    /// let heap = Heap::new();
-    /// heap.enter(|m| {
-    ///     let own = m.alloc_cyclic(|me| Own { me });
-    ///     assert!(own.me.upgrade(m).unwrap().ptr_eq(own));
-    /// });
-    /// ```
-    pub fn alloc_cyclic<T: Trace<'gc> + 'gc>(&'gc self, make: impl FnOnce(GcWeak<'gc, T>) -> T) -> Gc<'gc, T> {
-        let promise = GcWeak::promised(self);
-        let gc = self.alloc(make(promise));
-        promise.fulfil(gc);
-        gc
-    }
-
-    /// Makes an edge that can be changed, for tests and small programs. Short for
-    /// `m.alloc(GcCell::new(to))`.
-    ///
-    /// # Panics
-    /// If there is no memory.
-    pub fn cell<T: Trace<'gc> + 'gc>(&'gc self, to: Option<Gc<'gc, T>>) -> Gc<'gc, GcCell<'gc, T>> {
-        self.alloc(GcCell::new(to))
     }
 
     /// Answers the collector if it waits for this thread. If it does not, the call costs one load.

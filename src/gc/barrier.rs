@@ -35,7 +35,7 @@ use super::fault::{at, broken};
 use super::mutator::Record;
 use super::phase::{Phase, State};
 use super::span::{Index, Span};
-use super::workbuf::{BUFFER, Grey};
+use super::workbuf::Grey;
 use crate::sync::atomic::{
     AtomicPtr,
     Ordering::{AcqRel, Acquire, Release},
@@ -150,17 +150,6 @@ impl Record {
         }
         if span.mark(index) && span.space.traced {
             self.push(Grey::new(span, index));
-        }
-    }
-
-    /// Puts a grey object into the buffer.
-    pub(crate) fn push(&self, grey: Grey) {
-        // SAFETY: MUTATOR-1: the buffer is this thread's; the reference does not outlive the
-        // statement.
-        let buffer = unsafe { &mut *self.grey.get() };
-        buffer.push(grey);
-        if buffer.len() >= BUFFER {
-            self.hand_over(buffer);
         }
     }
 

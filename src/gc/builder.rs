@@ -1,6 +1,7 @@
 //! [`Builder`]: the options of a [`Heap`].
 
-use super::heap::{Heap, Inner};
+use super::collector::Collector;
+use super::heap::Heap;
 use super::process;
 
 /// The options of a [`Heap`]. Needs the feature `gc`.
@@ -57,11 +58,30 @@ impl Builder {
 
     /// Makes the heap. It starts no thread before it needs one.
     pub fn build(self) -> Heap {
-        Heap::around(Inner::new(
+        Heap::around(Collector::new(
             process::next_number(),
             self.percent,
             self.limit,
             self.traced,
         ))
+    }
+}
+
+impl Heap {
+    /// Makes a heap that collects as `GREYSPAN_GC` says. Without that variable it collects whenever
+    /// it has doubled.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Returns a [`Builder`] with the default options.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+impl Default for Heap {
+    fn default() -> Self {
+        Self::new()
     }
 }

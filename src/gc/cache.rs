@@ -10,8 +10,6 @@
 //! - GCCACHE-2. `bits` are free slots of word `word` of the span.
 
 use super::desc::Desc;
-use super::mutator::Record;
-use super::space::Space;
 use super::span::{Index, Span};
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::cell::Cell;
@@ -150,8 +148,8 @@ impl Cache {
     }
 
     /// Hands out a free slot for `key`, with its span and its index. The slot comes from the cache,
-    /// or from a span that the space gives. `None`: there is no such space. `Some(None)`: there is
-    /// no memory.
+    /// or from a span that `refill` gives. `None`: `refill` has no space for the key. `Some(None)`:
+    /// there is no memory.
     #[expect(
         clippy::option_option,
         reason = "the two are told apart by one caller, and one answer by the other"
@@ -159,8 +157,7 @@ impl Cache {
     pub(crate) fn take_or(
         &self,
         key: Key,
-        space: impl Fn() -> Option<&'static Space>,
-        record: &Record,
+        refill: impl Fn() -> Option<Option<&'static Span>>,
     ) -> Option<Option<(NonNull<u8>, &'static Span, Index)>> {
         let entry = self.front(key);
         loop {
@@ -171,9 +168,8 @@ impl Cache {
             }
             if !entry.advance(entry.word.get() + 1) {
                 entry.forget();
-                let space = space()?;
                 // `refill` uses no cache, so the entry in front is still this empty one.
-                let Some(span) = space.refill(record) else {
+                let Some(span) = refill()? else {
                     return Some(None);
                 };
                 entry.span.set(Some(span));
@@ -207,7 +203,7 @@ impl Cache {
 
     fn give_back(entry: &Entry) {
         if let Some(span) = entry.span.get() {
-            Space::put_back(span);
+            span.put_back();
         }
         entry.forget();
     }

@@ -4,7 +4,8 @@
 use super::alloc::Mutator;
 use super::barrier::Slot;
 use super::handle::{Gc, Invariant, Thin};
-use super::trace::{Trace, Visitor};
+use super::trace::Trace;
+use super::visitor::Visitor;
 use crate::sync::atomic::Ordering::Acquire;
 use core::fmt;
 use core::marker::PhantomData;
@@ -101,6 +102,17 @@ impl<'gc, T: ?Sized + Thin> GcCell<'gc, T> {
     #[inline]
     pub fn take(&self, m: &Mutator<'gc>) -> Option<Gc<'gc, T>> {
         self.swap(m, None)
+    }
+}
+
+impl<'gc> Mutator<'gc> {
+    /// Makes an edge that can be changed, for tests and small programs. Short for
+    /// `m.alloc(GcCell::new(to))`.
+    ///
+    /// # Panics
+    /// If there is no memory.
+    pub fn cell<T: Trace<'gc> + 'gc>(&'gc self, to: Option<Gc<'gc, T>>) -> Gc<'gc, GcCell<'gc, T>> {
+        self.alloc(GcCell::new(to))
     }
 }
 

@@ -11,13 +11,14 @@
 //!   counts for the others. No decision of a round depends on the thread that ran the cycle.
 
 use super::behind::dropping;
-use super::cycle::Backoff;
+use super::collector::Collector;
 use super::desc::Kind;
-use super::heap::{Heap, Inner};
+use super::heap::Heap;
 use super::mark::kind_of;
-use super::mutator::Record;
 use super::registry::is_pinned;
-use super::space::Space;
+use super::span::Space;
+use super::waiting::guard;
+use crate::sync::backoff::Backoff;
 use crate::sync::tally::Ordering::Relaxed;
 use core::fmt;
 use std::time::{Duration, Instant};
@@ -160,28 +161,12 @@ impl Heap {
     }
 }
 
-/// Panics for an `enter` of a closed heap.
-#[cold]
-pub(crate) fn refuse() -> ! {
-    panic!("greyspan::gc: this heap was closed, and no thread can enter it any more")
-}
-
-impl Inner {
-    /// Returns whether the thread may enter the shut heap: it does if it runs one of the heap's
-    /// destructors or cleanups.
-    #[cold]
-    pub(crate) fn admits(&self, record: &Record) -> bool {
-        record.bar();
-        let is_own = dropping() == self.number;
-        self.visits.fetch_add(u64::from(is_own), Relaxed);
-        is_own
-    }
-
+impl Collector {
     fn close(&self, deadline: Option<Instant>) -> Leftovers {
         self.protocol.shut();
         let (mut visited, mut before) = (0, self.progress_of_end());
         loop {
-            let Some(done) = self.dropper.rest(self, deadline) else {
+            let Some(done) = self.rest(deadline) else {
                 return self.unfinished();
             };
             // Set anew in each round: destructors may have used up the time so far, while the
@@ -197,11 +182,7 @@ impl Inner {
                     ..left
                 };
             }
-            let Some(now) = self
-                .collect(deadline)
-                .then(|| self.dropper.rest(self, deadline))
-                .flatten()
-            else {
+            let Some(now) = self.collect(deadline).then(|| self.rest(deadline)).flatten() else {
                 return self.unfinished();
             };
             let left = self.leftovers();
@@ -254,7 +235,7 @@ impl Inner {
     /// of another thread's round that began since.
     fn leftovers(&self) -> Leftovers {
         // No other thread's cycle changes roots or spans meanwhile.
-        let _alone = super::finalize::guard(&self.control.cycle);
+        let _alone = guard(&self.control.cycle);
         let (mut roots, mut objects) = (0, 0);
         // Weak cells do not count: they belong to the collector and keep nothing. The test looks at
         // their space and not at headers, because a cleanup may be making an object at this moment,

@@ -19,6 +19,8 @@ use crate::sync::tally::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// The most helpers of a cycle.
 pub(crate) const HELPERS: usize = if cfg!(loom) { 1 } else { 15 };
+/// The collector's place in the crew.
+pub(crate) const COLLECTOR: usize = 0;
 /// Grey objects of a chunk, the unit of stealing.
 const CHUNK: usize = if cfg!(loom) { 1 } else { 256 };
 /// The most chunks on a shelf.

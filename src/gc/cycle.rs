@@ -26,28 +26,26 @@
 //! holds an unswept span, and no mutator is upgrading a weak reference to an object that is being
 //! freed. A mutator that stays pinned and performs no operation delays the sweep, as it delays H2.
 
+use super::crew::COLLECTOR;
 #[cfg(not(loom))]
 use super::crew::HELPERS;
 use super::fault::{at, broken};
-use super::finalize::Work;
-use super::heap::Inner;
-use super::mark::{Tracer, is_dead, is_marked};
-use super::mutator::Record;
-use super::phase::{Phase, State, Word};
-use super::span::{Span, Swept};
-use super::stats::{Counters, Stint, nanos, thread_nanos};
+use super::mark::{BATCH, Tracer, is_dead, is_marked};
+use super::phase::{State, Word};
+#[cfg(not(loom))]
+use super::process::processors;
+#[cfg(not(loom))]
+use super::service::Service;
+use super::stats::{Counters, nanos, thread_nanos};
+use super::world::World;
 use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::backoff::Backoff;
 use std::time::{Duration, Instant};
 
 /// Live bytes from which on the collector has helpers. Marking a smaller heap ends before they
 /// wake.
 #[cfg(not(loom))]
 const HELPED: usize = 4 << 20;
-/// The collector's place in the crew.
-const COLLECTOR: usize = 0;
-/// Objects that are scanned between two looks at the protocol.
-const BATCH: usize = if cfg!(loom) { 8 } else { 1024 };
-
 /// The time that one cycle took, in parts.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Times {
@@ -73,34 +71,7 @@ impl Times {
     }
 }
 
-/// Waits a little, longer each time.
-pub(crate) struct Backoff(u32);
-
-impl Backoff {
-    pub(crate) fn new() -> Self {
-        Self(0)
-    }
-
-    pub(crate) fn wait(&mut self) {
-        #[cfg(not(loom))]
-        match self.0 {
-            0..16 => core::hint::spin_loop(),
-            16..32 => std::thread::yield_now(),
-            round => std::thread::sleep(Duration::from_micros(20 * u64::from((round - 31).min(50)))),
-        }
-        #[cfg(loom)]
-        crate::sync::spin_hint();
-        self.0 = self.0.saturating_add(1);
-    }
-
-    /// Returns whether the waiting has lasted some milliseconds, and then at every eighth wait.
-    #[cfg(not(loom))]
-    fn is_long(&self) -> bool {
-        self.0 >= 64 && self.0.is_multiple_of(8)
-    }
-}
-
-impl Inner {
+impl World {
     /// Makes all mutators follow `word`. Returns how long that took.
     fn handshake(&self, word: Word) -> Duration {
         let since = Instant::now();
@@ -122,7 +93,7 @@ impl Inner {
         backoff.wait();
         #[cfg(not(loom))]
         if backoff.is_long() {
-            super::service::Service::get().relieve();
+            Service::get().relieve();
         }
     }
 
@@ -130,11 +101,11 @@ impl Inner {
     /// the heap's other threads do not need.
     fn invite_helpers(&self) {
         #[cfg(not(loom))]
-        if self.live.load(Relaxed) >= HELPED
-            && let Some(heap) = self.weak().upgrade()
+        if self.bytes.live.load(Relaxed) >= HELPED
+            && let Some(host) = self.host().upgrade()
         {
-            let free = super::process::processors().saturating_sub(1 + self.protocol.pinned());
-            super::service::Service::get().invite(&heap, free.min(HELPERS));
+            let free = processors().saturating_sub(1 + self.protocol.pinned());
+            host.invite(free.min(HELPERS));
         }
     }
 
@@ -242,95 +213,12 @@ impl Inner {
         }
     }
 
-    /// Helps to mark until the cycle's marking is over. Runs on a helper's thread with the shelf
-    /// `own`.
-    pub(crate) fn help(&self, own: usize) {
-        let cycle = self.protocol.cycle();
-        let mut tracer = Tracer::new(cycle);
-        let mut backoff = Backoff::new();
-        self.crew.count_hungry(true);
-        while self.protocol.word().cycle() == cycle && self.protocol.word().phase() != Phase::Idle {
-            if (self.crew.has_shelved() || !self.protocol.queue.is_empty())
-                && let Some(shift) = self.crew.begin()
-                && (tracer.steal(&self.crew, own) || tracer.take(&self.protocol.queue, BATCH))
-            {
-                self.crew.count_hungry(false);
-                let cpu = thread_nanos();
-                loop {
-                    while tracer.steps(BATCH / 8) {
-                        tracer.share(&self.crew, own);
-                    }
-                    if !tracer.steal(&self.crew, own) && !tracer.take(&self.protocol.queue, BATCH) {
-                        break;
-                    }
-                }
-                self.report(&mut tracer);
-                self.counters.helpers_ns.fetch_add(thread_nanos() - cpu, Relaxed);
-                drop(shift);
-                self.crew.count_hungry(true);
-                backoff = Backoff::new();
-            }
-            at("helped");
-            backoff.wait();
-        }
-        self.crew.count_hungry(false);
-    }
-
-    /// Passes on the finds and counts of a helper's or mutator's tracer.
-    fn report(&self, tracer: &mut Tracer) {
-        self.counters
-            .marked_objects
-            .fetch_add(core::mem::take(&mut tracer.marked), Relaxed);
-        if !tracer.cells.is_empty() || !tracer.tables.is_empty() {
-            let mut found = self.found.lock();
-            if !broken("found_cells_lost") {
-                found.0.append(&mut tracer.cells);
-            }
-            if !broken("found_tables_lost") {
-                found.1.append(&mut tracer.tables);
-            }
-        }
-    }
-
     /// Runs one round of the ephemerons' fixpoint. Returns whether it marked anything.
     fn mark_values(&self, tracer: &mut Tracer) -> bool {
         if !broken("found_joined_late") {
             self.join_cells(tracer);
         }
         tracer.mark_values()
-    }
-
-    /// Takes over the weak cells and tables that helpers and assisting mutators found.
-    fn join_cells(&self, tracer: &mut Tracer) {
-        let mut found = self.found.lock();
-        tracer.cells.append(&mut found.0);
-        tracer.tables.append(&mut found.1);
-    }
-
-    /// Helps to mark for a moment, on a mutator in MARK, if the heap has outgrown its plan. This
-    /// happens between two acknowledgements of the mutator, so a wave finds the objects that it
-    /// leaves in the queue. It happens in a shift, so it hides no grey object from a wave.
-    #[cold]
-    pub(crate) fn assist(&self, record: &Record) {
-        const LIMIT: Duration = Duration::from_micros(50);
-        if self.live.load(Relaxed) < self.assist_above.load(Relaxed) {
-            return;
-        }
-        let Some(shift) = self.crew.begin() else { return };
-        let (since, work) = (Instant::now(), Stint::begin());
-        let mut tracer = Tracer::new(record.current().cycle());
-        if tracer.take(&self.protocol.queue, 64) || tracer.steal(&self.crew, COLLECTOR) {
-            at("assisting");
-            while tracer.steps(16) && since.elapsed() < LIMIT {}
-            tracer.give(&self.protocol.queue);
-            self.counters.assists.fetch_add(1, Relaxed);
-            self.report(&mut tracer);
-            self.counters.assists_ns.fetch_add(work.nanos(), Relaxed);
-            self.counters.stall(work);
-        } else {
-            self.crew.ask();
-        }
-        drop(shift);
     }
 
     /// Runs step 5: weak cells, guardians, tables and cleanups.
@@ -379,7 +267,7 @@ impl Inner {
                 });
             }
             for (_, hand_over) in watched {
-                hand_over(self);
+                hand_over(&self.roots);
             }
         }
     }
@@ -387,7 +275,7 @@ impl Inner {
     /// Runs step 7: sweeps all spans of `cycle`.
     fn sweep(&self, cycle: u64) {
         self.counters.marked_bytes.store(0, Relaxed);
-        self.kept.store(0, Relaxed);
+        self.bytes.kept.store(0, Relaxed);
         let spaces = self.spaces.all();
         for space in &spaces {
             space.begin_sweep(cycle);
@@ -399,28 +287,6 @@ impl Inner {
         while !spaces.iter().all(|space| space.is_swept()) {
             backoff.wait();
         }
-    }
-
-    /// Sweeps one span of cycle `cycle`. The caller holds the span.
-    pub(crate) fn sweep_span(&self, span: &'static Span, cycle: u64) -> Swept {
-        let dropped = span.space.dropped;
-        let swept = span.sweep(cycle, dropped);
-        let slot = span.slot_bytes();
-        self.change_live(swept.change * slot as i64);
-        self.counters
-            .marked_bytes
-            .fetch_add(u64::from(swept.live) * slot as u64, Relaxed);
-        self.counters.freed_objects.fetch_add(u64::from(swept.dead), Relaxed);
-        if dropped {
-            self.kept.fetch_add(swept.live as usize * slot, Relaxed);
-        }
-        if swept.dead > 0 && dropped {
-            let words = swept.corpses.iter().enumerate().filter(|(_, mask)| **mask != 0);
-            self.bequeath(words.map(|(word, &mask)| Work::Bury(span, word, mask)));
-        } else if cfg!(debug_assertions) && !dropped && !swept.empty {
-            span.poison_all(&swept.corpses);
-        }
-        swept
     }
 
     /// Adds a cycle's times to the heap's counters.
@@ -442,7 +308,7 @@ impl Inner {
     /// events.
     #[cfg(not(loom))]
     pub(crate) fn note_cycle(&self, times: &Times, forced: bool) {
-        let goal = self.goal.load(Relaxed) as u64;
+        let goal = self.bytes.goal.load(Relaxed) as u64;
         crate::stats::TOTALS.next_gc.store(goal, Relaxed);
         crate::events::note(crate::events::EventKind::GcCycle {
             cycle: crate::stats::TOTALS.num_gc.load(Relaxed),

@@ -18,256 +18,17 @@
 //!   enters waits if there is too much of it.
 
 use super::alloc::Mutator;
-use super::behind::{Behind, DROPPING};
-use super::desc::Object;
 use super::handle::Gc;
-use super::heap::Inner;
 use super::root::Root;
 use super::rootable::{Rootable, rebrand};
-use super::span::{Index, Span};
+use super::roots::RootTable;
+use super::waiting::guard;
 use super::wills::Fate;
-use crate::sync::blocking::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use crate::sync::tally::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use super::world::Host;
+use crate::sync::blocking::{Arc, Mutex, Weak};
 use core::fmt;
 use core::ptr::NonNull;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
-
-pub(crate) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Work for the drop thread.
-pub(crate) enum Work {
-    /// Dead objects of one word of a span.
-    Bury(&'static Span, usize, u64),
-    /// A cleanup.
-    Run(Box<dyn FnOnce() + Send>),
-}
-
-impl Work {
-    /// Returns the bytes that the work keeps.
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Bury(span, _, mask) => mask.count_ones() as usize * span.slot_bytes(),
-            Self::Run(cleanup) => size_of::<Self>() + size_of_val(&**cleanup),
-        }
-    }
-}
-
-/// Waits on `condvar` until `deadline` at the latest. Returns `false` if the deadline has passed.
-pub(crate) fn wait_by<'a, T>(
-    condvar: &Condvar,
-    guard: MutexGuard<'a, T>,
-    deadline: Option<Instant>,
-) -> (MutexGuard<'a, T>, bool) {
-    let Some(deadline) = deadline else {
-        return (condvar.wait(guard).unwrap_or_else(PoisonError::into_inner), true);
-    };
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return (guard, false);
-    }
-    let woken = condvar.wait_timeout(guard, left);
-    (woken.unwrap_or_else(PoisonError::into_inner).0, true)
-}
-
-#[derive(Default)]
-struct Line {
-    work: VecDeque<Work>,
-    /// Threads that run work taken from the line.
-    busy: usize,
-    /// Number of work items ever taken off the line.
-    taken: u64,
-}
-
-/// The drop thread's queue.
-pub(crate) struct Dropper {
-    /// The heap's number.
-    heap: u64,
-    line: Mutex<Line>,
-    changed: Condvar,
-    /// Signalled when the line is empty and no work runs, and when there is no drop thread.
-    rested: Condvar,
-    started: AtomicBool,
-    pub(crate) behind: Behind,
-    pub(crate) cleanups: AtomicU64,
-    pub(crate) panicked: AtomicU64,
-}
-
-impl Dropper {
-    pub(crate) fn new(heap: u64) -> Self {
-        Self {
-            heap,
-            line: Mutex::new(Line::default()),
-            changed: Condvar::new(),
-            rested: Condvar::new(),
-            started: AtomicBool::new(false),
-            behind: Behind::new(),
-            cleanups: AtomicU64::new(0),
-            panicked: AtomicU64::new(0),
-        }
-    }
-
-    /// Queues work of a heap and adds the bytes of cleanups to its `live` bytes (FINALIZE-4). They
-    /// still include the dead objects that the sweep has queued.
-    pub(crate) fn give(&self, work: impl IntoIterator<Item = Work>, live: &AtomicUsize) {
-        let counted = work.into_iter().inspect(|work| {
-            self.behind.add(work.bytes());
-            if let Work::Run(_) = work {
-                live.fetch_add(work.bytes(), Relaxed);
-            }
-        });
-        guard(&self.line).work.extend(counted);
-        self.changed.notify_one();
-    }
-
-    pub(crate) fn is_idle(&self) -> bool {
-        guard(&self.line).work.is_empty()
-    }
-
-    /// Claims the start of the thread. Returns `true` if the caller must start it.
-    pub(crate) fn claim(&self) -> bool {
-        !self.started.swap(true, Relaxed)
-    }
-
-    /// Takes the claim back, because the system refused a thread. The next thread with work tries
-    /// again.
-    pub(crate) fn unclaim(&self) {
-        // Under the lock: a thread in `rest` either sees the change or already sleeps.
-        let line = guard(&self.line);
-        self.started.store(false, Relaxed);
-        drop(line);
-        self.rested.notify_all();
-    }
-
-    pub(crate) fn is_started(&self) -> bool {
-        self.started.load(Relaxed)
-    }
-
-    /// Wakes the drop thread, because the heap ends.
-    pub(crate) fn wake(&self) {
-        // Under the lock: the drop thread either sees the change or already sleeps.
-        drop(guard(&self.line));
-        self.changed.notify_one();
-    }
-
-    /// Does all queued work, in order. The program's code runs without the lock.
-    pub(crate) fn drain(&self, heap: &Inner) {
-        let mut line = guard(&self.line);
-        while let Some(work) = line.work.pop_front() {
-            line.busy += 1;
-            line.taken += 1;
-            drop(line);
-            self.perform(work, heap);
-            line = guard(&self.line);
-            line.busy -= 1;
-        }
-        drop(line);
-        self.rested.notify_all();
-    }
-
-    /// Waits until no work is queued or runs. Returns the number of items ever done, or `None` if
-    /// `deadline` passes first. If there is no drop thread, the caller does its work.
-    pub(crate) fn rest(&self, heap: &Inner, deadline: Option<Instant>) -> Option<u64> {
-        let mut line = guard(&self.line);
-        loop {
-            if !line.work.is_empty() && !self.is_started() {
-                drop(line);
-                self.drain(heap);
-                heap.settle_owned();
-                line = guard(&self.line);
-            }
-            if line.work.is_empty() && line.busy == 0 {
-                return Some(line.taken);
-            }
-            let in_time;
-            (line, in_time) = wait_by(&self.rested, line, deadline);
-            if !in_time {
-                return None;
-            }
-        }
-    }
-
-    /// Returns the number of work items ever taken off the queue.
-    pub(crate) fn taken(&self) -> u64 {
-        guard(&self.line).taken
-    }
-
-    /// Whether no work is queued or runs.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        self.unfinished() == 0
-    }
-
-    /// Returns the number of work items that are queued or run.
-    pub(crate) fn unfinished(&self) -> usize {
-        let line = guard(&self.line);
-        line.work.len() + line.busy
-    }
-
-    /// Waits until there is work or `over` returns `true`.
-    pub(crate) fn wait(&self, over: impl Fn() -> bool) {
-        let mut line = guard(&self.line);
-        while line.work.is_empty() && !over() {
-            line = self.changed.wait(line).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn perform(&self, work: Work, heap: &Inner) {
-        let bytes = work.bytes();
-        match work {
-            Work::Bury(span, word, mut mask) => {
-                let (all, slot) = (mask, span.slot_bytes());
-                while mask != 0 {
-                    let index = Index(word as u32 * 64 + mask.trailing_zeros());
-                    mask &= mask - 1;
-                    // SAFETY: FINALIZE-1: the sweep leaves a dead object with drop glue intact.
-                    let object = unsafe { span.object(index) };
-                    // SAFETY: the object is dead, and `mask` names each object once.
-                    heap.disown(unsafe { self.bury(object) });
-                    span.poison(index);
-                    self.behind.advance();
-                }
-                // From here on the span may be gone.
-                heap.live.fetch_sub(span.buried(word, all) as usize * slot, Relaxed);
-            }
-            Work::Run(cleanup) => {
-                self.cleanups.fetch_add(1, Relaxed);
-                self.survive(cleanup);
-                self.behind.advance();
-                heap.live.fetch_sub(bytes, Relaxed);
-            }
-        }
-        self.behind.remove(bytes);
-    }
-
-    /// Runs an object's drop glue. Returns the bytes that the object owned.
-    ///
-    /// # Safety
-    /// The object is dead and not dropped yet.
-    pub(crate) unsafe fn bury(&self, object: Object) -> usize {
-        let mut owned = 0;
-        if let Some(glue) = object.desc.drop {
-            // SAFETY: the object is dead and not dropped yet (contract of this function).
-            self.survive(|| owned = unsafe { (object.desc.measure)(object.first, object.len) });
-            // SAFETY: the object is dead and is dropped here only (contract of this function).
-            self.survive(|| unsafe { glue(object.first, object.len) });
-        }
-        owned
-    }
-
-    fn survive(&self, act: impl FnOnce()) {
-        let before = DROPPING.replace(self.heap);
-        let end = catch_unwind(AssertUnwindSafe(act));
-        DROPPING.set(before);
-        if let Err(payload) = end {
-            self.panicked.fetch_add(1, Relaxed);
-            // A payload may panic in its own drop.
-            core::mem::forget(payload);
-        }
-    }
-}
 
 /// A cleanup that [`Mutator::on_dead`] has arranged. Dropping the value does not cancel the
 /// cleanup.
@@ -275,7 +36,7 @@ impl Dropper {
 /// Needs the feature `gc`.
 #[derive(Clone)]
 pub struct Cleanup {
-    heap: Weak<Inner>,
+    heap: Weak<dyn Host>,
     number: u64,
 }
 
@@ -283,7 +44,9 @@ impl Cleanup {
     /// Cancels the cleanup. Returns `false` if its object has already died or the cleanup was
     /// cancelled before.
     pub fn cancel(&self) -> bool {
-        self.heap.upgrade().is_some_and(|heap| heap.wills.cancel(self.number))
+        self.heap
+            .upgrade()
+            .is_some_and(|heap| heap.world().wills.cancel(self.number))
     }
 }
 
@@ -329,11 +92,11 @@ impl<R: Rootable + ?Sized> Guardian<R> {
         m.record.heap().check_process();
         let pointer = Carried::<R>(rebrand::<R>(gc.pointer()));
         let (queue, there) = (Arc::downgrade(&self.ready), Arc::downgrade(&self.ready));
-        let hand_over = move |heap: &Inner| {
+        let hand_over = move |roots: &RootTable| {
             // Moves the whole value, which is `Send`, and not its field.
             let pointer = { pointer };
             if let Some(ready) = queue.upgrade()
-                && let Some(root) = Root::revived(heap, pointer.0)
+                && let Some(root) = Root::revived(roots, pointer.0)
             {
                 guard(&ready.0).push_back(root);
             }
@@ -409,7 +172,7 @@ impl<'gc> Mutator<'gc> {
         #[cfg(loom)]
         let is_suspect = false;
         Cleanup {
-            heap: heap.weak(),
+            heap: heap.host(),
             number: heap
                 .wills
                 .add(gc.address(), Fate::Cleanup(Box::new(cleanup)), is_suspect),
@@ -424,17 +187,19 @@ impl<'gc> Mutator<'gc> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use super::super::collector::Collector;
+    use super::super::dropper::Work;
     use super::super::{GcCell, Rootable};
     use super::*;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     #[test]
     fn a_thread_that_waits_for_a_drop_thread_which_the_system_refuses_does_its_work() {
-        let heap = Inner::new(u64::MAX, None, None, false);
+        let heap = Collector::new(u64::MAX, None, None, false);
         assert!(heap.dropper.claim());
-        heap.dropper.give([Work::Run(Box::new(|| ()))], &heap.live);
+        heap.dropper.give([Work::Run(Box::new(|| ()))], &heap.bytes.live);
         let own = Arc::clone(&heap);
-        let rests = std::thread::spawn(move || own.dropper.rest(&own, None));
+        let rests = std::thread::spawn(move || own.rest(None));
         std::thread::sleep(Duration::from_millis(20));
         assert!(!rests.is_finished(), "a thread is being made");
         heap.dropper.unclaim();
@@ -451,7 +216,7 @@ mod tests {
     fn what_comes_back_when_its_heap_has_ended_goes_to_nobody() {
         // The case of a cycle that was running when the last handle went: no handle is left that a
         // root could keep.
-        let heap = Inner::new(u64::MAX, None, None, false);
+        let heap = Collector::new(u64::MAX, None, None, false);
         let record = heap.take_record();
         record.enter();
         // SAFETY: the record is pinned until `leave`, and no value of the brand is used after it.

@@ -7,15 +7,13 @@
 //!   cannot become an edge of another heap.
 
 use super::desc::{Header, offset};
-use super::trace::{Trace, Visitor};
+use super::trace::Trace;
+use super::visitor::{Brand, Visitor};
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
-
-/// Marks values that belong to one `enter`. Invariant.
-pub(crate) type Brand<'gc> = PhantomData<fn(&'gc ()) -> &'gc ()>;
 
 /// Makes a handle invariant in `T`, inside a `PhantomData`.
 pub(crate) type Invariant<T> = fn(*mut T) -> *mut T;
@@ -174,6 +172,14 @@ impl<T: ?Sized + Eq> Eq for Gc<'_, T> {}
 impl<T: ?Sized + Hash> Hash for Gc<'_, T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (**self).hash(state);
+    }
+}
+
+impl<'gc> Visitor<'gc> {
+    /// Shows the edge `gc`.
+    #[inline]
+    pub fn visit<T: ?Sized>(&mut self, gc: Gc<'gc, T>) {
+        self.visit_address(gc.address());
     }
 }
 

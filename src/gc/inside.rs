@@ -11,7 +11,7 @@
 //!   only counts as a suspect.
 //! - Roots behind a pointer, in a `Box` or a `Vec`, are not found.
 
-use super::root::RootTable;
+use super::roots::RootTable;
 use core::ptr::NonNull;
 
 /// The result of a search: how a cleanup holds the object that it waits for.

@@ -33,7 +33,8 @@ use super::mark::Tracing;
 use super::meter::{Meter, Share};
 use super::phase::Phase;
 use super::stats::Stint;
-use super::trace::{Trace, Visitor};
+use super::trace::Trace;
+use super::visitor::Visitor;
 use crate::sync::atomic::{
     AtomicU64,
     Ordering::{Relaxed, SeqCst},

@@ -15,16 +15,19 @@
 
 use super::crew::Crew;
 use super::desc::{Kind, Object};
-use super::ephemeron::Table;
 use super::span::Span;
-use super::trace::Visitor;
-use super::weak::WeakCell;
+use super::table::Table;
+use super::visitor::Visitor;
+use super::weak_cell::WeakCell;
 use super::workbuf::{Grey, Queue};
 use core::ptr::NonNull;
 use std::collections::HashSet;
 
 /// Number of values of a slice that one step scans.
 const PART: usize = 2048;
+
+/// Objects that are scanned between two looks at the protocol.
+pub(crate) const BATCH: usize = if cfg!(loom) { 8 } else { 1024 };
 
 /// One tracer.
 pub(crate) struct Tracer {

@@ -36,66 +36,197 @@
 //!   H1, H2 and H3, and a wave at the end of marking. It marks and sweeps beside the running
 //!   threads.
 //!
-//! The files, in the order of reading:
-//!
-//! - facts about a type: `desc`, `trace`, `meter`;
-//! - memory of objects: `handle`, `span`, `space`;
-//! - the handshake machine: `phase`;
-//! - the program's side: `mutator`, `barrier`, `cache`, `alloc`, `cell`, `held`, `lock`,
-//!   `rootable`, `root`, `weak`, `ephemeron`, `wills`, `inside`, `behind`, `finalize`;
-//! - marking and sweeping: `workbuf`, `mark`, `crew`, `cycle`;
-//! - control: `pacer`, `stats`, `heap`, `builder`, `abandoned`, `close`, `registry`, `thread`,
-//!   `service`, `process`, `trace_line`, `verify`;
-//! - tests: `fault` (deliberate faults), `models`.
+//! The modules below stand in the order of reading: each one imports only from those above it. Code
+//! that must call code below it goes through a trait: `Member` (in `phase`), `Keeper` (in `roots`),
+//! `Client` (in `service`), `Host` (in `world`).
 
-#[cfg(not(loom))]
-mod abandoned;
-mod alloc;
-mod barrier;
-mod behind;
-#[cfg(not(loom))]
-mod builder;
-mod cache;
-mod cell;
-#[cfg(not(loom))]
-mod close;
-mod crew;
-mod cycle;
-mod desc;
-mod ephemeron;
+// ---- Tools ----
+
+// Faults made on purpose, for the models.
 mod fault;
-mod finalize;
-mod handle;
-mod heap;
-mod held;
-#[cfg(not(loom))]
-mod inside;
-mod lock;
-mod mark;
-mod meter;
-mod mutator;
-mod pacer;
-mod phase;
+
+// Locks that no panic poisons, and waits with a deadline.
+mod waiting;
+
+// The backlog of the drop thread, and how long a thread waits for it.
+mod behind;
+
+// Forks, options of the environment, the exit of the process.
 #[cfg(not(loom))]
 mod process;
-#[cfg(not(loom))]
-mod registry;
-mod root;
-mod rootable;
-#[cfg(not(loom))]
-mod service;
-mod space;
-mod span;
-mod stats;
-mod thread;
+
+// ---- Facts about a type ----
+
+// Collects edges.
+mod visitor;
+
+// Measures the memory that a value owns.
+mod meter;
+
+// A type's descriptor, and the header of objects.
+mod desc;
+
+// The trait `Trace`, and its implementations for the standard library.
 mod trace;
-#[cfg(not(loom))]
-mod trace_line;
-mod verify;
-mod weak;
-mod wills;
+
+// How a meter looks at values.
+mod measure;
+
+// Makes the descriptor of a type.
+mod described;
+
+// A reference to an object: `Gc`.
+mod handle;
+
+// A heap's statistics, and the counters behind them.
+mod stats;
+
+// ---- Memory of objects ----
+
+// A run of equal slots, with its bits.
+mod span;
+
+// The spans that a mutator allocates from.
+mod cache;
+
+// The spans of one kind of objects.
+mod space;
+
+// ---- The data that all threads of a heap share ----
+
+// Grey objects on their way.
 mod workbuf;
 
+// The handshake machine.
+mod phase;
+
+// Types with an open lifetime, for roots.
+mod rootable;
+
+// The table of roots.
+mod roots;
+
+// Decides when a cycle begins.
+mod pacer;
+
+// Byte counts of a heap, and their bounds.
+mod bytes;
+
+// The queue of the drop thread.
+mod dropper;
+
+// Actions that follow an object's death.
+mod wills;
+
+// The cell of a weak reference.
+mod weak_cell;
+
+// The table of a `WeakMap`.
+mod table;
+
+// The threads that mark, and how they share grey objects.
+mod crew;
+
+// The tracer: turns grey objects black.
+mod mark;
+
+// All of these for one heap, and the hook to the collector.
+mod world;
+
+// ---- The program's side ----
+
+// A thread's record: how it pins, acknowledges and unpins.
+mod mutator;
+
+// The work of a mutator when it changes an edge.
+mod barrier;
+
+// Marking by helpers and mutators.
+mod assist;
+
+// How a mutator gets a span; sweeping one span.
+mod refill;
+
+// The pinned thread: `Mutator`, and how it allocates.
+mod alloc;
+
+// An edge that changes: `GcCell`.
+mod cell;
+
+// Finds deadlocks of one thread with its own locks.
+mod held;
+
+// A value that changes as a whole: `GcLock`.
+mod lock;
+
+// Searches a cleanup for a root of its own object.
+#[cfg(not(loom))]
+mod inside;
+
+// A handle outside of `enter`: `Root`.
+mod root;
+
+// Weak references: `GcWeak`, `WeakRoot`.
+mod weak;
+
+// A map with weak keys: `WeakMap`.
+mod ephemeron;
+
+// Cleanups and guardians.
+mod finalize;
+
+// ---- The collector ----
+
+// The threads that run cycles and help.
+#[cfg(not(loom))]
+mod service;
+
+// One cycle, step by step.
+mod cycle;
+
+// Whether the program has a handle of the heap.
+#[cfg(not(loom))]
+mod used;
+
+// The requests to one collector.
+mod control;
+
+// One heap: its world and its control.
+mod collector;
+
+// A thread's records, one per heap.
+#[cfg(not(loom))]
+mod registry;
+
+// One line of text per cycle.
+#[cfg(not(loom))]
+mod trace_line;
+
+// The end of a heap.
+mod end;
+
+// Serves requests, runs cycles, holds the world.
+mod driver;
+
+// Heaps that only roots keep.
+#[cfg(not(loom))]
+mod abandoned;
+
+// The program's handle: `Heap`.
+mod heap;
+
+// The options of a heap.
+#[cfg(not(loom))]
+mod builder;
+
+// Ends a heap that has handles.
+#[cfg(not(loom))]
+mod close;
+
+// Checks the whole graph.
+mod verify;
+
+// Models of the protocol, and scripts that break its rules.
 #[cfg(all(test, loom))]
 mod models;
 
@@ -112,14 +243,15 @@ pub use finalize::{Cleanup, Guardian};
 pub use handle::{Gc, Thin};
 pub use heap::Heap;
 pub use lock::{GcLock, GcReadGuard, GcWriteGuard};
-pub use meter::Meter;
 #[doc(hidden)]
-pub use meter::{MeasuresNothing, MeasuresSkipped, Skipped};
+pub use measure::{MeasuresNothing, MeasuresSkipped, Skipped};
+pub use meter::Meter;
 pub use root::Root;
 pub use rootable::{OfLifetime, Rootable};
 pub use stats::{GcStats, STALL_BUCKETS};
-pub use trace::{Trace, Visitor};
+pub use trace::Trace;
 pub use verify::VerifyError;
+pub use visitor::Visitor;
 pub use weak::{GcWeak, WeakRoot};
 
 pub use greyspan_derive::{Rootable, Trace};

@@ -11,12 +11,11 @@
 
 use super::cache::Cache;
 use super::fault::broken;
-use super::heap::Inner;
-use super::phase::{Phase, Protocol, Word};
-use super::space::Space;
-use super::span::Span;
+use super::phase::{Member, Phase, Protocol, Word};
+use super::span::{Space, Span};
 use super::stats::Stint;
-use super::workbuf::Grey;
+use super::workbuf::{BUFFER, Grey};
+use super::world::World;
 use crate::sync::CachePadded;
 #[cfg(not(loom))]
 use crate::sync::atomic::AtomicBool;
@@ -63,7 +62,7 @@ pub(crate) struct Record {
     /// to its end.
     known: Cell<*const Space>,
     pub(super) cache: Cache,
-    heap: NonNull<Inner>,
+    heap: NonNull<World>,
     /// Whether an `enter` of this mutator found the heap shut. Every later `enter` is shut out too.
     /// No earlier one is left, because they nest.
     #[cfg(not(loom))]
@@ -83,8 +82,31 @@ fn pinned(word: Word) -> u64 {
     word.0 << 1 | 1
 }
 
+impl Member for Record {
+    fn is_pinned(&self) -> bool {
+        // Acquire: pairs with the Release in `unpin`.
+        self.status.load(Acquire) != UNPINNED
+    }
+
+    fn follows(&self, word: Word) -> bool {
+        // Acquire: pairs with the Releases in `pin`, `acknowledge` and `unpin`.
+        let status = self.status.load(Acquire);
+        let follows = status == UNPINNED || status == pinned(word);
+        if !follows {
+            self.control.store(1, Relaxed);
+        }
+        follows
+    }
+
+    #[cfg(not(loom))]
+    fn is_barred(&self) -> bool {
+        // Acquire: pairs with the Release in `bar`.
+        self.barred.load(Acquire)
+    }
+}
+
 impl Record {
-    pub(crate) fn new(heap: NonNull<Inner>) -> Self {
+    pub(crate) fn new(heap: NonNull<World>) -> Self {
         Self {
             control: AtomicU32::new(0),
             phase: Cell::new(Phase::Idle),
@@ -106,7 +128,7 @@ impl Record {
     }
 
     #[inline(always)]
-    pub(crate) fn heap(&self) -> &Inner {
+    pub(crate) fn heap(&self) -> &World {
         // SAFETY: the heap owns its records, so it lives longer than `self`.
         unsafe { self.heap.as_ref() }
     }
@@ -131,23 +153,6 @@ impl Record {
     pub(crate) fn is_calm(&self) -> bool {
         // Relaxed: the slow path reads the request from the word.
         self.control.load(Relaxed) == 0
-    }
-
-    pub(crate) fn is_pinned(&self) -> bool {
-        // Acquire: pairs with the Release in `unpin`.
-        self.status.load(Acquire) != UNPINNED
-    }
-
-    /// Whether the mutator follows `word` or is unpinned. If neither, tells the mutator. For the
-    /// collector.
-    pub(crate) fn follows(&self, word: Word) -> bool {
-        // Acquire: pairs with the Releases in `pin`, `acknowledge` and `unpin`.
-        let status = self.status.load(Acquire);
-        let follows = status == UNPINNED || status == pinned(word);
-        if !follows {
-            self.control.store(1, Relaxed);
-        }
-        follows
     }
 
     /// Begins an `enter`. Returns `true` if it is the outermost one.
@@ -187,13 +192,6 @@ impl Record {
     pub(crate) fn bar(&self) {
         // Release: pairs with the Acquire in `is_barred`; publishes all work of earlier pins.
         self.barred.store(true, Release);
-    }
-
-    /// Whether every pin that began before the heap was shut has ended.
-    #[cfg(not(loom))]
-    pub(crate) fn is_barred(&self) -> bool {
-        // Acquire: pairs with the Release in `bar`.
-        self.barred.load(Acquire)
     }
 
     #[inline]
@@ -275,7 +273,7 @@ impl Record {
         } else {
             self.tell_owned();
             if self.heap().is_own_process() {
-                self.heap().own_less(before - now);
+                self.heap().bytes.own_less(before - now);
             }
         }
     }
@@ -359,6 +357,17 @@ impl Record {
         }
         self.count_shown(since);
         self.shown_ns.set(0);
+    }
+
+    /// Puts a grey object into the buffer.
+    pub(crate) fn push(&self, grey: Grey) {
+        // SAFETY: MUTATOR-1: the buffer is this thread's; the reference does not outlive the
+        // statement.
+        let buffer = unsafe { &mut *self.grey.get() };
+        buffer.push(grey);
+        if buffer.len() >= BUFFER {
+            self.hand_over(buffer);
+        }
     }
 
     /// Hands the grey objects over to the queue.

@@ -27,13 +27,13 @@
 //!   the thread sees the pin, or the mutator sees that the heap is shut.
 
 use super::fault::broken;
-use super::mutator::Record;
 use super::workbuf::Queue;
 use crate::sync::atomic::{
     AtomicBool, AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
     fence,
 };
+use crate::sync::backoff::Backoff;
 use crate::sync::lock::Lock;
 
 /// A mutator's phase.
@@ -119,6 +119,18 @@ pub(crate) enum State {
     Terminating,
 }
 
+/// A mutator, as the handshake machine sees it.
+pub(crate) trait Member: Sync {
+    /// Whether the mutator follows `word` or is unpinned. If neither, tells the mutator. For the
+    /// collector.
+    fn follows(&self, word: Word) -> bool;
+    /// Whether the mutator is pinned.
+    fn is_pinned(&self) -> bool;
+    /// Whether every pin that began before the heap was shut has ended.
+    #[cfg(not(loom))]
+    fn is_barred(&self) -> bool;
+}
+
 /// The data that the collector and all mutators share.
 pub(crate) struct Protocol {
     word: AtomicU64,
@@ -128,7 +140,7 @@ pub(crate) struct Protocol {
     /// The last cycle in which a mutator has pinned in MARK.
     in_mark: AtomicU64,
     /// All mutators that the heap ever had.
-    members: Lock<Vec<&'static Record>>,
+    members: Lock<Vec<&'static dyn Member>>,
     /// Grey objects that no thread holds.
     pub(crate) queue: Queue,
 }
@@ -208,7 +220,7 @@ impl Protocol {
     /// Waits until the verifier lets mutators pin again. Returns the word after that.
     #[cold]
     pub(crate) fn wait_while_held(&self) -> Word {
-        let mut backoff = super::cycle::Backoff::new();
+        let mut backoff = Backoff::new();
         loop {
             let word = self.word();
             if !word.is_held() {
@@ -276,12 +288,12 @@ impl Protocol {
 
     /// Adds a mutator, before its first pin. Both this function and `acknowledged` take the lock.
     /// So either `acknowledged` finds the mutator, or the mutator finds the word.
-    pub(crate) fn enlist(&self, record: &'static Record) {
+    pub(crate) fn enlist(&self, record: &'static dyn Member) {
         self.members.lock().push(record);
     }
 
     /// Removes and returns all mutators, at the end of the heap.
-    pub(crate) fn dismiss_all(&self) -> Vec<&'static Record> {
+    pub(crate) fn dismiss_all(&self) -> Vec<&'static dyn Member> {
         core::mem::take(&mut *self.members.lock())
     }
 

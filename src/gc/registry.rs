@@ -7,7 +7,7 @@
 //! No heap's number is used twice. So a thread never looks at a remembered record whose heap is
 //! gone.
 
-use super::heap::Inner;
+use super::collector::Collector;
 use super::mutator::Record;
 use crate::sync::blocking::Weak;
 use core::cell::{Cell, RefCell};
@@ -15,7 +15,7 @@ use core::ptr::null;
 
 struct Entry {
     heap: u64,
-    inner: Weak<Inner>,
+    inner: Weak<Collector>,
     record: &'static Record,
 }
 
@@ -49,7 +49,7 @@ thread_local! {
 
 /// A record for one `enter`. If it is not the thread's own, it goes back to the heap at the end.
 pub(crate) struct Lease<'a> {
-    heap: &'a Inner,
+    heap: &'a Collector,
     record: &'static Record,
     own: bool,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Lease<'a> {
 impl<'a> Lease<'a> {
     /// Returns the calling thread's record of `heap`.
     #[inline]
-    pub(crate) fn new(heap: &'a Inner) -> Self {
+    pub(crate) fn new(heap: &'a Collector) -> Self {
         let (number, record) = LAST.get();
         if number == heap.number {
             // SAFETY: the numbers are equal, so `heap` owns the record. `heap` exists, so the
@@ -73,7 +73,7 @@ impl<'a> Lease<'a> {
     }
 
     #[cold]
-    fn find(heap: &'a Inner) -> Self {
+    fn find(heap: &'a Collector) -> Self {
         let found = MINE.try_with(|mine| {
             let mut mine = mine.0.borrow_mut();
             let known = mine

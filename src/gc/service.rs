@@ -1,7 +1,7 @@
 //! The process's collector threads. One runs the cycles of all heaps, one after the other; helpers
 //! work beside it.
 //!
-//! - SERVICE-1. A heap stands in line at most once (`queued` of its [`Control`](super::thread)),
+//! - SERVICE-1. A heap stands in line at most once (`queued` of its [`control`](super::control)),
 //!   and one thread at a time runs its cycles.
 //! - SERVICE-2. If a cycle waits for a pinned thread and another heap stands in line, another
 //!   collector thread starts. So no heap waits for the pins of another heap.
@@ -10,9 +10,8 @@
 //!
 //! Lock order: a heap's requests, then the line.
 
-use super::finalize::guard;
-use super::heap::Inner;
 use super::process;
+use super::waiting::guard;
 use crate::os;
 use crate::sync::atomic::{
     AtomicPtr,
@@ -28,19 +27,31 @@ const PERIOD: Duration = Duration::from_secs(120);
 /// A thread beyond the first ends after this idle time.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// A heap, as the service sees it.
+pub(crate) trait Client: Send + Sync {
+    /// Runs one cycle, if one is still wanted. Further cycles wait behind the other heaps in line.
+    fn serve(self: Arc<Self>);
+    /// Helps a running cycle to mark, at this place in the heap's crew.
+    fn help(&self, place: usize);
+    /// Returns the number of cycles so far and the bytes ever allocated.
+    fn progress(&self) -> (u64, usize);
+    /// Asks for a cycle, unless one is asked for already.
+    fn ask_for_cycle(&self);
+}
+
 /// A heap that has stood in line, with its number of cycles and its allocated bytes at the last
 /// look.
 struct Known {
-    heap: Weak<Inner>,
+    heap: Weak<dyn Client>,
     cycles: u64,
     allocated: usize,
 }
 
 struct Line {
     /// Heaps that wait for a cycle.
-    cycles: VecDeque<Arc<Inner>>,
+    cycles: VecDeque<Arc<dyn Client>>,
     /// Heaps that wait for a helper, each with the helper's place in its crew.
-    helps: Vec<(Arc<Inner>, usize)>,
+    helps: Vec<(Arc<dyn Client>, usize)>,
     threads: usize,
     idle: usize,
     known: Vec<Known>,
@@ -55,8 +66,8 @@ pub(crate) struct Service {
 }
 
 enum Job {
-    Cycle(Arc<Inner>),
-    Help(Arc<Inner>, usize),
+    Cycle(Arc<dyn Client>),
+    Help(Arc<dyn Client>, usize),
 }
 
 static SERVICE: AtomicPtr<Service> = AtomicPtr::new(null_mut());
@@ -95,12 +106,12 @@ impl Service {
 
     /// Puts a heap in line for a cycle. Returns `false` if the service has no thread and the system
     /// gives none. The caller stores the result in `queued`.
-    pub(crate) fn submit(&'static self, heap: Arc<Inner>, is_new: bool) -> bool {
+    pub(crate) fn submit(&'static self, heap: Arc<dyn Client>, is_new: bool) -> bool {
         let mut line = guard(&self.line);
         if is_new {
             line.known.retain(|known| known.heap.strong_count() > 0);
             line.known.push(Known {
-                heap: heap.weak(),
+                heap: Arc::downgrade(&heap),
                 cycles: 0,
                 allocated: 0,
             });
@@ -115,7 +126,7 @@ impl Service {
     }
 
     /// Asks for up to `most` helpers, and starts threads for them if necessary.
-    pub(crate) fn invite(&'static self, heap: &Arc<Inner>, most: usize) {
+    pub(crate) fn invite(&'static self, heap: &Arc<dyn Client>, most: usize) {
         let mut line = guard(&self.line);
         for place in 1..=most {
             if line.idle <= line.helps.len() && !self.start(&mut line) {

@@ -10,52 +10,13 @@
 
 use super::cache::Key;
 use super::desc::{Desc, Kind};
-use super::heap::Inner;
-use super::mutator::Record;
-use super::phase::{Phase, State};
-use super::span::{OBJECTS, Span, Swept};
-use super::stats::Stint;
+use super::span::{Lists, OBJECTS, Space, Span};
 use crate::base::geometry::{PAGE, SMALL_MAX};
-use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::lock::Lock;
 use std::collections::HashMap;
 
-/// A mutator sweeps at most one span more than this before it takes a fresh one.
-const SWEEPS: usize = 4;
 /// The number of types that get separate spans.
 const TYPES: usize = if cfg!(loom) { 4 } else { 256 };
-
-struct Lists {
-    all: Vec<&'static Span>,
-    /// Swept spans with free slots.
-    partial: Vec<&'static Span>,
-    unswept: Vec<&'static Span>,
-    /// Spans taken off `unswept` whose sweep is not over.
-    sweeping: usize,
-}
-
-impl Lists {
-    /// Makes room for one more span on each list, so that no list grows where that could fail.
-    /// Returns `false` if there is no memory.
-    fn has_room(&mut self) -> bool {
-        let spans = self.all.len() + 1;
-        let mut lists = [&mut self.all, &mut self.partial, &mut self.unswept].into_iter();
-        lists.all(|list| list.try_reserve(spans - list.len().min(spans)).is_ok())
-    }
-}
-
-/// The spans of one kind of objects.
-pub(crate) struct Space {
-    /// The type of all objects. `None`: the objects have headers.
-    pub(crate) desc: Option<&'static Desc>,
-    /// Whether objects can have edges.
-    pub(crate) traced: bool,
-    /// Whether dead objects must be dropped.
-    pub(crate) dropped: bool,
-    /// Bytes of a slot. 0: each span has one slot that fills it.
-    slot: usize,
-    lists: Lock<Lists>,
-}
 
 impl Space {
     fn new(desc: Option<&'static Desc>, slot: usize, traced: bool, dropped: bool) -> Self {
@@ -74,7 +35,7 @@ impl Space {
     }
 
     /// Returns the pages of a span and its number of objects.
-    fn geometry(&self) -> (usize, u32) {
+    pub(super) fn geometry(&self) -> (usize, u32) {
         let pages = if self.slot * 8 > SMALL_MAX {
             (self.slot * 8).div_ceil(PAGE)
         } else {
@@ -88,118 +49,6 @@ impl Space {
         slot_of(desc) <= SMALL_MAX
     }
 
-    /// Returns a span with a free slot. The mutator holds it from here on. `None`: there is no
-    /// memory.
-    pub(crate) fn refill(&'static self, record: &Record) -> Option<&'static Span> {
-        let heap = record.heap();
-        let epoch = record.current().epoch();
-        let span = self
-            .find(heap, epoch)
-            .or_else(|| self.fresh(heap, epoch, self.slot, self.geometry()))?;
-        heap.count_live(span.count_all() as usize * span.slot_bytes());
-        if record.phase() == Phase::Mark && heap.protocol.state() == State::Open {
-            heap.assist(record);
-        }
-        Some(span)
-    }
-
-    fn find(&'static self, heap: &Inner, epoch: u64) -> Option<&'static Span> {
-        let mut since = None;
-        let found = self.find_or_sweep(heap, epoch, &mut since);
-        if let Some(since) = since {
-            heap.counters.stall(since);
-        }
-        found
-    }
-
-    /// Finds a span with a free slot, and sweeps some if necessary. `since` is set to the beginning
-    /// of the first sweep.
-    fn find_or_sweep(&'static self, heap: &Inner, epoch: u64, since: &mut Option<Stint>) -> Option<&'static Span> {
-        for _ in 0..=SWEEPS {
-            let span = {
-                let mut lists = self.lists.lock();
-                while let Some(span) = lists.partial.pop() {
-                    // A span of another epoch waits on `all` for its sweep (SPACE-3).
-                    if span.epoch() == epoch || super::fault::broken("refill_any_epoch") {
-                        return Some(span);
-                    }
-                }
-                let span = lists.unswept.pop()?;
-                lists.sweeping += 1;
-                span
-            };
-            since.get_or_insert_with(Stint::begin);
-            let swept = heap.sweep_span(span, epoch - 1);
-            let keep = !swept.empty && span.has_free();
-            self.done(heap, span, &swept, keep);
-            if keep {
-                return Some(span);
-            }
-        }
-        None
-    }
-
-    /// Makes a new span. `None`: there is no memory.
-    fn fresh(
-        &'static self,
-        heap: &Inner,
-        epoch: u64,
-        slot: usize,
-        (pages, objects): (usize, u32),
-    ) -> Option<&'static Span> {
-        let span = Span::take(self, slot, pages, objects, epoch)?;
-        let mut lists = self.lists.lock();
-        if !lists.has_room() {
-            drop(lists);
-            // SAFETY: the span is on no list, so no other thread has it, and no object is in it.
-            unsafe { span.give() };
-            return None;
-        }
-        heap.mapped.fetch_add(pages * PAGE, Relaxed);
-        span.place.store(lists.all.len(), Relaxed);
-        lists.all.push(span);
-        Some(span)
-    }
-
-    /// Makes a span for one large object of `bytes`. `None`: there is no memory.
-    pub(crate) fn take_large(&'static self, heap: &Inner, epoch: u64, bytes: usize) -> Option<&'static Span> {
-        let pages = bytes.div_ceil(PAGE);
-        let span = self.fresh(heap, epoch, pages * PAGE, (pages, 1))?;
-        heap.count_live(span.count_all() as usize * span.slot_bytes());
-        Some(span)
-    }
-
-    /// Takes back a span that a mutator held and no longer needs. A full span waits on `all`.
-    pub(crate) fn put_back(span: &'static Span) {
-        if span.has_free() {
-            span.space.lists.lock().partial.push(span);
-        }
-    }
-
-    /// Ends a sweep. An empty span goes back to the page heap. A span with free slots goes to
-    /// `partial`, unless its sweeper keeps it (`keep`).
-    fn done(&self, heap: &Inner, span: &'static Span, swept: &Swept, keep: bool) {
-        {
-            let mut lists = self.lists.lock();
-            lists.sweeping -= 1;
-            if swept.empty {
-                let place = span.place.load(Relaxed);
-                lists.all.swap_remove(place);
-                if let Some(moved) = lists.all.get(place) {
-                    moved.place.store(place, Relaxed);
-                }
-            } else if !keep && span.has_free() {
-                lists.partial.push(span);
-            }
-        }
-        if swept.empty {
-            heap.mapped.fetch_sub(span.pages() * PAGE, Relaxed);
-            // SAFETY: its sweeper held it, it is on no list, and it holds no object. No thread has
-            // a dead object's address (GCSPAN-3).
-            unsafe { span.give() };
-        }
-    }
-
     /// Makes all spans of cycle `epoch` wait for their sweep. The moment T3 of that cycle has
     /// passed.
     pub(crate) fn begin_sweep(&self, epoch: u64) {
@@ -209,19 +58,6 @@ impl Space {
         lists
             .unswept
             .extend(lists.all.iter().filter(|span| span.epoch() == epoch));
-    }
-
-    /// Sweeps one span. Returns `false` if none waits. Mutators may still be sweeping others.
-    pub(crate) fn sweep_one(&self, heap: &Inner, epoch: u64) -> bool {
-        let span = {
-            let mut lists = self.lists.lock();
-            let Some(span) = lists.unswept.pop() else { return false };
-            lists.sweeping += 1;
-            span
-        };
-        let swept = heap.sweep_span(span, epoch);
-        self.done(heap, span, &swept, false);
-        true
     }
 
     /// Returns whether no span waits for its sweep and none is being swept.

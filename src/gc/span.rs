@@ -20,12 +20,12 @@
 
 use super::desc::{Desc, Header, Object, offset};
 use super::fault::broken;
-use super::space::Space;
 use crate::heap::source::{Run, SOURCE, SpanSource};
 use crate::sync::atomic::{
     AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
+use crate::sync::lock::Lock;
 use core::alloc::Layout;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
@@ -37,6 +37,39 @@ const WORDS: usize = OBJECTS / 64;
 const ALL: u32 = 1 << 31;
 /// The byte that fills dead slots.
 const POISON: u8 = 0xDB;
+
+/// The lists of a space.
+pub(super) struct Lists {
+    pub(super) all: Vec<&'static Span>,
+    /// Swept spans with free slots.
+    pub(super) partial: Vec<&'static Span>,
+    pub(super) unswept: Vec<&'static Span>,
+    /// Spans taken off `unswept` whose sweep is not over.
+    pub(super) sweeping: usize,
+}
+
+impl Lists {
+    /// Makes room for one more span on each list, so that no list grows where that could fail.
+    /// Returns `false` if there is no memory.
+    pub(super) fn has_room(&mut self) -> bool {
+        let spans = self.all.len() + 1;
+        let mut lists = [&mut self.all, &mut self.partial, &mut self.unswept].into_iter();
+        lists.all(|list| list.try_reserve(spans - list.len().min(spans)).is_ok())
+    }
+}
+
+/// The spans of one kind of objects; see [`space`](super::space).
+pub(crate) struct Space {
+    /// The type of all objects. `None`: the objects have headers.
+    pub(crate) desc: Option<&'static Desc>,
+    /// Whether objects can have edges.
+    pub(crate) traced: bool,
+    /// Whether dead objects must be dropped.
+    pub(crate) dropped: bool,
+    /// Bytes of a slot. 0: each span has one slot that fills it.
+    pub(super) slot: usize,
+    pub(super) lists: Lock<Lists>,
+}
 
 /// One run of managed objects.
 #[repr(align(64))]
@@ -149,6 +182,13 @@ impl Span {
         // SAFETY: `take` allocated it with the layout of a `Box`, and only the caller refers to it
         // (contract of this function).
         drop(unsafe { Box::from_raw(record) });
+    }
+
+    /// Takes back a span that a mutator held and no longer needs. A full span waits on `all`.
+    pub(crate) fn put_back(&'static self) {
+        if self.has_free() {
+            self.space.lists.lock().partial.push(self);
+        }
     }
 
     /// Returns the record of the span that holds the object at `address`.

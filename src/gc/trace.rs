@@ -11,51 +11,11 @@
 //!   the end of its edges may be gone.
 
 use super::desc::Kind;
-use super::handle::{Brand, Gc};
 use super::meter::Meter;
+use super::visitor::Visitor;
 use crate::sync::blocking::Arc;
 use core::marker::PhantomData;
-use core::ptr::NonNull;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
-
-/// Collects the edges of values. Invariant in `'gc`. Needs the feature `gc`.
-pub struct Visitor<'gc> {
-    edges: Vec<NonNull<u8>>,
-    /// The cycle that marks, for the stamps of locks; 0 if no cycle marks.
-    cycle: u64,
-    brand: Brand<'gc>,
-}
-
-impl<'gc> Visitor<'gc> {
-    pub(crate) fn new(cycle: u64) -> Self {
-        Self {
-            edges: Vec::new(),
-            cycle,
-            brand: PhantomData,
-        }
-    }
-
-    /// Shows the edge `gc`.
-    #[inline]
-    pub fn visit<T: ?Sized>(&mut self, gc: Gc<'gc, T>) {
-        self.edges.push(gc.address());
-    }
-
-    /// Shows the edge to the object at `address`.
-    #[inline]
-    pub(crate) fn visit_address(&mut self, address: NonNull<u8>) {
-        self.edges.push(address);
-    }
-
-    /// Returns the edges seen so far.
-    pub(crate) fn edges(&mut self) -> &mut Vec<NonNull<u8>> {
-        &mut self.edges
-    }
-
-    pub(crate) fn cycle(&self) -> u64 {
-        self.cycle
-    }
-}
 
 /// A value that the collector can trace. Implement it with `#[derive(Trace)]`.
 ///

@@ -13,8 +13,9 @@
 //! - `stacks` is always 0, because no stack is ever scanned. `globals` are the roots.
 //! - `P`: the number of mutators. `(forced)` at the end: `collect` asked for the cycle.
 
+use super::collector::Collector;
 use super::cycle::Times;
-use super::heap::Inner;
+
 use super::process;
 use crate::os::report;
 use crate::sync::tally::Ordering::Relaxed;
@@ -26,7 +27,7 @@ pub(crate) struct Sizes {
     pub(crate) goal: usize,
 }
 
-impl Inner {
+impl Collector {
     /// Writes the line of cycle `number` to standard error.
     pub(crate) fn write_line(&self, times: &Times, sizes: &Sizes, number: u64, forced: bool) {
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
@@ -48,7 +49,7 @@ impl Inner {
             ns(times.helpers_ns),
             ms(times.t3),
             mb(sizes.before),
-            mb(self.live.load(Relaxed)),
+            mb(self.bytes.live.load(Relaxed)),
             mb(self.counters.marked_bytes.load(Relaxed) as usize),
             mb(sizes.goal),
             mb(self.roots.bytes()),

@@ -8,12 +8,14 @@
 //! - Between cycles no mark is set, and every span belongs to the next cycle.
 
 use super::desc::Kind;
-use super::ephemeron::Table;
 #[cfg(not(loom))]
 use super::heap::Heap;
-use super::heap::Inner;
-use super::span::Span;
-use super::trace::Visitor;
+#[cfg(not(loom))]
+use super::registry::is_pinned;
+use super::span::{Index, Span};
+use super::table::Table;
+use super::visitor::Visitor;
+use super::world::World;
 use core::fmt;
 use core::ptr::NonNull;
 use std::collections::HashMap;
@@ -80,13 +82,13 @@ impl Walk {
         VerifyError {
             what,
             address: address.as_ptr().addr(),
-            span: span.map(|span| (span.slot_at(super::span::Index(0)).as_ptr().addr(), span.slot_bytes())),
+            span: span.map(|span| (span.slot_at(Index(0)).as_ptr().addr(), span.slot_bytes())),
             path,
         }
     }
 }
 
-impl Inner {
+impl World {
     /// Walks the graph and returns the number of objects. The caller holds the world.
     pub(crate) fn walk(&self) -> Result<usize, VerifyError> {
         let mut walk = Walk {
@@ -97,7 +99,7 @@ impl Inner {
         let spaces = self.spaces.all();
         let next = self.protocol.cycle() + 1;
         for span in spaces.iter().flat_map(|space| space.spans()) {
-            let first = span.slot_at(super::span::Index(0));
+            let first = span.slot_at(Index(0));
             if span.epoch() != next {
                 return Err(walk.error("a span that was not swept", first));
             }
@@ -176,7 +178,7 @@ impl Heap {
     /// - In a `fork` child, if the heap belongs to its parent.
     pub fn verify(&self) -> Result<(), VerifyError> {
         assert!(
-            !super::registry::is_pinned(),
+            !is_pinned(),
             "greyspan::gc: `verify` inside `enter` would wait for itself"
         );
         self.inner().check_process();

@@ -5,58 +5,21 @@
 //!   object of that cycle is swept.
 //! - WEAK-2. A cleared cell stays cleared. For all threads, `upgrade` has one linearisation point:
 //!   the exchange that closes the cycle.
-//! - WEAK-3. `pointer` is written before the target is published, and not changed after.
+//! - WEAK-3. The cell's `pointer` is written before the target is published, and not changed after.
 
 use super::alloc::Mutator;
-use super::barrier::Slot;
-use super::desc::Kind;
 use super::handle::{Gc, Invariant};
 use super::root::Root;
 use super::rootable::{OfLifetime, Rootable, rebrand};
-use super::trace::{Trace, Visitor};
-use crate::sync::atomic::Ordering::{Acquire, Release};
-use core::cell::UnsafeCell;
+use super::trace::Trace;
+use super::visitor::Visitor;
+use super::weak_cell::WeakCell;
+use crate::sync::atomic::Ordering::Acquire;
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::MaybeUninit;
-use core::ptr::{NonNull, null_mut};
-
-/// A weak cell.
-pub(crate) struct WeakCell {
-    pub(crate) target: Slot,
-    /// The pointer to the target, with its type's metadata (WEAK-3).
-    pointer: UnsafeCell<MaybeUninit<[*mut u8; 2]>>,
-}
-
-// SAFETY: WEAK-3: `pointer` is written before `target` is published and only read after that.
-unsafe impl Sync for WeakCell {}
-// SAFETY: the targets are `Send + Sync`.
-unsafe impl Send for WeakCell {}
-
-// SAFETY: the target is not an edge: the collector treats cells by their kind.
-unsafe impl<'gc> Trace<'gc> for WeakCell {
-    const KIND: Kind = Kind::Weak;
-    fn trace(&self, _: &mut Visitor<'gc>) {}
-}
+use core::ptr::NonNull;
 
 impl WeakCell {
-    fn empty() -> Self {
-        Self {
-            target: Slot::new(null_mut()),
-            pointer: UnsafeCell::new(MaybeUninit::uninit()),
-        }
-    }
-
-    /// Sets the target of an empty cell, once.
-    fn aim<T: ?Sized>(&self, target: NonNull<T>) {
-        const { assert!(size_of::<NonNull<T>>() <= size_of::<[*mut u8; 2]>()) };
-        // SAFETY: WEAK-3: no thread reads the place before the target is published; the assertion
-        // above says that it has room.
-        unsafe { self.pointer.get().cast::<NonNull<T>>().write(target) };
-        // Release: pairs with the Acquire in `upgrade`.
-        self.target.store(target.cast().as_ptr(), Release);
-    }
-
     /// Returns the target if it is alive.
     fn upgrade<T: ?Sized>(&self, m: &Mutator<'_>) -> Option<NonNull<T>> {
         // Acquire: pairs with the Release in `aim`.
@@ -71,15 +34,6 @@ impl WeakCell {
         }
         // SAFETY: WEAK-3: the pointer was written before the target, and is of this type.
         Some(unsafe { self.pointer.get().cast::<NonNull<T>>().read() })
-    }
-
-    /// Clears the cell if `dead` holds for its target. For the collector.
-    pub(crate) fn clear_if(&self, dead: impl FnOnce(NonNull<u8>) -> bool) {
-        // Acquire: pairs with the Release in `aim`.
-        if NonNull::new(self.target.load(Acquire)).is_some_and(dead) {
-            // Release: pairs with the second load in `upgrade`.
-            self.target.store(null_mut(), Release);
-        }
     }
 }
 
@@ -138,6 +92,35 @@ impl<'gc, T: ?Sized> GcWeak<'gc, T> {
     /// Whether both are copies of one weak reference.
     pub fn ptr_eq(self, other: Self) -> bool {
         self.cell.ptr_eq(other.cell)
+    }
+}
+
+impl<'gc> Mutator<'gc> {
+    /// Makes an object with a weak reference to itself. The reference upgrades to `None` until
+    /// `make` returns.
+    ///
+    /// # Panics
+    /// If there is no memory.
+    ///
+    /// ```
+    /// use greyspan::gc::{GcWeak, Heap, Trace};
+    ///
+    /// #[derive(Trace)]
+    /// struct Own<'gc> {
+    ///     me: GcWeak<'gc, Own<'gc>>,
+    /// }
+    ///
+    /// let heap = Heap::new();
+    /// heap.enter(|m| {
+    ///     let own = m.alloc_cyclic(|me| Own { me });
+    ///     assert!(own.me.upgrade(m).unwrap().ptr_eq(own));
+    /// });
+    /// ```
+    pub fn alloc_cyclic<T: Trace<'gc> + 'gc>(&'gc self, make: impl FnOnce(GcWeak<'gc, T>) -> T) -> Gc<'gc, T> {
+        let promise = GcWeak::promised(self);
+        let gc = self.alloc(make(promise));
+        promise.fulfil(gc);
+        gc
     }
 }
 

@@ -7,15 +7,15 @@
 //! - WILL-3. A will leaves the table before its closure runs or is dropped. Both happen without the
 //!   lock, because a closure may add and cancel wills itself.
 
-use super::finalize::Work;
-use super::heap::Inner;
+use super::dropper::Work;
+use super::roots::RootTable;
 use crate::sync::lock::Lock;
 use core::hash::{BuildHasherDefault, Hasher};
 use core::ptr::NonNull;
 use std::collections::HashMap;
 
 /// Gives a revived object to its guardian.
-pub(crate) type HandOver = Box<dyn FnOnce(&Inner) + Send>;
+pub(crate) type HandOver = Box<dyn FnOnce(&RootTable) + Send>;
 
 /// The action that follows the object's death.
 pub(crate) enum Fate {

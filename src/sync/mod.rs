@@ -4,6 +4,8 @@
 //! All protocols above are written once against these names, so the models run the real code.
 //! Nothing here allocates, panics, or keeps state that a fork child could not repair.
 
+#[cfg(feature = "gc")]
+pub(crate) mod backoff;
 pub(crate) mod forker;
 pub(crate) mod lock;
 pub(crate) mod stack;

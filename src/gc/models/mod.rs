@@ -15,12 +15,12 @@ mod weak;
 use super::Trace;
 use super::alloc::Mutator;
 use super::cell::GcCell;
+use super::collector::Collector;
 use super::handle::Gc;
-use super::heap::Inner;
 use super::mark::{Tracer, is_marked};
 use super::mutator::Record;
 use super::phase::{State, Word};
-use super::root::RootSlot;
+use super::roots::RootSlot;
 use super::span::Span;
 use crate::heap::source::SOURCE;
 use crate::sync::blocking::Arc;
@@ -36,9 +36,9 @@ type M = &'static Mutator<'static>;
 /// All brands are one here: each test has one heap, and no value of it outlives the test.
 type N = Gc<'static, Node<'static>>;
 
-fn new_heap() -> Arc<Inner> {
+fn new_heap() -> Arc<Collector> {
     SOURCE.reset();
-    Inner::new(1, None, None, false)
+    Collector::new(1, None, None, false)
 }
 
 fn mutator(record: &'static Record) -> M {
@@ -57,7 +57,7 @@ fn is_there(address: NonNull<u8>) -> bool {
 }
 
 /// Returns all nodes that can be reached from the roots and from `held`, the mutators' nodes.
-fn reachable(heap: &Inner, held: &[N]) -> Vec<N> {
+fn reachable(heap: &Collector, held: &[N]) -> Vec<N> {
     let mut found: Vec<N> = held.to_vec();
     heap.roots.scan(|target| {
         // SAFETY: the models root nodes only.
@@ -77,7 +77,7 @@ fn reachable(heap: &Inner, held: &[N]) -> Vec<N> {
 
 /// A collector driven by hand.
 struct Stage {
-    heap: Arc<Inner>,
+    heap: Arc<Collector>,
     tracer: Tracer,
     word: Word,
 }

@@ -7,7 +7,7 @@ use loom::cell::UnsafeCell;
 use loom::thread;
 
 /// Returns a reference to a model's heap that its threads can share.
-fn shared(heap: &Arc<Inner>) -> &'static Inner {
+fn shared(heap: &Arc<Collector>) -> &'static Collector {
     let heap = Arc::into_raw(Arc::clone(heap));
     // SAFETY: the count is never given back: a model's heap stays.
     unsafe { &*heap }

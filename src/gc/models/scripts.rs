@@ -309,7 +309,11 @@ fn an_assist_hides_nothing_from_the_end_of_marking() {
         stage.begin_wave();
         one.respond();
         two.respond();
-        stage.heap.assist_above.store(0, crate::sync::tally::Ordering::Relaxed);
+        stage
+            .heap
+            .bytes
+            .assist_above
+            .store(0, crate::sync::tally::Ordering::Relaxed);
         let stage = std::rc::Rc::new(std::cell::RefCell::new(stage));
         let script = stage.clone();
         when("assisting", move || {

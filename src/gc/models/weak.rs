@@ -290,7 +290,7 @@ fn tables_are_looked_at_again_when_nobody_marks_any_more() {
         when("looked", move || {
             one.leave();
             // An assist scans that object, marks the key, and leaves no grey object.
-            script.assist_above.store(0, Relaxed);
+            script.bytes.assist_above.store(0, Relaxed);
             script.assist(two);
             two.leave();
         });
@@ -407,7 +407,7 @@ fn found_by(scan: impl Fn(&Stage, &'static Record)) {
 fn what_an_assist_finds_of_cells_and_tables_comes_to_the_collector() {
     play(|| {
         found_by(|stage, record| {
-            stage.heap.assist_above.store(0, Relaxed);
+            stage.heap.bytes.assist_above.store(0, Relaxed);
             stage.heap.assist(record);
         });
     });
@@ -485,7 +485,7 @@ fn the_values_of_a_table_that_an_assist_found_are_marked() {
         let script = Arc::clone(&heap);
         when("looked", move || {
             one.leave();
-            script.assist_above.store(0, Relaxed);
+            script.bytes.assist_above.store(0, Relaxed);
             script.assist(two);
             two.leave();
         });
