@@ -276,3 +276,6 @@ pub(crate) fn deliver(directory: &Directory, me: OwnerId, span: &'static MSpan) 
 fn is_as(mailbox: Option<&Mailbox>, opened: Option<usize>) -> bool {
     cfg!(greyspan_broken = "reopening_unseen") || mailbox.map(Mailbox::openings) == opened
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
