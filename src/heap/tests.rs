@@ -1,6 +1,9 @@
 //! Tests of the heap that need to see what the program's own allocator is asked for.
 
+#[cfg(feature = "preload")]
+mod c;
 mod caches;
+mod ends;
 mod failures;
 mod promises;
 mod world;
