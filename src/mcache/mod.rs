@@ -280,3 +280,6 @@ impl Sentinel {
         &self.0
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -77,3 +77,7 @@ impl Store {
             })
     }
 }
+
+#[cfg(all(test, not(loom)))]
+#[path = "store_tests.rs"]
+mod tests;
