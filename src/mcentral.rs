@@ -159,3 +159,7 @@ impl MCentral {
         unsafe { self.lists.reset_in_child(keep) };
     }
 }
+
+#[cfg(all(test, not(loom)))]
+#[path = "mcentral_tests.rs"]
+mod tests;

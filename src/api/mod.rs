@@ -158,3 +158,6 @@ pub fn usable_size(ptr: NonNull<u8>, layout: Layout) -> usize {
 pub fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

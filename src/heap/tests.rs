@@ -1,6 +1,9 @@
 //! Tests of the heap that watch the program's own allocator.
 
+#[cfg(feature = "preload")]
+mod c;
 mod caches;
+mod ends;
 mod failures;
 mod promises;
 mod world;

@@ -254,3 +254,6 @@ impl Sentinel {
         &self.0
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -78,3 +78,7 @@ impl Store {
             })
     }
 }
+
+#[cfg(all(test, not(loom)))]
+#[path = "store_tests.rs"]
+mod tests;

@@ -224,3 +224,6 @@ impl<L: Linked<Node: Record>> Pool<L> {
         self.bump.used()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

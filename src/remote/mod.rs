@@ -277,3 +277,6 @@ pub(crate) fn deliver(directory: &Directory, me: OwnerId, span: &'static MSpan) 
 fn is_as(mailbox: Option<&Mailbox>, opened: Option<usize>) -> bool {
     crate::sync::broken!("reopening_unseen") || mailbox.map(Mailbox::openings) == opened
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

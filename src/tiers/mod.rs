@@ -117,3 +117,6 @@ impl Tiers {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

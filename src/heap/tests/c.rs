@@ -1,0 +1,320 @@
+//! C's operations on the heap of the process: sizes, contents, `errno`, and calls that come while
+//! another call of the thread is under way.
+
+use super::super::HEAP;
+use super::super::c::nested::alone;
+use super::super::slot::current;
+use crate::base::geometry::{PAGE, REQUEST_MAX, RUN_MAX};
+use crate::os::errno;
+use crate::size_class::SizeClass;
+use std::ptr::null_mut;
+
+const KIB: usize = 1 << 10;
+
+/// Sizes of each kind: classes, the edges between the kinds, runs, and whole pages.
+const SIZES: [usize; 12] = [
+    1,
+    16,
+    100,
+    1000,
+    1025,
+    5000,
+    32 * KIB,
+    32 * KIB + 1,
+    70_000,
+    300 * KIB,
+    RUN_MAX,
+    RUN_MAX + 1,
+];
+
+fn malloc(size: usize) -> *mut u8 {
+    HEAP.malloc(current(), size)
+}
+
+fn free(ptr: *mut u8) {
+    // SAFETY: the block is the test's, which gives it up.
+    unsafe { HEAP.free_untyped(current(), ptr) };
+}
+
+fn realloc(ptr: *mut u8, size: usize) -> *mut u8 {
+    // SAFETY: the block is the test's.
+    unsafe { HEAP.realloc_untyped(current(), ptr, size) }
+}
+
+fn memalign(align: usize, size: usize) -> *mut u8 {
+    HEAP.memalign(current(), align, size)
+}
+
+fn usable(ptr: *mut u8) -> usize {
+    HEAP.usable_untyped(ptr)
+}
+
+fn bytes<'a>(ptr: *mut u8, size: usize) -> &'a mut [u8] {
+    // SAFETY: the block is the test's, has so many bytes, and was written or is zeroed.
+    unsafe { std::slice::from_raw_parts_mut(ptr, size) }
+}
+
+/// The places of a block that carry a pattern: all of a small one; of a large one some, and the ends.
+fn places(size: usize) -> impl Iterator<Item = usize> {
+    let step = if size > 8 * KIB { 61 } else { 1 };
+    (0..size).step_by(step).chain(size.saturating_sub(16)..size)
+}
+
+fn pattern(place: usize) -> u8 {
+    (place % 251 + 1) as u8
+}
+
+/// Writes the pattern to all places.
+fn fill(ptr: *mut u8, size: usize) {
+    for place in places(size) {
+        // SAFETY: the block is the test's and has so many bytes.
+        unsafe { ptr.wrapping_add(place).write(pattern(place)) };
+    }
+}
+
+/// The first `size` bytes hold what `fill` wrote when the block had `before` bytes.
+fn check(ptr: *mut u8, before: usize, size: usize) {
+    for place in places(before).filter(|&place| place < size) {
+        // SAFETY: the block is the test's and has so many bytes.
+        let byte = unsafe { ptr.wrapping_add(place).read() };
+        assert_eq!(byte, pattern(place), "at {place} of {before} bytes");
+    }
+}
+
+/// What `call` sets `errno` to, or 0.
+fn error(call: impl FnOnce()) -> i32 {
+    errno::set(0);
+    call();
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(0)
+}
+
+#[test]
+fn calloc_gives_zeros_to_the_last_usable_byte_of_dirty_memory_too() {
+    for size in SIZES {
+        for _ in 0..3 {
+            let ptr = HEAP.calloc(current(), size);
+            let usable = usable(ptr);
+            assert!(usable >= size && ptr.addr().is_multiple_of(16));
+            assert!(bytes(ptr, usable).iter().all(|&byte| byte == 0), "{size} bytes");
+            bytes(ptr, usable).fill(0xff);
+            free(ptr);
+        }
+    }
+}
+
+#[test]
+fn a_kept_run_has_the_size_of_its_present_holder() {
+    let large = malloc(100 * KIB);
+    assert_eq!(usable(large), 100 * KIB);
+    free(large);
+    assert_eq!(usable(large), 0, "it is free");
+    for size in [97 * KIB, 98 * KIB + 1, 100 * KIB] {
+        let again = malloc(size);
+        assert_eq!(usable(again), size.next_multiple_of(4096));
+        free(again);
+    }
+}
+
+#[test]
+fn a_large_block_does_not_begin_with_the_words_of_the_one_before() {
+    for size in [40 * KIB, RUN_MAX + 1] {
+        for _ in 0..3 {
+            let ptr = malloc(size);
+            assert_eq!(bytes(ptr, 16), [0; 16], "{size} bytes");
+            fill(ptr, size);
+            free(ptr);
+        }
+    }
+}
+
+#[test]
+fn a_block_that_changes_its_size_keeps_what_both_sizes_hold() {
+    for from in SIZES {
+        for to in SIZES {
+            let ptr = malloc(from);
+            fill(ptr, from);
+            let new = realloc(ptr, to);
+            assert!(usable(new) >= to && new.addr().is_multiple_of(16));
+            check(new, from, from.min(to));
+            fill(new, to);
+            let whole = usable(new);
+            // To the last byte that the program may use.
+            fill(new, whole);
+            let grown = realloc(new, whole + 100);
+            check(grown, whole, whole);
+            free(grown);
+        }
+    }
+}
+
+#[test]
+fn a_small_block_keeps_its_place_while_three_quarters_of_it_are_in_use() {
+    let ptr = malloc(1024);
+    assert_eq!(realloc(ptr, 769), ptr);
+    assert_eq!(realloc(ptr, 1024), ptr);
+    let moved = realloc(ptr, 768);
+    assert_ne!(moved, ptr);
+    assert_eq!(usable(moved), 768);
+    assert_eq!(realloc(moved, 760), moved);
+    let class = SizeClass::serving(16, 16).expect("a small size");
+    let least = malloc(class.size());
+    assert_eq!(realloc(least, 1), least, "the same class serves both");
+    [moved, least].into_iter().for_each(free);
+}
+
+#[test]
+fn a_block_that_moves_leaves_its_place_to_others() {
+    for (from, to) in [(100, 1000), (1000, 40 * KIB), (40 * KIB, 100)] {
+        let ptr = malloc(from);
+        let new = realloc(ptr, to);
+        assert_ne!(new, ptr);
+        assert_eq!(usable(ptr), 0, "from {from} to {to} bytes");
+        free(new);
+    }
+}
+
+#[test]
+fn blocks_are_aligned_as_asked_and_to_16_at_least() {
+    for align in [1, 2, 8, 16, 64, 512, 4096, PAGE, 64 * KIB, 2048 * KIB] {
+        for size in [0, 1, 100, 5000, 40 * KIB] {
+            let ptr = memalign(align, size);
+            assert!(ptr.addr().is_multiple_of(align.max(16)), "{size} at {align}");
+            assert!(usable(ptr) >= size);
+            fill(ptr, size);
+            // Its size alone does not tell that it is large for its alignment.
+            let new = realloc(ptr, size + 50_000);
+            check(new, size, size);
+            fill(new, size + 50_000);
+            let new = realloc(new, size + 90_000);
+            check(new, size + 50_000, size + 50_000);
+            free(new);
+        }
+    }
+}
+
+#[test]
+fn a_request_that_cannot_be_served_sets_errno_and_leaves_the_block_as_it_was() {
+    let requests: [fn() -> *mut u8; 5] = [
+        || malloc(REQUEST_MAX + 1),
+        || malloc(usize::MAX),
+        || HEAP.calloc(current(), usize::MAX - 100),
+        || memalign(64, usize::MAX - 1000),
+        || memalign(1 << 60, 100),
+    ];
+    for (number, request) in requests.iter().enumerate() {
+        assert_eq!(error(|| assert!(request().is_null())), libc::ENOMEM, "request {number}");
+    }
+    for size in [100, 1000, 40 * KIB, RUN_MAX + 1] {
+        let ptr = malloc(size);
+        fill(ptr, size);
+        for beyond in [REQUEST_MAX + 1, usize::MAX] {
+            let failed = || assert!(realloc(ptr, beyond).is_null());
+            assert_eq!(error(failed), libc::ENOMEM, "{size} to {beyond} bytes");
+        }
+        check(ptr, size, size);
+        assert_eq!(error(|| free(ptr)), 0);
+    }
+}
+
+#[test]
+fn a_sized_free_takes_every_size_that_the_block_may_have() {
+    for size in SIZES {
+        let last = usable(malloc(size));
+        // The size asked for, and the most that the program may use.
+        for told in [size, last] {
+            let ptr = malloc(size);
+            // SAFETY: the block is the test's, which gives it up.
+            unsafe { HEAP.free_sized(current(), ptr, 16, told) };
+            assert_eq!(usable(ptr), 0, "{told} of {size} bytes");
+        }
+    }
+    let ptr = memalign(4096, 100);
+    // SAFETY: the block is the test's, which gives it up.
+    unsafe { HEAP.free_sized(current(), ptr, 4096, 100) };
+    assert_eq!(usable(ptr), 0);
+    // SAFETY: null is no block.
+    unsafe { HEAP.free_sized(current(), null_mut(), 16, 5) };
+}
+
+#[test]
+fn a_block_of_a_nested_call_may_be_resized_and_freed_outside_of_it() {
+    for size in [100, 3000, 70_000] {
+        let mut blocks = [null_mut(); 3];
+        alone(|_| blocks.iter_mut().for_each(|place| *place = malloc(size)));
+        let [first, second, third] = blocks;
+        let known = |ptr| {
+            HEAP.tiers
+                .mheap
+                .map()
+                .span_of(crate::base::addr::Addr::of(ptr))
+                .is_some()
+        };
+        assert!(!known(first), "it is no span's");
+        blocks.iter().for_each(|&ptr| fill(ptr, size));
+        let (up, down) = (realloc(first, 2 * size), realloc(second, size / 2));
+        check(up, size, size);
+        check(down, size, size / 2);
+        assert!(known(up) && known(down));
+        free(third);
+        // Their places serve nested calls again.
+        let mut again = [null_mut(); 3];
+        alone(|_| again.iter_mut().for_each(|place| *place = malloc(size)));
+        [up, down].into_iter().for_each(free);
+        again.into_iter().for_each(free);
+        assert_eq!(error(|| free(null_mut())), 0);
+    }
+}
+
+#[test]
+fn nested_calls_are_refused_as_others_are() {
+    alone(|_| {
+        for size in [REQUEST_MAX + 1, usize::MAX] {
+            assert_eq!(error(|| assert!(malloc(size).is_null())), libc::ENOMEM);
+        }
+    });
+}
+
+#[test]
+fn a_nested_call_resizes_a_block_of_the_thread_and_frees_the_old_one_later() {
+    for size in [100, 3000, 70_000] {
+        let ptr = malloc(size);
+        fill(ptr, size);
+        let mut new = null_mut();
+        alone(|_| {
+            new = realloc(ptr, 2 * size);
+            check(new, size, size);
+            assert_eq!(usable(ptr), 0, "it is free");
+        });
+        check(new, size, size);
+        free(new);
+    }
+}
+
+#[cfg(feature = "stats")]
+#[test]
+fn each_call_counts_once() {
+    // Other tests use the same heap: only this thread's counts are looked at.
+    free(malloc(1));
+    let seen = || {
+        let exact = &current().shared().exact;
+        let (classes, large, _) = exact.mallocs();
+        let mallocs = classes.sum::<u64>() + large;
+        let (classes, large, _) = exact.frees();
+        (mallocs, classes.sum::<u64>() + large)
+    };
+    let (mut mallocs, mut frees) = seen();
+    for size in SIZES {
+        for turn in 0..30 {
+            let ptr = match turn % 3 {
+                0 => malloc(size),
+                1 => HEAP.calloc(current(), size),
+                _ => memalign(64, size),
+            };
+            mallocs += 1;
+            assert_eq!(seen(), (mallocs, frees), "{size} bytes, turn {turn}");
+            free(ptr);
+            frees += 1;
+            assert_eq!(seen(), (mallocs, frees), "{size} bytes, turn {turn}");
+        }
+    }
+}
