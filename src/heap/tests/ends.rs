@@ -29,7 +29,7 @@ impl Place {
         heap.tiers.mheap.set_window(64 << 20);
         // Nothing depends on the time.
         heap.tiers.mheap.set_purge_delay(-1);
-        let [own, other] = [(); 2].map(|()| heap.new_cache().expect("memory"));
+        let [own, other] = [(); 2].map(|()| heap.registry.new_cache(&heap.tiers).expect("memory"));
         Self { heap, sim, own, other }
     }
 
@@ -222,12 +222,12 @@ fn unattended(before: impl FnOnce(&Place)) -> Place {
     before(&place);
     let idle = mheap.take_large(12 * MIB, 12 * MIB / PAGE, 1, 0).expect("memory");
     mheap.take_large(20 * MIB, 20 * MIB / PAGE, 1, 0).expect("memory");
-    let third = place.heap.new_cache().expect("memory");
+    let third = place.heap.registry.new_cache(&place.heap.tiers).expect("memory");
     let row: Vec<_> = (0..3).map(|_| place.heap.alloc::<false>(third, layout(700))).collect();
     // SAFETY: live blocks of this layout, each freed once.
     row.iter()
         .for_each(|&ptr| unsafe { place.heap.dealloc(third, ptr, layout(700)) });
-    place.heap.retire_cache(third);
+    place.heap.registry.retire_cache(&place.heap.tiers, third);
     mheap.give(idle);
     assert!(mheap.idle_bytes() >= 4 * MIB && mheap.grown_bytes() >= 16 * MIB);
     assert!(rests(&place));
