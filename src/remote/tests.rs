@@ -367,19 +367,27 @@ mod exact {
         (large_pages(size) * PAGE) as u64
     }
 
+    fn counter(is_own: bool, set: &Exact) -> Counter<'_> {
+        if is_own {
+            Counter::own(set)
+        } else {
+            Counter::shared(set)
+        }
+    }
+
     #[test]
     fn each_call_counts_once_by_its_class_or_as_large() {
-        for counter in [Counter::own, Counter::shared] {
+        for is_own in [true, false] {
             let set = Exact::new();
             set.alloc_small(class());
-            counter(&set).alloc(Some(class()), 200);
-            counter(&set).alloc(Some(SizeClass::holding(8)), 8);
-            counter(&set).alloc(None, 100_000);
+            counter(is_own, &set).alloc(Some(class()), 200);
+            counter(is_own, &set).alloc(Some(SizeClass::holding(8)), 8);
+            counter(is_own, &set).alloc(None, 100_000);
             assert_eq!(sums(set.mallocs()), (2, 1, 1, bytes(100_000)));
             assert_eq!(sums(set.frees()), (0, 0, 0, 0));
             set.free_small(class().index());
-            counter(&set).free(Some(class()), 200);
-            counter(&set).free(None, 100_000);
+            counter(is_own, &set).free(Some(class()), 200);
+            counter(is_own, &set).free(None, 100_000);
             assert_eq!(sums(set.frees()), (2, 0, 1, bytes(100_000)));
             assert_eq!(sums(set.mallocs()), (2, 1, 1, bytes(100_000)));
         }
@@ -397,12 +405,12 @@ mod exact {
 
     #[test]
     fn a_resize_counts_the_difference_of_pages_and_no_call() {
-        for counter in [Counter::own, Counter::shared] {
+        for is_own in [true, false] {
             let set = Exact::new();
-            counter(&set).resize(100_000, 900_000);
+            counter(is_own, &set).resize(100_000, 900_000);
             assert_eq!(sums(set.mallocs()), (0, 0, 0, bytes(900_000) - bytes(100_000)));
-            counter(&set).resize(900_000, 50_000);
-            counter(&set).resize(50_000, 50_001);
+            counter(is_own, &set).resize(900_000, 50_000);
+            counter(is_own, &set).resize(50_000, 50_001);
             assert_eq!(sums(set.frees()), (0, 0, 0, bytes(900_000) - bytes(50_000)));
             assert_eq!(sums(set.mallocs()), (0, 0, 0, bytes(900_000) - bytes(100_000)));
         }

@@ -326,7 +326,7 @@ fn a_small_heap_does_not_look_after_pages_when_it_allocates() {
     let idle = mheap.take_large(12 * MIB, 12 * MIB / PAGE, 1, 0).expect("memory");
     let ptr = place.get::<false>(700);
     place.free_dirty(place.own, ptr, 700);
-    place.heap.retire_cache(place.own);
+    place.heap.registry.retire_cache(&place.heap.tiers, place.own);
     mheap.give(idle);
     assert!(rests(&place));
     assert!(!place.heap.alloc::<false>(place.other, layout(100 * KIB)).is_null());
