@@ -49,7 +49,9 @@ fn none(faults: &[String], advice: &str) {
 }
 
 fn is_test(path: &str) -> bool {
-    ["tests", "models"].contains(&path.trim_end_matches(".rs").rsplit('/').next().unwrap_or(path))
+    path.trim_end_matches(".rs")
+        .split('/')
+        .any(|part| ["tests", "models"].contains(&part) || part.ends_with("_tests"))
 }
 
 /// Returns the code of a source file by line number: without comments, up to the test module at its
