@@ -54,7 +54,7 @@ fn bytes<'a>(ptr: *mut u8, size: usize) -> &'a mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(ptr, size) }
 }
 
-/// The places of a block that carry a pattern: all of a small one; of a large one some, and the ends.
+/// The places of a block that carry a pattern: all of a small one, some of a large one and its end.
 fn places(size: usize) -> impl Iterator<Item = usize> {
     let step = if size > 8 * KIB { 61 } else { 1 };
     (0..size).step_by(step).chain(size.saturating_sub(16)..size)
@@ -81,7 +81,7 @@ fn check(ptr: *mut u8, before: usize, size: usize) {
     }
 }
 
-/// What `call` sets `errno` to, or 0.
+/// Returns the `errno` that `call` sets, or 0.
 fn error(call: impl FnOnce()) -> i32 {
     errno::set(0);
     call();
