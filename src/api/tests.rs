@@ -115,7 +115,7 @@ fn a_profile_has_no_rate_of_zero() {
 #[cfg(all(feature = "preload", greyspan_heap))]
 mod c {
     use super::super::raw::*;
-    use crate::heap::c::nested::alone_unless_nested;
+    use crate::heap::c::nested::{alone_unless_nested, turn};
     use std::ptr::null_mut;
 
     fn release(ptr: *mut u8) {
@@ -132,6 +132,7 @@ mod c {
 
     #[test]
     fn calloc_refuses_a_product_that_overflows() {
+        let _turn = turn();
         for (count, size) in [(usize::MAX, 2), (1 << 33, 1 << 33), (3, usize::MAX / 2)] {
             assert_eq!(error(|| calloc(count, size)), (null_mut(), libc::ENOMEM));
         }
@@ -144,6 +145,7 @@ mod c {
 
     #[test]
     fn realloc_of_null_allocates_and_to_nothing_frees() {
+        let _turn = turn();
         // SAFETY: null is no block.
         let ptr = unsafe { realloc(null_mut(), 100) };
         assert!(usable_size(ptr) >= 100);
@@ -155,6 +157,7 @@ mod c {
 
     #[test]
     fn only_powers_of_two_are_alignments_and_memalign_takes_the_next_one() {
+        let _turn = turn();
         for align in [0, 3, 24, usize::MAX] {
             assert_eq!(
                 error(|| aligned_alloc(align, 100)),
@@ -175,6 +178,7 @@ mod c {
 
     #[test]
     fn posix_memalign_returns_its_error_and_sets_errno_for_memory_alone() {
+        let _turn = turn();
         for align in [0, 1, 2, 4, 12, 24, 100] {
             let (result, errno) = error(|| posix_memalign(align, 100));
             assert_eq!((result, errno), (Err(libc::EINVAL), 0), "{align}");
@@ -189,6 +193,7 @@ mod c {
 
     #[test]
     fn whole_pages_are_at_least_one_and_begin_at_a_page() {
+        let _turn = turn();
         let page = crate::os::PageSource::page_size(&crate::os::NATIVE);
         for (size, whole, least) in [
             (0, true, page),
@@ -206,6 +211,7 @@ mod c {
 
     #[test]
     fn a_free_keeps_errno() {
+        let _turn = turn();
         for size in [10, 5000, 100 << 10, 8 << 20] {
             let ptr = malloc(size);
             set_errno(libc::EPERM);
@@ -217,6 +223,7 @@ mod c {
 
     #[test]
     fn statistics_are_cut_to_the_buffer_and_counted_whole() {
+        let _turn = turn();
         let mut whole = vec![0xffu8; 64 << 10];
         let length = stats_json(&mut whole);
         assert!(length > 100 && length < whole.len() && whole[length] == 0);
@@ -232,11 +239,13 @@ mod c {
 
     #[test]
     fn a_profile_has_no_rate_of_zero() {
+        let _turn = turn();
         assert_eq!(start_profile(0), Err(libc::EINVAL));
     }
 
     #[test]
     fn a_nested_call_gives_nothing_back() {
+        let _turn = turn();
         let nested = alone_unless_nested(|_| {
             assert_eq!(purge(), 0);
             thread_idle();

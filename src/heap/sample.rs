@@ -46,18 +46,21 @@ impl Heap {
         let Some(node) = profiler::stack(cache.sampler(), rate) else {
             return block;
         };
+        let class = SizeClass::serving(size, align);
         let watch = |span: &'static MSpan| {
             let slot = profiler::began(span.sample().1, node, size);
             if let Some(slot) = slot {
                 span.set_sample(true, slot);
+                span.set_sampled_class(class);
                 WATCHED.add(span.base().addr());
             }
             slot.is_some()
         };
-        let Some(class) = SizeClass::serving(size, align) else {
+        // A free finds the sample of an object that no size class's bin takes by its span.
+        if SizeClass::freed(size, align).is_none() {
             heap.tiers.mheap.map().span_of(Addr::of(block)).map(watch);
             return block;
-        };
+        }
         // SAFETY: the size and the alignment are those of a layout.
         let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
         let at = if cfg!(feature = "profiling") {
@@ -65,7 +68,8 @@ impl Heap {
         } else {
             layout.align()
         };
-        let Some(span) = cache.alloc_sampled(&heap.tiers, class.size(), at) else {
+        let bytes = class.map_or(size, SizeClass::size);
+        let Some(span) = cache.alloc_sampled(&heap.tiers, bytes, at) else {
             profiler::lose();
             return block;
         };
@@ -83,12 +87,18 @@ impl Heap {
             // SAFETY: the span's memory is this call's.
             unsafe { span.base().write_bytes(0, span.bytes()) };
         }
-        // The program never had the block, so its free is not counted.
-        // SAFETY: the block serves this layout, and the caller gets another one.
-        unsafe { heap.give_back(cache, block.cast(), size, align) };
-        if let Some(class) = SizeClass::freed(size, align) {
-            bury(cache, block.cast(), class);
-        }
+        // The program never had the block, so its free is not counted. It returns to the bin that
+        // it came from.
+        let bin = match class {
+            // SAFETY: the block is an object of the class, and the caller gets another one.
+            Some(class) if unsafe { cache.push(class, block.cast()) } => {
+                bury(cache, block.cast(), class);
+                return span.base();
+            }
+            class => class.map_or(Bin::None, Bin::Object),
+        };
+        // SAFETY: the block fits the bin, and the caller gets another one.
+        unsafe { heap.put_back(cache, block.cast(), bin) };
         span.base()
     }
 
@@ -154,7 +164,7 @@ impl Heap {
     unsafe fn dealloc_watched(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
         let began = ticks();
         let class = SizeClass::serving(size, align);
-        if class.is_none() || !heap.tiers.mheap.map().span_of(Addr::of(block)).is_some_and(end_sample) {
+        if SizeClass::freed(size, align).is_none() || !heap.tiers.mheap.map().span_of(Addr::of(block)).is_some_and(end_sample) {
             // SAFETY: the block and its layout are the caller's (contract of this function).
             return unsafe { Self::dealloc_deep(block, size, align, cache, heap) };
         }

@@ -3,6 +3,7 @@
 //! that keeps it, changes them.
 
 use super::{MSpan, State};
+use crate::size_class::SizeClass;
 use crate::sync::atomic::Ordering::Relaxed;
 
 impl MSpan {
@@ -26,6 +27,17 @@ impl MSpan {
     /// Notes whether the run is a sampled object, and its slot. The caller holds the run.
     pub(crate) fn set_sample(&self, sampled: bool, slot: u32) {
         self.sample.store(slot << 1 | u32::from(sampled), Relaxed);
+    }
+
+    /// Returns the class by which a sampled object was counted; `None`: as a large one.
+    pub(crate) fn sampled_class(&self) -> Option<SizeClass> {
+        self.class()
+    }
+
+    /// Notes the class by which a sampled object is counted. The caller holds the run.
+    pub(crate) fn set_sampled_class(&self, class: Option<SizeClass>) {
+        let index = class.map_or(u8::MAX, |class| class.index() as u8);
+        self.class.store(index, Relaxed);
     }
 
     /// Returns the number of pages behind those in use into which the span may grow.

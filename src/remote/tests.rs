@@ -356,7 +356,16 @@ mod exact {
     use crate::base::geometry::PAGE;
     use crate::size_class::{SizeClass, large_pages};
 
-    /// What a set counts: the calls of this class and of all others, of large objects, and bytes.
+    /// A counter of each kind.
+    fn counter(set: &Exact, shared: bool) -> Counter<'_> {
+        if shared {
+            Counter::shared(set)
+        } else {
+            Counter::own(set)
+        }
+    }
+
+    /// Returns the calls of this class, those of all others, those of large objects, and bytes.
     fn sums((classes, large, bytes): (impl Iterator<Item = u64>, u64, u64)) -> (u64, u64, u64, u64) {
         let all: Vec<u64> = classes.collect();
         let own = all[class().index()];
@@ -367,27 +376,19 @@ mod exact {
         (large_pages(size) * PAGE) as u64
     }
 
-    fn counter(is_own: bool, set: &Exact) -> Counter<'_> {
-        if is_own {
-            Counter::own(set)
-        } else {
-            Counter::shared(set)
-        }
-    }
-
     #[test]
     fn each_call_counts_once_by_its_class_or_as_large() {
-        for is_own in [true, false] {
+        for shared in [false, true] {
             let set = Exact::new();
             set.alloc_small(class());
-            counter(is_own, &set).alloc(Some(class()), 200);
-            counter(is_own, &set).alloc(Some(SizeClass::holding(8)), 8);
-            counter(is_own, &set).alloc(None, 100_000);
+            counter(&set, shared).alloc(Some(class()), 200);
+            counter(&set, shared).alloc(Some(SizeClass::holding(8)), 8);
+            counter(&set, shared).alloc(None, 100_000);
             assert_eq!(sums(set.mallocs()), (2, 1, 1, bytes(100_000)));
             assert_eq!(sums(set.frees()), (0, 0, 0, 0));
             set.free_small(class().index());
-            counter(is_own, &set).free(Some(class()), 200);
-            counter(is_own, &set).free(None, 100_000);
+            counter(&set, shared).free(Some(class()), 200);
+            counter(&set, shared).free(None, 100_000);
             assert_eq!(sums(set.frees()), (2, 0, 1, bytes(100_000)));
             assert_eq!(sums(set.mallocs()), (2, 1, 1, bytes(100_000)));
         }
@@ -405,12 +406,12 @@ mod exact {
 
     #[test]
     fn a_resize_counts_the_difference_of_pages_and_no_call() {
-        for is_own in [true, false] {
+        for shared in [false, true] {
             let set = Exact::new();
-            counter(is_own, &set).resize(100_000, 900_000);
+            counter(&set, shared).resize(100_000, 900_000);
             assert_eq!(sums(set.mallocs()), (0, 0, 0, bytes(900_000) - bytes(100_000)));
-            counter(is_own, &set).resize(900_000, 50_000);
-            counter(is_own, &set).resize(50_000, 50_001);
+            counter(&set, shared).resize(900_000, 50_000);
+            counter(&set, shared).resize(50_000, 50_001);
             assert_eq!(sums(set.frees()), (0, 0, 0, bytes(900_000) - bytes(50_000)));
             assert_eq!(sums(set.mallocs()), (0, 0, 0, bytes(900_000) - bytes(100_000)));
         }

@@ -216,7 +216,7 @@ impl Heap {
             }
             Found::Large => {
                 // A small object that was sampled was counted by its class.
-                let class = SizeClass::serving(span.size(), ALIGN).filter(|_| span.sample().0);
+                let class = if span.sample().0 { span.sampled_class() } else { None };
                 self.count_free(cache, class, span.size());
                 end_sample(span);
                 if span.keep() {
@@ -281,7 +281,10 @@ impl Heap {
                 class.size()
             }
             Found::Large => {
-                if SizeClass::serving(size, ALIGN).is_none() && !is_nested(cache) {
+                // A sampled object of a size class is counted by its class, and so cannot grow in
+                // place.
+                let is_small = span.sample().0 && span.sampled_class().is_some();
+                if SizeClass::serving(size, ALIGN).is_none() && !is_small && !is_nested(cache) {
                     // SAFETY: the block is the caller's (contract of this function), and the new
                     // size has no class.
                     return unsafe { self.realloc_large(ptr, span, size) };

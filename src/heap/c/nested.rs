@@ -127,6 +127,14 @@ fn serve() {
     }
 }
 
+/// Waits for the turn of a test that makes slow calls. The end of each such call frees the blocks
+/// that wait, of all threads, so two of these tests at once would take each other's blocks.
+#[cfg(test)]
+pub(crate) fn turn() -> std::sync::MutexGuard<'static, ()> {
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +142,7 @@ mod tests {
 
     #[test]
     fn however_many_blocks_nested_calls_get_each_is_there_and_keeps_what_it_holds() {
+        let _turn = turn();
         let sizes = [1, 100, 3000, 70_000];
         let blocks: Vec<(*mut u8, usize)> = (0..8000).map(|turn| (null_mut(), sizes[turn % 100 / 33])).collect();
         let mut blocks = blocks;
@@ -159,6 +168,7 @@ mod tests {
 
     #[test]
     fn however_many_blocks_nested_calls_free_all_serve_again() {
+        let _turn = turn();
         const COUNT: usize = 3000;
         for size in [3000, 70_000] {
             let make = || -> Vec<*mut u8> { (0..COUNT).map(|_| HEAP.malloc(current(), size)).collect() };

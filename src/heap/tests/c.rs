@@ -2,7 +2,7 @@
 //! another call of the thread is under way.
 
 use super::super::HEAP;
-use super::super::c::nested::alone;
+use super::super::c::nested::{alone, turn};
 use super::super::slot::current;
 use crate::base::geometry::{PAGE, REQUEST_MAX, RUN_MAX};
 use crate::os::errno;
@@ -54,7 +54,7 @@ fn bytes<'a>(ptr: *mut u8, size: usize) -> &'a mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(ptr, size) }
 }
 
-/// The places of a block that carry a pattern: all of a small one; of a large one some, and the ends.
+/// The places of a block that carry a pattern: all of a small one, some of a large one and its end.
 fn places(size: usize) -> impl Iterator<Item = usize> {
     let step = if size > 8 * KIB { 61 } else { 1 };
     (0..size).step_by(step).chain(size.saturating_sub(16)..size)
@@ -81,7 +81,7 @@ fn check(ptr: *mut u8, before: usize, size: usize) {
     }
 }
 
-/// What `call` sets `errno` to, or 0.
+/// Returns the `errno` that `call` sets, or 0.
 fn error(call: impl FnOnce()) -> i32 {
     errno::set(0);
     call();
@@ -90,6 +90,7 @@ fn error(call: impl FnOnce()) -> i32 {
 
 #[test]
 fn calloc_gives_zeros_to_the_last_usable_byte_of_dirty_memory_too() {
+    let _turn = turn();
     for size in SIZES {
         for _ in 0..3 {
             let ptr = HEAP.calloc(current(), size);
@@ -104,6 +105,7 @@ fn calloc_gives_zeros_to_the_last_usable_byte_of_dirty_memory_too() {
 
 #[test]
 fn a_kept_run_has_the_size_of_its_present_holder() {
+    let _turn = turn();
     let large = malloc(100 * KIB);
     assert_eq!(usable(large), 100 * KIB);
     free(large);
@@ -117,6 +119,7 @@ fn a_kept_run_has_the_size_of_its_present_holder() {
 
 #[test]
 fn a_large_block_does_not_begin_with_the_words_of_the_one_before() {
+    let _turn = turn();
     for size in [40 * KIB, RUN_MAX + 1] {
         for _ in 0..3 {
             let ptr = malloc(size);
@@ -129,6 +132,7 @@ fn a_large_block_does_not_begin_with_the_words_of_the_one_before() {
 
 #[test]
 fn a_block_that_changes_its_size_keeps_what_both_sizes_hold() {
+    let _turn = turn();
     for from in SIZES {
         for to in SIZES {
             let ptr = malloc(from);
@@ -149,6 +153,7 @@ fn a_block_that_changes_its_size_keeps_what_both_sizes_hold() {
 
 #[test]
 fn a_small_block_keeps_its_place_while_three_quarters_of_it_are_in_use() {
+    let _turn = turn();
     let ptr = malloc(1024);
     assert_eq!(realloc(ptr, 769), ptr);
     assert_eq!(realloc(ptr, 1024), ptr);
@@ -164,6 +169,7 @@ fn a_small_block_keeps_its_place_while_three_quarters_of_it_are_in_use() {
 
 #[test]
 fn a_block_that_moves_leaves_its_place_to_others() {
+    let _turn = turn();
     for (from, to) in [(100, 1000), (1000, 40 * KIB), (40 * KIB, 100)] {
         let ptr = malloc(from);
         let new = realloc(ptr, to);
@@ -175,6 +181,7 @@ fn a_block_that_moves_leaves_its_place_to_others() {
 
 #[test]
 fn blocks_are_aligned_as_asked_and_to_16_at_least() {
+    let _turn = turn();
     for align in [1, 2, 8, 16, 64, 512, 4096, PAGE, 64 * KIB, 2048 * KIB] {
         for size in [0, 1, 100, 5000, 40 * KIB] {
             let ptr = memalign(align, size);
@@ -194,6 +201,7 @@ fn blocks_are_aligned_as_asked_and_to_16_at_least() {
 
 #[test]
 fn a_request_that_cannot_be_served_sets_errno_and_leaves_the_block_as_it_was() {
+    let _turn = turn();
     let requests: [fn() -> *mut u8; 5] = [
         || malloc(REQUEST_MAX + 1),
         || malloc(usize::MAX),
@@ -218,6 +226,7 @@ fn a_request_that_cannot_be_served_sets_errno_and_leaves_the_block_as_it_was() {
 
 #[test]
 fn a_sized_free_takes_every_size_that_the_block_may_have() {
+    let _turn = turn();
     for size in SIZES {
         let last = usable(malloc(size));
         // The size asked for, and the most that the program may use.
@@ -238,6 +247,7 @@ fn a_sized_free_takes_every_size_that_the_block_may_have() {
 
 #[test]
 fn a_block_of_a_nested_call_may_be_resized_and_freed_outside_of_it() {
+    let _turn = turn();
     for size in [100, 3000, 70_000] {
         let mut blocks = [null_mut(); 3];
         alone(|_| blocks.iter_mut().for_each(|place| *place = malloc(size)));
@@ -267,6 +277,7 @@ fn a_block_of_a_nested_call_may_be_resized_and_freed_outside_of_it() {
 
 #[test]
 fn nested_calls_are_refused_as_others_are() {
+    let _turn = turn();
     alone(|_| {
         for size in [REQUEST_MAX + 1, usize::MAX] {
             assert_eq!(error(|| assert!(malloc(size).is_null())), libc::ENOMEM);
@@ -276,6 +287,7 @@ fn nested_calls_are_refused_as_others_are() {
 
 #[test]
 fn a_nested_call_resizes_a_block_of_the_thread_and_frees_the_old_one_later() {
+    let _turn = turn();
     for size in [100, 3000, 70_000] {
         let ptr = malloc(size);
         fill(ptr, size);
@@ -293,6 +305,7 @@ fn a_nested_call_resizes_a_block_of_the_thread_and_frees_the_old_one_later() {
 #[cfg(feature = "stats")]
 #[test]
 fn each_call_counts_once() {
+    let _turn = turn();
     // Other tests use the same heap: only this thread's counts are looked at.
     free(malloc(1));
     let seen = || {

@@ -333,7 +333,6 @@ fn a_small_heap_does_not_look_after_pages_when_it_allocates() {
     assert!(rests(&place), "{} bytes", place.inuse());
 }
 
-/// What one call adds to the exact counts.
 #[cfg(feature = "stats")]
 #[test]
 fn each_request_counts_once_whichever_way_it_takes() {
@@ -371,6 +370,18 @@ fn each_request_counts_once_whichever_way_it_takes() {
     assert_eq!((place.heap.stats().heap_objects, place.heap.stats().allocated), (0, 0));
 }
 
+/// A block that one thread passes to another.
+struct Passed(*mut u8);
+
+// SAFETY: one thread at a time has the block.
+unsafe impl Send for Passed {}
+
+impl Passed {
+    fn take(self) -> *mut u8 {
+        self.0
+    }
+}
+
 #[test]
 fn a_thread_whose_first_call_takes_any_way_gets_its_cache_by_it() {
     for size in [100, 5000, 100 * KIB, RUN_MAX + 1] {
@@ -378,12 +389,12 @@ fn a_thread_whose_first_call_takes_any_way_gets_its_cache_by_it() {
             assert!(!current().is_ready());
             let ptr = HEAP.alloc::<true>(current(), layout(size));
             assert!(!ptr.is_null() && is_zero(ptr, size) && current().is_ready());
-            ptr.expose_provenance()
+            Passed(ptr)
         });
-        let ptr = first.join().expect("it was served");
+        let passed = first.join().expect("it was served");
         let second = std::thread::spawn(move || {
             assert!(!current().is_ready());
-            let ptr = std::ptr::with_exposed_provenance_mut(ptr);
+            let ptr = passed.take();
             // SAFETY: the block is live, of this layout, and given up.
             unsafe { HEAP.dealloc(current(), ptr, layout(size)) };
             current().is_ready()
