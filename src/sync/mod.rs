@@ -33,8 +33,8 @@ pub(crate) fn spin_hint() {
     native::spin_loop();
 }
 
-/// Returns whether this build has the fault `$name`, which a model must detect. `.ci/loom.sh` builds
-/// each one.
+/// Returns whether this build has the fault `$name`, which a model must detect. `.ci/loom.sh`
+/// builds each one.
 macro_rules! broken {
     ($name:literal) => {
         cfg!(greyspan_broken = $name)

@@ -15,8 +15,8 @@ pub(crate) fn prefetch<T>(place: *mut T) {
     }
 }
 
-/// Returns byte `index` of `table`, by an atomic load. The compiler uses two instructions for such a
-/// load and the extension to a word; this is one.
+/// Returns byte `index` of `table`, by an atomic load. The compiler uses two instructions for such
+/// a load and the extension to a word; this is one.
 ///
 /// # Safety
 /// The byte is readable.

@@ -1,5 +1,5 @@
-//! Runs for the models of the collector: memory that is never given back, and a list of all runs for
-//! each model.
+//! Runs for the models of the collector: memory that is never given back, and a list of all runs
+//! for each model.
 
 use super::{Run, SpanSource};
 use crate::base::geometry::PAGE;
