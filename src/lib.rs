@@ -9,8 +9,8 @@
     not(feature = "profiling"),
     doc = "[`profile`]: https://docs.rs/greyspan/latest/greyspan/profile/index.html"
 )]
-// Items that only one feature uses exist in every build. So only the build with all features has the
-// lints for unused code.
+// Items that only one feature uses exist in every build. So only the build with all features has
+// the lints for unused code.
 #![cfg_attr(not(whole), allow(dead_code, unused_imports))]
 // In tests `Os` is the trait `PageSource` itself, which then need not be imported.
 #![cfg_attr(test, allow(unused_imports))]
@@ -38,8 +38,8 @@ mod meta;
 
 pub mod events;
 
-// Rust programs enable it as a feature; libgreyspan.so always has it. In other builds a twin has the
-// names that the modules below need.
+// Rust programs enable it as a feature; libgreyspan.so always has it. In other builds a twin has
+// the names that the modules below need.
 #[cfg_attr(loom, path = "profiler/model.rs")]
 #[cfg_attr(all(not(greyspan_heap), feature = "profiling"), path = "profiler/elsewhere.rs")]
 #[cfg_attr(

@@ -6,6 +6,9 @@
 //! - Words: plain English in comments, labels that are defined, SAFETY comments that say a fact.
 //! - Both: no unfinished work, no path of a machine.
 
+#[path = "tidy/conditions.rs"]
+mod conditions;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -81,13 +81,13 @@ mod wide {
         "the region and the ownership word need 64-bit addresses"
     );
 
-    /// Most bytes of addresses of the first region's window; the next constant: of any other window.
-    /// The system may choose fewer. The first window is not larger, because the page map also has
-    /// (unused) entries for the pages of the region's tables: one byte per MiB of the window.
+    /// Most bytes of addresses of the first region's window; the next constant: of any other
+    /// window. The system may choose fewer. The first window is not larger, because the page map
+    /// also has (unused) entries for the pages of the region's tables: one byte per MiB.
     pub(crate) const WINDOW_FIRST: usize = 1 << 39;
     pub(crate) const WINDOW_BYTES: usize = 1 << 42;
-    /// Largest request in bytes: 8 TiB. A span can count that many pages with its room to grow, even
-    /// after rounding up to huge pages.
+    /// Largest request in bytes: 8 TiB. A span can count that many pages with its room to grow,
+    /// even after rounding up to huge pages.
     pub(crate) const REQUEST_MAX: usize = (u32::MAX as usize / 4) * PAGE - 2 * HUGE;
     /// Largest alignment in bytes: half of the smallest address space of a program.
     pub(crate) const ALIGN_MAX: usize = 1 << 46;

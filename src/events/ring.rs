@@ -48,8 +48,8 @@ impl<const W: usize> Slot<W> {
     }
 }
 
-/// A ring of `N` events, each of `W` words. The models use fewer words, because they try every order
-/// of accesses.
+/// A ring of `N` events, each of `W` words. The models use fewer words, because they try every
+/// order of accesses.
 pub(crate) struct Ring<const N: usize, const W: usize = WORDS> {
     /// The next ticket.
     next: AtomicU64,

@@ -34,6 +34,9 @@
 //! The child loses the blocks that the other threads had in bins, runs and empty spans. It also
 //! loses the pages that one of them was about to give back.
 
+#[cfg_attr(not(all(checked, target_env = "gnu")), path = "fork/files_absent.rs")]
+mod files;
+
 use super::{HEAP, Heap};
 use crate::mcache::MCache;
 use crate::mspan::State;
@@ -260,50 +263,6 @@ fn held_signals() -> Option<os::fork::Signals> {
 fn take_signals() -> Option<os::fork::Signals> {
     // SAFETY: this thread has the turn; a handler interrupts it only while the cell is empty.
     unsafe { (*HELD.0.get()).take() }
-}
-
-/// The lock of the C library's list of open files. `fork` takes it after our locks, and a thread
-/// that holds it may wait for one that allocates. It is recursive.
-#[cfg(all(feature = "preload", target_env = "gnu"))]
-mod files {
-    use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-    unsafe extern "C" {
-        fn _IO_list_lock();
-        fn _IO_list_unlock();
-        fn _IO_list_resetlock();
-    }
-
-    /// How often the forking thread has taken the lock. Relaxed: written only under the lock.
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-
-    pub(super) fn lock() {
-        // SAFETY: takes a recursive lock.
-        unsafe { _IO_list_lock() };
-        TAKEN.store(TAKEN.load(Relaxed) + 1, Relaxed);
-    }
-
-    /// Releases the lock. Does nothing if a child, of a fork inside this one, has reset it.
-    pub(super) fn unlock() {
-        if let Some(left) = TAKEN.load(Relaxed).checked_sub(1) {
-            TAKEN.store(left, Relaxed);
-            // SAFETY: the thread took it before it forked.
-            unsafe { _IO_list_unlock() };
-        }
-    }
-
-    pub(super) fn reset() {
-        TAKEN.store(0, Relaxed);
-        // SAFETY: the child has no other thread.
-        unsafe { _IO_list_resetlock() };
-    }
-}
-
-#[cfg(not(all(feature = "preload", target_env = "gnu")))]
-mod files {
-    pub(super) fn lock() {}
-    pub(super) fn unlock() {}
-    pub(super) fn reset() {}
 }
 
 /// Returns the calling thread's cache. `None`: the fork has interrupted a call of the heap

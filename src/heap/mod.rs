@@ -25,7 +25,6 @@ mod slot;
 pub(crate) mod source;
 mod stats;
 pub(crate) mod thread;
-#[cfg(sampling)]
 mod watched;
 
 use crate::base::addr::Addr;

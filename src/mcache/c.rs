@@ -20,12 +20,12 @@
 
 use super::MCache;
 use super::bins::{Bins, Slot};
+use crate::base::arch;
 pub(super) use crate::mheap::page_map::tag::Main;
 use crate::mspan::Block;
 use crate::size_class::{SizeClass, begins_object};
 use crate::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use crate::tiers::Tiers;
-use core::arch::asm;
 use core::cell::Cell;
 use core::mem::offset_of;
 use core::ptr::null_mut;
@@ -74,27 +74,9 @@ pub(crate) fn count_small(on: bool) {
 /// Returns the tag for `size` bytes, for which the table has a row.
 #[inline(always)]
 fn load_tag(size: usize) -> usize {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let tag: usize;
-        // The compiler uses two instructions for an atomic load of a byte and its extension to a
-        // word.
-        // SAFETY: reads a byte of the table: `size` is below `SIZES`, as the caller has checked.
-        unsafe {
-            asm!(
-                "movzx {tag:e}, byte ptr [{table} + {size}]",
-                tag = lateout(reg) tag,
-                table = in(reg) &raw const BY_BYTES,
-                size = in(reg) size,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-        }
-        tag
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    BY_BYTES
-        .get(size)
-        .map_or(usize::from(EMPTY_BIN), |tag| usize::from(tag.load(Relaxed)))
+    debug_assert!(size < SIZES);
+    // SAFETY: reads a byte of the table: `size` is below `SIZES`, as the caller has checked.
+    unsafe { arch::byte(&raw const BY_BYTES, size) }
 }
 
 impl Bins {
@@ -210,60 +192,14 @@ impl MCache {
 /// not matter. If those were the block's own mark, in its second word, the block would look free.
 #[inline(always)]
 fn step_over<const BY: isize>(mark: usize, slot: *mut Slot) -> *mut Slot {
-    let moved: usize;
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: an addition, which touches no memory.
-    unsafe {
-        asm!(
-            "lea {mark}, [{slot} + {by}]",
-            mark = inlateout(reg) mark => moved,
-            slot = in(reg) slot.addr(),
-            by = const BY * size_of::<Slot>() as isize,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: an addition, which touches no memory.
-    unsafe {
-        asm!(
-            "add {mark}, {slot}, {by}",
-            mark = inlateout(reg) mark => moved,
-            slot = in(reg) slot.addr(),
-            by = const BY * size_of::<Slot>() as isize,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    {
-        let _ = core::hint::black_box(mark);
-        moved = slot.wrapping_offset(BY).addr();
-    }
-    slot.with_addr(moved)
+    const { assert!(size_of::<Slot>() == 8) };
+    slot.with_addr(if BY > 0 {
+        arch::add_over::<8>(mark, slot.addr())
+    } else {
+        arch::add_over::<-8>(mark, slot.addr())
+    })
 }
 
 /// Clears the registers that a call may change, at the end of a slow call. None keeps a mark: see
 /// [`step_over`].
-#[inline(always)]
-pub(crate) fn clear_registers() {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: registers that a call may change anyway.
-    unsafe {
-        asm!(
-            "xor ecx, ecx", "xor edx, edx", "xor esi, esi", "xor edi, edi", "xor r8d, r8d", "xor r9d, r9d", "xor r10d, r10d", "xor r11d, r11d",
-            out("rcx") _, out("rdx") _, out("rsi") _, out("rdi") _, out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-            options(nomem, nostack),
-        );
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: registers that a call may change anyway.
-    unsafe {
-        asm!(
-            ".irp n, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17",
-            "mov x\\n, xzr",
-            ".endr",
-            out("x1") _, out("x2") _, out("x3") _, out("x4") _, out("x5") _, out("x6") _, out("x7") _, out("x8") _, out("x9") _,
-            out("x10") _, out("x11") _, out("x12") _, out("x13") _, out("x14") _, out("x15") _, out("x16") _, out("x17") _,
-            options(nomem, nostack),
-        );
-    }
-}
+pub(crate) use arch::clear_registers;

@@ -22,8 +22,10 @@ pub(crate) fn register(prepare: Hook, parent: Hook, child: Hook) -> bool {
 
 /// Returns a number for the calling thread. No other live thread has it, and the thread keeps it in
 /// a fork child. Never 0.
-#[cfg(not(loom))]
 pub(crate) fn me() -> u64 {
+    if let Some(me) = crate::sync::model_thread() {
+        return me;
+    }
     // SAFETY: always callable.
     unsafe { libc::pthread_self() as u64 }
 }
@@ -32,15 +34,6 @@ pub(crate) fn me() -> u64 {
 pub(crate) fn process() -> u32 {
     // SAFETY: always callable.
     (unsafe { libc::getpid() }) as u32
-}
-
-/// Returns a number for the calling thread of the model.
-#[cfg(loom)]
-pub(crate) fn me() -> u64 {
-    loom::thread_local! {
-        static HERE: u64 = 0;
-    }
-    HERE.with(|here| core::ptr::from_ref(here).addr() as u64)
 }
 
 /// Whether this process, or a process that it was forked from, ever had a thread of the heap.

@@ -176,12 +176,7 @@ pub(crate) fn ticks() -> u64 {
     if sandbox::is_strict() {
         return 0;
     }
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: every 64-bit x86 processor has the counter.
-    let ticks = unsafe { core::arch::x86_64::_rdtsc() };
-    #[cfg(not(target_arch = "x86_64"))]
-    let ticks = nanos();
-    ticks
+    crate::base::arch::ticks().unwrap_or_else(nanos)
 }
 
 /// Returns the nanoseconds of the monotonic clock; 0 where the kernel has taken the processor's

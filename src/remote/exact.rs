@@ -20,7 +20,7 @@ use crate::sync::atomic::{
 };
 
 /// The number of sets of counts in each place: 1 with the feature `stats`, otherwise 0.
-pub(crate) const EXACT: usize = crate::stats::Stats::EXACT as usize;
+pub(crate) const EXACT: usize = cfg!(feature = "stats") as usize;
 
 /// One set of counts.
 pub(crate) struct Exact {

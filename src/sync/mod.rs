@@ -15,7 +15,7 @@ pub(crate) mod watch;
 #[cfg_attr(loom, path = "model.rs")]
 mod native;
 
-pub(crate) use native::{IS_MODEL, Witness, array_of, atomic, const_unless_loom, static_of};
+pub(crate) use native::{IS_MODEL, Witness, array_of, atomic, const_unless_loom, model_thread, static_of};
 
 /// Atomics for statistics, and for statics of the process that no model touches. They order nothing
 /// that a model checks, so the models need not track them.
@@ -35,8 +35,8 @@ pub(crate) fn spin_hint() {
     native::spin_loop();
 }
 
-/// Returns whether this build has the fault `$name`, which a model must detect. `.ci/loom.sh` builds
-/// each one.
+/// Returns whether this build has the fault `$name`, which a model must detect. `.ci/loom.sh`
+/// builds each one.
 macro_rules! broken {
     ($name:literal) => {
         cfg!(greyspan_broken = $name)

@@ -6,6 +6,13 @@ pub(crate) use loom::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, atomic};
 
 pub(crate) const IS_MODEL: bool = true;
 
+pub(crate) fn model_thread() -> Option<u64> {
+    loom::thread_local! {
+        static HERE: u64 = 0;
+    }
+    Some(HERE.with(|here| core::ptr::from_ref(here).addr() as u64))
+}
+
 macro_rules! const_unless_loom {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty $body:block) => {
         $(#[$meta])*

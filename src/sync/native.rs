@@ -7,6 +7,12 @@ pub(crate) use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 /// Whether this build runs under the model checker.
 pub(crate) const IS_MODEL: bool = false;
 
+/// Returns the number of the calling thread of a model; `None` outside of models.
+#[inline(always)]
+pub(crate) fn model_thread() -> Option<u64> {
+    None
+}
+
 /// Makes a constructor `const`, except under loom, whose atomics cannot be made at compile time.
 macro_rules! const_unless_loom {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty $body:block) => {

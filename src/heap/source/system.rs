@@ -24,6 +24,12 @@ unsafe impl Send for Held {}
 unsafe impl Sync for Held {}
 
 /// The source.
+pub(crate) static SOURCE: System = System::new();
+
+/// The pages of a run.
+pub(super) type Name = usize;
+
+/// The system's allocator as a source.
 pub(crate) struct System {
     /// By first address.
     runs: RwLock<BTreeMap<usize, Held>>,
@@ -56,12 +62,12 @@ unsafe impl SpanSource for System {
         let base = NonNull::new(unsafe { std::alloc::System.alloc_zeroed(layout) })?;
         let bytes = layout.size();
         self.runs().insert(base.as_ptr().addr(), Held { bytes, tag });
-        Some(Run { base, pages })
+        Some(Run { base, name: pages })
     }
 
     unsafe fn give(&self, run: Run) {
         self.runs().remove(&run.base.as_ptr().addr());
-        if let Some(layout) = layout(run.pages) {
+        if let Some(layout) = layout(run.name) {
             // SAFETY: `take` allocated the run with this layout, and the caller gives it up.
             unsafe { std::alloc::System.dealloc(run.base.as_ptr(), layout) };
         }

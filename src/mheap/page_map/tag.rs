@@ -10,6 +10,7 @@
 //! The top byte is 0 for every page that does not belong to a small span in use. Records lie below
 //! 2^48: Linux places a mapping higher only on request.
 
+use crate::base::arch::byte_of_word;
 use crate::base::geometry::{PAGE, PAGE_SHIFT};
 use crate::mspan::{CHECKED, MSpan, State};
 use crate::sync::atomic::AtomicPtr;
@@ -92,39 +93,10 @@ impl Page {
     /// A byte is read while another thread may write the word. That does no harm: no thread writes
     /// the entries of a span in which the program holds an object. For any other address every
     /// answer is allowed.
-    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn byte<const SHIFT: u32>(self) -> usize {
-        let byte;
-        // The compiler emits two instructions for an atomic load of a byte and its extension to a
-        // word; this is one.
         // SAFETY: a byte of an entry below the limit, which is readable for ever (PAGEMAP-3).
-        unsafe {
-            core::arch::asm!(
-                "movzx {byte:e}, byte ptr [{entries} + 8 * {number} + {place}]",
-                byte = lateout(reg) byte,
-                entries = in(reg) self.entries,
-                number = in(reg) self.number,
-                place = const SHIFT / 8,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-        }
-        byte
-    }
-
-    /// Returns the byte of the entry that begins at bit `SHIFT`, by an atomic load.
-    #[cfg(not(target_arch = "x86_64"))]
-    #[inline(always)]
-    fn byte<const SHIFT: u32>(self) -> usize {
-        use crate::sync::atomic::{AtomicU8, Ordering::Relaxed};
-        let place = if cfg!(target_endian = "little") {
-            SHIFT / 8
-        } else {
-            7 - SHIFT / 8
-        };
-        let entry = self.entries.wrapping_add(self.number).cast::<AtomicU8>();
-        // SAFETY: a byte of an entry below the limit, which is readable for ever (PAGEMAP-3).
-        usize::from(unsafe { &*entry.wrapping_add(place as usize) }.load(Relaxed))
+        unsafe { byte_of_word::<_, SHIFT>(self.entries, self.number) }
     }
 
     /// Returns the class number of the page's small span, plus one; 0 if there is none.

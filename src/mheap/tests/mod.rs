@@ -293,7 +293,6 @@ fn after_a_slow_first_touch_the_heap_goes_without_huge_pages_for_a_while_and_for
 
 /// Returns the bytes that count as having memory after 23 objects of 1 MiB. The program touched
 /// every page of them, or only the first.
-#[cfg(target_os = "linux")]
 fn with_memory(touch_all: bool) -> usize {
     let (sim, heap) = heap();
     sim.be_honest();
@@ -311,7 +310,6 @@ fn with_memory(touch_all: bool) -> usize {
     figures.sys - figures.released
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn huge_pages_are_asked_for_where_large_objects_are_touched_all_over() {
     // The first run in an advised huge page touches all of it, so its free pages do not count as

@@ -165,7 +165,7 @@ fn root() -> Option<String> {
     // The outermost function is the last; its file ends the text.
     let &(_, file, _) = found.functions.last()?;
     let file = found.text.get(found.text.len().checked_sub(file)?..)?;
-    file.strip_suffix("profiler/symbol.rs").map(str::to_owned)
+    file.strip_suffix("profiler/output/symbol.rs").map(str::to_owned)
 }
 
 impl Found {

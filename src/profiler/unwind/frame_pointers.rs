@@ -7,17 +7,7 @@ use super::{DEPTH, Stack};
 /// stack is unknown.
 #[inline(always)]
 pub(super) fn walk() -> Option<Stack> {
-    let mut frame: *const usize;
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: reads a register.
-    unsafe {
-        core::arch::asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags));
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: reads a register.
-    unsafe {
-        core::arch::asm!("mov {}, x29", out(reg) frame, options(nomem, nostack, preserves_flags));
-    }
+    let mut frame = crate::base::arch::frame_pointer();
     let bottom = frame;
     let end = end_of_stack(bottom.addr())?;
     let mut stack = Stack::new();

@@ -19,6 +19,7 @@ use linked as unwinder;
 pub(crate) use linked::load;
 
 use super::depot::DEPTH;
+use crate::base::arch;
 use core::cell::Cell;
 use core::ffi::{c_int, c_void};
 
@@ -68,8 +69,9 @@ pub(super) fn capture(memory: Option<&Memory>) -> Stack {
     if let Some(stack) = frame_pointers::walk() {
         return stack;
     }
-    let top = stack_pointer();
-    let memory = memory.filter(|_| top != 0);
+    // The same in every call from one place.
+    let top = arch::stack_pointer();
+    let memory = memory.filter(|_| arch::RETURNS_BY_STACK);
     if let Some(stack) = memory.and_then(|memory| memory.find(top)) {
         return stack;
     }
@@ -88,23 +90,6 @@ pub(super) fn capture(memory: Option<&Memory>) -> Stack {
         });
     }
     walk.stack
-}
-
-/// Returns the stack pointer of the function that this is inlined into. It is the same in every
-/// call from one place. Returns 0 on processors where the places of return addresses are unknown.
-#[inline(always)]
-fn stack_pointer() -> usize {
-    let top: usize;
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: reads a register.
-    unsafe {
-        core::arch::asm!("mov {}, rsp", out(reg) top, options(nomem, nostack, preserves_flags));
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        top = 0;
-    }
-    top
 }
 
 impl Memory {
@@ -168,6 +153,6 @@ extern "C-unwind" fn visit(context: *mut c_void, walk: *mut c_void) -> c_int {
     walk.stack.depth += 1;
     // SAFETY: the unwinder has just read its frame there, at or above the stack pointer of a
     // function that has not returned.
-    walk.regular &= cfg!(target_arch = "x86_64") && above.is_aligned() && !above.is_null() && unsafe { **at } == frame;
+    walk.regular &= arch::RETURNS_BY_STACK && above.is_aligned() && !above.is_null() && unsafe { **at } == frame;
     GO_ON
 }
