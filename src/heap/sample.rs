@@ -164,7 +164,9 @@ impl Heap {
     unsafe fn dealloc_watched(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
         let began = ticks();
         let class = SizeClass::serving(size, align);
-        if SizeClass::freed(size, align).is_none() || !heap.tiers.mheap.map().span_of(Addr::of(block)).is_some_and(end_sample) {
+        if SizeClass::freed(size, align).is_none()
+            || !heap.tiers.mheap.map().span_of(Addr::of(block)).is_some_and(end_sample)
+        {
             // SAFETY: the block and its layout are the caller's (contract of this function).
             return unsafe { Self::dealloc_deep(block, size, align, cache, heap) };
         }

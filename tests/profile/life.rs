@@ -144,6 +144,30 @@ pub(crate) fn objects_that_other_threads_free_are_counted_as_freed() {
     assert!(left < 100_000, "{left}");
 }
 
+pub(crate) fn small_objects_with_a_large_alignment_are_counted_as_freed() {
+    profile::start(ALL).unwrap();
+    let before = Profile::take().total(View::InuseSpace);
+    let layout = layout(100, 16 << 10);
+    for _ in 0..2 {
+        // SAFETY: the layout is not empty.
+        let blocks: Vec<*mut u8> = (0..200).map(|_| unsafe { alloc(layout) }).collect();
+        for &block in &blocks {
+            assert!(block.addr().is_multiple_of(layout.align()));
+            fill(block, 100, 7);
+        }
+        let held = Profile::take().total(View::InuseSpace) - before;
+        assert!(held >= 200 * 100, "{held}");
+        for block in blocks {
+            check(block, 100, 7);
+            // SAFETY: allocated with this layout above, and freed once.
+            unsafe { dealloc(block, layout) };
+        }
+    }
+    profile::stop();
+    let left = Profile::take().total(View::InuseSpace) - before;
+    assert!(left < 100 * 100, "{left}");
+}
+
 pub(crate) fn what_was_sampled_before_a_stop_is_counted_when_it_is_freed_after_it() {
     profile::start(256).unwrap();
     let kept: Vec<Box<[u8; 100]>> = (0..1_000).map(|_| Box::new([1; 100])).collect();

@@ -33,6 +33,7 @@ const TESTS: &[(&str, fn())] = tests! {
         zeroed_objects_are_zero_whether_they_are_sampled_or_not,
         resized_objects_keep_what_they_hold_and_the_profile_follows_their_size,
         objects_that_other_threads_free_are_counted_as_freed,
+        small_objects_with_a_large_alignment_are_counted_as_freed,
         what_was_sampled_before_a_stop_is_counted_when_it_is_freed_after_it,
         threads_may_end_while_all_they_do_is_sampled,
         snapshots_may_be_taken_while_other_threads_allocate_and_the_profile_starts_and_stops,

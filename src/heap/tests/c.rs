@@ -309,7 +309,7 @@ fn each_call_counts_once() {
     // Other tests use the same heap: only this thread's counts are looked at.
     free(malloc(1));
     let seen = || {
-        let exact = &current().shared().exact;
+        let exact = current().shared().exact().expect("counts");
         let (classes, large, _) = exact.mallocs();
         let mallocs = classes.sum::<u64>() + large;
         let (classes, large, _) = exact.frees();
@@ -330,4 +330,52 @@ fn each_call_counts_once() {
             assert_eq!(seen(), (mallocs, frees), "{size} bytes, turn {turn}");
         }
     }
+}
+
+/// Runs this test in a process of its own, where all objects are sampled. Returns whether the
+/// caller is that process.
+#[cfg(feature = "stats")]
+fn is_sampled_process(test: &str) -> bool {
+    const KEY: &str = "SPAN_TEST_SAMPLED";
+    if std::env::var_os(KEY).is_some() {
+        assert!(crate::profiler::begin(1), "memory");
+        return true;
+    }
+    let mut command = std::process::Command::new(std::env::current_exe().expect("a path"));
+    let name = format!("heap::tests::c::{test}");
+    let end = command
+        .args(["--exact", &name])
+        .env(KEY, "")
+        .output()
+        .expect("a process");
+    assert!(end.status.success(), "{}", String::from_utf8_lossy(&end.stdout));
+    assert!(String::from_utf8_lossy(&end.stdout).contains("1 passed"));
+    false
+}
+
+#[cfg(feature = "stats")]
+#[test]
+fn sampled_objects_are_counted_by_one_class_whatever_becomes_of_them() {
+    if !is_sampled_process("sampled_objects_are_counted_by_one_class_whatever_becomes_of_them") {
+        return;
+    }
+    free(malloc(1));
+    let exact = current().shared().exact().expect("counts");
+    let held = || -> (Vec<i64>, i64) {
+        let (classes, large, _) = exact.mallocs();
+        let (freed, large_freed, _) = exact.frees();
+        let held = classes.zip(freed).map(|(made, freed)| made as i64 - freed as i64);
+        (held.collect(), large as i64 - large_freed as i64)
+    };
+    let before = held();
+    for _ in 0..300 {
+        // The alignment takes a larger class than the size alone.
+        free(memalign(2048, 253));
+        // Large for its alignment alone.
+        free(memalign(16 * KIB, 100));
+        // A small object that grows large, and the way back.
+        free(realloc(malloc(30_000), 2_000_000));
+        free(realloc(malloc(2_000_000), 30_000));
+    }
+    assert_eq!(held(), before);
 }
