@@ -1,5 +1,5 @@
-//! [`Collector`]: one heap. It owns the heap's [`World`], which it derefs to, and the data that only
-//! its control needs.
+//! [`Collector`]: one heap. It owns the heap's [`World`], which it derefs to, and the data that
+//! only its control needs.
 
 #[cfg(not(loom))]
 use super::behind::dropping;
@@ -161,7 +161,7 @@ impl Collector {
         is_own
     }
 
-    /// Waits until the drop thread has no work; see [`Dropper::rest`](super::dropper::Dropper::rest).
+    /// Waits until the drop thread has no work, as `Dropper::rest` does.
     pub(crate) fn rest(&self, deadline: Option<Instant>) -> Option<u64> {
         let drain = || {
             self.dropper.drain(&self.bytes);
