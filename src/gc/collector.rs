@@ -150,9 +150,9 @@ impl Collector {
         self.counters.stall_of(nanos(since.elapsed()));
     }
 
-    #[cfg(not(loom))]
     /// Returns whether the thread may enter the shut heap: it does if it runs one of the heap's
     /// destructors or cleanups.
+    #[cfg(not(loom))]
     #[cold]
     pub(crate) fn admits(&self, record: &Record) -> bool {
         record.bar();

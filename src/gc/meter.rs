@@ -53,8 +53,8 @@ pub(super) enum Purpose {
     Look,
 }
 
-/// Adds up the memory of the global allocator that values own, for [`Trace::measure`]. Needs the
-/// feature `gc`.
+/// Adds up the memory of the global allocator that values own, for
+/// [`Trace::measure`](super::Trace::measure). Needs the feature `gc`.
 #[derive(Debug)]
 pub struct Meter {
     pub(super) bytes: usize,
