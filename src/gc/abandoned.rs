@@ -10,20 +10,6 @@ use crate::os::report;
 use crate::sync::tally::Ordering::Relaxed;
 
 impl Collector {
-    /// Notes that the program has dropped its last handle while roots are left.
-    pub(crate) fn abandon(&self) {
-        self.used.abandon();
-        // If there is nothing to drop or run, no root can lie in an object or a cleanup.
-        if self.has_last_work() {
-            self.begin_end();
-            self.ask_for_cycle();
-        }
-    }
-
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.used.is_abandoned()
-    }
-
     /// Reports an abandoned heap, once. Called after a cycle in which nothing was dropped.
     pub(crate) fn report_if_abandoned(&self) {
         if !self.used.report() {

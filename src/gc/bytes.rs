@@ -166,3 +166,51 @@ impl Bytes {
         since >= self.least.load(Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes() -> Bytes {
+        Bytes::new(&Plan {
+            trigger: 1000,
+            goal: 1600,
+            least: 100,
+        })
+    }
+
+    #[test]
+    fn a_cycle_is_due_at_the_trigger_and_counts_what_objects_keep_elsewhere() {
+        let bytes = bytes();
+        bytes.allocate(900);
+        assert!(!bytes.is_due(0));
+        bytes.change_external(100);
+        assert!(bytes.is_due(0));
+        bytes.change_external(-1);
+        assert!(!bytes.is_due(0));
+    }
+
+    #[test]
+    fn while_drops_wait_a_cycle_is_due_only_after_the_least_allocation() {
+        let bytes = bytes();
+        bytes.allocate(1000);
+        bytes.allocated_before.store(1000, Relaxed);
+        assert!(bytes.is_due(0) && !bytes.is_due(1));
+        bytes.allocate(100);
+        assert!(bytes.is_due(1));
+    }
+
+    #[test]
+    fn owned_bytes_that_are_subtracted_before_they_are_added_do_not_lower_the_live_bytes() {
+        let bytes = bytes();
+        bytes.allocate(10);
+        bytes.disown(5);
+        assert_eq!((bytes.live.load(Relaxed), bytes.owned()), (10, 0));
+        bytes.own(8);
+        assert_eq!((bytes.live.load(Relaxed), bytes.owned()), (13, 3));
+        assert_eq!(bytes.guess_owned(0), 0, "no object was kept");
+        assert_eq!(bytes.settled(), 3);
+        bytes.own(4);
+        assert_eq!(bytes.settled(), 3, "newer objects own the rest");
+    }
+}

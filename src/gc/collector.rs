@@ -1,5 +1,5 @@
-//! [`Collector`]: one heap. It owns the heap's [`World`], which it derefs to, and the data that only
-//! its control needs.
+//! [`Collector`]: one heap. It owns the heap's [`World`], which it derefs to, and the data that
+//! only its control needs.
 
 #[cfg(not(loom))]
 use super::behind::dropping;
@@ -150,9 +150,9 @@ impl Collector {
         self.counters.stall_of(nanos(since.elapsed()));
     }
 
-    #[cfg(not(loom))]
     /// Returns whether the thread may enter the shut heap: it does if it runs one of the heap's
     /// destructors or cleanups.
+    #[cfg(not(loom))]
     #[cold]
     pub(crate) fn admits(&self, record: &Record) -> bool {
         record.bar();
@@ -161,7 +161,7 @@ impl Collector {
         is_own
     }
 
-    /// Waits until the drop thread has no work; see [`Dropper::rest`](super::dropper::Dropper::rest).
+    /// Waits until the drop thread has no work, as `Dropper::rest` does.
     pub(crate) fn rest(&self, deadline: Option<Instant>) -> Option<u64> {
         let drain = || {
             self.dropper.drain(&self.bytes);

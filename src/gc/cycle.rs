@@ -46,6 +46,7 @@ use std::time::{Duration, Instant};
 /// wake.
 #[cfg(not(loom))]
 const HELPED: usize = 4 << 20;
+
 /// The time that one cycle took, in parts.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Times {

@@ -1,5 +1,5 @@
-//! Makes the descriptor of each traceable type, as a constant: the compiler writes the functions that
-//! trace, drop and measure its values.
+//! Makes the descriptor of each traceable type, as a constant. The compiler writes the functions
+//! that trace, drop and measure its values.
 
 use super::desc::Desc;
 use super::meter::Meter;

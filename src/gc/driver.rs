@@ -46,7 +46,7 @@ impl Host for Collector {
                 break;
             }
             #[cfg(not(loom))]
-            if self.is_abandoned() {
+            if self.used.is_abandoned() {
                 // The drops may have removed roots.
                 self.ask_for_cycle();
             }
@@ -118,6 +118,17 @@ impl Collector {
             self.bytes
                 .trigger
                 .store(weight.saturating_add((weight / 8).max(1 << 20)), Relaxed);
+        }
+    }
+
+    /// Notes that the program has dropped its last handle while roots are left.
+    #[cfg(not(loom))]
+    pub(crate) fn abandon(&self) {
+        self.used.abandon();
+        // If there is nothing to drop or run, no root can lie in an object or a cleanup.
+        if self.has_last_work() {
+            self.begin_end();
+            self.ask_for_cycle();
         }
     }
 

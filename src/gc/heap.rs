@@ -1,8 +1,8 @@
 //! [`Heap`]: the program's handle of a collected heap.
 //!
-//! - GCHEAP-1. The [`Collector`] lives as long as an `Arc` of it exists. The handle that all `Heap`s and
-//!   `Root`s share holds one. The collector's threads and the drop thread each hold one while they
-//!   work for the heap.
+//! - GCHEAP-1. The [`Collector`] lives as long as an `Arc` of it exists. The handle that all
+//!   `Heap`s and `Root`s share holds one. The collector's threads and the drop thread each hold one
+//!   while they work for the heap.
 //! - GCHEAP-2. When that handle is dropped, no thread is pinned, no root is left, and neither can
 //!   come back: every object is dead. The collector's threads finish first. Then the drop thread,
 //!   or a thread started for it, drops the remaining objects (FINALIZE-2 of
@@ -100,8 +100,8 @@ impl Drop for User {
         if let Some(inner) = self.0.upgrade()
             && let Some(keeper) = inner.roots.keeper()
         {
-            // Two of these are this `keeper` and the `keeper` of the `Heap` that is dropped now. The
-            // others belong to roots.
+            // Two of these are this `keeper` and that of the `Heap` that is dropped now. The others
+            // belong to roots.
             if inner.is_own_process() && Arc::strong_count(&keeper) > 2 {
                 inner.abandon();
             }

@@ -4,8 +4,8 @@
 //! - METER-1. A value that does not change measures the same when it is allocated and before it is
 //!   dropped. The heap adds the first result and subtracts the second.
 //! - METER-2. A measurement looks at few values. In a container it extrapolates from the first
-//!   values, and it goes no deeper than 32 containers. So `alloc` of a large value stays cheap, and a
-//!   long chain of boxes costs no stack.
+//!   values, and it goes no deeper than 32 containers. So `alloc` of a large value stays cheap, and
+//!   a long chain of boxes costs no stack.
 //!   - In a sparse hash table, the search for the first values may cross all its memory. Its length
 //!     and capacity do not tell: removed entries may leave marks that count as used.
 //!   - An object's hash tables are searched twice: when the object is made and before it is
@@ -53,8 +53,8 @@ pub(super) enum Purpose {
     Look,
 }
 
-/// Adds up the memory of the global allocator that values own, for [`Trace::measure`]. Needs the
-/// feature `gc`.
+/// Adds up the memory of the global allocator that values own, for
+/// [`Trace::measure`](super::Trace::measure). Needs the feature `gc`.
 #[derive(Debug)]
 pub struct Meter {
     pub(super) bytes: usize,

@@ -66,11 +66,14 @@ mod meter;
 // A type's descriptor, and the header of objects.
 mod desc;
 
-// The trait `Trace`, and its implementations for the standard library.
+// How the collector finds the edges of a value: the trait `Trace`.
 mod trace;
 
 // How a meter looks at values.
 mod measure;
+
+// `Trace` for the standard library.
+mod containers;
 
 // Makes the descriptor of a type.
 mod described;
@@ -205,12 +208,12 @@ mod trace_line;
 // The end of a heap.
 mod end;
 
-// Serves requests, runs cycles, holds the world.
-mod driver;
-
 // Heaps that only roots keep.
 #[cfg(not(loom))]
 mod abandoned;
+
+// Serves requests, runs cycles, holds the world.
+mod driver;
 
 // The program's handle: `Heap`.
 mod heap;

@@ -160,8 +160,8 @@ impl Drop for World {
     fn drop(&mut self) {
         for record in self.protocol.dismiss_all() {
             let record = core::ptr::from_ref(record).cast_mut();
-            // SAFETY: `Collector::take_record` leaked the record's `Box`. Threads use a record only while its heap
-            // exists.
+            // SAFETY: `Collector::take_record` leaked the record's `Box`. Threads use a record only
+            // while its heap exists.
             drop(unsafe { Box::from_raw(record) });
         }
         // SAFETY: no `Arc` of the heap is left, so no thread uses its spaces; `demolish` gave the

@@ -285,6 +285,18 @@ static void calloc_zeroes(void) {
             memset(p, 0xdd, malloc_usable_size(p));
             FREE(p);
         }
+    /* Blocks that are larger than their size says, because of their alignment. */
+    char *row[21];
+    for (int round = 0; round < 500; round++) {
+        row[0] = memalign(2048, 253);
+        memset(row[0], 0xee, malloc_usable_size(row[0]));
+        for (int i = 1; i < 21; i++) {
+            row[i] = CALLOC(1, 253);
+            for (size_t k = 0; k < malloc_usable_size(row[i]); k++) CHECK(row[i][k] == 0);
+            memset(row[i], 0xee, malloc_usable_size(row[i]));
+        }
+        for (int i = 0; i < 21; i++) FREE(row[i]);
+    }
 }
 
 static void free_keeps_errno(void) {

@@ -10,6 +10,7 @@
 
 mod races;
 mod scripts;
+mod setup;
 mod weak;
 
 use super::Trace;

@@ -2,8 +2,8 @@
 
 use super::super::fault::broken;
 use super::super::weak::GcWeak;
+use super::setup::{Watched, behind};
 use super::*;
-use loom::cell::UnsafeCell;
 use loom::thread;
 
 /// Returns a reference to a model's heap that its threads can share.
@@ -13,18 +13,11 @@ fn shared(heap: &Arc<Collector>) -> &'static Collector {
     unsafe { &*heap }
 }
 
-struct Watched(UnsafeCell<u32>);
-
-// SAFETY: loom checks each access to the cell.
-unsafe impl Sync for Watched {}
-// SAFETY: the value is a number, and loom checks each access to the cell.
-unsafe impl Send for Watched {}
-
 #[test]
 fn after_t1_nobody_is_idle() {
     loom::model(|| {
         let heap = shared(&new_heap());
-        let watched: &'static Watched = Box::leak(Box::new(Watched(UnsafeCell::new(0))));
+        let watched = Watched::new();
         let record = heap.take_record();
         let mutator = thread::spawn(move || {
             record.enter();
@@ -103,7 +96,7 @@ fn two_threads_agree_on_what_a_weak_reference_says() {
         let (one, m) = stage.pinned();
         let x = node(m, None);
         let weak = GcWeak::new(m, x);
-        let cell = stage.heap.roots.take(weak_cell(weak), None);
+        let cell = stage.heap.roots.take(behind(&weak), None);
         one.leave();
         stage.h1();
         stage.h2();
@@ -131,12 +124,6 @@ fn two_threads_agree_on_what_a_weak_reference_says() {
         );
         stage.heap.roots.give(cell);
     });
-}
-
-fn weak_cell(weak: GcWeak<'static, Node<'static>>) -> NonNull<u8> {
-    let mut visitor = super::super::Visitor::new(0);
-    weak.trace(&mut visitor);
-    visitor.edges().pop().expect("a weak reference is an edge to its cell")
 }
 
 #[test]
@@ -187,7 +174,7 @@ fn a_slot_is_free_only_after_its_object_was_dropped() {
         stage.scan_roots();
         stage.finish(&[]);
         stage.h3();
-        let watched: &'static Watched = Box::leak(Box::new(Watched(UnsafeCell::new(0))));
+        let watched = Watched::new();
         let span = Span::find(dead.address()).expect("a span");
         let index = span.index(dead.address());
         let swept = span.sweep(1, true);
@@ -241,7 +228,7 @@ fn a_slot_counts_once_while_its_object_is_dropped() {
 fn a_thread_that_comes_during_a_handshake_takes_part_in_it() {
     loom::model(|| {
         let heap = shared(&new_heap());
-        let watched: &'static Watched = Box::leak(Box::new(Watched(UnsafeCell::new(0))));
+        let watched = Watched::new();
         let newcomer = thread::spawn(move || {
             let record = heap.take_record();
             record.enter();
@@ -265,7 +252,7 @@ fn a_thread_that_comes_during_a_handshake_takes_part_in_it() {
 fn nobody_is_in_a_shift_behind_a_shut_gate() {
     loom::model(|| {
         let heap = shared(&new_heap());
-        let watched: &'static Watched = Box::leak(Box::new(Watched(UnsafeCell::new(0))));
+        let watched = Watched::new();
         heap.crew.open();
         let helper = thread::spawn(move || {
             if let Some(shift) = heap.crew.begin() {
@@ -401,7 +388,7 @@ fn an_edge_that_two_mutators_exchange_is_not_lost() {
 fn behind_a_shut_door_nobody_works() {
     loom::model(|| {
         let heap = shared(&new_heap());
-        let watched: &'static Watched = Box::leak(Box::new(Watched(UnsafeCell::new(0))));
+        let watched = Watched::new();
         let record = heap.take_record();
         let mutator = thread::spawn(move || {
             // Does the same as `Heap::enter`.
@@ -425,7 +412,7 @@ fn behind_a_shut_door_nobody_works() {
 fn the_world_is_held_although_a_thread_is_about_to_pin() {
     loom::model(|| {
         let heap = shared(&new_heap());
-        let watched: &'static Watched = Box::leak(Box::new(Watched(UnsafeCell::new(0))));
+        let watched = Watched::new();
         let record = heap.take_record();
         let mutator = thread::spawn(move || {
             record.enter();

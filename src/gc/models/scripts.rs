@@ -3,8 +3,8 @@
 use super::super::Rootable;
 use super::super::fault::{broken, when};
 use super::super::root::Root;
-use super::super::space::Space;
 use super::*;
+use crate::sync::tally::Ordering::Relaxed;
 
 #[test]
 fn new_objects_are_white_until_the_threads_own_h2() {
@@ -309,11 +309,7 @@ fn an_assist_hides_nothing_from_the_end_of_marking() {
         stage.begin_wave();
         one.respond();
         two.respond();
-        stage
-            .heap
-            .bytes
-            .assist_above
-            .store(0, crate::sync::tally::Ordering::Relaxed);
+        stage.heap.bytes.assist_above.store(0, Relaxed);
         let stage = std::rc::Rc::new(std::cell::RefCell::new(stage));
         let script = stage.clone();
         when("assisting", move || {
@@ -345,7 +341,7 @@ fn nobody_allocates_in_a_span_that_waits_for_its_sweep() {
         two.respond();
         // `one` has not reached H3 yet, and gives back a span of the cycle.
         let span = Span::find(kept.address()).expect("a span");
-        Space::put_back(span);
+        span.put_back();
         let new = node(n, None);
         one.leave();
         assert!(stage.all_follow());

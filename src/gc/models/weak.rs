@@ -2,22 +2,12 @@
 
 use super::super::fault::when;
 use super::super::lock::GcLock;
-use super::super::weak::{GcWeak, WeakCell};
+use super::super::weak::GcWeak;
+use super::super::weak_cell::WeakCell;
 use super::super::{Rootable, Trace, WeakMap};
+use super::setup::{Shelf, behind, stage_of_two, write_in_pre};
 use super::*;
 use crate::sync::tally::Ordering::Relaxed;
-
-/// Returns the object behind a handle: the table of a map, or the cell of a weak reference.
-fn behind<'gc>(handle: &impl Trace<'gc>) -> NonNull<u8> {
-    let mut visitor = super::super::Visitor::new(0);
-    handle.trace(&mut visitor);
-    visitor.edges().pop().expect("an edge to a table or cell")
-}
-
-#[derive(Trace)]
-struct Shelf<'gc> {
-    items: GcLock<Vec<Gc<'gc, Node<'gc>>>>,
-}
 
 /// An object without edges. It is marked but never grey.
 #[derive(Trace)]
@@ -73,34 +63,6 @@ fn a_writer_in_mark_shades_what_the_lock_held() {
     });
 }
 
-/// Plays this schedule: the first mutator, in PRE, puts an object into the lock that `items`
-/// returns. No other edge leads to that object. The lock lies in a black object that only the two
-/// mutators hold.
-fn write_in_pre<T: Trace<'static> + 'static>(items: impl Fn(&T) -> &GcLock<Vec<N>>, new: impl FnOnce() -> T) {
-    let mut stage = Stage::new();
-    let (one, m) = stage.pinned();
-    let (two, n) = stage.pinned();
-    let a = node(m, Some(node(m, None)));
-    stage.root(a);
-    stage.h1();
-    one.respond();
-    let o = a.next.get().expect("set above");
-    a.next.set(n, None);
-    two.leave();
-    stage.h2();
-    two.enter();
-    let shelf = n.alloc(new());
-    items(&shelf).write(m).push(o);
-    one.leave();
-    stage.scan_roots();
-    stage.drain();
-    stage.begin_wave();
-    two.respond();
-    if stage.close() {
-        stage.check_marked(&[o]);
-    }
-}
-
 #[test]
 fn an_object_with_a_lock_that_was_written_in_pre_is_scanned_again() {
     let new = || Shelf {
@@ -113,35 +75,6 @@ fn an_object_with_a_lock_that_was_written_in_pre_is_scanned_again() {
 fn a_writer_in_pre_shades_what_a_lock_outside_of_an_object_will_hold() {
     let new = || Box::new(GcLock::new(Vec::new()));
     play(move || write_in_pre(|boxed: &Box<GcLock<Vec<N>>>| boxed, new));
-}
-
-/// Makes a writer in PRE and a thread in MARK at one lock. Roots lead to the lock's items only
-/// through the lock.
-fn stage_of_two() -> (
-    Stage,
-    &'static Record,
-    M,
-    &'static Record,
-    M,
-    Gc<'static, Shelf<'static>>,
-    N,
-) {
-    let mut stage = Stage::new();
-    let (one, m) = stage.pinned();
-    let (two, n) = stage.pinned();
-    let shelf = m.alloc(Shelf {
-        items: GcLock::new(Vec::new()),
-    });
-    stage.heap.roots.take(shelf.address(), None);
-    let a = node(m, Some(node(m, None)));
-    stage.h1();
-    one.respond();
-    let o = a.next.get().expect("set above");
-    a.next.set(n, None);
-    two.leave();
-    stage.h2();
-    two.enter();
-    (stage, one, m, two, n, shelf, o)
 }
 
 #[test]
