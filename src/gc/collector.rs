@@ -1,7 +1,6 @@
 //! [`Collector`]: one heap. It owns the heap's [`World`], which it derefs to, and the data that
 //! only its control needs.
 
-#[cfg(not(loom))]
 use super::behind::dropping;
 use super::control::Control;
 use super::fault::broken;
@@ -14,7 +13,6 @@ use super::used::Use;
 use super::world::{Host, World};
 use crate::sync::blocking::{Arc, Weak};
 use crate::sync::lock::Lock;
-#[cfg(not(loom))]
 use crate::sync::tally::AtomicU64;
 use crate::sync::tally::Ordering::Relaxed;
 use core::ops::Deref;
@@ -53,7 +51,6 @@ impl Deref for Collector {
 }
 
 /// Panics for an `enter` of a closed heap.
-#[cfg(not(loom))]
 #[cold]
 pub(crate) fn refuse() -> ! {
     panic!("greyspan::gc: this heap was closed, and no thread can enter it any more")

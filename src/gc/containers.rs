@@ -67,7 +67,6 @@ mod leaves {
         [T: ?Sized + Send + Sync + 'static] RwLock<T>;
     }
 
-    #[cfg(not(loom))]
     mod atomics {
         use super::{Trace, Visitor};
         use crate::sync::atomic::{AtomicBool, AtomicIsize, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};

@@ -27,7 +27,6 @@
 //! freed. A mutator that stays pinned and performs no operation delays the sweep, as it delays H2.
 
 use super::crew::COLLECTOR;
-#[cfg(not(loom))]
 use super::crew::HELPERS;
 use super::fault::{at, broken};
 use super::mark::{BATCH, Tracer, is_dead, is_marked};
@@ -44,7 +43,6 @@ use std::time::{Duration, Instant};
 
 /// Live bytes from which on the collector has helpers. Marking a smaller heap ends before they
 /// wake.
-#[cfg(not(loom))]
 const HELPED: usize = 4 << 20;
 
 /// The time that one cycle took, in parts.
@@ -301,13 +299,11 @@ impl World {
         counters.cpu_ns.fetch_add(cpu, Relaxed);
         let longest = times.t1.max(times.t2).max(times.t3);
         counters.longest_pin_ns.fetch_max(nanos(longest), Relaxed);
-        #[cfg(not(loom))]
         crate::stats::TOTALS.count_cycle(forced, cpu);
     }
 
     /// Reports a finished cycle, and the goal of the next one, to the process's statistics and
     /// events.
-    #[cfg(not(loom))]
     pub(crate) fn note_cycle(&self, times: &Times, forced: bool) {
         let goal = self.bytes.goal.load(Relaxed) as u64;
         crate::stats::TOTALS.next_gc.store(goal, Relaxed);

@@ -12,7 +12,6 @@
 use super::bytes::far_beyond;
 use super::collector::Collector;
 use super::control::Requests;
-#[cfg(not(loom))]
 use super::end::end_of;
 use super::pacer::Leeway;
 use super::phase::Word;
@@ -23,7 +22,6 @@ use super::trace_line::Sizes;
 use super::waiting::{guard, wait_by};
 use super::world::{Host, World};
 use crate::sync::backoff::Backoff;
-#[cfg(not(loom))]
 use crate::sync::blocking::Arc;
 use crate::sync::tally::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -109,7 +107,6 @@ impl Collector {
         let mut requests = guard(&self.control.requests);
         requests.wanted = requests.begun + 1;
         self.enqueue(&mut requests);
-        #[cfg(not(loom))]
         if !requests.queued {
             // The system refuses a thread. The next request comes when the heap has grown by an
             // eighth.
@@ -173,7 +170,6 @@ impl Collector {
         let _ = requests;
     }
 
-    #[cfg(not(loom))]
     fn is_wanted(&self) -> bool {
         let requests = guard(&self.control.requests);
         !requests.end && requests.wanted > requests.begun

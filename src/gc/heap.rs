@@ -15,21 +15,16 @@
 //!   because a root that keeps it may lie in a dead object. Then it reports the roots that keep it,
 //!   once.
 
-#[cfg(not(loom))]
 use super::alloc::Mutator;
 use super::collector::Collector;
-#[cfg(not(loom))]
 use super::collector::refuse;
 use super::end::end;
 #[cfg(not(loom))]
 use super::registry::{Lease, is_pinned};
 use super::roots::{Keeper, RootSlot};
-#[cfg(not(loom))]
 use super::stats::GcStats;
 use crate::sync::blocking::{Arc, Weak};
-#[cfg(not(loom))]
 use crate::sync::tally::Ordering::Relaxed;
-#[cfg(not(loom))]
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -242,7 +237,6 @@ impl Heap {
     }
 }
 
-#[cfg(not(loom))]
 impl fmt::Debug for Heap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Heap")

@@ -175,7 +175,6 @@ pub(crate) fn is_marked(address: NonNull<u8>) -> bool {
 }
 
 /// Returns how the collector treats the object at `address`.
-#[cfg(not(loom))]
 pub(crate) fn kind_of(address: NonNull<u8>) -> Kind {
     // SAFETY: every caller passes the address of an object that no sweep frees meanwhile.
     let span = unsafe { Span::of(address) };

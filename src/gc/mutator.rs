@@ -17,7 +17,6 @@ use super::stats::Stint;
 use super::workbuf::{BUFFER, Grey};
 use super::world::World;
 use crate::sync::CachePadded;
-#[cfg(not(loom))]
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::{
     AtomicU32, AtomicU64,
@@ -65,7 +64,6 @@ pub(crate) struct Record {
     heap: NonNull<World>,
     /// Whether an `enter` of this mutator found the heap shut. Every later `enter` is shut out too.
     /// No earlier one is left, because they nest.
-    #[cfg(not(loom))]
     barred: AtomicBool,
     /// The status that the collector reads. It has a cache line for itself.
     status: CachePadded<AtomicU64>,
@@ -98,7 +96,6 @@ impl Member for Record {
         follows
     }
 
-    #[cfg(not(loom))]
     fn is_barred(&self) -> bool {
         // Acquire: pairs with the Release in `bar`.
         self.barred.load(Acquire)
@@ -121,7 +118,6 @@ impl Record {
             known: Cell::new(core::ptr::null()),
             cache: Cache::new(),
             heap,
-            #[cfg(not(loom))]
             barred: AtomicBool::new(false),
             status: CachePadded(AtomicU64::new(UNPINNED)),
         }
@@ -188,7 +184,6 @@ impl Record {
     }
 
     /// Notes that the outermost `enter`, which has just begun, is shut out.
-    #[cfg(not(loom))]
     pub(crate) fn bar(&self) {
         // Release: pairs with the Acquire in `is_barred`; publishes all work of earlier pins.
         self.barred.store(true, Release);

@@ -127,7 +127,6 @@ pub(crate) trait Member: Sync {
     /// Whether the mutator is pinned.
     fn is_pinned(&self) -> bool;
     /// Whether every pin that began before the heap was shut has ended.
-    #[cfg(not(loom))]
     fn is_barred(&self) -> bool;
 }
 
@@ -270,14 +269,12 @@ impl Protocol {
     }
 
     /// Returns how many mutators are pinned, as of some moment.
-    #[cfg(not(loom))]
     pub(crate) fn pinned(&self) -> usize {
         self.members.lock().iter().filter(|member| member.is_pinned()).count()
     }
 
     /// Returns how many mutators of a shut heap are in a pin that may have begun before it was
     /// shut.
-    #[cfg(not(loom))]
     pub(crate) fn inside(&self) -> usize {
         let members = self.members.lock();
         members

@@ -221,7 +221,6 @@ impl RootTable {
 impl RootTable {
     /// Whether a slot that keeps the object at `target` lies at `address`. Any `address` is
     /// allowed.
-    #[cfg(not(loom))]
     pub(crate) fn is_slot_of(&self, address: usize, target: NonNull<u8>) -> bool {
         let slots = self.slots.lock();
         let chunk = slots.by_address.range(..=address).next_back();

@@ -8,7 +8,6 @@
 //! - Between cycles no mark is set, and every span belongs to the next cycle.
 
 use super::desc::Kind;
-#[cfg(not(loom))]
 use super::heap::Heap;
 #[cfg(not(loom))]
 use super::registry::is_pinned;

@@ -83,7 +83,6 @@ impl Wills {
     }
 
     /// Returns the number of cleanups among the wills.
-    #[cfg(not(loom))]
     pub(crate) fn count_cleanups(&self) -> usize {
         let book = self.0.lock();
         let is_cleanup = |entry: &&Entry| matches!(entry.fate, Fate::Cleanup(_));
@@ -91,7 +90,6 @@ impl Wills {
     }
 
     /// Returns the number of wills that seem to hold a root of their own object.
-    #[cfg(not(loom))]
     pub(crate) fn suspects(&self) -> usize {
         self.0.lock().suspects
     }

@@ -16,7 +16,6 @@ use super::stats::Counters;
 use super::table::Table;
 use super::weak_cell::WeakCell;
 use super::wills::Wills;
-#[cfg(not(loom))]
 use crate::sync::blocking::Arc;
 use crate::sync::blocking::Weak;
 use crate::sync::lock::Lock;
