@@ -11,9 +11,9 @@
 )]
 // Items that only one feature uses exist in every build. So only the build with all features has
 // the lints for unused code.
-#![cfg_attr(not(whole), allow(dead_code, unused_imports))]
+#![cfg_attr(not(whole), allow(dead_code))]
 // In tests `Os` is the trait `PageSource` itself, which then need not be imported.
-#![cfg_attr(test, allow(unused_imports))]
+#![cfg_attr(any(test, not(whole)), allow(unused_imports))]
 
 // The derive macro names the crate as a user does.
 #[cfg(feature = "gc")]
