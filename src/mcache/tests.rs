@@ -246,6 +246,7 @@ fn each_refill_gives_up_all_free_memory_if_the_program_asked_for_it_once() {
     place.take_many(place.own, SizeClass::holding(16), 2);
     assert_eq!(place.own.bins.held(class()), held, "{again:?}");
     // A cache that begins later has nothing to give up.
+    place.tiers.purges.fetch_add(1, Relaxed);
     place.own.make_ready(place.tiers);
     place.take(place.own, SizeClass::holding(48));
     assert_eq!(place.own.bins.held(class()), held);
@@ -341,7 +342,9 @@ fn a_block_that_a_closed_bin_refuses_returns_to_its_span() {
     place.own.empty_bin(place.tiers, class());
     let live = span.live();
     assert_eq!(live, 4);
+    let before = place.inuse();
     place.free(place.own, class(), row[0]);
+    assert_eq!(place.inuse(), before, "it gets no array");
     assert!(place.own.bins.is_closed(class()) && span.live() == live - 1);
 }
 
@@ -887,4 +890,44 @@ fn an_empty_span_whose_token_is_out_stays_until_the_token_is_back() {
     place.own.mailbox().post_in_child(span);
     place.own.collect_mail(place.tiers);
     assert_eq!(span.state(), State::Free);
+}
+
+#[test]
+fn a_narrow_bin_that_runs_over_has_its_whole_first_array_from_then_on() {
+    let place = Place::new();
+    let class = SizeClass::holding(16);
+    place.take(place.own, class);
+    let take = |_| place.own.take_past_bins(place.tiers, class);
+    let row: Vec<_> = (0..40).map(take).collect();
+    let cap = bins(&place).cap(class);
+    assert!(bins(&place).is_narrow(class) && row.len() > cap);
+    row.into_iter().for_each(|block| place.free(place.own, class, block));
+    assert!(!bins(&place).is_narrow(class) && bins(&place).grown_array(class).is_null());
+    assert!(bins(&place).cap(class) > 2 * cap);
+}
+
+#[test]
+fn a_thread_that_frees_into_a_listed_span_has_it_off_the_list() {
+    let place = Place::new();
+    let row = place.take_many(place.other, class(), 3);
+    let span = place.span(row[0]).expect("a span");
+    place.other.idle(place.tiers);
+    assert_ne!(span.shelf(), MSpan::NO_SHELF);
+    place.free_to_span(place.own, row[0]);
+    place.own.flush_outbox(place.tiers);
+    assert!(place.own.spans.owns_with_room(span));
+    assert_eq!(span.shelf(), MSpan::NO_SHELF);
+}
+
+#[test]
+fn a_span_whose_last_object_a_thread_frees_ends_though_it_has_no_owner() {
+    let place = Place::new();
+    let class = SizeClass::holding(2 * KIB);
+    let block = place.take(place.other, class);
+    let span = place.span(block).expect("a span");
+    place.other.idle(place.tiers);
+    assert_eq!((span.live(), span.state()), (1, State::Small));
+    place.free_to_span(place.own, block);
+    place.own.flush_outbox(place.tiers);
+    assert_eq!((span.live(), span.state()), (0, State::Free));
 }

@@ -106,15 +106,33 @@ fn calloc_gives_zeros_to_the_last_usable_byte_of_dirty_memory_too() {
 #[test]
 fn a_kept_run_has_the_size_of_its_present_holder() {
     let _turn = turn();
-    let large = malloc(100 * KIB);
-    assert_eq!(usable(large), 100 * KIB);
+    // One run class serves them all.
+    let large = malloc(104 * KIB);
+    assert_eq!(usable(large), 104 * KIB);
     free(large);
     assert_eq!(usable(large), 0, "it is free");
-    for size in [97 * KIB, 98 * KIB + 1, 100 * KIB] {
+    for size in [97 * KIB, 104 * KIB, 100 * KIB + 1, 96 * KIB + 1] {
         let again = malloc(size);
+        assert_eq!(again, large, "the run that the thread keeps");
         assert_eq!(usable(again), size.next_multiple_of(4096));
         free(again);
     }
+}
+
+#[test]
+fn a_thread_learns_by_its_first_free_which_pages_there_are() {
+    let _turn = turn();
+    std::thread::spawn(|| {
+        free(malloc(200));
+        let ptr = malloc(200);
+        // SAFETY: the block is the test's, which gives it up.
+        assert!(
+            unsafe { current().push_untyped(ptr.cast()) },
+            "the fast path knows the page"
+        );
+    })
+    .join()
+    .expect("the block is free");
 }
 
 #[test]
