@@ -113,3 +113,69 @@ fn a_thread_that_leaves_a_class_begins_anew_with_short_spans() {
     spans.forget_taken(class);
     assert_eq!(spans.taken(class), 0);
 }
+
+/// A span with one free object and untouched ones.
+fn used(class: SizeClass) -> &'static MSpan {
+    let span = span(class);
+    let object = take_one(span);
+    // SAFETY: an object of the span, which the test gives up.
+    unsafe { span.push_local(mark(object)) };
+    span
+}
+
+/// Marks a block as a cache does before it returns to its span.
+fn mark(block: *mut Block) -> *mut Block {
+    if crate::mspan::CHECKED {
+        // SAFETY: the block is the test's, and of more than 8 bytes.
+        unsafe { Block::set_mark(block) };
+    }
+    block
+}
+
+fn is(span: &MSpan, found: Option<&'static MSpan>) -> bool {
+    found.is_some_and(|found| std::ptr::eq(found, span))
+}
+
+#[test]
+fn the_partial_span_that_was_longest_out_of_use_comes_first() {
+    let (spans, class) = (Spans::new(), class());
+    let row = [used(class), used(class), used(class)];
+    row.iter().for_each(|span| spans.adopt(class, span));
+    for span in row {
+        assert!(is(span, spans.pop_partial(class)));
+    }
+    assert!(spans.pop_partial(class).is_none());
+}
+
+#[test]
+fn an_untouched_span_that_gives_way_is_the_last_one_to_be_used() {
+    let (spans, class) = (Spans::new(), class());
+    let (fresh, first, second) = (span(class), used(class), used(class));
+    [first, second].iter().for_each(|span| spans.adopt(class, span));
+    spans.activate(class, fresh);
+    spans.prefer_used(class);
+    assert!(spans.is_active(class, first));
+    assert!(is(second, spans.pop_partial(class)) && is(fresh, spans.pop_partial(class)));
+}
+
+#[test]
+fn an_active_span_with_free_objects_of_its_own_stays_active() {
+    let (spans, class) = (Spans::new(), class());
+    let (active, other) = (used(class), used(class));
+    spans.adopt(class, other);
+    spans.activate(class, active);
+    spans.prefer_used(class);
+    assert!(spans.is_active(class, active) && spans.is_only_partial(class, other));
+}
+
+#[test]
+fn blocks_that_other_threads_sent_are_taken_before_untouched_objects() {
+    let span = span(class());
+    let (first, _) = (take_one(span), take_one(span));
+    span.word.adopt_new(1);
+    // SAFETY: an object of the span, which the test gives up.
+    unsafe { Block::push_trunk(null_mut(), mark(first), span.cut()) };
+    span.word.send(2, span.block_ref(first), 1, |_| ());
+    assert_eq!(take_one(span), first);
+    assert_ne!(take_one(span), first);
+}

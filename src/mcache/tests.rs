@@ -246,6 +246,7 @@ fn each_refill_gives_up_all_free_memory_if_the_program_asked_for_it_once() {
     place.take_many(place.own, SizeClass::holding(16), 2);
     assert_eq!(place.own.bins.held(class()), held, "{again:?}");
     // A cache that begins later has nothing to give up.
+    place.tiers.purges.fetch_add(1, Relaxed);
     place.own.make_ready(place.tiers);
     place.take(place.own, SizeClass::holding(48));
     assert_eq!(place.own.bins.held(class()), held);
@@ -300,11 +301,15 @@ fn tallies_count_each_object_that_goes_from_a_span_and_each_that_comes_back() {
             place.free(cache, class, block);
         }
         agree(&place);
+        // Free objects come first, then untouched ones.
+        let mut taken = vec![place.take(place.own, class)];
+        taken.append(&mut drain(place.own, class));
         let zeroed = place.own.take_untouched(class);
         agree(&place);
         if !zeroed.is_null() {
-            place.free_to_span(place.own, zeroed.cast());
+            taken.push(zeroed.cast());
         }
+        taken.into_iter().for_each(|block| place.free_to_span(place.own, block));
         let again = place.take_many(place.own, class, 500);
         again.iter().for_each(|&block| place.free(place.own, class, block));
         agree(&place);
@@ -312,7 +317,6 @@ fn tallies_count_each_object_that_goes_from_a_span_and_each_that_comes_back() {
             .iter()
             .for_each(|&block| place.free_to_span(place.other, block));
         agree(&place);
-        assert_eq!(place.spans(class), 0);
     }
     let span = place.own.alloc_large(place.tiers, 100 * KIB, 1).expect("memory");
     agree(&place);
@@ -341,7 +345,9 @@ fn a_block_that_a_closed_bin_refuses_returns_to_its_span() {
     place.own.empty_bin(place.tiers, class());
     let live = span.live();
     assert_eq!(live, 4);
+    let before = place.inuse();
     place.free(place.own, class(), row[0]);
+    assert_eq!(place.inuse(), before, "it gets no array");
     assert!(place.own.bins.is_closed(class()) && span.live() == live - 1);
 }
 
@@ -633,4 +639,323 @@ fn idle_runs_go_with_their_room_after_a_delay() {
     place.own.end_idle_runs(place.tiers);
     assert_eq!((place.kept(), place.own.room()), (0, place.tiers.room.bytes()));
     assert!(place.own.room() < room);
+}
+
+/// Takes all objects of the thread's active span of `class`, and no more.
+fn exhaust(place: &Place, class: SizeClass) -> Vec<*mut Block> {
+    let mut row = vec![place.take(place.own, class)];
+    let span = place.own.spans.active(class).expect("a refill makes one");
+    while span.has_room() || place.own.bins.held(class) > 0 {
+        row.push(place.take(place.own, class));
+    }
+    assert!(place.own.spans.is_active(class, span));
+    row
+}
+
+#[test]
+fn used_memory_that_came_by_mail_serves_before_the_active_spans_untouched_memory() {
+    let place = Place::new();
+    let row = exhaust(&place, class());
+    place.take(place.own, class());
+    drain(place.own, class());
+    let active = place.own.spans.active(class()).expect("a second span");
+    assert!(active.has_room() && !eq(active, place.span(row[0]).expect("a span")));
+    place.free_to_span(place.other, row[0]);
+    place.other.idle(place.tiers);
+    assert_eq!(place.take(place.own, class()), row[0]);
+}
+
+#[test]
+fn mail_is_read_before_a_thread_without_an_active_span_makes_one() {
+    let place = Place::new();
+    let row = exhaust(&place, class());
+    place.own.spans.deactivate(class());
+    place.free_to_span(place.other, row[0]);
+    place.other.idle(place.tiers);
+    assert_eq!(place.take(place.own, class()), row[0]);
+    assert_eq!(place.spans(class()), 1);
+}
+
+#[test]
+fn refills_open_a_bin_step_by_step() {
+    let place = Place::new();
+    let mut caps: Vec<usize> = (0..500)
+        .map(|_| {
+            place.take(place.own, class());
+            bins(&place).cap(class())
+        })
+        .collect();
+    caps.dedup();
+    assert!(caps.len() > 1 && caps.windows(2).all(|pair| pair[0] * 2 == pair[1]));
+    assert!(!bins(&place).is_narrow(class()));
+}
+
+/// Lets a span of `class`, of the class's whole length, rest. Returns its bytes.
+fn let_rest(place: &Place, class: SizeClass) -> usize {
+    let span = place.tiers.mheap.take_small(class, class.span_pages()).expect("memory");
+    span.set_state(State::Free);
+    place.tiers.mheap.note_use(span);
+    place.tiers.rest(class, span);
+    span.bytes()
+}
+
+#[test]
+fn a_resting_span_of_the_class_serves_where_there_is_no_memory_for_a_new_one() {
+    let place = Place::new();
+    let_rest(&place, class());
+    place.exhaust();
+    place.take(place.own, class());
+    assert!(place.own.take(place.tiers, SizeClass::holding(64)).is_null());
+}
+
+#[test]
+fn resting_spans_of_other_classes_make_way_before_untouched_pages_are_used() {
+    let place = Place::new();
+    let bytes = let_rest(&place, SizeClass::holding(32 * KIB));
+    let small = class();
+    assert!(bytes >= small.lengths()[0] * PAGE);
+    place.take(place.own, small);
+    assert_eq!(place.inuse(), small.lengths()[0] * PAGE);
+}
+
+#[test]
+fn a_thread_that_wants_a_span_ends_long_rest() {
+    let place = Place::new();
+    let bytes = let_rest(&place, class());
+    let large = SizeClass::holding(32 * KIB);
+    let wanted = large.lengths()[0] * PAGE;
+    assert!(bytes < wanted, "too little for the growth");
+    std::thread::sleep(std::time::Duration::from_millis(530));
+    place.take(place.own, large);
+    assert_eq!(place.inuse(), wanted);
+}
+
+#[test]
+fn kept_runs_with_memory_make_way_before_untouched_pages_are_used() {
+    for large in [false, true] {
+        let place = Place::new();
+        let class = run_class(64);
+        let run = place.take_run(class);
+        place.free_run(class, run);
+        assert_eq!(place.kept(), class.size());
+        if large {
+            place.own.alloc_large(place.tiers, 5 * PAGE, 1).expect("memory");
+        } else {
+            place.take(place.own, self::class());
+        }
+        assert_eq!(place.kept(), 0, "large: {large}");
+    }
+}
+
+#[test]
+fn blocks_that_were_sent_but_not_posted_yet_are_found_by_a_refill() {
+    let place = Place::new();
+    let first = place.take(place.own, class());
+    drain(place.own, class());
+    let span = place.span(first).expect("a span");
+    if CHECKED {
+        // SAFETY: the block is this test's, and of more than 8 bytes.
+        unsafe { Block::set_mark(first) };
+    }
+    // SAFETY: the block is this test's, which gives it up.
+    unsafe { Block::push_trunk(null_mut(), first, span.cut()) };
+    span.word.send(2, span.block_ref(first), 1, |_| ());
+    assert_eq!(place.take(place.own, class()), first);
+}
+
+#[cfg(checked)]
+#[test]
+fn a_free_that_names_no_size_knows_the_present_class_of_a_span() {
+    let place = Place::new();
+    let block = place.take(place.own, class());
+    let span = place.span(block).expect("a span");
+    let mut others = SizeClass::all().filter(|&other| other != class() && other.size() >= 64);
+    let other = others.find(|other| other.lengths()[0] == span.pages());
+    let other = other.expect("a class with spans of this length");
+    place.own.learn_map(place.tiers);
+    // SAFETY: the block is live, and given up.
+    assert!(unsafe { place.own.push_untyped(block) });
+    place.own.end_idle(place.tiers, 0);
+    let block = place.take(place.own, other);
+    assert!(eq(place.span(block).expect("a span"), span));
+    let held = place.own.bins.held(other);
+    // SAFETY: the block is live, and given up.
+    assert!(unsafe { place.own.push_untyped(block) });
+    assert_eq!((place.own.bins.held(other), place.own.pop(other)), (held + 1, block));
+}
+
+#[cfg(checked)]
+#[test]
+fn a_free_into_a_span_that_has_ended_is_left_to_the_slow_path() {
+    let place = Place::new();
+    let class = SizeClass::holding(2 * KIB);
+    let row = exhaust(&place, class);
+    place.take(place.own, class);
+    place.own.learn_map(place.tiers);
+    let span = place.span(row[0]).expect("a span");
+    row.iter().for_each(|&block| place.free_to_span(place.own, block));
+    assert_eq!(span.state(), State::Free);
+    assert!(bins(&place).held(class) < bins(&place).cap(class));
+    // SAFETY: the pages are still the heap's. A program may have written to the block by mistake.
+    unsafe { Block::clear_mark(row[0]) };
+    // SAFETY: the block is free: nothing is done with it.
+    assert!(!unsafe { place.own.push_untyped(row[0]) });
+}
+
+#[test]
+fn an_idle_thread_reads_its_mail_and_holds_no_empty_span() {
+    let place = Place::new();
+    let row = exhaust(&place, class());
+    row.iter().for_each(|&block| place.free_to_span(place.other, block));
+    place.other.idle(place.tiers);
+    place.own.idle(place.tiers);
+    place.tiers.end_rest();
+    assert_eq!(place.inuse(), 0);
+}
+
+#[test]
+fn a_span_that_a_thread_has_given_up_is_not_its_own_any_more() {
+    let place = Place::new();
+    let full = exhaust(&place, class());
+    let other = place.take(place.own, SizeClass::holding(64));
+    place.own.idle(place.tiers);
+    for block in [full[0], other] {
+        let span = place.span(block).expect("a span");
+        assert!(!place.own.spans.owns_with_room(span) && !place.own.spans.owns_full(span));
+        let live = span.live();
+        place.free_to_span(place.own, block);
+        assert_eq!(span.live(), live, "it waits in the outbox");
+    }
+    // The chain claims the span.
+    place.own.flush_outbox(place.tiers);
+    assert!(place.own.spans.owns_with_room(place.span(full[0]).expect("a span")));
+}
+
+/// Takes all objects of `count` spans of `class`.
+fn fill_spans(place: &Place, class: SizeClass, count: usize) -> Vec<Vec<*mut Block>> {
+    let rows = (0..count).map(|_| {
+        let row = exhaust(place, class);
+        let span = place.own.spans.active(class).expect("an active span");
+        place.own.spans.retire_active(class, span);
+        row
+    });
+    rows.collect()
+}
+
+#[test]
+fn of_small_objects_one_empty_span_stays_beside_the_active_one() {
+    let place = Place::new();
+    let class = SizeClass::holding(512);
+    assert!(class.size() < crate::base::geometry::PINNING);
+    let rows = fill_spans(&place, class, 2);
+    for (row, state) in rows.iter().zip([State::Small, State::Free]) {
+        let span = place.span(row[0]).expect("a span");
+        row.iter().for_each(|&block| place.free_to_span(place.own, block));
+        // The second one is empty beside the first.
+        assert_eq!((span.live(), span.state()), (0, state));
+    }
+    let place = Place::new();
+    let row = exhaust(&place, class);
+    let span = place.span(row[0]).expect("a span");
+    row.iter().for_each(|&block| place.free_to_span(place.own, block));
+    assert!(span.state() == State::Small && place.own.spans.is_active(class, span));
+}
+
+#[test]
+fn a_span_of_larger_objects_ends_with_its_last_object() {
+    let place = Place::new();
+    let class = SizeClass::holding(1024);
+    assert_eq!(class.size(), crate::base::geometry::PINNING, "the smallest such class");
+    let row = exhaust(&place, class);
+    let span = place.span(row[0]).expect("a span");
+    row.iter().for_each(|&block| place.free_to_span(place.own, block));
+    assert_eq!(span.state(), State::Free);
+    assert!(place.own.spans.active(class).is_none());
+}
+
+#[test]
+fn an_empty_span_whose_token_is_out_stays_until_the_token_is_back() {
+    let place = Place::new();
+    let class = SizeClass::holding(2 * KIB);
+    let row = exhaust(&place, class);
+    let span = place.span(row[0]).expect("a span");
+    if CHECKED {
+        // SAFETY: the block is this test's, and of more than 8 bytes.
+        unsafe { Block::set_mark(row[0]) };
+    }
+    // SAFETY: the block is this test's, which gives it up.
+    unsafe { Block::push_trunk(null_mut(), row[0], span.cut()) };
+    // This test plays the thread that holds the token.
+    span.word.send(2, span.block_ref(row[0]), 1, |_| ());
+    span.absorb(span.word.take());
+    row[1..].iter().for_each(|&block| place.free_to_span(place.own, block));
+    assert_eq!((span.live(), span.state()), (0, State::Small));
+    place.own.mailbox().post_in_child(span);
+    place.own.collect_mail(place.tiers);
+    assert_eq!(span.state(), State::Free);
+}
+
+#[test]
+fn a_narrow_bin_that_runs_over_has_its_whole_first_array_from_then_on() {
+    let place = Place::new();
+    let class = SizeClass::holding(16);
+    place.take(place.own, class);
+    let take = |_| place.own.take_past_bins(place.tiers, class);
+    let row: Vec<_> = (0..40).map(take).collect();
+    let cap = bins(&place).cap(class);
+    assert!(bins(&place).is_narrow(class) && row.len() > cap);
+    row.into_iter().for_each(|block| place.free(place.own, class, block));
+    assert!(!bins(&place).is_narrow(class) && bins(&place).grown_array(class).is_null());
+    assert!(bins(&place).cap(class) > 2 * cap);
+}
+
+#[test]
+fn a_thread_that_frees_into_a_listed_span_has_it_off_the_list() {
+    let place = Place::new();
+    let row = place.take_many(place.other, class(), 3);
+    let span = place.span(row[0]).expect("a span");
+    place.other.idle(place.tiers);
+    assert_ne!(span.shelf(), MSpan::NO_SHELF);
+    place.free_to_span(place.own, row[0]);
+    place.own.flush_outbox(place.tiers);
+    assert!(place.own.spans.owns_with_room(span));
+    assert_eq!(span.shelf(), MSpan::NO_SHELF);
+}
+
+#[test]
+fn a_span_whose_last_object_a_thread_frees_ends_though_it_has_no_owner() {
+    let place = Place::new();
+    let class = SizeClass::holding(2 * KIB);
+    let block = place.take(place.other, class);
+    let span = place.span(block).expect("a span");
+    place.other.idle(place.tiers);
+    assert_eq!((span.live(), span.state()), (1, State::Small));
+    place.free_to_span(place.own, block);
+    place.own.flush_outbox(place.tiers);
+    assert_eq!((span.live(), span.state()), (0, State::Free));
+}
+
+#[test]
+fn a_zeroed_object_of_untouched_memory_is_counted() {
+    let place = Place::new();
+    place.take(place.own, class());
+    drain(place.own, class());
+    assert!(!place.own.take_untouched(class()).is_null());
+    agree(&place);
+}
+
+#[test]
+fn a_cache_whose_thread_has_ended_serves_no_more_and_takes_no_mail() {
+    let place = Place::new();
+    let row = place.take_many(place.own, class(), 5);
+    place.own.leave(place.tiers);
+    assert!(!place.own.is_ready());
+    assert!(place.own.bins.is_closed(class()) && place.own.spans.pop_any(class()).is_none());
+    // SAFETY: the block is live, and stays so where the free is refused.
+    assert!(!unsafe { place.own.free(place.tiers, row[0]) }, "nothing was done");
+    row.iter().for_each(|&block| place.free_to_span(place.other, block));
+    place.other.leave(place.tiers);
+    assert!(place.own.mailbox().is_empty());
+    place.tiers.end_rest();
+    assert_eq!(place.inuse(), 0);
 }

@@ -187,4 +187,25 @@ mod tests {
             free(&second);
         }
     }
+
+    #[test]
+    fn a_block_of_a_nested_call_is_given_back_by_a_free_and_a_realloc_outside_of_it() {
+        let _turn = turn();
+        for size in [100, 3000, 70_000] {
+            let mut blocks = [null_mut(); 2];
+            alone(|_| {
+                blocks
+                    .iter_mut()
+                    .for_each(|place| *place = HEAP.malloc(current(), size))
+            });
+            assert!(blocks.iter().all(|&block| spare::size(block) == Some(size)));
+            // SAFETY: the block is this test's, which gives it up.
+            unsafe { HEAP.free_untyped(current(), blocks[0]) };
+            // SAFETY: the block is this test's.
+            let moved = unsafe { HEAP.realloc_untyped(current(), blocks[1], 2 * size) };
+            assert!(blocks.iter().all(|&block| spare::size(block).is_none()), "{size} bytes");
+            // SAFETY: the block is this test's, which gives it up.
+            unsafe { HEAP.free_untyped(current(), moved) };
+        }
+    }
 }

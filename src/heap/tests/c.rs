@@ -106,15 +106,33 @@ fn calloc_gives_zeros_to_the_last_usable_byte_of_dirty_memory_too() {
 #[test]
 fn a_kept_run_has_the_size_of_its_present_holder() {
     let _turn = turn();
-    let large = malloc(100 * KIB);
-    assert_eq!(usable(large), 100 * KIB);
+    // One run class serves them all.
+    let large = malloc(104 * KIB);
+    assert_eq!(usable(large), 104 * KIB);
     free(large);
     assert_eq!(usable(large), 0, "it is free");
-    for size in [97 * KIB, 98 * KIB + 1, 100 * KIB] {
+    for size in [97 * KIB, 104 * KIB, 100 * KIB + 1, 96 * KIB + 1] {
         let again = malloc(size);
+        assert_eq!(again, large, "the run that the thread keeps");
         assert_eq!(usable(again), size.next_multiple_of(4096));
         free(again);
     }
+}
+
+#[test]
+fn a_thread_learns_by_its_first_free_which_pages_there_are() {
+    let _turn = turn();
+    std::thread::spawn(|| {
+        free(malloc(200));
+        let ptr = malloc(200);
+        // SAFETY: the block is the test's, which gives it up.
+        assert!(
+            unsafe { current().push_untyped(ptr.cast()) },
+            "the fast path knows the page"
+        );
+    })
+    .join()
+    .expect("the block is free");
 }
 
 #[test]
@@ -302,6 +320,24 @@ fn a_nested_call_resizes_a_block_of_the_thread_and_frees_the_old_one_later() {
     }
 }
 
+#[test]
+fn a_large_block_that_moves_to_a_kept_run_has_its_own_size_there() {
+    let _turn = turn();
+    // Blocks in a row, so that most have no room to grow, and runs for them to move to.
+    let row: Vec<_> = (0..64).map(|_| malloc(40 * KIB)).collect();
+    for _ in 0..3 {
+        let runs: Vec<_> = (0..32).map(|_| malloc(104 * KIB)).collect();
+        runs.into_iter().for_each(free);
+    }
+    for ptr in row {
+        let new = realloc(ptr, 97 * KIB);
+        assert_eq!(usable(new), 100 * KIB);
+        let new = realloc(new, 101 * KIB);
+        assert_eq!(usable(new), 104 * KIB);
+        free(new);
+    }
+}
+
 #[cfg(feature = "stats")]
 #[test]
 fn each_call_counts_once() {
@@ -330,6 +366,24 @@ fn each_call_counts_once() {
             assert_eq!(seen(), (mallocs, frees), "{size} bytes, turn {turn}");
         }
     }
+    // An object that is large for its alignment alone counts as large when it moves, too.
+    let exact = &current().shared().exact;
+    let held = || -> Vec<u64> {
+        let (mallocs, frees) = (exact.mallocs().0, exact.frees().0);
+        mallocs
+            .zip(frees)
+            .map(|(mallocs, frees)| mallocs.wrapping_sub(frees))
+            .collect()
+    };
+    let before = held();
+    let ptr = realloc(memalign(64 * KIB, 100), 50_000);
+    free(realloc(ptr, 100));
+    let moved: Vec<_> = held()
+        .iter()
+        .zip(&before)
+        .map(|(now, before)| now.wrapping_sub(*before))
+        .collect();
+    assert!(moved.iter().all(|&count| count == 0), "{moved:?}");
 }
 
 /// Runs this test in a process of its own, where all objects are sampled. Returns whether the

@@ -2,9 +2,10 @@
 
 use super::super::slot::current;
 use super::super::{HEAP, Heap, SAMPLE_ALIGN};
+use crate::base::addr::Addr;
 use crate::base::geometry::{PAGE, RUN_MAX};
 use crate::mcache::MCache;
-use crate::mspan::CHECKED;
+use crate::mspan::{CHECKED, State};
 use crate::os::PageSource;
 use crate::os::sim::Sim;
 use crate::size_class::SizeClass;
@@ -205,6 +206,11 @@ fn the_empty_request_is_served_by_a_block_that_no_other_has() {
         apart.dedup();
         assert_eq!(apart.len(), row.len(), "at {align}");
         assert!(row.iter().all(|ptr| !ptr.is_null() && ptr.addr().is_multiple_of(align)));
+        let small = |ptr: &*mut u8| {
+            let span = place.heap.tiers.mheap.map().span_of(Addr::of(*ptr));
+            span.is_some_and(|span| span.state() == State::Small)
+        };
+        assert_eq!(row.iter().all(small), align <= PAGE, "at {align}");
         for ptr in row {
             let one = Layout::from_size_align(1, align).expect("a good layout");
             // SAFETY: one byte serves the empty request, and the block is given up.
