@@ -96,8 +96,8 @@ impl Profile {
     /// Writes the profile in pprof's format (`profile.proto`, gzipped), for `go tool pprof`,
     /// speedscope, Grafana and others.
     ///
+    /// # Errors
     /// The errors of `out`.
-    /// Those of `out`.
     pub fn write_pprof(&self, out: &mut impl io::Write) -> io::Result<()> {
         written(|| profiler::output::pprof::write(self, out))
     }
@@ -105,8 +105,8 @@ impl Profile {
     /// Writes one line per stack whose figure is positive: the functions, outermost first,
     /// separated by `;`, then the figure. Any flame-graph tool can read it.
     ///
+    /// # Errors
     /// The errors of `out`.
-    /// Those of `out`.
     pub fn write_folded(&self, out: &mut impl io::Write) -> io::Result<()> {
         written(|| profiler::output::folded::write(self, out))
     }

@@ -19,9 +19,9 @@
 //! - BIN-1. A bin's blocks are this thread's alone, hold at least its class's size and have at
 //!   least its alignment. They count as live in their spans. The slot in front of a bin holds
 //!   null, so an empty bin gives null; in checked builds it holds a block that is never marked.
-//! - BIN-2. In checked builds the slot at the top of a full bin holds null. That of any other bin
-//!   is one of the bin's own slots. It holds null, or the block that lay there last and was handed
-//!   out from there or moved within the bin.
+//! - BIN-2. In checked builds the slot at the top of a full bin holds null, or the block in front
+//!   of the next bin. That of any other bin is one of the bin's own slots. It holds null, or the
+//!   block that lay there last and was handed out from there or moved within the bin.
 //! - BIN-3. `grown` is the bytes of small blocks that bins may hold beyond their first arrays.
 
 use super::{c, check};

@@ -120,7 +120,8 @@ impl MCache {
         } else {
             array
         };
-        self.free_array(tiers, unused);
+        // SAFETY: the bin's former array, or the new one that it does not use; or null.
+        unsafe { self.free_array(tiers, unused) };
         done
     }
 
@@ -160,7 +161,9 @@ impl MCache {
     pub(super) fn empty_runs(&self, tiers: &Tiers) {
         self.give_all_runs(tiers);
         for class in RunClass::all() {
-            self.free_array(tiers, self.runs.shrink(tiers, class, 0));
+            let array = self.runs.shrink(tiers, class, 0);
+            // SAFETY: the array that the bin had, or null.
+            unsafe { self.free_array(tiers, array) };
         }
     }
 
@@ -175,7 +178,9 @@ impl MCache {
             let idle = bin.take_idle_count();
             if idle > 0 {
                 self.give_runs(tiers, class, idle);
-                self.free_array(tiers, self.runs.shrink(tiers, class, bin.cap() - idle));
+                let array = self.runs.shrink(tiers, class, bin.cap() - idle);
+                // SAFETY: the array that the bin had, or null.
+                unsafe { self.free_array(tiers, array) };
             }
         }
     }

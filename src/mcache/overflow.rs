@@ -63,7 +63,8 @@ impl MCache {
             bins.count_shrunk(tiers, class, cap * class.size());
             array
         };
-        self.free_array(tiers, unused);
+        // SAFETY: the bin's former array, or the new one that it does not use; or null.
+        unsafe { self.free_array(tiers, unused) };
         unchanged && !array.is_null()
     }
 
@@ -74,9 +75,12 @@ impl MCache {
         (!block.is_null()).then_some(block.cast())
     }
 
-    /// Frees a block of `take_array`, which holds nothing any more; does nothing for null.
-    pub(super) fn free_array(&self, tiers: &Tiers, array: *mut Slot) {
-        // SAFETY: the block came from `take_array`, and its owner has given it up.
+    /// Frees a block of `take_array`; does nothing for null.
+    ///
+    /// # Safety
+    /// `array` is null, or came from `take_array` of this heap and no code uses it any more.
+    pub(super) unsafe fn free_array(&self, tiers: &Tiers, array: *mut Slot) {
+        // SAFETY: a block of the heap's own, which is given up (contract of this function).
         unsafe { self.free(tiers, array.cast()) };
     }
 
@@ -96,7 +100,9 @@ impl MCache {
     pub(super) fn empty_bin(&self, tiers: &Tiers, class: SizeClass) {
         self.flush(tiers, class, 0);
         self.bins.count_shrunk(tiers, class, self.bins.growth(class));
-        self.free_array(tiers, self.bins.grown_array(class));
+        let array = self.bins.grown_array(class);
         self.bins.close(class);
+        // SAFETY: the array of a bin that has grown and that does not use it any more; or null.
+        unsafe { self.free_array(tiers, array) };
     }
 }

@@ -65,7 +65,7 @@ pub(crate) const FULL: usize = 1;
 /// The record of one span.
 #[repr(C, align(128))]
 pub(crate) struct MSpan {
-    /// Address of the `MCache` that owns the span, plus [`FULL`]. 0: the span is unowned or large.
+    /// Address of the owner's `Spans`, plus [`FULL`] (SPANS-1). 0: the span is unowned or large.
     /// Only the owner writes it, and only its own tag or 0. So a thread that reads its own tag here
     /// owns the span.
     pub(crate) owner: AtomicUsize,

@@ -79,6 +79,10 @@ fn width(text: impl fmt::Display) -> usize {
     width.0
 }
 
+fn spaces(f: &mut fmt::Formatter<'_>, count: usize) -> fmt::Result {
+    (0..count).try_for_each(|_| f.write_str(" "))
+}
+
 impl fmt::Display for Listing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let values = TABLE.iter().map(|row| width((row.show)(self.options)));
@@ -88,7 +92,11 @@ impl fmt::Display for Listing<'_> {
         for (index, row) in TABLE.iter().enumerate() {
             let value = (row.show)(self.options);
             let pad = value_width - width(&value);
-            write!(f, "  GREYSPAN_{:key_width$}  {value}{:pad$}  ", row.key, "")?;
+            // A width that is known at run time only would keep code in the library that panics.
+            write!(f, "  GREYSPAN_{}", row.key)?;
+            spaces(f, key_width - row.key.len() + 2)?;
+            write!(f, "{value}")?;
+            spaces(f, pad + 2)?;
             match row.form {
                 Form::Without(feature) => write!(f, "this build lacks the feature {feature}")?,
                 _ if self.options.from_environment & (1 << index) == 0 => f.write_str("default")?,
