@@ -385,3 +385,18 @@ fn each_call_counts_once() {
         .collect();
     assert!(moved.iter().all(|&count| count == 0), "{moved:?}");
 }
+
+#[cfg(feature = "stats")]
+#[test]
+fn the_first_free_of_a_thread_counts_though_it_takes_the_slow_path() {
+    let _turn = turn();
+    std::thread::spawn(|| {
+        let ptr = malloc(200);
+        let frees = || current().shared().exact.frees().0.sum::<u64>();
+        let before = frees();
+        free(ptr);
+        assert_eq!(frees(), before + 1);
+    })
+    .join()
+    .expect("the block is free");
+}
