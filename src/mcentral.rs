@@ -161,5 +161,4 @@ impl MCentral {
 }
 
 #[cfg(all(test, not(loom)))]
-#[path = "mcentral_tests.rs"]
 mod tests;

@@ -16,7 +16,8 @@ use crate::os::PageSource;
 use crate::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use core::ptr::NonNull;
 
-/// Bytes of the first chunk, and of the largest. Each chunk is twice as large as the one before.
+/// Bytes of the first chunk, and of the largest. Each chunk is as large as all before it
+/// together.
 const CHUNK_MIN: usize = 128 << 10;
 const CHUNK_MAX: usize = 1 << 20;
 /// Most bytes of a chunk that is asked for ahead.

@@ -11,7 +11,7 @@ use crate::sync::tally::Ordering::Relaxed;
 
 /// An object without edges. It is marked but never grey.
 #[derive(Trace)]
-struct Leaf(#[expect(dead_code, reason = "an object needs a size")] u64);
+struct Leaf(#[allow(dead_code, reason = "an object needs a size")] u64);
 
 #[derive(Trace)]
 struct Chain<'gc> {

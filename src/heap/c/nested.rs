@@ -130,9 +130,9 @@ fn serve() {
 /// Waits for the turn of a test that makes slow calls. The end of each such call frees the blocks
 /// that wait, of all threads, so two of these tests at once would take each other's blocks.
 #[cfg(test)]
-pub(crate) fn turn() -> std::sync::MutexGuard<'static, ()> {
-    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+pub(crate) fn turn() -> crate::sync::lock::Guard<'static, ()> {
+    static TURN: crate::sync::lock::Lock<()> = crate::sync::lock::Lock::new(());
+    TURN.lock()
 }
 
 #[cfg(test)]

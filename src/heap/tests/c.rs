@@ -367,7 +367,7 @@ fn each_call_counts_once() {
         }
     }
     // An object that is large for its alignment alone counts as large when it moves, too.
-    let exact = &current().shared().exact;
+    let exact = current().shared().exact().expect("counts");
     let held = || -> Vec<u64> {
         let (mallocs, frees) = (exact.mallocs().0, exact.frees().0);
         mallocs
@@ -432,4 +432,19 @@ fn sampled_objects_are_counted_by_one_class_whatever_becomes_of_them() {
         free(realloc(malloc(2_000_000), 30_000));
     }
     assert_eq!(held(), before);
+}
+
+#[cfg(feature = "stats")]
+#[test]
+fn the_first_free_of_a_thread_counts_though_it_takes_the_slow_path() {
+    let _turn = turn();
+    std::thread::spawn(|| {
+        let ptr = malloc(200);
+        let frees = || current().shared().exact().expect("counts").frees().0.sum::<u64>();
+        let before = frees();
+        free(ptr);
+        assert_eq!(frees(), before + 1);
+    })
+    .join()
+    .expect("the block is free");
 }
