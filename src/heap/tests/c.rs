@@ -126,10 +126,8 @@ fn a_thread_learns_by_its_first_free_which_pages_there_are() {
         free(malloc(200));
         let ptr = malloc(200);
         // SAFETY: the block is the test's, which gives it up.
-        assert!(
-            unsafe { current().push_untyped(ptr.cast()) },
-            "the fast path knows the page"
-        );
+        let pushed = unsafe { current().push_untyped(ptr.cast()) };
+        assert!(pushed, "the fast path knows the page");
     })
     .join()
     .expect("the block is free");
@@ -436,15 +434,11 @@ fn sampled_objects_are_counted_by_one_class_whatever_becomes_of_them() {
 
 #[cfg(feature = "stats")]
 #[test]
-fn the_first_free_of_a_thread_counts_though_it_takes_the_slow_path() {
+fn a_free_counts_though_its_bin_is_full() {
     let _turn = turn();
-    std::thread::spawn(|| {
-        let ptr = malloc(200);
-        let frees = || current().shared().exact().expect("counts").frees().0.sum::<u64>();
-        let before = frees();
-        free(ptr);
-        assert_eq!(frees(), before + 1);
-    })
-    .join()
-    .expect("the block is free");
+    let row: Vec<_> = (0..3000).map(|_| malloc(200)).collect();
+    let frees = || current().shared().exact().expect("counts").frees().0.sum::<u64>();
+    let before = frees();
+    row.into_iter().for_each(free);
+    assert_eq!(frees(), before + 3000);
 }
