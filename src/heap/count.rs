@@ -41,6 +41,7 @@ impl Heap {
     }
 
     /// Counts the block for a request of `size` bytes at `align`; nothing for null.
+    #[inline(always)]
     pub(super) fn count_alloc(&self, cache: &MCache, block: *mut u8, size: usize, align: usize) {
         if !block.is_null()
             && let Some(counter) = self.counter(cache)
@@ -63,6 +64,7 @@ impl Heap {
     }
 
     /// Counts a large object that was resized in place.
+    #[inline(always)]
     pub(super) fn count_resize(&self, cache: &MCache, old: usize, new: usize) {
         if let Some(counter) = self.counter(cache) {
             counter.resize(old, new);
