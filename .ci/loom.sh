@@ -14,7 +14,7 @@ variants=(abandon_relaxed claim_unreleased depot_blind_retry depot_freed_last de
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom" CARGO_PROFILE_DEV_OPT_LEVEL=3 CARGO_PROFILE_DEV_DEBUG=false
 export CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=false CARGO_PROFILE_DEV_OVERFLOW_CHECKS=false CARGO_PROFILE_DEV_CODEGEN_UNITS=16 RUSTFLAGS="--cfg loom"
 export LOOM_MAX_PREEMPTIONS="${LOOM_MAX_PREEMPTIONS:-2}"
-found=$(grep -rhoE 'broken!\("[a-z_]+"\)' src | sed 's/.*"\(.*\)"/\1/' | sort -u)
+found=$(grep -rhoE 'broken!\("[a-z_]+"\)' src | sed 's/.*"\([^"]*\)".*/\1/' | sort -u)
 if [[ "$found" != "$(printf '%s\n' "${variants[@]}" | sort)" ]]; then
     echo "the list in .ci/loom.sh differs from the variants in src; src has:" $found >&2
     exit 1
