@@ -4,6 +4,7 @@ use greyspan::Greyspan;
 use greyspan::profile::{self, Profile, View};
 use std::alloc::{GlobalAlloc, Layout, alloc, alloc_zeroed, dealloc, realloc};
 use std::cell::RefCell;
+use std::hint::black_box;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc;
@@ -297,7 +298,7 @@ pub(crate) fn a_sample_is_taken_without_the_help_of_the_allocator_it_is_taken_in
     // blocks.
     for _ in 0..1_000 {
         // SAFETY: the layout is not empty.
-        let block = std::hint::black_box(unsafe { own.alloc(layout) });
+        let block = black_box(unsafe { own.alloc(layout) });
         // SAFETY: allocated just now.
         unsafe { own.dealloc(block, layout) };
     }
@@ -310,15 +311,16 @@ pub(crate) fn an_object_that_grows_into_an_idle_run_is_sampled_like_any_other() 
     profile::start(ALL).unwrap();
     let (short, long, idle) = (layout(100_000, 8), layout(300_000, 8), layout(1_000_000, 8));
     let before = Profile::take();
+    // The compiler may leave out allocations whose blocks it sees to be unused.
     let held: [*mut u8; 20] = std::array::from_fn(|_| {
         // SAFETY: the layout is not empty.
-        let block = unsafe { alloc(short) };
+        let block = black_box(unsafe { alloc(short) });
         // SAFETY: the layout is not empty.
-        let rest = unsafe { alloc(idle) };
+        let rest = black_box(unsafe { alloc(idle) });
         // SAFETY: allocated above with this layout.
         unsafe { dealloc(rest, idle) };
         // SAFETY: `block` was allocated with `short`, and the new size is not zero.
-        unsafe { realloc(block, short, long.size()) }
+        black_box(unsafe { realloc(block, short, long.size()) })
     });
     let grown = Profile::take().diff(&before).total(View::InuseSpace);
     profile::stop();
