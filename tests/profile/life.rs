@@ -146,6 +146,21 @@ pub(crate) fn objects_that_other_threads_free_are_counted_as_freed() {
 }
 
 pub(crate) fn small_objects_with_a_large_alignment_are_counted_as_freed() {
+    // Frees of such objects go to the bin of their size: it must have room.
+    let small = layout(100, 8);
+    // SAFETY: the layout is not empty.
+    let make = |count| -> Vec<*mut u8> { (0..count).map(|_| black_box(unsafe { alloc(small) })).collect() };
+    let give = |blocks: Vec<*mut u8>| {
+        for block in blocks {
+            // SAFETY: allocated with this layout, and freed once.
+            unsafe { dealloc(block, small) };
+        }
+    };
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        give(make(300));
+        held.push(make(200));
+    }
     profile::start(ALL).unwrap();
     let before = Profile::take().total(View::InuseSpace);
     let layout = layout(100, 16 << 10);
@@ -166,6 +181,7 @@ pub(crate) fn small_objects_with_a_large_alignment_are_counted_as_freed() {
     }
     profile::stop();
     let left = Profile::take().total(View::InuseSpace) - before;
+    held.into_iter().for_each(give);
     assert!(left < 100 * 100, "{left}");
 }
 
