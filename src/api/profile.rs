@@ -60,7 +60,7 @@ pub fn start(rate_bytes: usize) -> io::Result<()> {
         // Other threads notice the new rate within some allocations; this thread need not wait.
         let cache = current();
         if cache.is_ready() {
-            cache.sampler().renew();
+            cache.sampler.renew();
         }
         return Ok(());
     }
@@ -158,6 +158,6 @@ pub fn write_flamegraph(out: &mut impl io::Write) -> io::Result<()> {
 #[doc(hidden)]
 pub fn seed(seed: u64) {
     if current().is_ready() {
-        current().sampler().reseed(seed);
+        current().sampler.reseed(seed);
     }
 }

@@ -44,7 +44,7 @@ impl Heap {
             return Self::alloc_slow::<ZERO>(size, align, cache, self);
         }
         let mut block = block.cast();
-        if cache.count(size) {
+        if cache.sampler.count(size) {
             block = Self::sampled(size, align, cache, self, block);
         }
         if ZERO {
@@ -57,7 +57,7 @@ impl Heap {
     /// Takes an object of `class` for the program from its bin. Returns null if the bin is empty.
     #[inline(always)]
     pub(super) fn pop(&self, cache: &MCache, class: SizeClass) -> *mut Block {
-        let block = cache.pop(class);
+        let block = cache.bins.pop(class);
         if Stats::EXACT && !block.is_null() {
             self.count_popped(cache, class);
         }

@@ -25,7 +25,7 @@ impl Heap {
         if cache.is_ready() {
             // Caches are never freed, but the borrow checker does not know. So the set comes from
             // the heap's directory, which lives as long as the heap.
-            if let Some(shared) = self.tiers.directory.get(cache.mailbox().id()) {
+            if let Some(shared) = self.tiers.directory.get(cache.shared.mailbox.id()) {
                 return shared.exact().map(Counter::own);
             }
         }
@@ -35,7 +35,7 @@ impl Heap {
     /// Counts a block of `class` that came out of the ready cache's bin.
     #[inline(always)]
     pub(super) fn count_popped(&self, cache: &MCache, class: SizeClass) {
-        if let Some(exact) = cache.shared().exact() {
+        if let Some(exact) = cache.shared.exact() {
             exact.alloc_small(class);
         }
     }
@@ -53,7 +53,7 @@ impl Heap {
     /// Counts a free of a block of `class`, or of a large object of `size` bytes.
     #[inline(always)]
     pub(super) fn count_free(&self, cache: &MCache, class: Option<SizeClass>, size: usize) {
-        match (class, cache.shared().exact()) {
+        match (class, cache.shared.exact()) {
             (Some(class), Some(exact)) if cache.is_ready() => exact.free_small(class.index()),
             _ => {
                 if let Some(counter) = self.counter(cache) {

@@ -25,15 +25,13 @@ pub(crate) static HEAP: Heap = Heap {
 };
 
 /// Stands for the cache that the calling thread does not have.
-pub(crate) struct NoCache;
+pub(crate) struct NoCache {
+    pub(crate) sampler: Sampler,
+}
 
 impl NoCache {
     pub(crate) fn is_ready(&self) -> bool {
         false
-    }
-
-    pub(crate) fn sampler(&self) -> Sampler {
-        Sampler::new()
     }
 }
 
@@ -42,7 +40,9 @@ pub(crate) mod thread {
 
     /// Returns the calling thread's.
     pub(crate) fn current() -> super::NoCache {
-        super::NoCache
+        super::NoCache {
+            sampler: super::Sampler::new(),
+        }
     }
 }
 

@@ -179,14 +179,14 @@ impl Heap {
     pub(super) fn orphan<I: Iterator<Item = &'static MCache>>(&self, left: impl Fn() -> I) {
         for cache in left() {
             // The words of the spans name all mail.
-            let _ = cache.mailbox().take_all();
+            let _ = cache.shared.mailbox.take_all();
         }
         for span in self.tiers.mheap.all_spans() {
             let Some(class) = span.class().filter(|_| span.state() == State::Small) else {
                 continue;
             };
             let owner = span.word.owner();
-            let cache = left().find(|cache| cache.mailbox().id() == owner);
+            let cache = left().find(|cache| cache.shared.mailbox.id() == owner);
             if owner != 0 && cache.is_none() {
                 // The owner may have been about to take the span off the list.
                 self.tiers.central(class).remove(span);
@@ -194,7 +194,7 @@ impl Heap {
             } else if span.word.renew_token_in_child()
                 && let Some(cache) = cache
             {
-                cache.mailbox().post_in_child(span);
+                cache.shared.mailbox.post_in_child(span);
             }
         }
         self.tiers.room.reset(left().map(MCache::room).sum());

@@ -66,10 +66,10 @@ impl Heap {
     pub(super) unsafe fn give_back(&self, cache: &MCache, block: *mut Block, size: usize, align: usize) {
         let pushed = if let Some(class) = SizeClass::small_freed(size) {
             // SAFETY: the block is the caller's, and fits the class (`SizeClass::freed`).
-            unsafe { cache.push(class, block) }
+            unsafe { cache.bins.push(class, block) }
         } else if let Some(class) = SizeClass::freed(size, align) {
             // SAFETY: the block is the caller's, and fits the class (`SizeClass::freed`).
-            unsafe { cache.push(class, block) }
+            unsafe { cache.bins.push(class, block) }
         } else {
             // SAFETY: the block and its layout are the caller's (contract of this function).
             unsafe { Self::dealloc_past_bin(block, size, align, cache, self) };
@@ -81,9 +81,10 @@ impl Heap {
         }
     }
 
-    /// Takes back a block whose bin is full. Most such blocks are another thread's and join the
-    /// outbox. The arguments stand in the order of `GlobalAlloc::dealloc`'s own, and so stay in
-    /// their registers.
+    /// Takes back a block whose bin is full. It joins the outbox if it is of another thread's span,
+    /// the same as the block before it: the usual case if one thread allocates and another frees.
+    /// The arguments stand in the order of `GlobalAlloc::dealloc`'s own, and so stay in their
+    /// registers.
     ///
     /// # Safety
     /// As for `dealloc`, with the layout's size and alignment.
@@ -91,7 +92,7 @@ impl Heap {
     #[inline(never)]
     pub(super) unsafe fn dealloc_slow(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
         // SAFETY: the block is the caller's (contract of this function).
-        if !unsafe { cache.gather(block) } {
+        if !unsafe { cache.shared.outbox.add_leaf(block) } {
             // SAFETY: the block and its layout are the caller's (contract of this function).
             unsafe { Self::dealloc_past_bin(block, size, align, cache, heap) };
         }

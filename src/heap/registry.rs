@@ -127,7 +127,7 @@ impl Registry {
         let cache = match inner.unused {
             Some(cache) => {
                 inner.unused = cache.next_unused.take();
-                cache.mailbox().reopen();
+                cache.shared.mailbox.reopen();
                 cache
             }
             None => Self::make_cache(tiers, &mut inner)?,
@@ -148,9 +148,9 @@ impl Registry {
         // SAFETY: just initialised, and never freed (REGISTRY-2).
         let cache: &'static MCache = unsafe { memory.as_ref() };
         // SAFETY: zeroed memory behind the record, taken with it.
-        unsafe { cache.set_slots(memory.as_ptr().wrapping_add(1).cast()) };
+        unsafe { cache.bins.set_slots(memory.as_ptr().wrapping_add(1).cast()) };
         let id = inner.count + 1;
-        if !tiers.directory.enter(os, &mut inner.memory, id, cache.shared()) {
+        if !tiers.directory.enter(os, &mut inner.memory, id, &cache.shared) {
             return None;
         }
         inner.count = id;

@@ -32,18 +32,18 @@ impl Heap {
     #[cold]
     #[inline(never)]
     pub(super) fn sampled(size: usize, align: usize, cache: &MCache, heap: &Self, block: *mut u8) -> *mut u8 {
-        let Some(rate) = cache.sampler().hit(size) else {
+        let Some(rate) = cache.sampler.hit(size) else {
             return block;
         };
         let began = ticks();
         let block = Self::watched(rate, (size, align), cache, heap, block);
-        cache.sampler().took(size, began, ticks());
+        cache.sampler.took(size, began, ticks());
         block
     }
 
     /// Returns a watched object in place of `block`, or `block` itself, watched if possible.
     fn watched(rate: usize, (size, align): (usize, usize), cache: &MCache, heap: &Self, block: *mut u8) -> *mut u8 {
-        let Some(node) = profiler::stack(cache.sampler(), rate) else {
+        let Some(node) = profiler::stack(&cache.sampler, rate) else {
             return block;
         };
         let class = SizeClass::serving(size, align);
@@ -91,7 +91,7 @@ impl Heap {
         // it came from.
         let bin = match class {
             // SAFETY: the block is an object of the class, and the caller gets another one.
-            Some(class) if unsafe { cache.push(class, block.cast()) } => {
+            Some(class) if unsafe { cache.bins.push(class, block.cast()) } => {
                 bury(cache, block.cast(), class);
                 return span.base();
             }
@@ -107,7 +107,7 @@ impl Heap {
     /// the call may have given it a cache.
     pub(super) fn counted(&self, cache: &MCache, size: usize, align: usize, block: *mut u8) -> *mut u8 {
         let own = current_or(cache);
-        if block.is_null() || !own.is_ready() || !own.count(size) {
+        if block.is_null() || !own.is_ready() || !own.sampler.count(size) {
             return block;
         }
         Self::sampled(size, align, own, self, block)
@@ -147,7 +147,7 @@ impl Heap {
             heap.count_free(cache, SizeClass::serving(size, align), size);
         }
         // SAFETY: the block is the caller's, and fits the class (`SizeClass::freed`).
-        if unsafe { cache.push(class, block) } {
+        if unsafe { cache.bins.push(class, block) } {
             bury(cache, block, class);
         } else {
             // SAFETY: the block and its layout are the caller's (contract of this function).
@@ -176,7 +176,7 @@ impl Heap {
         unsafe { heap.put_back(cache, block, Bin::None) };
         let cache = current_or(cache);
         if cache.is_ready() {
-            cache.sampler().ended(size, ticks().saturating_sub(began));
+            cache.sampler.ended(size, ticks().saturating_sub(began));
         }
     }
 
@@ -194,7 +194,7 @@ impl Heap {
 fn bury(cache: &MCache, block: *mut Block, class: SizeClass) {
     let aligned = |block: *mut Block| block.addr().is_multiple_of(SAMPLE_ALIGN);
     if SAMPLES && aligned(block) {
-        cache.bury(class, block, cache.sampler().noise(), aligned);
+        cache.bins.bury(class, block, cache.sampler.noise(), aligned);
     }
 }
 

@@ -5,7 +5,7 @@ use crate::mcache::MCache;
 use crate::mspan::{Block, MSpan};
 
 impl Heap {
-    /// Returns the block. Never called, because `MCache::count` is always false.
+    /// Returns the block. Never called, because `Sampler::count` is always false.
     #[inline(always)]
     pub(super) fn sampled(_: usize, _: usize, _: &MCache, _: &Self, block: *mut u8) -> *mut u8 {
         block

@@ -12,9 +12,9 @@
 //!
 //! A bin is *closed* until the thread allocates of its class: a thread that only frees sends blocks
 //! to their spans at once. A refill *opens* the bin with room for a few blocks, and each further
-//! refill doubles it until its first array is full. Beyond that, [`overflow`](super::overflow)
-//! decides. The first arrays of all bins lie behind the cache's record. A bin that has grown has
-//! its array in a block of the heap.
+//! refill doubles it until its first array is full. Beyond that, [`free`](super::free) decides. The
+//! first arrays of all bins lie behind the cache's record. A bin that has grown has its array in a
+//! block of the heap.
 //!
 //! - BIN-1. A bin's blocks are this thread's alone, hold at least its class's size and have at
 //!   least its alignment. They count as live in their spans. The slot in front of a bin holds
@@ -101,7 +101,7 @@ const fn bit(class: SizeClass) -> u128 {
 
 /// The bins of one thread.
 #[repr(C)]
-pub(super) struct Bins {
+pub(crate) struct Bins {
     /// In front of the first bin, for pointers into no span: a bin that is always full.
     pub(super) no_top: c::Front,
     // One array per word of a bin: the offset in it is the class times 8, which an address can
@@ -167,7 +167,7 @@ impl Bins {
 
     /// Takes an object of `class` from its bin. Returns null if the bin is empty.
     #[inline(always)]
-    pub(super) fn pop(&self, class: SizeClass) -> *mut Block {
+    pub(crate) fn pop(&self, class: SizeClass) -> *mut Block {
         let top = self.top(class);
         let below = top.get().wrapping_sub(1);
         // SAFETY: the slot below the top holds the youngest block, or null (BIN-1).
@@ -190,7 +190,7 @@ impl Bins {
     /// This heap handed `block` out, the program uses it no more, and it holds an object of
     /// `class` (BIN-1).
     #[inline(always)]
-    pub(super) unsafe fn push(&self, class: SizeClass, block: *mut Block) -> bool {
+    pub(crate) unsafe fn push(&self, class: SizeClass, block: *mut Block) -> bool {
         let top = self.top(class).get();
         if top == self.end(class).get() {
             return false;
@@ -209,7 +209,7 @@ impl Bins {
     /// Exchanges the youngest block of a bin, if it is `block`, with one anywhere in the bin,
     /// unless `buried` is true for that. In time such blocks lie where the thread seldom reaches.
     #[inline]
-    pub(super) fn bury(&self, class: SizeClass, block: *mut Block, random: u32, buried: impl Fn(*mut Block) -> bool) {
+    pub(crate) fn bury(&self, class: SizeClass, block: *mut Block, random: u32, buried: impl Fn(*mut Block) -> bool) {
         let (base, held) = (self.base(class), self.held(class));
         let youngest = base.wrapping_add(held.saturating_sub(1));
         // Below `held`; Lemire, "Fast random integer generation in an interval" (2019).
@@ -261,7 +261,7 @@ impl Bins {
     /// # Safety
     /// `slots` is [`SLOT_BYTES`] of zeroed memory, aligned for pointers, for these bins and for
     /// ever.
-    pub(super) unsafe fn set_slots(&self, slots: *mut u8) {
+    pub(crate) unsafe fn set_slots(&self, slots: *mut u8) {
         self.slots.set(slots.cast());
         for class in SizeClass::all() {
             self.close(class);

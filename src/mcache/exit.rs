@@ -13,7 +13,7 @@ impl MCache {
     pub(crate) fn leave(&self, tiers: &Tiers) {
         self.empty_bins(tiers);
         self.flush_outbox(tiers);
-        for span in self.mailbox().close() {
+        for span in self.shared.mailbox.close() {
             self.accept(tiers, span);
         }
         self.share(tiers);
@@ -83,7 +83,7 @@ impl MCache {
     /// heap, one with room to the central list. A full one goes to the first thread that frees
     /// into it.
     fn give_up(&self, tiers: &Tiers, class: SizeClass, span: &'static MSpan) {
-        let me = self.mailbox().id();
+        let me = self.shared.mailbox.id();
         span.owner.store(0, Relaxed);
         loop {
             span.absorb(span.word.take());

@@ -13,7 +13,7 @@
 //!
 //! The other files join the parts:
 //!
-//! - `refill` and `length` get objects, `overflow` and `free` return them;
+//! - `refill` gets objects, `free` returns them;
 //! - `keep` and `large` do both for large objects;
 //! - `exit` gives everything up, `check` finds wrong frees, and `c` has C's fast paths.
 //!
@@ -29,20 +29,15 @@ mod exit;
 mod free;
 mod keep;
 mod large;
-mod length;
-mod overflow;
 mod refill;
 mod runs;
 mod spans;
-mod store;
 
 pub(crate) use bins::SLOT_BYTES;
 
-use crate::base::addr::Addr;
-use crate::mspan::{Block, CHECKED};
 use crate::profiler::Sampler;
-use crate::remote::{Mailbox, Shared, Tally};
-use crate::size_class::{COUNT, SizeClass};
+use crate::remote::{Shared, Tally};
+use crate::size_class::COUNT;
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::tiers::Tiers;
 use bins::Bins;
@@ -54,18 +49,18 @@ use spans::Spans;
 /// The cache of one thread.
 #[repr(C, align(128))]
 pub(crate) struct MCache {
-    bins: Bins,
+    pub(crate) bins: Bins,
     /// The part of the page map that the thread knows.
     main: c::Main,
     /// The block that C's `malloc` handed out last from a bin.
     last: c::Last,
     /// Decides which requests the heap profile samples.
-    sampler: Sampler,
+    pub(crate) sampler: Sampler,
     spans: Spans,
     runs: Runs,
     purges_seen: Cell<usize>,
     ready: Cell<bool>,
-    shared: Shared,
+    pub(crate) shared: Shared,
     /// The next cache in the registry's list of unused ones.
     pub(crate) next_unused: Cell<Option<&'static MCache>>,
 }
@@ -90,16 +85,6 @@ impl MCache {
         }
     }
 
-    /// Returns the part that other threads may read.
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
-    }
-
-    /// Returns the mailbox.
-    pub(crate) fn mailbox(&self) -> &Mailbox {
-        &self.shared.mailbox
-    }
-
     /// Whether this cache can own spans: false for `EMPTY` and `TORN`.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
@@ -112,109 +97,15 @@ impl MCache {
         self.ready.set(true);
     }
 
-    /// Gives a new cache the memory of its bins.
-    ///
-    /// # Safety
-    /// `slots` is [`SLOT_BYTES`] of zeroed memory, aligned for pointers, for this cache and for
-    /// ever.
-    pub(crate) unsafe fn set_slots(&self, slots: *mut u8) {
-        // SAFETY: the slots are the bins' (contract of this function).
-        unsafe { self.bins.set_slots(slots) };
-    }
-
     /// Returns the bytes of the shared room ([`Room`](crate::tiers::Room)) that this thread's bins
     /// and runs have.
     pub(crate) fn room(&self) -> usize {
         self.bins.room() + self.runs.room()
     }
 
-    /// Counts a request that this cache, which is ready, has served. `true`: the sampler may want
-    /// it.
-    #[inline(always)]
-    pub(crate) fn count(&self, size: usize) -> bool {
-        self.sampler.count(size)
-    }
-
-    /// Returns the thread's sampler.
-    pub(crate) fn sampler(&self) -> &Sampler {
-        &self.sampler
-    }
-
     fn tally(&self, index: usize) -> &Tally {
         #[expect(clippy::indexing_slicing, reason = "the index is clipped to the array's length")]
         &self.shared.tallies[index.min(COUNT)]
-    }
-
-    /// Takes an object of `class` from its bin. Returns null if the bin is empty.
-    #[inline(always)]
-    pub(crate) fn pop(&self, class: SizeClass) -> *mut Block {
-        self.bins.pop(class)
-    }
-
-    /// Puts a block on the bin of `class`. `false`: the bin is full, nothing was done.
-    ///
-    /// # Safety
-    /// This heap handed `block` out, the program uses it no more, and it holds an object of
-    /// `class` (BIN-1).
-    #[inline(always)]
-    pub(crate) unsafe fn push(&self, class: SizeClass, block: *mut Block) -> bool {
-        // SAFETY: the block is the caller's, and fits the class (contract of this function).
-        unsafe { self.bins.push(class, block) }
-    }
-
-    /// Buries the youngest block of a bin, if it is `block`: see [`Bins::bury`].
-    #[inline(always)]
-    pub(crate) fn bury(&self, class: SizeClass, block: *mut Block, random: u32, buried: impl Fn(*mut Block) -> bool) {
-        self.bins.bury(class, block, random, buried);
-    }
-
-    /// Puts a block, whose bin is full, in the outbox. This works if the block is of another
-    /// thread's span, the same span as the last block that this thread put there. That is the usual
-    /// case if one thread allocates and another frees. `false`: nothing was done.
-    ///
-    /// # Safety
-    /// This heap handed `block` out, and the program uses it no more.
-    #[inline(always)]
-    pub(crate) unsafe fn gather(&self, block: *mut Block) -> bool {
-        // SAFETY: the block is the caller's (contract of this function).
-        unsafe { self.shared.outbox.add_leaf(block) }
-    }
-
-    /// Returns a block to its span, past the bins. `false`: only a ready cache can, nothing was
-    /// done.
-    ///
-    /// # Safety
-    /// This heap handed `block` out, and the program uses it no more.
-    #[inline(always)]
-    pub(crate) unsafe fn free(&self, tiers: &Tiers, block: *mut Block) -> bool {
-        let Some(span) = tiers.mheap.map().span_of(Addr::of(block)) else {
-            self.free_foreign(block);
-            return true;
-        };
-        if CHECKED {
-            // SAFETY: the block is the caller's (contract of this function).
-            unsafe { check::leave(span, block) };
-        }
-        if self.spans.owns_with_room(span) {
-            self.tally(span.class_index()).add(0, 1);
-            // SAFETY: SPANS-1: this thread owns the span; the block is its live object.
-            if unsafe { span.push_local(block) } == 0 {
-                self.emptied(tiers, span);
-            }
-            return true;
-        }
-        // A cache that is not ready gathers nothing. If the span has become this thread's
-        // meanwhile, it gets its blocks when the chain is sent.
-        // SAFETY: the block is the caller's (contract of this function).
-        if unsafe { self.shared.outbox.add(span, block) } {
-            return true;
-        }
-        if !self.is_ready() {
-            return false;
-        }
-        // SAFETY: the block is the caller's (contract of this function), and the cache is ready.
-        unsafe { self.free_slow(tiers, span, block) };
-        true
     }
 }
 

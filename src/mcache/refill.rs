@@ -9,12 +9,25 @@
 //!    others;
 //! 6. the central lists;
 //! 7. an empty span that rests there, or that the thread kept;
-//! 8. the page heap ([`length`](super::length) says how long a span).
+//! 8. the page heap.
 //!
 //! If the active span has untouched objects only, an owned span with free objects goes before it.
+//!
+//! New spans are short at first. A program that uses many sizes has few objects of most of them, in
+//! each of its threads. The pages of a span are lost to all other classes. So a thread's first two
+//! spans of a class are an eighth of a whole one, the next a quarter, then a half. Each is about as
+//! long as all before it together. So a class that needs more than its first span takes at most
+//! about twice its need. If a thread leaves a class behind, the class begins anew.
+//!
+//! If free pages have memory but no run of them is long enough, the thread takes a shorter span
+//! instead of new memory. So the gaps that short spans leave when they end are of use.
+//!
+//! Go's and tcmalloc's spans of a class have one length. mimalloc extends a page's free list as the
+//! page is used, but holds the page all the same.
 
 use super::spans::{fetch_remote, take_one};
 use super::{MCache, check};
+use crate::base::geometry::PAGE;
 use crate::mspan::{Block, CHECKED, MSpan};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::Ordering::Relaxed;
@@ -25,7 +38,7 @@ impl MCache {
     /// Takes an object of `class` from its bin or by a refill. Returns null if there is no memory.
     /// The cache is ready.
     pub(crate) fn take(&self, tiers: &Tiers, class: SizeClass) -> *mut Block {
-        let block = self.pop(class);
+        let block = self.bins.pop(class);
         if block.is_null() {
             self.refill(tiers, class)
         } else {
@@ -40,7 +53,7 @@ impl MCache {
     fn refill(&self, tiers: &Tiers, class: SizeClass) -> *mut Block {
         if CHECKED && self.bins.held(class) > 0 {
             // A signal handler may have brought some blocks since the bin was found empty.
-            let block = self.pop(class);
+            let block = self.bins.pop(class);
             if block.is_null() {
                 self.bins.report_youngest(class);
             }
@@ -136,7 +149,7 @@ impl MCache {
         if let Some(span) = self.spans.pop_partial(class) {
             return Some(span);
         }
-        let me = self.mailbox().id();
+        let me = self.shared.mailbox.id();
         if let Some((span, taken)) = tiers.central(class).take(me) {
             span.absorb(taken);
             return Some(span);
@@ -144,6 +157,42 @@ impl MCache {
         let span = self.new_span(tiers, class)?;
         span.word.adopt_new(me);
         Some(span)
+    }
+
+    /// Takes an empty span for `class`, which no thread owns. `None`: there is no memory.
+    pub(super) fn new_span(&self, tiers: &Tiers, class: SizeClass) -> Option<&'static MSpan> {
+        let span = match tiers.take_resting(class) {
+            Some(span) => revive(tiers, class, span),
+            None => self.find_span(tiers, class)?,
+        };
+        self.spans.note_taken(class);
+        Some(span)
+    }
+
+    fn find_span(&self, tiers: &Tiers, class: SizeClass) -> Option<&'static MSpan> {
+        let lengths = class.lengths();
+        let step = usize::from(self.spans.taken(class).saturating_sub(1));
+        // The longest first, and none that is longer than the thread's turn.
+        let lengths = || lengths.iter().take(step + 1).rev();
+        if let Some(span) = lengths().find_map(|&pages| self.spans.store.take_spare(class, pages)) {
+            return Some(revive(tiers, class, span));
+        }
+        tiers.end_long_rest();
+        let idle = || lengths().find_map(|&pages| tiers.mheap.take_small_idle(class, pages));
+        idle().or_else(|| {
+            let pages = *lengths().next()?;
+            self.make_idle(tiers, pages);
+            idle().or_else(|| tiers.mheap.take_small(class, pages))
+        })
+    }
+
+    /// Makes pages idle, because the heap is about to grow by `pages` pages. Ends the rest of empty
+    /// spans, and gives up the runs that this thread keeps, if they have as much memory.
+    pub(super) fn make_idle(&self, tiers: &Tiers, pages: usize) {
+        tiers.end_rest_for(pages * PAGE);
+        if self.runs_seem_to_have(tiers, pages * PAGE) {
+            self.give_all_runs(tiers);
+        }
     }
 
     /// Gives up what is kept if the program has asked for all memory back since this thread last
@@ -165,4 +214,10 @@ fn check_out(class: SizeClass, block: *mut Block) -> *mut Block {
         check::hand_out(class, block);
     }
     block
+}
+
+fn revive(tiers: &Tiers, class: SizeClass, span: &'static MSpan) -> &'static MSpan {
+    span.revive(class);
+    tiers.mheap.note_use(span);
+    span
 }

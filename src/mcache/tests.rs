@@ -7,11 +7,12 @@ mod refill;
 
 use super::bins::Bins;
 use super::*;
+use crate::base::addr::Addr;
 use crate::base::geometry::{MEDIUM_MIN, PAGE};
 use crate::meta::Bump;
-use crate::mspan::{MSpan, State};
+use crate::mspan::{Block, CHECKED, MSpan, State};
 use crate::os::sim::Sim;
-use crate::size_class::RunClass;
+use crate::size_class::{RunClass, SizeClass};
 use std::ptr::{eq, null_mut};
 
 const KIB: usize = 1 << 10;
@@ -34,8 +35,8 @@ impl Place {
             let cache: &'static MCache = Box::leak(Box::new(MCache::new()));
             let slots = Box::leak(vec![0usize; SLOT_BYTES / size_of::<usize>()].into_boxed_slice());
             // SAFETY: so many zeroed bytes, which are leaked.
-            unsafe { cache.set_slots(slots.as_mut_ptr().cast()) };
-            assert!(tiers.directory.enter(sim, &mut Bump::new(), id, cache.shared()));
+            unsafe { cache.bins.set_slots(slots.as_mut_ptr().cast()) };
+            assert!(tiers.directory.enter(sim, &mut Bump::new(), id, &cache.shared));
             cache.make_ready(tiers);
             cache
         });
@@ -55,7 +56,7 @@ impl Place {
     /// Frees a block as the heap does.
     fn free(&self, cache: &MCache, class: SizeClass, block: *mut Block) {
         // SAFETY: the block is live, of the class, and given up.
-        if !unsafe { cache.push(class, block) } {
+        if !unsafe { cache.bins.push(class, block) } {
             // SAFETY: the block is live, of the class, and given up.
             unsafe { cache.push_over(self.tiers, class, block) };
         }
@@ -109,7 +110,7 @@ impl Place {
     }
 
     fn kept(&self) -> usize {
-        self.own.shared().run_bytes.load(Relaxed)
+        self.own.shared.run_bytes.load(Relaxed)
     }
 }
 
@@ -127,7 +128,7 @@ fn bins(place: &Place) -> &Bins {
 
 /// Empties the bin of `class` by handing its blocks out.
 fn drain(cache: &MCache, class: SizeClass) -> Vec<*mut Block> {
-    core::iter::from_fn(|| Some(cache.pop(class)).filter(|block| !block.is_null())).collect()
+    core::iter::from_fn(|| Some(cache.bins.pop(class)).filter(|block| !block.is_null())).collect()
 }
 
 /// Takes all objects of the thread's active span of `class`, and no more.

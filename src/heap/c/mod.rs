@@ -78,7 +78,7 @@ impl Heap {
         }
         heap.count_bin(cache, size);
         let mut block = block.cast();
-        if cache.count(size) {
+        if cache.sampler.count(size) {
             block = heap.sample_untyped(size, ALIGN, cache, block);
         }
         if ZERO {
@@ -107,7 +107,7 @@ impl Heap {
             let block = self.pop(cache, class);
             if !block.is_null() {
                 clear_registers();
-                if cache.count(size) {
+                if cache.sampler.count(size) {
                     return self.sample_untyped(size, align, cache, block.cast());
                 }
                 return block.cast();
@@ -209,7 +209,7 @@ impl Heap {
             Found::Small(class) => {
                 self.count_free(cache, Some(class), span.size());
                 // SAFETY: the block is the caller's, and an object of its class.
-                if unsafe { cache.push(class, block) } {
+                if unsafe { cache.bins.push(class, block) } {
                     return;
                 }
                 Bin::Object(class)

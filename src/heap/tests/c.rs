@@ -343,7 +343,7 @@ fn each_call_counts_once() {
     // Other tests use the same heap: only this thread's counts are looked at.
     free(malloc(1));
     let seen = || {
-        let exact = current().shared().exact().expect("counts");
+        let exact = current().shared.exact().expect("counts");
         let (classes, large, _) = exact.mallocs();
         let mallocs = classes.sum::<u64>() + large;
         let (classes, large, _) = exact.frees();
@@ -365,7 +365,7 @@ fn each_call_counts_once() {
         }
     }
     // An object that is large for its alignment alone counts as large when it moves, too.
-    let exact = current().shared().exact().expect("counts");
+    let exact = current().shared.exact().expect("counts");
     let held = || -> Vec<u64> {
         let (mallocs, frees) = (exact.mallocs().0, exact.frees().0);
         mallocs
@@ -412,7 +412,7 @@ fn sampled_objects_are_counted_by_one_class_whatever_becomes_of_them() {
         return;
     }
     free(malloc(1));
-    let exact = current().shared().exact().expect("counts");
+    let exact = current().shared.exact().expect("counts");
     let held = || -> (Vec<i64>, i64) {
         let (classes, large, _) = exact.mallocs();
         let (freed, large_freed, _) = exact.frees();
@@ -437,7 +437,7 @@ fn sampled_objects_are_counted_by_one_class_whatever_becomes_of_them() {
 fn a_free_counts_though_its_bin_is_full() {
     let _turn = turn();
     let row: Vec<_> = (0..3000).map(|_| malloc(200)).collect();
-    let frees = || current().shared().exact().expect("counts").frees().0.sum::<u64>();
+    let frees = || current().shared.exact().expect("counts").frees().0.sum::<u64>();
     let before = frees();
     row.into_iter().for_each(free);
     assert_eq!(frees(), before + 3000);

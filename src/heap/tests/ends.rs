@@ -180,11 +180,11 @@ fn a_zeroed_object_comes_from_untouched_memory_before_free_blocks_are_cut() {
     let place = Place::new();
     let class = SizeClass::serving(1000, 8).expect("a small size");
     place.get::<false>(1000);
-    while !place.own.pop(class).is_null() {}
+    while !place.own.bins.pop(class).is_null() {}
     // The bin is empty; the active span has untouched objects and no free one.
     let [first, second] = [(); 2].map(|()| place.get::<true>(1000));
     assert_eq!(second.addr() - first.addr(), class.size());
-    assert!(place.own.pop(class).is_null(), "no refill was made");
+    assert!(place.own.bins.pop(class).is_null(), "no refill was made");
 }
 
 #[test]

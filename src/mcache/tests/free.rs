@@ -17,7 +17,7 @@ fn agree(place: &Place) {
         }
     }
     for (index, held) in held.into_iter().enumerate() {
-        let tallies = [place.own, place.other].map(|cache| &cache.shared().tallies[index]);
+        let tallies = [place.own, place.other].map(|cache| &cache.shared.tallies[index]);
         let mallocs: u64 = tallies.iter().map(|tally| tally.mallocs.load(Relaxed)).sum();
         let frees: u64 = tallies.iter().map(|tally| tally.frees.load(Relaxed)).sum();
         assert_eq!(mallocs - frees, held, "class {index}");
@@ -101,7 +101,10 @@ fn a_free_that_names_no_size_knows_the_present_class_of_a_span() {
     let held = place.own.bins.held(other);
     // SAFETY: the block is live, and given up.
     assert!(unsafe { place.own.push_untyped(block) });
-    assert_eq!((place.own.bins.held(other), place.own.pop(other)), (held + 1, block));
+    assert_eq!(
+        (place.own.bins.held(other), place.own.bins.pop(other)),
+        (held + 1, block)
+    );
 }
 
 #[cfg(checked)]
@@ -188,7 +191,7 @@ fn an_empty_span_whose_token_is_out_stays_until_the_token_is_back() {
     span.absorb(span.word.take());
     row[1..].iter().for_each(|&block| place.free_to_span(place.own, block));
     assert_eq!((span.live(), span.state()), (0, State::Small));
-    place.own.mailbox().post_in_child(span);
+    place.own.shared.mailbox.post_in_child(span);
     place.own.collect_mail(place.tiers);
     assert_eq!(span.state(), State::Free);
 }
@@ -250,7 +253,7 @@ fn a_cache_whose_thread_has_ended_serves_no_more_and_takes_no_mail() {
     assert!(!unsafe { place.own.free(place.tiers, row[0]) }, "nothing was done");
     row.iter().for_each(|&block| place.free_to_span(place.other, block));
     place.other.leave(place.tiers);
-    assert!(place.own.mailbox().is_empty());
+    assert!(place.own.shared.mailbox.is_empty());
     place.tiers.end_rest();
     assert_eq!(place.inuse(), 0);
 }

@@ -39,7 +39,7 @@ fn a_full_bin_that_may_not_grow_gives_its_older_half_back() {
     assert!(bins(&place).is_refilled(class));
     place.free(place.own, class, row[0]);
     assert_eq!((bins(&place).cap(class), bins(&place).held(class)), (cap, cap / 2 + 1));
-    assert_eq!(place.own.pop(class), row[0], "the youngest stay");
+    assert_eq!(place.own.bins.pop(class), row[0], "the youngest stay");
 }
 
 #[test]
@@ -112,15 +112,18 @@ fn the_youngest_block_is_buried_unless_it_would_meet_another_such() {
     let row = place.take_many(place.own, class(), 4);
     drain(place.own, class());
     row.iter().for_each(|&block| place.free(place.own, class(), block));
-    let bury = |block, buried: &dyn Fn(*mut Block) -> bool| place.own.bury(class(), block, 0, buried);
+    let bury = |block, buried: &dyn Fn(*mut Block) -> bool| place.own.bins.bury(class(), block, 0, buried);
     bury(row[1], &|block| block == row[1]);
-    assert_eq!(place.own.pop(class()), row[3], "it is not the youngest");
+    assert_eq!(place.own.bins.pop(class()), row[3], "it is not the youngest");
     bury(row[2], &|block| block == row[2] || block == row[0]);
-    assert_eq!(place.own.pop(class()), row[2], "the oldest is such a block too");
+    assert_eq!(place.own.bins.pop(class()), row[2], "the oldest is such a block too");
     bury(row[1], &|block| block == row[1]);
-    assert_eq!([place.own.pop(class()), place.own.pop(class())], [row[0], row[1]]);
+    assert_eq!(
+        [place.own.bins.pop(class()), place.own.bins.pop(class())],
+        [row[0], row[1]]
+    );
     bury(row[1], &|block| block == row[1]);
-    assert!(place.own.pop(class()).is_null(), "an empty bin");
+    assert!(place.own.bins.pop(class()).is_null(), "an empty bin");
 }
 
 #[cfg(checked)]
@@ -143,7 +146,10 @@ fn the_slot_at_the_top_of_a_full_bin_is_null_whatever_lay_there_before() {
     // SAFETY: so many slots, which are leaked, for a bin of this capacity.
     unsafe { bins(&place).move_to(class(), array.as_mut_ptr(), cap) };
     assert!(top(&place).is_null() && bins(&place).cap(class()) == 2 * cap);
-    assert!(place.own.pop(class()).is_null(), "the slot in front is no free block");
+    assert!(
+        place.own.bins.pop(class()).is_null(),
+        "the slot in front is no free block"
+    );
 }
 
 #[test]
