@@ -92,8 +92,6 @@ mod api;
 #[cfg(all(test, loom))]
 mod models;
 
-#[cfg(not(loom))]
-pub use api::global::Greyspan;
 #[cfg(all(feature = "profiling", not(loom)))]
 pub use api::profile;
 #[cfg(all(feature = "preload", greyspan_heap, not(loom)))]
@@ -104,6 +102,8 @@ pub use api::{
     enter_sandbox, hard_limit, heap_map, memory_limit, purge, set_hard_limit, set_memory_limit, stats, thread_idle,
     usable_size, version,
 };
+#[cfg(not(loom))]
+pub use heap::global::Greyspan;
 pub use heap_map::HeapMap;
 pub use stats::{STALL_BUCKETS, SizeClassStats, Stats};
 

@@ -5,7 +5,7 @@
 //! A place has this form: a path in back quotes, then a colon and names in back quotes, if any.
 //!
 //! ```text
-//! 1. `src/heap/slot.rs`: `current`, `set_current`. Any text.
+//! 1. `src/heap/serve.rs`: `current`, `set_current`. Any text.
 //! ```
 
 use std::collections::BTreeMap;
@@ -180,12 +180,13 @@ fn the_places_where_to_change_things_exist() {
 
 #[test]
 fn places_that_do_not_exist_are_found() {
-    let line = "3. `src/heap/slot.rs`: `current`, `set_current`. The `cache` of `src/mcache/mod.rs`, and `x/` besides.";
+    let line =
+        "3. `src/heap/serve.rs`: `current`, `set_current`. The `cache` of `src/mcache/mod.rs`, and `x/` besides.";
     let found = places(line);
     assert_eq!(
         found,
         [
-            ("src/heap/slot.rs", vec!["current", "set_current"]),
+            ("src/heap/serve.rs", vec!["current", "set_current"]),
             ("src/mcache/mod.rs", vec![]),
             ("x/", vec![]),
         ]

@@ -1,14 +1,9 @@
 //! The public interface: the functions that a user of the crate calls.
 
-#[cfg(any(feature = "passthrough", not(greyspan_heap)))]
-mod forward;
-pub(crate) mod global;
 #[cfg(feature = "profiling")]
 pub mod profile;
 #[cfg(all(feature = "preload", greyspan_heap))]
 pub mod raw;
-#[cfg(not(any(feature = "passthrough", not(greyspan_heap))))]
-mod serve;
 
 use crate::heap::HEAP;
 use crate::heap::thread::current;

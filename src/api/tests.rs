@@ -1,7 +1,7 @@
 //! The public functions, on the heap of the process. The tests' own allocator is the system's.
 
-use super::global::Greyspan;
 use super::*;
+use crate::heap::global::Greyspan;
 use core::alloc::GlobalAlloc;
 
 fn layout(size: usize, align: usize) -> Layout {

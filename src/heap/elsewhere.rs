@@ -4,6 +4,8 @@
 //! empty figures. Limits are remembered and limit nothing. The collector has its own source
 //! (`source`).
 
+mod forward;
+pub(crate) mod global;
 pub(crate) mod source;
 
 use crate::heap_map::HeapMap;

@@ -14,14 +14,17 @@ mod background;
 pub(crate) mod c;
 mod count;
 pub(crate) mod fork;
+#[cfg(feature = "passthrough")]
+mod forward;
 mod free;
+pub(crate) mod global;
 mod map;
 mod options;
 mod realloc;
 mod registry;
 #[cfg_attr(not(sampling), path = "unsampled.rs")]
 mod sample;
-mod slot;
+mod serve;
 pub(crate) mod source;
 mod stats;
 pub(crate) mod thread;

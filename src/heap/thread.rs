@@ -19,8 +19,8 @@ use crate::sync::atomic::{
 };
 use core::ffi::c_void;
 
-pub(crate) use super::slot::current;
-use super::slot::set_current;
+pub(crate) use super::serve::current;
+use super::serve::set_current;
 
 static TORN: Sentinel = Sentinel::new();
 

@@ -19,7 +19,7 @@
 
 use super::spare;
 use crate::heap::HEAP;
-use crate::heap::slot::{current, set_current};
+use crate::heap::serve::{current, set_current};
 use crate::heap::thread;
 use crate::mcache::{MCache, Sentinel};
 use crate::mspan::Block;

@@ -3,7 +3,7 @@
 
 use super::super::HEAP;
 use super::super::c::nested::{alone, turn};
-use super::super::slot::current;
+use super::super::serve::current;
 use crate::base::geometry::{PAGE, REQUEST_MAX, RUN_MAX};
 use crate::os::errno;
 use crate::size_class::SizeClass;

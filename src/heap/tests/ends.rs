@@ -1,6 +1,6 @@
 //! The two pipelines: memory that reads as zero, the empty request, and what every slow end does.
 
-use super::super::slot::current;
+use super::super::serve::current;
 use super::super::{HEAP, Heap, SAMPLE_ALIGN};
 use crate::base::addr::Addr;
 use crate::base::geometry::{PAGE, RUN_MAX};

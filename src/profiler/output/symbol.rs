@@ -244,7 +244,7 @@ mod tests {
     fn what_carries_a_request_is_told_from_what_makes_it() {
         for carries in [
             "greyspan::heap::Heap::alloc_slow",
-            "<greyspan::api::global::Greyspan as core::alloc::global::GlobalAlloc>::alloc",
+            "<greyspan::heap::global::Greyspan as core::alloc::global::GlobalAlloc>::alloc",
             "__rustc::__rust_alloc",
             "alloc::raw_vec::RawVecInner<A>::try_allocate_in",
             "<alloc::string::String as core::fmt::Write>::write_str",

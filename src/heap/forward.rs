@@ -8,7 +8,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 /// says that the heap is not used.
 #[inline]
 fn set_up() {
-    crate::heap::HEAP.set_up();
+    super::HEAP.set_up();
 }
 
 // SAFETY: every call is `System`'s, whose contract is the same.

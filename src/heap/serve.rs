@@ -1,8 +1,9 @@
-//! The thread-local slot: one pointer to the calling thread's cache, or to the sentinel in its
-//! place.
+//! [`Greyspan`] over the heap: each request reads the calling thread's slot and passes the cache
+//! that it finds to the heap.
 //!
-//! The slot starts at `EMPTY`, so the fast path initialises and tests nothing. Only `thread` and
-//! `c::nested` write to it.
+//! The slot is thread-local: one pointer to the thread's cache, or to the sentinel in its place. It
+//! starts at `EMPTY`, so the fast path initialises and tests nothing. Only `thread` and `c::nested`
+//! write to it.
 //!
 //! In a Rust program the slot is a `thread_local!` that is const-initialised and has no destructor.
 //! It never allocates and never fails. In a shared library, access to it would call
@@ -10,6 +11,38 @@
 //! it by its offset from the thread pointer. The loader writes that offset once into the library's
 //! table (the initial-exec model). The slot takes 8 bytes of the room that the loader reserves for
 //! such slots, so a late `dlopen` finds room too.
+
+use super::HEAP;
+use super::global::Greyspan;
+pub(crate) use fixed::{current, set_current};
+use std::alloc::{GlobalAlloc, Layout};
+
+// SAFETY: a block is handed out once, holds at least `layout.size()` bytes at a multiple of
+// `layout.align()`, and stays until `dealloc` or `realloc` takes it. Nothing unwinds.
+#[cfg(not(feature = "passthrough"))]
+unsafe impl GlobalAlloc for Greyspan {
+    #[inline(always)]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HEAP.alloc::<false>(current(), layout)
+    }
+
+    #[inline(always)]
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps `GlobalAlloc`'s contract.
+        unsafe { HEAP.dealloc(current(), ptr, layout) };
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        HEAP.alloc::<true>(current(), layout)
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller keeps `GlobalAlloc`'s contract.
+        unsafe { HEAP.realloc(current(), ptr, layout, new_size) }
+    }
+}
 
 #[cfg(all(
     feature = "preload",
@@ -120,5 +153,3 @@ mod fixed {
         CACHE.set(cache);
     }
 }
-
-pub(crate) use fixed::{current, set_current};

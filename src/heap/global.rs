@@ -1,4 +1,4 @@
-//! [`Greyspan`]: the program's global allocator. `serve` and `forward` implement its requests.
+//! [`Greyspan`]: the global allocator of a program. `serve` or `forward` implements its requests.
 
 /// The allocator, to be set as `#[global_allocator]`. It has no state: every value of it stands for
 /// the one heap of the process.
