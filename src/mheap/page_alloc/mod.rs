@@ -13,13 +13,12 @@
 //!   short runs.
 //! - In a small heap, large objects go to the best free run instead (`search`).
 //!
-//! The trackers, their bins and their counts are here; `take` chooses the run, `grow` makes huge
-//! pages ready, and `huge` decides when to ask for huge pages.
+//! The trackers, their bins and their counts are here; `take` chooses the run and grows the heap,
+//! and `huge` decides when to ask for huge pages.
 //!
 //! The page heap's lock guards everything here. This module decides nothing about limits or about
 //! giving memory back.
 
-mod grow;
 mod huge;
 mod take;
 
