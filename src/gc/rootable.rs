@@ -20,7 +20,7 @@ mod sealed {
 /// Sealed: only types written by [`Rootable!`](macro@super::Rootable) implement it. A program does
 /// not name it; see the example of [`Root`](super::Root). Needs the feature `gc`.
 pub trait OfLifetime<'gc>: sealed::Written {
-    /// The type with that lifetime.
+    /// The type with that lifetime. See the example of [`Root`](super::Root).
     type Of: ?Sized;
 }
 
@@ -38,7 +38,7 @@ pub trait OfLifetime<'gc>: sealed::Written {
 /// }
 /// ```
 pub trait Rootable: sealed::Written + 'static {
-    /// The type under one brand.
+    /// The type under one brand. See the example of [`Root`](super::Root).
     type Of<'gc>: ?Sized;
 }
 
