@@ -10,7 +10,8 @@ mod trace;
 
 use proc_macro::TokenStream;
 
-/// Derives `Trace` for a struct or an enum: it traces every field of every variant.
+/// Derives `Trace` for a struct or an enum: it traces every field of every variant. With its
+/// feature `gc`, `greyspan::gc` exports the macro; the example of the trait there is complete.
 ///
 /// - Each field's type must implement `Trace`. `#[trace(skip)]` leaves a field out; its type must
 ///   then be `'static`, so that it can hold no edge.
@@ -44,7 +45,8 @@ pub fn derive_trace(input: TokenStream) -> TokenStream {
         .into()
 }
 
-/// Names the type that a `Root` keeps. Write the lifetime of its edges as `'_`:
+/// Names the type that a `Root` keeps. With its feature `gc`, `greyspan::gc` exports the macro; the
+/// example of `Root` there is complete. Write the lifetime of the type's edges as `'_`:
 ///
 /// ```ignore
 /// let root: Root<Rootable![Node<'_>]> = heap.enter(|m| Root::new(m, node));

@@ -33,21 +33,28 @@ pub fn stats() -> Stats {
 /// ```
 /// let map = greyspan::heap_map();
 /// println!("{map}");
-/// std::fs::write(std::env::temp_dir().join("heap.svg"), map.to_svg())?;
+/// let picture = map.to_svg();
+/// assert!(picture.starts_with("<svg"));
+/// std::fs::write(std::env::temp_dir().join("heap.svg"), picture)?;
 /// # std::io::Result::Ok(())
 /// ```
 pub fn heap_map() -> HeapMap {
     HEAP.map()
 }
 
-/// Returns all free memory of the process to the operating system now. Returns its bytes.
+/// Returns all free memory of the process to the operating system now. Returns its bytes; 0 if
+/// there was none.
 ///
 /// Other threads' caches are theirs alone: each returns its free memory when it next needs memory.
 ///
 /// ```
-/// let block = vec![1u8; 8 << 20];
-/// drop(block);
+/// # #[global_allocator]
+/// # static GLOBAL: greyspan::Greyspan = greyspan::Greyspan::new();
+/// // Three quarters of a peak are over. Without the call, their memory goes back in a second.
+/// let mut frames: Vec<Vec<u8>> = (0..32).map(|_| vec![1; 1 << 20]).collect();
+/// frames.truncate(8);
 /// println!("returned {} bytes", greyspan::purge());
+/// assert!(greyspan::stats().heap_released >= 16 << 20 || greyspan::Stats::FORWARDS);
 /// ```
 pub fn purge() -> usize {
     HEAP.purge(current())
@@ -57,6 +64,22 @@ pub fn purge() -> usize {
 ///
 /// The thread sends the blocks that it gathered for other threads, empties its cache, and gives its
 /// spans up, so that other threads can use them at once. The thread may allocate again at any time.
+///
+/// ```
+/// let (sender, jobs) = std::sync::mpsc::channel::<Vec<u64>>();
+/// let worker = std::thread::spawn(move || {
+///     let mut sum = 0;
+///     for job in jobs {
+///         sum += job.into_iter().sum::<u64>();
+///         // The next job may be minutes away.
+///         greyspan::thread_idle();
+///     }
+///     sum
+/// });
+/// sender.send(vec![1, 2, 3]).expect("the worker waits");
+/// drop(sender);
+/// assert_eq!(worker.join().expect("no panic"), 6);
+/// ```
 pub fn thread_idle() {
     HEAP.thread_idle(current());
 }
@@ -64,13 +87,23 @@ pub fn thread_idle() {
 /// Sets the soft limit, in bytes; `None` removes it. While the heap's whole footprint is above the
 /// limit, free memory goes back to the system at once. No request fails because of it.
 ///
+/// The footprint is physical memory: pages in use, free pages not yet given back, and the heap's
+/// own records. [`Stats::FORWARDS`] tells whether the heap serves the program at all.
+///
 /// This overrides `GREYSPAN_MEMLIMIT`, even if it is called before the program's first request.
+///
+/// ```
+/// greyspan::set_memory_limit(Some(900 << 20));
+/// assert_eq!(greyspan::memory_limit(), Some(900 << 20));
+/// greyspan::set_memory_limit(None);
+/// assert_eq!(greyspan::memory_limit(), None);
+/// ```
 pub fn set_memory_limit(bytes: Option<usize>) {
     HEAP.set_soft_limit(bytes);
 }
 
-/// Sets the hard limit, in bytes; `None` removes it. If a request would raise the footprint above
-/// the limit, it returns null.
+/// Sets the hard limit, in bytes; `None` removes it. If a request would raise the footprint (see
+/// [`set_memory_limit`]) above the limit, it returns null. Most Rust programs then abort.
 ///
 /// This overrides `GREYSPAN_HARD_LIMIT`, even if it is called before the program's first request.
 ///
@@ -80,27 +113,28 @@ pub fn set_memory_limit(bytes: Option<usize>) {
 /// refusals.
 ///
 /// ```
-/// greyspan::set_hard_limit(Some(1 << 40));
-/// assert_eq!(greyspan::hard_limit(), Some(1 << 40));
+/// # #[global_allocator]
+/// # static GLOBAL: greyspan::Greyspan = greyspan::Greyspan::new();
+/// greyspan::set_hard_limit(Some(64 << 20));
+/// assert_eq!(greyspan::hard_limit(), Some(64 << 20));
+///
+/// let mut upload: Vec<u8> = Vec::new();
+/// let refused = upload.try_reserve_exact(1 << 30).is_err();
+/// assert!(refused || greyspan::Stats::FORWARDS);
 /// ```
 pub fn set_hard_limit(bytes: Option<usize>) {
     HEAP.set_hard_limit(bytes);
 }
 
 /// Returns the soft limit, in bytes, that [`set_memory_limit`] or `GREYSPAN_MEMLIMIT` has set;
-/// `None` without one.
-///
-/// ```
-/// greyspan::set_memory_limit(Some(1 << 40));
-/// assert_eq!(greyspan::memory_limit(), Some(1 << 40));
-/// ```
+/// `None` without one. See the example of [`set_memory_limit`].
 pub fn memory_limit() -> Option<usize> {
     let [soft, _] = HEAP.limits();
     soft
 }
 
 /// Returns the hard limit, in bytes, that [`set_hard_limit`] or `GREYSPAN_HARD_LIMIT` has set;
-/// `None` without one.
+/// `None` without one. See the example of [`set_hard_limit`].
 pub fn hard_limit() -> Option<usize> {
     let [_, hard] = HEAP.limits();
     hard
@@ -119,6 +153,9 @@ pub fn hard_limit() -> Option<usize> {
 /// ```
 /// greyspan::enter_sandbox();
 /// // libc::prctl(libc::PR_SET_SECCOMP, ...)
+///
+/// // The heap serves the program as before.
+/// assert_eq!(vec![7u8; 1 << 20].len(), 1 << 20);
 /// ```
 pub fn enter_sandbox() {
     HEAP.confine(true);
@@ -149,7 +186,7 @@ pub fn usable_size(ptr: NonNull<u8>, layout: Layout) -> usize {
     }
 }
 
-/// Returns the crate's version, as in `Cargo.toml`.
+/// Returns the crate's version, as in `Cargo.toml`: `0.1.0` for example.
 pub fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }

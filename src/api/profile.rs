@@ -1,12 +1,19 @@
 //! The sampling heap profiler: it shows the code that allocates, and the code whose objects are
-//! still in use.
+//! still in use. Feature `profiling`.
 //!
 //! ```no_run
-//! greyspan::profile::start(512 << 10)?;
+//! use greyspan::profile::{self, Profile, View};
+//! use std::fs::File;
+//!
+//! profile::start(profile::DEFAULT_RATE)?;
+//! let before = Profile::take();
 //! // ... the program does its work ...
-//! // Read it with `go tool pprof heap.pb.gz`.
-//! greyspan::profile::write_pprof(&mut std::fs::File::create("heap.pb.gz")?)?;
-//! greyspan::profile::write_flamegraph(&mut std::fs::File::create("heap.svg")?)?;
+//! // All since the start. Read it with `go tool pprof heap.pb.gz`.
+//! profile::write_pprof(&mut File::create("heap.pb.gz")?)?;
+//! // The work alone: the bytes in use that it added, and all objects that it made.
+//! let work = profile::diff(&Profile::take(), &before);
+//! work.write_flamegraph(&mut File::create("heap.svg")?)?;
+//! work.with_view(View::AllocObjects).write_folded(&mut File::create("heap.folded")?)?;
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
@@ -18,7 +25,8 @@
 //!
 //! A [`Profile`] is a snapshot. Per stack it holds the four figures of Go's heap profiles: objects
 //! and bytes allocated since the first [`start`], and those of them in use. [`diff`] of two
-//! profiles shows the change between them.
+//! profiles shows the change between them. The example of [`Profile`] looks at figures inside the
+//! program.
 //!
 //! Any thread may call these functions at any time, but a signal handler may not. Only [`Profile`]
 //! and its writers allocate. Their allocations, and those of the output that a profile is written
@@ -36,8 +44,10 @@ pub use crate::profiler::unsampled;
 pub use crate::profiler::{DEFAULT_RATE, Profile, View, diff};
 
 /// Begins to sample, on average once per `rate_bytes` bytes of each thread's allocations. If the
-/// profiler runs, changes the rate.
+/// profiler runs, changes the rate. [`DEFAULT_RATE`] is a good one for production; a lower rate
+/// takes more samples. See the example of [`Profile`]. Feature `profiling`.
 ///
+/// # Errors
 /// - `InvalidInput` if `rate_bytes` is 0.
 /// - `Unsupported` if there is nothing to sample: the program's allocator is another one, or
 ///   [`Greyspan`](crate::Greyspan) forwards to the system's ([`Stats::FORWARDS`]).
@@ -77,24 +87,27 @@ fn serves() -> bool {
     HEAP.holds(&raw mut *probe) || crate::api::stats().mallocs > 0
 }
 
-/// Ends sampling. The samples stay in the profile, and frees of sampled objects still count.
+/// Ends sampling. The samples stay in the profile, and frees of sampled objects still count. See
+/// the example of [`Profile`]. Feature `profiling`.
 pub fn stop() {
     profiler::end();
 }
 
-/// Returns whether allocations are sampled now.
+/// Returns whether allocations are sampled now. See the example of [`Profile`]. Feature
+/// `profiling`.
 pub fn is_active() -> bool {
     rate_or_zero() != 0
 }
 
-/// Returns the mean bytes between samples; `None` while the profiler is off.
+/// Returns the mean bytes between samples; `None` while the profiler is off. See the example of
+/// [`Profile`]. Feature `profiling`.
 pub fn rate() -> Option<usize> {
     (rate_or_zero() != 0).then(rate_or_zero)
 }
 
 impl Profile {
     /// Writes the profile in pprof's format (`profile.proto`, gzipped), for `go tool pprof`,
-    /// speedscope, Grafana and others.
+    /// speedscope, Grafana and others. See the example of the [module](self).
     ///
     /// # Errors
     /// The errors of `out`.
@@ -103,7 +116,8 @@ impl Profile {
     }
 
     /// Writes one line per stack whose figure is positive: the functions, outermost first,
-    /// separated by `;`, then the figure. Any flame-graph tool can read it.
+    /// separated by `;`, then the figure. Any flame-graph tool can read it. See the example of the
+    /// [module](self).
     ///
     /// # Errors
     /// The errors of `out`.
@@ -112,7 +126,7 @@ impl Profile {
     }
 
     /// Writes a flame graph as one SVG. In a browser, a click zooms, and there is a search. The
-    /// file loads nothing from outside.
+    /// file loads nothing from outside. See the example of the [module](self).
     ///
     /// # Errors
     /// The errors of `out`.
@@ -129,7 +143,8 @@ fn written(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     result
 }
 
-/// Takes a profile now and writes it as [`Profile::write_pprof`] does.
+/// Takes a profile now and writes it as [`Profile::write_pprof`] does. See the example of the
+/// [module](self). Feature `profiling`.
 ///
 /// # Errors
 /// The errors of `out`.
@@ -137,7 +152,8 @@ pub fn write_pprof(out: &mut impl io::Write) -> io::Result<()> {
     Profile::take().write_pprof(out)
 }
 
-/// Takes a profile now and writes it as [`Profile::write_folded`] does.
+/// Takes a profile now and writes it as [`Profile::write_folded`] does. See the example of the
+/// [module](self). Feature `profiling`.
 ///
 /// # Errors
 /// The errors of `out`.
@@ -145,7 +161,8 @@ pub fn write_folded(out: &mut impl io::Write) -> io::Result<()> {
     Profile::take().write_folded(out)
 }
 
-/// Takes a profile now and writes it as [`Profile::write_flamegraph`] does.
+/// Takes a profile now and writes it as [`Profile::write_flamegraph`] does. See the example of the
+/// [module](self). Feature `profiling`.
 ///
 /// # Errors
 /// The errors of `out`.

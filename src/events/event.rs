@@ -4,7 +4,7 @@ use super::ring::Words;
 use core::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The cause of a return of memory to the system.
+/// The cause of a return of memory to the system. See the example of [`EventKind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PurgeCause {
@@ -19,6 +19,15 @@ pub enum PurgeCause {
 }
 
 /// The kind of an event, with its figures. Figures are bytes unless stated otherwise.
+///
+/// ```
+/// use greyspan::events::{EventKind, PurgeCause};
+///
+/// // For people and for machines; a test of a program's own log can make an event's kind.
+/// let kind = EventKind::Purge { bytes: 4096, cause: PurgeCause::Idle };
+/// assert_eq!(kind.to_string(), "returned 4096 bytes to the system: idle for the purge delay");
+/// assert_eq!(kind.name(), "purge");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -81,7 +90,7 @@ pub enum EventKind {
         goal: u64,
         /// Whether the program asked for it by `collect`.
         forced: bool,
-        /// Its duration, from its beginning to the end of the sweep.
+        /// Its elapsed time, from its beginning to the end of the sweep.
         took: Duration,
     },
     /// Only roots keep a managed heap: no thread can enter it any more, and its cycles find no dead
@@ -97,7 +106,7 @@ pub enum EventKind {
     },
 }
 
-/// An event with its time and its number.
+/// An event with its time and its number. See the example of [`drain`](super::drain).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
@@ -110,14 +119,16 @@ pub struct Event {
 }
 
 impl Event {
-    /// Returns the time of the event, to the nanosecond.
+    /// Returns the time of the event, to the nanosecond. See the example of
+    /// [`drain`](super::drain).
     pub fn time(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_nanos(self.unix_nanos)
     }
 }
 
 impl EventKind {
-    /// Returns the kind as a word for machines, such as `purge` or `gc_cycle`.
+    /// Returns the kind as a word for machines, such as `purge` or `gc_cycle`. See the example of
+    /// [`EventKind`].
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Purge { .. } => "purge",

@@ -28,7 +28,8 @@ use crate::sync::static_of;
 use crate::sync::tally::{AtomicU64, Ordering::Relaxed};
 use ring::{Read, Ring};
 
-/// Events that the ring holds.
+/// The number of events that the ring holds: 512. A reader that comes later misses events, and
+/// learns how many; see the example of [`drain`].
 pub const CAPACITY: usize = 512;
 
 static_of! {
@@ -59,7 +60,11 @@ pub(crate) fn reset_in_child() {
 /// call this at once; each event goes to one of them. Panics only if `each` panics.
 ///
 /// ```
-/// let missed = greyspan::events::drain(&mut |event| println!("{event}"));
+/// let mut log = Vec::new();
+/// let missed = greyspan::events::drain(&mut |event| {
+///     log.push((event.sequence, event.time(), event.kind.name()));
+/// });
+/// assert!(log.is_sorted());
 /// if missed > 0 {
 ///     println!("{missed} events were overwritten");
 /// }
@@ -93,10 +98,22 @@ pub fn drain(each: &mut impl FnMut(Event)) -> u64 {
 /// Reads the events at its own pace, whatever other readers read.
 ///
 /// ```
-/// let mut reader = greyspan::events::Reader::new();
+/// use greyspan::events::{EventKind, Reader};
+///
+/// let mut reader = Reader::new();
 /// greyspan::purge();
-/// let mut purges = 0;
-/// reader.read(&mut |event| purges += u32::from(event.kind.name() == "purge"));
+/// let mut returned = 0;
+/// let missed = reader.read(&mut |event| {
+///     if let EventKind::Purge { bytes, cause } = event.kind {
+///         println!("{bytes} bytes went back: {cause}");
+///         returned += bytes;
+///     }
+/// });
+/// assert_eq!(missed, 0);
+///
+/// // Goes on where the first reader stopped, perhaps in another thread.
+/// let mut later = Reader::since(reader.position());
+/// assert_eq!(later.read(&mut |event| println!("{event}")), 0);
 /// ```
 #[derive(Debug)]
 pub struct Reader {
@@ -104,7 +121,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Begins with the oldest event that the ring still holds.
+    /// Begins with the oldest event that the ring still holds. See the example of [`Reader`].
     pub fn new() -> Self {
         Self {
             next: RING.next().saturating_sub(CAPACITY as u64).max(RING.first()),
@@ -112,18 +129,21 @@ impl Reader {
     }
 
     /// Begins with event number `sequence` ([`Event::sequence`]), or the oldest after it that the
-    /// ring still holds.
+    /// ring still holds. A number in the future means the next event. See the example of
+    /// [`Reader`].
     pub fn since(sequence: u64) -> Self {
         Self { next: sequence }
     }
 
-    /// Returns the number of the next event.
+    /// Returns the number of the next event, for [`since`](Self::since). See the example of
+    /// [`Reader`].
     pub fn position(&self) -> u64 {
         self.next
     }
 
     /// Calls `each` with the events since the last call, the oldest first. Returns the number of
-    /// events that were overwritten before this reader came to them.
+    /// events that were overwritten before this reader came to them. Panics only if `each` panics.
+    /// See the example of [`Reader`].
     pub fn read(&mut self, each: &mut impl FnMut(Event)) -> u64 {
         let end = RING.next();
         // A child does not miss the events from before its fork.

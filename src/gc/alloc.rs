@@ -31,6 +31,29 @@ use core::ptr::NonNull;
 /// A type aligned to more than 4096 bytes cannot be allocated: the call does not compile. If a
 /// thread forks inside `enter`, its allocations in the child panic as soon as they need the heap.
 ///
+/// ```
+/// use greyspan::gc::Heap;
+///
+/// Heap::new().enter(|m| {
+///     let factor = m.alloc(3u64);
+///     let name = m.alloc_str("squares");
+///     let squares = m.alloc_slice(1000, |i| (i * i) as u64);
+///     assert_eq!((name.len(), squares[9] * *factor), (7, 243));
+///
+///     // A long loop without allocations or stores answers the collector by `poll`.
+///     let mut sum = 0;
+///     for part in squares.chunks(100) {
+///         sum += part.iter().sum::<u64>();
+///         m.poll();
+///     }
+///     assert_eq!(sum, 332_833_500);
+///
+///     // A texture of 1 MiB, in memory that no allocator of Rust knows, comes and goes.
+///     m.external(1 << 20);
+///     m.external(-(1 << 20));
+/// });
+/// ```
+///
 /// # Variance
 /// Invariant in `'gc`: two mutators of different `enter`s have different types.
 #[repr(transparent)]
@@ -45,6 +68,22 @@ pub struct Mutator<'gc> {
 
 /// The error of an allocation without memory: the system refuses, the hard limit is reached, or the
 /// object is too large. Leave `enter`, collect, and try again. Needs the feature `gc`.
+///
+/// ```
+/// use greyspan::gc::Heap;
+///
+/// let heap = Heap::new();
+/// heap.enter(|m| {
+///     let full = m.try_alloc_slice(usize::MAX, |_| 0u8).expect_err("larger than memory");
+///     println!("{full}");
+///
+///     // A single value comes back, and nothing is lost.
+///     match m.try_alloc(String::from("an hour's work")) {
+///         Ok(text) => assert_eq!(*text, "an hour's work"),
+///         Err((text, full)) => eprintln!("{full}: saves {text} elsewhere"),
+///     }
+/// });
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GcFull {
     bytes: usize,
@@ -161,7 +200,7 @@ impl Record {
 }
 
 impl<'gc> Mutator<'gc> {
-    /// Moves `value` into the heap.
+    /// Moves `value` into the heap. See the example of [`Mutator`].
     ///
     /// # Panics
     /// If there is no memory. [`try_alloc`](Self::try_alloc) returns an error instead.
@@ -176,7 +215,7 @@ impl<'gc> Mutator<'gc> {
         }
     }
 
-    /// Moves `value` into the heap.
+    /// Moves `value` into the heap. See the example of [`GcFull`].
     ///
     /// # Errors
     /// If there is no memory, returns `value` and a [`GcFull`].
@@ -204,7 +243,8 @@ impl<'gc> Mutator<'gc> {
         Ok(gc)
     }
 
-    /// Makes a slice of `len` values. `make` makes each value from its index.
+    /// Makes a slice of `len` values. `make` makes each value from its index. See the example of
+    /// [`Mutator`].
     ///
     /// If `make` panics, the values made so far are dropped like those of any dead object.
     ///
@@ -217,7 +257,8 @@ impl<'gc> Mutator<'gc> {
         }
     }
 
-    /// Makes a slice of `len` values, as [`alloc_slice`](Self::alloc_slice) does.
+    /// Makes a slice of `len` values, as [`alloc_slice`](Self::alloc_slice) does. See the example
+    /// of [`GcFull`].
     ///
     /// # Errors
     /// If there is no memory, returns a [`GcFull`].
@@ -257,7 +298,7 @@ impl<'gc> Mutator<'gc> {
         Ok(unsafe { Gc::from_pointer(NonNull::slice_from_raw_parts(first, len)) })
     }
 
-    /// Makes a copy of `text` in the heap.
+    /// Makes a copy of `text` in the heap. See the example of [`Mutator`].
     ///
     /// # Panics
     /// If there is no memory.
@@ -282,7 +323,7 @@ impl<'gc> Mutator<'gc> {
     /// Answers the collector if it waits for this thread. If it does not, the call costs one load.
     ///
     /// Allocations and stores do the same. A long loop that only reads should call `poll` now and
-    /// then.
+    /// then. See the example of [`Mutator`].
     #[inline]
     pub fn poll(&self) {
         if !self.record.is_calm() {
@@ -292,7 +333,7 @@ impl<'gc> Mutator<'gc> {
 
     /// Tells the pacer about memory that the objects keep and the collector cannot see: `bytes`
     /// more, or fewer if the number is negative. [`Trace::measure`] lists the memory that the
-    /// collector sees.
+    /// collector sees. See the example of [`Mutator`].
     ///
     /// # Panics
     /// In a `fork` child, if the parent made the heap.

@@ -12,6 +12,7 @@ use super::process;
 /// let heap = Heap::builder()
 ///     .gc_percent(Some(50))
 ///     .memory_limit(Some(64 << 20))
+///     .trace(false)
 ///     .build();
 /// heap.enter(|m| assert_eq!(*m.alloc(7), 7));
 /// ```
@@ -36,27 +37,27 @@ impl Default for Builder {
 
 impl Builder {
     /// Sets by how many percent the heap may grow before it collects; see [`Heap::set_gc_percent`].
-    /// The default comes from `GREYSPAN_GC`, or is 100.
+    /// The default comes from `GREYSPAN_GC`, or is 100. See the example of [`Builder`].
     pub fn gc_percent(mut self, percent: Option<u32>) -> Self {
         self.percent = percent;
         self
     }
 
     /// Sets the number of bytes that the heap should stay below; see [`Heap::set_memory_limit`].
-    /// The default is no limit.
+    /// The default is no limit. See the example of [`Builder`].
     pub fn memory_limit(mut self, bytes: Option<usize>) -> Self {
         self.limit = bytes;
         self
     }
 
     /// Sets whether each cycle writes a line to standard error. `GREYSPAN_TRACE=gc` sets this for
-    /// all heaps.
+    /// all heaps. See the example of [`Builder`].
     pub fn trace(mut self, on: bool) -> Self {
         self.traced = on;
         self
     }
 
-    /// Makes the heap. It starts no thread before it needs one.
+    /// Makes the heap. It starts no thread before it needs one. See the example of [`Builder`].
     pub fn build(self) -> Heap {
         Heap::around(Collector::new(
             process::next_number(),
@@ -69,12 +70,12 @@ impl Builder {
 
 impl Heap {
     /// Makes a heap that collects as `GREYSPAN_GC` says. Without that variable it collects whenever
-    /// it has doubled.
+    /// it has doubled. See the example of [`Heap`].
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// Returns a [`Builder`] with the default options.
+    /// Returns a [`Builder`] with the default options. See the example of [`Builder`].
     pub fn builder() -> Builder {
         Builder::default()
     }

@@ -24,6 +24,36 @@ use core::ptr::{NonNull, null_mut};
 ///
 /// Needs the feature `gc`.
 ///
+/// ```
+/// use greyspan::gc::{GcCell, Heap, Trace};
+///
+/// #[derive(Trace)]
+/// struct Item<'gc> {
+///     value: u64,
+///     below: GcCell<'gc, Item<'gc>>,
+/// }
+///
+/// Heap::new().enter(|m| {
+///     // A stack for many threads. An address cannot come back while `top` is compared with it.
+///     let top = m.cell(None);
+///     for value in 0..3 {
+///         let item = m.alloc(Item { value, below: GcCell::null() });
+///         loop {
+///             let old = top.get();
+///             item.below.set(m, old);
+///             if top.compare_exchange(m, old, Some(item)).is_ok() {
+///                 break;
+///             }
+///         }
+///     }
+///     // Takes the whole stack, and puts one item back.
+///     let all = top.take(m).expect("three items");
+///     assert_eq!((all.value, all.below.get().map(|item| item.value)), (2, Some(1)));
+///     let one = m.alloc(Item { value: 9, below: GcCell::new(None) });
+///     assert!(top.swap(m, Some(one)).is_none());
+/// });
+/// ```
+///
 /// # Variance
 /// Invariant in `'gc` and in `T`, because a cell can be written.
 #[repr(transparent)]
@@ -39,13 +69,13 @@ fn address<T: ?Sized>(gc: Option<Gc<'_, T>>) -> *mut u8 {
 
 impl<'gc, T: ?Sized> GcCell<'gc, T> {
     crate::sync::const_unless_loom! {
-        /// Makes an edge that leads to no object.
+        /// Makes an edge that leads to no object. See the example of [`GcCell`].
         pub fn null() -> GcCell<'gc, T> {
             Self { slot: Slot::new(null_mut()), kind: PhantomData }
         }
     }
 
-    /// Makes an edge that leads to `to`.
+    /// Makes an edge that leads to `to`. See the example of [`GcCell`].
     pub fn new(to: Option<Gc<'gc, T>>) -> Self {
         Self {
             slot: Slot::new(address(to)),
@@ -64,26 +94,28 @@ impl<'gc, T: ?Sized + Thin> GcCell<'gc, T> {
         Some(unsafe { Gc::from_pointer(pointer) })
     }
 
-    /// Returns the object at the end of the edge, or `None` if there is none.
+    /// Returns the object at the end of the edge, or `None` if there is none. See the example of
+    /// [`GcCell`].
     #[inline]
     pub fn get(&self) -> Option<Gc<'gc, T>> {
         // Acquire: pairs with the Release of the store, for the object's contents.
         Self::gc(self.slot.load(Acquire))
     }
 
-    /// Sets the edge to `to`.
+    /// Sets the edge to `to`. See the example of [`GcCell`].
     #[inline]
     pub fn set(&self, m: &Mutator<'gc>, to: Option<Gc<'gc, T>>) {
         m.record.store(&self.slot, address(to));
     }
 
-    /// Sets the edge to `to` and returns its previous target.
+    /// Sets the edge to `to` and returns its previous target. See the example of [`GcCell`].
     #[inline]
     pub fn swap(&self, m: &Mutator<'gc>, to: Option<Gc<'gc, T>>) -> Option<Gc<'gc, T>> {
         Self::gc(m.record.swap(&self.slot, address(to)))
     }
 
-    /// Sets the edge to `new` if it leads to `current`. Returns `current` on success.
+    /// Sets the edge to `new` if it leads to `current`. Returns `current` on success. See the
+    /// example of [`GcCell`].
     ///
     /// # Errors
     /// If the edge leads elsewhere, returns its actual target and changes nothing.
@@ -98,7 +130,7 @@ impl<'gc, T: ?Sized + Thin> GcCell<'gc, T> {
         result.map(Self::gc).map_err(Self::gc)
     }
 
-    /// Clears the edge and returns its previous target.
+    /// Clears the edge and returns its previous target. See the example of [`GcCell`].
     #[inline]
     pub fn take(&self, m: &Mutator<'gc>) -> Option<Gc<'gc, T>> {
         self.swap(m, None)
@@ -107,7 +139,7 @@ impl<'gc, T: ?Sized + Thin> GcCell<'gc, T> {
 
 impl<'gc> Mutator<'gc> {
     /// Makes an edge that can be changed, for tests and small programs. Short for
-    /// `m.alloc(GcCell::new(to))`.
+    /// `m.alloc(GcCell::new(to))`. See the example of [`GcCell`].
     ///
     /// # Panics
     /// If there is no memory.

@@ -28,7 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The most rounds in which destructors or cleanups entered the heap. Each may have made new work.
 const VISITED_ROUNDS: usize = 100;
 
-/// The reason why [`Heap::close`] did not finish. Needs the feature `gc`.
+/// The reason why [`Heap::close`] did not finish. See the example of [`Heap::close`]. Needs the
+/// feature `gc`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum CloseError {
@@ -44,7 +45,8 @@ pub enum CloseError {
     Left(Leftovers),
 }
 
-/// The objects, roots, threads and cleanups that a closed heap still has. Needs the feature `gc`.
+/// The numbers of objects, roots, threads and cleanups that a closed heap still has. See the
+/// example of [`Heap::close`]. Needs the feature `gc`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Leftovers {
@@ -122,14 +124,15 @@ impl Heap {
     /// }
     /// drop(root);
     /// assert_eq!(heap.close(), Ok(()));
-    /// assert_eq!(heap.stats().cleanups, 1);
+    /// assert!(heap.is_closed() && heap.stats().cleanups == 1);
     /// ```
     pub fn close(&self) -> Result<(), CloseError> {
         self.close_by(None)
     }
 
     /// Closes the heap as [`close`](Self::close) does, but returns after about `limit` at the
-    /// latest. A `limit` beyond the clock's range is no limit.
+    /// latest. A `limit` beyond the clock's range is no limit. See the example of
+    /// [`close`](Self::close).
     ///
     /// # Errors
     /// As [`close`](Self::close). [`CloseError::Left`] also if the time is over.
@@ -138,7 +141,7 @@ impl Heap {
     }
 
     /// Returns whether the heap was [closed](Self::close). Closing is final: [`enter`](Self::enter)
-    /// panics from then on.
+    /// panics from then on. See the example of [`close`](Self::close).
     pub fn is_closed(&self) -> bool {
         self.inner().protocol.is_shut()
     }

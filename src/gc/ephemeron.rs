@@ -42,7 +42,10 @@ use std::collections::HashMap;
 ///     let key = m.alloc(17u64);
 ///     names.insert(m, key, m.alloc(String::from("seventeen")));
 ///     assert_eq!(names.get(m, key).unwrap().as_str(), "seventeen");
+///     // An equal key is another object.
 ///     assert_eq!((names.len(), names.get(m, m.alloc(17)).is_none()), (1, true));
+///     names.remove(m, key);
+///     assert!(names.is_empty());
 /// });
 /// ```
 ///
@@ -63,7 +66,7 @@ impl<K, V> Clone for WeakMap<'_, K, V> {
 impl<K, V> Copy for WeakMap<'_, K, V> {}
 
 impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
-    /// Makes an empty map.
+    /// Makes an empty map. See the example of [`WeakMap`].
     ///
     /// # Panics
     /// If there is no memory for its table.
@@ -84,7 +87,8 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
         m.record.revives(old.0);
     }
 
-    /// Returns the value of `key`, or `None` if `key` has no entry.
+    /// Returns the value of `key`, or `None` if `key` has no entry. See the example of
+    /// [`WeakMap`].
     ///
     /// # Panics
     /// In a `fork` child, if the heap belongs to its parent.
@@ -96,7 +100,8 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
         Some(Self::value(value))
     }
 
-    /// Sets the value of `key` and returns the previous value, if there was one.
+    /// Sets the value of `key` and returns the previous value, if there was one. See the example
+    /// of [`WeakMap`].
     ///
     /// # Panics
     /// In a `fork` child, if the heap belongs to its parent.
@@ -121,7 +126,8 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
         table.insert(key, Address(value.address())).map(Self::value)
     }
 
-    /// Removes the entry of `key` and returns its value, or `None` if `key` has no entry.
+    /// Removes the entry of `key` and returns its value, or `None` if `key` has no entry. See the
+    /// example of [`WeakMap`].
     ///
     /// # Panics
     /// In a `fork` child, if the heap belongs to its parent.
@@ -138,11 +144,13 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
     }
 
     /// Returns the number of entries, including entries whose keys have died since the last cycle.
+    /// See the example of [`WeakMap`].
     pub fn len(&self) -> usize {
         self.table.0.lock().len()
     }
 
-    /// Whether the map has no entries.
+    /// Whether the map has no entries, not even such with a key that died since the last cycle. See
+    /// the example of [`WeakMap`].
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

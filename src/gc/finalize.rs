@@ -34,6 +34,21 @@ use std::collections::VecDeque;
 /// cleanup.
 ///
 /// Needs the feature `gc`.
+///
+/// ```
+/// use greyspan::gc::{Heap, Root, Rootable};
+///
+/// let heap = Heap::new();
+/// let (file, cleanup) = heap.enter(|m| {
+///     let file: Root<Rootable![u64]> = Root::new(m, m.alloc(7));
+///     let cleanup = m.on_dead(file.get(m), || println!("closes file 7"));
+///     (file, cleanup)
+/// });
+/// // The program closes the file itself.
+/// assert!(cleanup.cancel());
+/// assert!(!cleanup.cancel(), "it was cancelled before");
+/// drop(file);
+/// ```
 #[derive(Clone)]
 pub struct Cleanup {
     heap: Weak<dyn Host>,
@@ -42,7 +57,7 @@ pub struct Cleanup {
 
 impl Cleanup {
     /// Cancels the cleanup. Returns `false` if its object has already died or the cleanup was
-    /// cancelled before.
+    /// cancelled before. See the example of [`Cleanup`].
     pub fn cancel(&self) -> bool {
         self.heap
             .upgrade()
@@ -69,6 +84,20 @@ struct Ready<R: Rootable + ?Sized>(Mutex<VecDeque<Root<R>>>);
 ///
 /// Guardians come from Scheme. Clones share one queue. Needs the feature `gc`.
 ///
+/// ```
+/// use greyspan::gc::{Guardian, Heap, Rootable};
+///
+/// // Buffers that are dear to make come back to a pool, wherever the program loses them.
+/// let heap = Heap::new();
+/// let pool: Guardian<Rootable![[u8]]> = Guardian::new();
+/// heap.enter(|m| pool.watch(m, m.alloc_slice(1000, |_| 0)));
+/// heap.collect();
+///
+/// let buffer = pool.next().expect("only the pool could reach it");
+/// heap.enter(|m| assert_eq!(buffer.get(m).len(), 1000));
+/// assert!(pool.next().is_none());
+/// ```
+///
 /// # Variance
 /// Invariant in `R`, as the [`Root`]s that it returns are.
 pub struct Guardian<R: Rootable + ?Sized> {
@@ -76,7 +105,7 @@ pub struct Guardian<R: Rootable + ?Sized> {
 }
 
 impl<R: Rootable + ?Sized> Guardian<R> {
-    /// Makes a guardian that watches no object.
+    /// Makes a guardian that watches no object. See the example of [`Guardian`].
     pub fn new() -> Self {
         Self {
             ready: Arc::new(Ready(Mutex::new(VecDeque::new()))),
@@ -84,7 +113,7 @@ impl<R: Rootable + ?Sized> Guardian<R> {
     }
 
     /// Watches `gc`: when only guardians can still reach it, it enters the queue, once. Weak
-    /// references to it stay dead.
+    /// references to it stay dead. See the example of [`Guardian`].
     ///
     /// # Panics
     /// In a `fork` child, if the heap belongs to its parent.
@@ -106,6 +135,7 @@ impl<R: Rootable + ?Sized> Guardian<R> {
     }
 
     /// Takes the next object that came back out of the queue. Returns `None` if the queue is empty.
+    /// See the example of [`Guardian`].
     pub fn next(&self) -> Option<Root<R>> {
         guard(&self.ready.0).pop_front()
     }
@@ -148,6 +178,20 @@ impl<'gc> Mutator<'gc> {
     /// - If the cleanup captures a [`Root`] of `gc`, of the same type, and nothing else.
     /// - In a `fork` child, if the heap belongs to its parent.
     ///
+    /// ```
+    /// let heap = greyspan::gc::Heap::new();
+    /// let (sender, closed) = std::sync::mpsc::channel();
+    /// heap.enter(|m| {
+    ///     let connection = m.alloc(7u64);
+    ///     let number = *connection;
+    ///     m.on_dead(connection, move || sender.send(number).expect("the channel is open"));
+    /// });
+    /// heap.collect();
+    /// assert_eq!(closed.recv(), Ok(7));
+    /// ```
+    ///
+    /// This cleanup would never run:
+    ///
     /// ```should_panic
     /// use greyspan::gc::{Heap, Root, Rootable};
     ///
@@ -179,7 +223,8 @@ impl<'gc> Mutator<'gc> {
         }
     }
 
-    /// Makes a guardian for objects of this type, as [`Guardian::new`] does.
+    /// Makes a guardian for objects of this type, as [`Guardian::new`] does. See the example of
+    /// [`Guardian`].
     pub fn guardian<R: Rootable + ?Sized>(&self) -> Guardian<R> {
         Guardian::new()
     }

@@ -24,7 +24,24 @@ pub(crate) type Invariant<T> = fn(*mut T) -> *mut T;
 /// As a field of a traced type it is a fixed edge, set when the object is allocated. Use
 /// [`GcCell`](super::GcCell) for an edge that changes.
 ///
+/// `==`, `Hash`, `Debug` and `Display` are those of the object. [`ptr_eq`](Self::ptr_eq) compares
+/// the references.
+///
 /// Needs the feature `gc`.
+///
+/// ```
+/// use greyspan::gc::Heap;
+///
+/// Heap::new().enter(|m| {
+///     let (one, equal) = (m.alloc_str("one"), m.alloc_str("one"));
+///     assert!(one == equal && !one.ptr_eq(equal));
+///     assert_ne!(one.as_ptr(), equal.as_ptr());
+///
+///     // A `&str` that lives as long as this `enter`, whatever becomes of the handle.
+///     let text = { let copy = one; copy.as_ref() };
+///     assert_eq!(text.to_uppercase(), "ONE");
+/// });
+/// ```
 ///
 /// # Variance
 /// Invariant in `'gc`: a reference of one `enter` is never a reference of a longer, shorter or
@@ -64,7 +81,8 @@ impl<'gc, T: ?Sized> Gc<'gc, T> {
         self.pointer.cast()
     }
 
-    /// Returns a reference to the object that is valid for as long as `enter` lasts.
+    /// Returns a reference to the object that is valid for as long as `enter` lasts. See the
+    /// example of [`Gc`].
     #[inline(always)]
     #[expect(
         clippy::should_implement_trait,
@@ -78,13 +96,14 @@ impl<'gc, T: ?Sized> Gc<'gc, T> {
         unsafe { &*self.pointer.as_ptr() }
     }
 
-    /// Whether both references lead to the same object.
+    /// Whether both references lead to the same object. See the example of [`Gc`].
     #[inline]
     pub fn ptr_eq(self, other: Self) -> bool {
         self.address() == other.address()
     }
 
-    /// Returns the object's address. Objects do not move.
+    /// Returns the object's address. Objects do not move. The pointer is valid while the object is
+    /// alive. See the example of [`Gc`].
     pub fn as_ptr(self) -> *const T {
         self.pointer.as_ptr().cast_const()
     }
@@ -176,7 +195,7 @@ impl<T: ?Sized + Hash> Hash for Gc<'_, T> {
 }
 
 impl<'gc> Visitor<'gc> {
-    /// Shows the edge `gc`.
+    /// Shows the edge `gc`. See the example of [`Visitor`].
     #[inline]
     pub fn visit<T: ?Sized>(&mut self, gc: Gc<'gc, T>) {
         self.visit_address(gc.address());
@@ -192,6 +211,10 @@ unsafe impl<'gc, T: ?Sized + Send + Sync> Trace<'gc> for Gc<'gc, T> {
 }
 
 /// A type that a one-word edge can lead to: a sized type, a slice or `str`. Needs the feature `gc`.
+///
+/// Sealed: these types implement it, and no others can. A program needs it as a bound at most, for
+/// code that is generic over the target of a [`GcCell`](super::GcCell); see the example of that
+/// type.
 ///
 /// # Safety
 /// `of_address` returns the pointer to the object whose payload lies at the address.

@@ -176,7 +176,7 @@ impl Heap {
     /// Runs one full cycle and waits for its end.
     ///
     /// The cycle finds all objects that were dead at the call. Their drops and cleanups may still
-    /// run on the drop thread when this returns.
+    /// run on the drop thread when this returns. See the example of [`GcStats`].
     ///
     /// # Panics
     /// If the thread is inside `enter` of any heap: the cycle would wait for this thread. In a
@@ -190,7 +190,7 @@ impl Heap {
         self.inner().collect(None);
     }
 
-    /// Returns the heap's statistics.
+    /// Returns the heap's statistics. See the example of [`GcStats`].
     ///
     /// # Panics
     /// In a `fork` child, if the parent made the heap.
@@ -214,7 +214,9 @@ impl Heap {
     }
 
     /// Sets by how many percent the heap may grow beyond the bytes that the last cycle found alive.
-    /// `None`: no cycle begins by itself, except to keep the memory limit.
+    /// `None`: no cycle begins by itself, except to keep the memory limit. At 100 percent the heap
+    /// may always grow by 4 MiB, at other values by that in proportion. See the example of
+    /// [`set_memory_limit`](Self::set_memory_limit).
     ///
     /// # Panics
     /// In a `fork` child, if the parent made the heap.
@@ -230,6 +232,14 @@ impl Heap {
     ///
     /// # Panics
     /// In a `fork` child, if the parent made the heap.
+    ///
+    /// ```
+    /// // As little work of the collector as 64 MiB allow.
+    /// let heap = greyspan::gc::Heap::new();
+    /// heap.set_gc_percent(None);
+    /// heap.set_memory_limit(Some(64 << 20));
+    /// assert!(heap.stats().goal_bytes <= 64 << 20);
+    /// ```
     pub fn set_memory_limit(&self, bytes: Option<usize>) {
         self.inner().check_process();
         self.inner().pacer.lock().set_limit(bytes);

@@ -78,6 +78,11 @@ use core::ptr::NonNull;
 ///     // Back to its parent: a cycle of edges needs no special care.
 ///     notes.inside.write(m).push(home);
 ///     assert_eq!(home.inside.read()[0].name, "notes");
+///
+///     // The forms that never wait: a guard for reading keeps writers out, and no reader.
+///     let reads = home.inside.read();
+///     assert!(home.inside.try_write(m).is_none() && home.inside.try_read().is_some());
+///     assert_eq!(reads.len(), 1);
 /// });
 /// ```
 ///
@@ -108,7 +113,7 @@ pub struct GcLock<T> {
 }
 
 impl<T> GcLock<T> {
-    /// Makes a lock around `value`.
+    /// Makes a lock around `value`. See the example of [`GcLock`].
     pub fn new(value: T) -> Self {
         Self {
             value: RwLock::new(value),
@@ -119,7 +124,8 @@ impl<T> GcLock<T> {
         }
     }
 
-    /// Waits until no thread writes, and returns a guard for reading.
+    /// Waits until no thread writes, and returns a guard for reading. See the example of
+    /// [`GcLock`].
     ///
     /// A lock is never poisoned: if a writer panics, the value stays as the writer left it.
     ///
@@ -132,7 +138,8 @@ impl<T> GcLock<T> {
         })
     }
 
-    /// Returns a guard for reading, or `None` if a writer holds the lock or waits for it.
+    /// Returns a guard for reading, or `None` if a writer holds the lock or waits for it. See the
+    /// example of [`GcLock`].
     pub fn try_read(&self) -> Option<GcReadGuard<'_, T>> {
         match self.value.try_read() {
             Ok(value) => Some(self.reading(value)),
@@ -150,7 +157,8 @@ impl<T> GcLock<T> {
         GcReadGuard { value, _held: held }
     }
 
-    /// Waits until no other guard is left, and returns a guard for writing.
+    /// Waits until no other guard is left, and returns a guard for writing. See the example of
+    /// [`GcLock`].
     ///
     /// # Panics
     /// In debug builds, if the calling thread holds a guard of this lock and would wait for itself.
@@ -165,7 +173,7 @@ impl<T> GcLock<T> {
     }
 
     /// Returns a guard for writing. Returns `None` if a thread holds a guard, this thread included,
-    /// or if the collector reads the value at this moment.
+    /// or if the collector reads the value at this moment. See the example of [`GcLock`].
     pub fn try_write<'a, 'gc>(&'a self, m: &'a Mutator<'gc>) -> Option<GcWriteGuard<'a, 'gc, T>>
     where
         T: Trace<'gc>,
@@ -271,7 +279,8 @@ unsafe impl<'gc, T: Trace<'gc>> Trace<'gc> for GcLock<T> {
     }
 }
 
-/// A guard for reading the value of a [`GcLock`]. Needs the feature `gc`.
+/// A guard for reading the value of a [`GcLock`]. See the example of [`GcLock`]. Needs the feature
+/// `gc`.
 pub struct GcReadGuard<'a, T> {
     value: RwLockReadGuard<'a, T>,
     _held: Held,
@@ -284,7 +293,8 @@ impl<T> Deref for GcReadGuard<'_, T> {
     }
 }
 
-/// A guard for writing the value of a [`GcLock`]. Needs the feature `gc`.
+/// A guard for writing the value of a [`GcLock`]. See the example of [`GcLock`]. Needs the feature
+/// `gc`.
 pub struct GcWriteGuard<'a, 'gc, T: Trace<'gc>> {
     value: RwLockWriteGuard<'a, T>,
     m: &'a Mutator<'gc>,

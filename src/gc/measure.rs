@@ -71,7 +71,7 @@ impl Meter {
     /// Adds the memory that the values of a container own.
     ///
     /// `len` is the number of values. `values` must give them in the same order each time. If there
-    /// are many, the meter looks at the first ones and extrapolates.
+    /// are many, the meter looks at the first ones and extrapolates. See the example of [`Meter`].
     pub fn add_each<'a, 'gc, T: Trace<'gc> + ?Sized + 'a>(
         &mut self,
         len: usize,

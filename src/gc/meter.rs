@@ -55,6 +55,32 @@ pub(super) enum Purpose {
 
 /// Adds up the memory of the global allocator that values own, for
 /// [`Trace::measure`](super::Trace::measure). Needs the feature `gc`.
+///
+/// ```
+/// use greyspan::gc::{Heap, Meter, Trace, Visitor};
+///
+/// /// Pages of text, with an index that another library holds in the global allocator's memory.
+/// struct Book {
+///     pages: Vec<String>,
+///     index_bytes: usize,
+/// }
+///
+/// // SAFETY: the type has no edges.
+/// unsafe impl<'gc> Trace<'gc> for Book {
+///     const NEEDS_TRACE: bool = false;
+///     fn trace(&self, _: &mut Visitor<'gc>) {}
+///     fn measure(&self, meter: &mut Meter) {
+///         meter.add(self.pages.capacity() * size_of::<String>() + self.index_bytes);
+///         meter.add_each(self.pages.len(), &self.pages);
+///     }
+/// }
+///
+/// let heap = Heap::new();
+/// heap.enter(|m| {
+///     let book = m.alloc(Book { pages: vec!["x".repeat(5000); 10], index_bytes: 30_000 });
+///     assert!(heap.stats().owned_bytes >= 80_000, "{} pages", book.pages.len());
+/// });
+/// ```
 #[derive(Debug)]
 pub struct Meter {
     pub(super) bytes: usize,
@@ -91,7 +117,7 @@ impl Meter {
         }
     }
 
-    /// Adds `bytes` of memory.
+    /// Adds `bytes` of memory. See the example of [`Meter`].
     #[inline]
     pub fn add(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes);

@@ -1,8 +1,8 @@
 //! The collector: managed objects beside the allocator's own blocks.
 //!
 //! It is a concurrent tri-colour mark-sweep collector. It works *on the fly*: it never stops all
-//! threads at once. Its spans come from the same page heap as those of the allocator. Needs the
-//! feature `gc`.
+//! threads at once. Its spans come from the same page heap as those of the allocator. Feature
+//! `gc`.
 //!
 //! ```
 //! use greyspan::gc::{GcCell, Heap, Root, Rootable, Trace};
@@ -36,9 +36,13 @@
 //!   H1, H2 and H3, and a wave at the end of marking. It marks and sweeps beside the running
 //!   threads.
 //!
-//! The modules below stand in the order of reading: each one imports only from those above it. Code
-//! that must call code below it goes through a trait: `Member` (in `phase`), `Keeper` (in `roots`),
-//! `Client` (in `service`), `Host` (in `world`).
+//! To change an edge, write it through a [`GcCell`], a [`GcLock`] or a [`WeakMap`]. [`GcWeak`] and
+//! [`WeakRoot`] do not keep their object alive. [`Mutator::on_dead`] and [`Guardian`] act on the
+//! death of an object, [`Heap::close`] on the end of a heap.
+
+// The modules below stand in the order of reading: each one imports only from those above it. Code
+// that must call code below it goes through a trait: `Member` (in `phase`), `Keeper` (in `roots`),
+// `Client` (in `service`), `Host` (in `world`).
 
 // ---- Tools ----
 

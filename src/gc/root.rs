@@ -30,6 +30,21 @@ use core::ptr::NonNull;
 ///
 /// Needs the feature `gc`.
 ///
+/// ```
+/// use greyspan::gc::{Heap, Root, Rootable};
+///
+/// let heap = Heap::new();
+/// let root: Root<Rootable![str]> = heap.enter(|m| Root::new(m, m.alloc_str("shared")));
+///
+/// // Another thread gets the object by a clone.
+/// let (clone, other) = (root.clone(), heap.clone());
+/// let thread = std::thread::spawn(move || other.enter(|m| clone.get(m).to_uppercase()));
+/// assert_eq!(thread.join().expect("no panic"), "SHARED");
+///
+/// let same = heap.enter(|m| Root::new(m, root.get(m)));
+/// assert!(same.ptr_eq(&root));
+/// ```
+///
 /// # Variance
 /// Invariant in `R`. A root has no lifetime parameter: it is `'static`.
 #[repr(C)] // `inside` searches for these two words.
@@ -50,7 +65,7 @@ impl<R: Rootable + ?Sized> UnwindSafe for Root<R> {}
 impl<R: Rootable + ?Sized> RefUnwindSafe for Root<R> {}
 
 impl<R: Rootable + ?Sized> Root<R> {
-    /// Makes a root that keeps `gc` alive.
+    /// Makes a root that keeps `gc` alive. See the example of [`Root`].
     ///
     /// # Panics
     /// In a `fork` child, if the heap belongs to its parent.
@@ -85,7 +100,7 @@ impl<R: Rootable + ?Sized> Root<R> {
         })
     }
 
-    /// Returns the object.
+    /// Returns the object. See the example of [`Root`].
     ///
     /// # Panics
     /// If `m` belongs to another heap.
@@ -97,7 +112,7 @@ impl<R: Rootable + ?Sized> Root<R> {
         unsafe { Gc::from_pointer(rebrand::<R>(self.pointer)) }
     }
 
-    /// Whether both roots keep the same object.
+    /// Whether both roots keep the same object. See the example of [`Root`].
     pub fn ptr_eq(&self, other: &Self) -> bool {
         self.pointer.cast::<u8>() == other.pointer.cast::<u8>()
     }

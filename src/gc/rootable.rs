@@ -17,16 +17,17 @@ mod sealed {
 
 /// A type with the lifetime of its edges filled in; see [`Rootable`].
 ///
-/// Sealed: only types written by [`Rootable!`](macro@super::Rootable) implement it. Needs the
-/// feature `gc`.
+/// Sealed: only types written by [`Rootable!`](macro@super::Rootable) implement it. A program does
+/// not name it; see the example of [`Root`](super::Root). Needs the feature `gc`.
 pub trait OfLifetime<'gc>: sealed::Written {
-    /// The type with that lifetime.
+    /// The type with that lifetime. See the example of [`Root`](super::Root).
     type Of: ?Sized;
 }
 
 /// The type of a [`Root`](super::Root)'s object, with the lifetime of the edges left open.
 ///
-/// Write it with the macro of the same name: `Root<Rootable![Node<'_>]>`. Needs the feature `gc`.
+/// Write it with the macro of the same name: `Root<Rootable![Node<'_>]>`. See the example of
+/// [`Root`](super::Root). Needs the feature `gc`.
 ///
 /// Sealed: a program that could implement the trait could read an object as another type.
 ///
@@ -37,7 +38,7 @@ pub trait OfLifetime<'gc>: sealed::Written {
 /// }
 /// ```
 pub trait Rootable: sealed::Written + 'static {
-    /// The type under one brand.
+    /// The type under one brand. See the example of [`Root`](super::Root).
     type Of<'gc>: ?Sized;
 }
 

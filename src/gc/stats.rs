@@ -11,6 +11,24 @@ pub use crate::stats::STALL_BUCKETS;
 
 /// One snapshot of a heap's figures, made by [`Heap::stats`](super::Heap::stats). All sums begin
 /// with the heap. `Display` prints one line per group of figures. Needs the feature `gc`.
+///
+/// ```
+/// use greyspan::gc::Heap;
+///
+/// let heap = Heap::new();
+/// heap.enter(|m| {
+///     for number in 0..1000u64 {
+///         m.alloc(number);
+///     }
+/// });
+/// heap.collect();
+///
+/// let stats = heap.stats();
+/// println!("{stats}");
+/// assert_eq!((stats.forced_cycles, stats.freed_objects, stats.roots), (1, 1000, 0));
+/// let long: u64 = stats.stall_ns[20..].iter().sum();
+/// println!("{long} stalls of a millisecond or more, the longest {} ns", stats.max_stall_ns);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GcStats {

@@ -46,13 +46,14 @@ use super::visitor::Visitor;
 /// - No edge lies behind interior mutability, except that of this module.
 /// - `NEEDS_TRACE` is `false` only for types that never hold an edge.
 pub unsafe trait Trace<'gc>: Send + Sync {
-    /// Whether values can hold edges.
+    /// Whether values can hold edges. `false` only if no value ever does.
     const NEEDS_TRACE: bool = true;
 
     #[doc(hidden)]
     const KIND: Kind = Kind::Plain;
 
-    /// Shows every edge to the visitor.
+    /// Shows every edge to the visitor. The collector calls it on its own threads and on threads of
+    /// the program. If it panics, the process ends. See the example of [`Visitor`].
     fn trace(&self, visitor: &mut Visitor<'gc>);
 
     /// Tells the meter how many bytes of the global allocator's memory the value owns, beside its
@@ -71,7 +72,8 @@ pub unsafe trait Trace<'gc>: Send + Sync {
     ///   `RwLock` or `OnceLock`. Nor is that of other types. Report large memory there with
     ///   [`external`](super::Mutator::external).
     ///
-    /// A value that no writer of a `GcLock` changes must measure the same each time.
+    /// A value that no writer of a `GcLock` changes must measure the same each time. See the
+    /// example of [`Meter`].
     #[inline]
     fn measure(&self, meter: &mut Meter) {
         let _ = meter;

@@ -20,7 +20,7 @@ use core::ptr::NonNull;
 use std::collections::HashMap;
 
 /// The first error that [`Heap::verify`] has found. Its `Display` names the error, the address and
-/// the path of types. Needs the feature `gc`.
+/// the path of types. See the example of [`Heap::verify`]. Needs the feature `gc`.
 #[derive(Clone, Debug)]
 pub struct VerifyError {
     what: &'static str,
@@ -32,7 +32,8 @@ pub struct VerifyError {
 }
 
 impl VerifyError {
-    /// Returns the types on the path from a root to the object with the wrong edge.
+    /// Returns the types on the path from a root to the object with the wrong edge. See the example
+    /// of [`Heap::verify`].
     pub fn path(&self) -> &[&'static str] {
         &self.path
     }
@@ -175,6 +176,19 @@ impl Heap {
     /// # Panics
     /// - Inside `enter` of any heap, because the walk would wait for this thread.
     /// - In a `fork` child, if the heap belongs to its parent.
+    ///
+    /// ```
+    /// use greyspan::gc::{Heap, Root, Rootable};
+    ///
+    /// // The test of a type with a `Trace` of its own ends so.
+    /// let heap = Heap::new();
+    /// let root: Root<Rootable![u64]> = heap.enter(|m| Root::new(m, m.alloc(7)));
+    /// heap.collect();
+    /// if let Err(error) = heap.verify() {
+    ///     panic!("{error}: {:?}", error.path());
+    /// }
+    /// # drop(root);
+    /// ```
     pub fn verify(&self) -> Result<(), VerifyError> {
         assert!(
             !is_pinned(),

@@ -7,6 +7,37 @@ use core::ptr::NonNull;
 pub(crate) type Brand<'gc> = PhantomData<fn(&'gc ()) -> &'gc ()>;
 
 /// Collects the edges of values. Invariant in `'gc`. Needs the feature `gc`.
+///
+/// ```
+/// use greyspan::gc::{Gc, Heap, Trace, Visitor};
+/// use std::mem::MaybeUninit;
+///
+/// /// Up to four edges without a `Vec`. The derive cannot know which slots are filled.
+/// struct Few<'gc> {
+///     filled: usize,
+///     slots: [MaybeUninit<Gc<'gc, u64>>; 4],
+/// }
+///
+/// impl<'gc> Few<'gc> {
+///     fn iter(&self) -> impl Iterator<Item = Gc<'gc, u64>> {
+///         // SAFETY: the first `filled` slots are.
+///         self.slots[..self.filled].iter().map(|slot| unsafe { slot.assume_init() })
+///     }
+/// }
+///
+/// // SAFETY: `trace` shows every filled slot. The type has no `Drop` and nothing in it changes.
+/// unsafe impl<'gc> Trace<'gc> for Few<'gc> {
+///     fn trace(&self, visitor: &mut Visitor<'gc>) {
+///         self.iter().for_each(|edge| visitor.visit(edge));
+///     }
+/// }
+///
+/// Heap::new().enter(|m| {
+///     let mut few = Few { filled: 1, slots: [MaybeUninit::uninit(); 4] };
+///     few.slots[0].write(m.alloc(7));
+///     assert_eq!(m.alloc(few).iter().map(|edge| *edge).sum::<u64>(), 7);
+/// });
+/// ```
 pub struct Visitor<'gc> {
     edges: Vec<NonNull<u8>>,
     /// The cycle that marks, for the stamps of locks; 0 if no cycle marks.

@@ -42,6 +42,30 @@ impl WeakCell {
 ///
 /// Needs the feature `gc`.
 ///
+/// ```
+/// use greyspan::gc::{GcWeak, Heap, Root, Rootable, Trace};
+///
+/// #[derive(Trace)]
+/// struct Child<'gc> {
+///     parent: GcWeak<'gc, String>,
+/// }
+///
+/// let heap = Heap::new();
+/// let child: Root<Rootable![Child<'_>]> = heap.enter(|m| {
+///     let parent = m.alloc(String::from("parent"));
+///     let child = m.alloc(Child { parent: GcWeak::new(m, parent) });
+///     assert_eq!(*child.parent.upgrade(m).expect("it is alive"), "parent");
+///     Root::new(m, child)
+/// });
+/// // No root leads to the parent.
+/// heap.collect();
+/// heap.enter(|m| {
+///     let child = child.get(m);
+///     assert!(child.parent.upgrade(m).is_none());
+///     assert!(child.parent.ptr_eq(child.parent));
+/// });
+/// ```
+///
 /// # Variance
 /// Invariant in `'gc`. Covariant in `T`, as the [`Gc`] that it returns is.
 pub struct GcWeak<'gc, T: ?Sized> {
@@ -58,7 +82,8 @@ impl<T: ?Sized> Clone for GcWeak<'_, T> {
 impl<T: ?Sized> Copy for GcWeak<'_, T> {}
 
 impl<'gc, T: ?Sized> GcWeak<'gc, T> {
-    /// Makes a weak reference to `gc`. Each call allocates a cell. Copies share their cell.
+    /// Makes a weak reference to `gc`. Each call allocates a cell. Copies share their cell. See the
+    /// example of [`GcWeak`].
     ///
     /// # Panics
     /// If there is no memory for the cell.
@@ -82,14 +107,14 @@ impl<'gc, T: ?Sized> GcWeak<'gc, T> {
     }
 
     /// Returns the target, or `None` if it is dead. Once one thread has got `None`, every thread
-    /// gets `None`.
+    /// gets `None`. See the example of [`GcWeak`].
     pub fn upgrade(self, m: &Mutator<'gc>) -> Option<Gc<'gc, T>> {
         let pointer = self.cell.upgrade(m)?;
         // SAFETY: the target is alive, and `revives` has shaded it if a running cycle needs that.
         Some(unsafe { Gc::from_pointer(pointer) })
     }
 
-    /// Whether both are copies of one weak reference.
+    /// Whether both are copies of one weak reference. See the example of [`GcWeak`].
     pub fn ptr_eq(self, other: Self) -> bool {
         self.cell.ptr_eq(other.cell)
     }
@@ -139,6 +164,21 @@ unsafe impl<'gc, T: ?Sized + Send + Sync> Trace<'gc> for GcWeak<'gc, T> {
 
 /// A weak reference from outside of `enter`. Needs the feature `gc`.
 ///
+/// ```
+/// use greyspan::gc::{Heap, Root, Rootable, WeakRoot};
+///
+/// let heap = Heap::new();
+/// let (session, watch) = heap.enter(|m| {
+///     let session = m.alloc_str("session 7");
+///     (Root::<Rootable![str]>::new(m, session), WeakRoot::<Rootable![str]>::new(m, session))
+/// });
+/// let is_alive = || heap.enter(|m| watch.upgrade(m).is_some());
+/// assert!(is_alive());
+/// drop(session);
+/// heap.collect();
+/// assert!(!is_alive());
+/// ```
+///
 /// # Variance
 /// Invariant in `R`, as [`Root`] is. It has no lifetime parameter: it is `'static`.
 pub struct WeakRoot<R: Rootable + ?Sized> {
@@ -150,7 +190,7 @@ pub struct WeakRoot<R: Rootable + ?Sized> {
 type Cell = dyn for<'gc> OfLifetime<'gc, Of = WeakCell>;
 
 impl<R: Rootable + ?Sized> WeakRoot<R> {
-    /// Makes a weak reference to `gc`.
+    /// Makes a weak reference to `gc`. See the example of [`WeakRoot`].
     ///
     /// # Panics
     /// - If there is no memory for the weak cell.
@@ -163,7 +203,7 @@ impl<R: Rootable + ?Sized> WeakRoot<R> {
     }
 
     /// Returns the target, or `None` if it is dead. Once one thread has got `None`, every thread
-    /// gets `None`.
+    /// gets `None`. See the example of [`WeakRoot`].
     ///
     /// # Panics
     /// If `m` belongs to another heap.

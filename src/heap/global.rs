@@ -26,7 +26,8 @@
 pub struct Greyspan;
 
 impl Greyspan {
-    /// Returns the heap of the process. The value `Greyspan` means the same.
+    /// Returns the heap of the process. The value `Greyspan` means the same. See the example of
+    /// [`Greyspan`].
     pub const fn new() -> Self {
         Self
     }

@@ -27,6 +27,11 @@ impl HeapMap {
     /// Runs follow each other without gaps from the address `first`. `huge` of an arena has one
     /// digit per huge page, as [`Arena::huge`](super::Arena::huge). Within a version, keys and
     /// kinds of run may be added but never removed.
+    ///
+    /// ```
+    /// let json = greyspan::heap_map().to_json();
+    /// assert!(json.starts_with(r#"{"version":1,"page":8192,"#) && !json.contains('\n'));
+    /// ```
     pub fn to_json(&self) -> String {
         let mut text = String::with_capacity(1024 + self.runs().count() * 24);
         push!(

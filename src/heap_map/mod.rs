@@ -1,7 +1,7 @@
 //! The heap map: shows page by page how the heap uses its memory.
 //!
 //! [`greyspan::heap_map()`](crate::heap_map()) makes a [`HeapMap`]. It is a copy: it takes no lock
-//! and does not change.
+//! and does not change. See the example of [`HeapMap`].
 //!
 //! - MAP-1. The runs of an arena follow each other by address without a gap. They cover its pages
 //!   from the first to the last ready one.
@@ -18,7 +18,7 @@ mod text;
 
 use crate::base::geometry::{HUGE, PAGE};
 
-/// The use of the pages of one run.
+/// The use of the pages of one run. See the example of [`HeapMap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Usage {
@@ -56,7 +56,8 @@ pub enum Usage {
     Changing,
 }
 
-/// The use of the pages of a run, without the figures. Pictures tell these apart.
+/// The use of the pages of a run, without the figures. Pictures tell these apart. See the example
+/// of [`HeapMap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Kind {
@@ -92,7 +93,7 @@ impl Kind {
     ];
 
     /// Returns a word for machines: `small`, `large`, `managed`, `spare`, `changing`, `free`,
-    /// `room` or `released`.
+    /// `room` or `released`. See the example of [`Usage::kind`].
     pub const fn name(self) -> &'static str {
         match self {
             Self::Small => "small",
@@ -144,7 +145,7 @@ impl Usage {
     }
 }
 
-/// Pages in a row with one use: a span, or free pages.
+/// Pages in a row with one use: a span, or free pages. See the example of [`HeapMap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Run {
@@ -161,14 +162,14 @@ impl Run {
         Self { address, pages, usage }
     }
 
-    /// Returns the bytes of the pages.
+    /// Returns the bytes of the pages. See the example of [`HeapMap`].
     pub const fn bytes(&self) -> u64 {
         self.pages * HeapMap::PAGE_BYTES
     }
 }
 
 /// A range of addresses in which the heap grows. Usually there is only the first, which has 512 GiB
-/// to grow in.
+/// to grow in. See the example of [`HeapMap`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Arena {
@@ -197,12 +198,12 @@ impl Arena {
         }
     }
 
-    /// Returns the address of the first page.
+    /// Returns the address of the first page. See the example of [`HeapMap`].
     pub fn first(&self) -> u64 {
         self.runs.first().map_or(self.address, |run| run.address)
     }
 
-    /// Returns the bytes of pages that are ready for use.
+    /// Returns the bytes of pages that are ready for use. See the example of [`HeapMap`].
     pub fn ready(&self) -> u64 {
         self.runs.iter().map(Run::bytes).sum()
     }
@@ -232,7 +233,7 @@ impl Arena {
     }
 }
 
-/// The spans of one size class, and the objects in them.
+/// The spans of one size class, and the objects in them. See the example of [`HeapMap`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClassUse {
@@ -259,12 +260,30 @@ pub struct ClassUse {
 /// of the call. Pages that changed between the two looks are [`Usage::Changing`].
 ///
 /// ```
-/// use greyspan::heap_map::Kind;
+/// use greyspan::heap_map::{Kind, Run, Usage};
 ///
 /// let map = greyspan::heap_map();
+/// println!("{map}");
 /// let total: u64 = Kind::ALL.iter().map(|&kind| map.bytes(kind)).sum();
 /// assert_eq!(map.ready(), total);
-/// println!("{map}");
+/// assert!(map.in_use() <= total);
+///
+/// // How full the spans of each size are.
+/// for class in map.classes() {
+///     assert!(class.live <= class.objects);
+///     println!("{} bytes: {} of {} slots", class.size, class.live, class.objects);
+/// }
+///
+/// // The largest block, and the arenas.
+/// let large = |run: &Run| match run.usage {
+///     Usage::Large { bytes } => Some((bytes, run.address)),
+///     _ => None,
+/// };
+/// println!("largest block: {:?}", map.runs().filter_map(large).max());
+/// for arena in &map.arenas {
+///     assert_eq!(arena.ready(), arena.runs.iter().map(Run::bytes).sum::<u64>());
+///     println!("{} bytes ready from {:#x} on", arena.ready(), arena.first());
+/// }
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -277,40 +296,42 @@ pub struct HeapMap {
 }
 
 impl HeapMap {
-    /// Bytes of a page.
+    /// Bytes of a page of the heap: 8 KiB, whatever the system's page size.
     pub const PAGE_BYTES: u64 = PAGE as u64;
-    /// Bytes of a huge page.
+    /// Bytes of a huge page: 2 MiB.
     pub const HUGE_BYTES: u64 = HUGE as u64;
 
-    /// Returns all runs of all arenas.
+    /// Returns all runs of all arenas. See the example of [`HeapMap`].
     pub fn runs(&self) -> impl Iterator<Item = &Run> {
         self.arenas.iter().flat_map(|arena| &arena.runs)
     }
 
-    /// Returns the bytes of all pages of one kind.
+    /// Returns the bytes of all pages of one kind. See the example of [`HeapMap`].
     pub fn bytes(&self, kind: Kind) -> u64 {
         let of_kind = self.runs().filter(|run| run.usage.kind() == kind);
         of_kind.map(Run::bytes).sum()
     }
 
-    /// Returns the bytes of all pages that are ready for use.
+    /// Returns the bytes of all pages that are ready for use. See the example of [`HeapMap`].
     pub fn ready(&self) -> u64 {
         self.arenas.iter().map(Arena::ready).sum()
     }
 
     /// Returns the bytes of pages in use, as [`Stats::heap_inuse`](crate::Stats::heap_inuse) counts
-    /// them.
+    /// them. See the example of [`HeapMap`].
     pub fn in_use(&self) -> u64 {
         self.ready() - self.bytes(Kind::Free) - self.bytes(Kind::Room) - self.bytes(Kind::Released)
     }
 
-    /// Returns the bytes for which the system was asked to use huge pages.
+    /// Returns the bytes for which the system was asked to use huge pages. A sum as in the example
+    /// of [`HeapMap`].
     pub fn huge_bytes(&self) -> u64 {
         let asked = self.arenas.iter().flat_map(|arena| &arena.huge).filter(|&&asked| asked);
         asked.count() as u64 * Self::HUGE_BYTES
     }
 
-    /// Returns the use of each size class that has spans, smallest size first.
+    /// Returns the use of each size class that has spans, smallest size first. See the example of
+    /// [`HeapMap`].
     pub fn classes(&self) -> Vec<ClassUse> {
         let mut classes: Vec<ClassUse> = Vec::new();
         for run in self.runs() {

@@ -62,7 +62,7 @@ macro_rules! draw {
 impl HeapMap {
     /// Returns the map as a self-contained SVG picture: the pages of each arena, a legend, and how
     /// full the size classes are. Tool tips explain the cells. It follows the viewer's preference
-    /// for light or dark.
+    /// for light or dark. See the example of [`heap_map()`](crate::heap_map()).
     pub fn to_svg(&self) -> String {
         let pages = pages_per_cell(self, COLUMNS, LEAST, ROWS);
         let mut picture = Picture {

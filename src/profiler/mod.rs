@@ -31,7 +31,9 @@ pub(crate) use sampler::Sampler;
 pub(crate) use sampler::rate;
 pub(crate) use unwind::load as load_unwinder;
 
-/// The default mean number of bytes between samples, as in Go: 512 KiB.
+/// The default mean number of bytes between samples, as in Go: 512 KiB. An argument for
+/// [`start`](crate::api::profile::start), as in the example of the
+/// [module](crate::api::profile). Feature `profiling`.
 #[allow(unreachable_pub, reason = "the module is public with the feature `profiling`")]
 pub const DEFAULT_RATE: usize = crate::options::PROFILE_RATE;
 

@@ -15,7 +15,8 @@ pub(crate) use text::{Human, why_empty};
 use crate::size_class::COUNT;
 use std::fmt;
 
-/// One row of [`Stats::by_size`]: the objects and spans of one size class.
+/// One row of [`Stats::by_size`]: the objects and spans of one size class. Figures are counts
+/// unless a field says otherwise. See the example of [`Stats`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SizeClassStats {
@@ -34,8 +35,9 @@ pub struct SizeClassStats {
     pub spans: u64,
 }
 
-/// The number of buckets in [`Stats::stall_ns`]. Bucket `i` counts stalls of at least 2^`i` and
-/// less than 2^(`i` + 1) nanoseconds. The last bucket also counts all longer stalls.
+/// The number of buckets in [`Stats::stall_ns`] and in `GcStats::stall_ns`: 36. Bucket `i` counts
+/// stalls of at least 2^`i` and less than 2^(`i` + 1) nanoseconds. The last bucket also counts all
+/// longer stalls. See the example of [`Stats`].
 pub const STALL_BUCKETS: usize = 36;
 
 /// Returns the bucket of a stall of `ns` nanoseconds.
@@ -53,6 +55,13 @@ pub(crate) fn stall_bucket(ns: u64) -> usize {
 /// assert_eq!(stats.heap_sys, stats.heap_inuse + stats.heap_idle);
 /// assert!(stats.allocated <= stats.active && stats.active <= stats.mapped);
 /// println!("{stats}");
+///
+/// let most = stats.by_size.iter().max_by_key(|class| class.spans).expect("a class");
+/// println!("{} spans hold objects of {} bytes", most.spans, most.size);
+///
+/// // Stalls of at least 2^20 ns, about a millisecond. This program has no managed heap.
+/// let long: u64 = stats.stall_ns[20..].iter().sum();
+/// assert_eq!(long, 0);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -8,7 +8,8 @@ use super::{DEPOT, math, sampler};
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-/// One of the four figures of a [`Profile`], in the order of a pprof file's columns.
+/// One of the four figures of a [`Profile`], in the order of a pprof file's columns. See the
+/// example of [`Profile`]. Feature `profiling`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum View {
     /// Objects allocated since the first start, whether or not they are freed.
@@ -32,7 +33,7 @@ impl View {
     ];
 
     /// Returns Go's name of the view, and its unit: `alloc_objects` in `count`, `inuse_space` in
-    /// `bytes`.
+    /// `bytes`. See the example of [`from_name`](Self::from_name).
     pub const fn name(self) -> (&'static str, &'static str) {
         match self {
             Self::AllocObjects => ("alloc_objects", "count"),
@@ -49,6 +50,7 @@ impl View {
     ///
     /// assert_eq!(View::from_name("alloc_space"), Some(View::AllocSpace));
     /// assert_eq!(View::from_name("space"), None);
+    /// assert_eq!(View::AllocSpace.name(), ("alloc_space", "bytes"));
     /// ```
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|view| view.name().0 == name)
@@ -72,23 +74,32 @@ impl Stack {
     }
 }
 
-/// A heap profile: the samples up to one moment, or between two.
+/// A heap profile: the samples up to one moment, or between two. Feature `profiling`.
 ///
 /// Its figures are estimates, scaled from the samples to all allocations.
 ///
 /// ```
 /// # #[global_allocator]
 /// # static GLOBAL: greyspan::Greyspan = greyspan::Greyspan::new();
+/// # if greyspan::Stats::FORWARDS { return Ok(()); }
 /// use greyspan::profile::{self, Profile, View};
 ///
 /// profile::start(1 << 10)?;
+/// assert_eq!(profile::rate(), Some(1 << 10));
 /// let before = Profile::take();
 /// let kept: Vec<Vec<u8>> = (0..100).map(|_| vec![7; 10_000]).collect();
 /// let delta = Profile::take().diff(&before);
+/// profile::stop();
+/// assert!(!profile::is_active());
+///
 /// let bytes = delta.total(View::InuseSpace);
 /// assert!((800_000..1_200_000).contains(&bytes), "{bytes}");
+/// assert_eq!(delta.lost(), 0);
 /// drop(kept);
-/// profile::stop();
+///
+/// // What the writers show: here objects, whether or not they are freed.
+/// let delta = delta.with_view(View::AllocObjects);
+/// assert_eq!(delta.view().name(), ("alloc_objects", "count"));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
@@ -112,7 +123,8 @@ impl Clone for Profile {
 
 impl Profile {
     /// Takes the profile as it is now. Stops no thread: samples that other threads take at this
-    /// moment may or may not be in it. Its own allocations are not sampled.
+    /// moment may or may not be in it. Its own allocations are not sampled. See the example of
+    /// [`Profile`].
     pub fn take() -> Self {
         unsampled(Self::now)
     }
@@ -148,7 +160,7 @@ impl Profile {
     }
 
     /// Returns the change since `base`, an earlier profile of this process. Figures may be
-    /// negative.
+    /// negative. See the example of [`Profile`].
     #[must_use]
     pub fn diff(&self, base: &Self) -> Self {
         unsampled(|| self.changed(base))
@@ -180,31 +192,33 @@ impl Profile {
     }
 
     /// Returns the profile with `view` as its view. Formats with one figure show that view, and
-    /// pprof shows it first. The default is [`View::InuseSpace`].
+    /// pprof shows it first. The default is [`View::InuseSpace`]. See the example of [`Profile`].
     #[must_use]
     pub fn with_view(self, view: View) -> Self {
         Self { view, ..self }
     }
 
-    /// Returns the view set by [`with_view`](Self::with_view).
+    /// Returns the view set by [`with_view`](Self::with_view). See the example of [`Profile`].
     pub fn view(&self) -> View {
         self.view
     }
 
     /// Returns the sum over all stacks, in objects or bytes. It is an unbiased estimate, more
-    /// accurate with more samples.
+    /// accurate with more samples. See the example of [`Profile`].
     pub fn total(&self, view: View) -> i64 {
         self.stacks.iter().map(|stack| stack.value(view)).sum()
     }
 
     /// Returns the number of samples that could not be taken, because the tables were full or the
-    /// system refused memory. The objects that they stood for are missing from the profile.
+    /// system refused memory. The objects that they stood for are missing from the profile. See
+    /// the example of [`Profile`].
     pub fn lost(&self) -> u64 {
         self.lost
     }
 }
 
-/// Returns the change from `base` to `now`, like pprof's `-base`. Same as [`Profile::diff`].
+/// Returns the change from `base` to `now`, like pprof's `-base`. Same as [`Profile::diff`]. See
+/// the example of [`Profile`]. Feature `profiling`.
 #[must_use]
 pub fn diff(now: &Profile, base: &Profile) -> Profile {
     now.diff(base)
