@@ -79,6 +79,6 @@ impl Store {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(greyspan_loom)))]
 #[path = "store_tests.rs"]
 mod tests;
