@@ -4,7 +4,7 @@
 use super::MCache;
 use crate::base::geometry::PINNING;
 use crate::mspan::{Block, MSpan, State, Taken};
-use crate::os::report::fatal;
+use crate::os::report::{ALREADY_FREE, NO_BLOCK, misuse};
 use crate::remote::{Delivery, Outgoing, deliver};
 use crate::tiers::Tiers;
 
@@ -29,8 +29,8 @@ impl MCache {
             // ready.
             (State::Small, _) => unsafe { self.free_remote(tiers, span, block) },
             (State::Large, _) => self.free_large(tiers, span, block.cast()),
-            (State::Free, _) => fatal("free: the block is free already: freed twice", block.addr()),
-            (State::Managed, _) => fatal("free: the collector manages this object", block.addr()),
+            (State::Free, _) => misuse("free", block.addr(), 0, ALREADY_FREE),
+            (State::Managed, _) => misuse("free", block.addr(), 0, "the collector manages this object"),
         }
     }
 
@@ -38,7 +38,7 @@ impl MCache {
     #[cold]
     pub(super) fn free_foreign(&self, block: *mut Block) {
         if !block.is_null() {
-            fatal("free: no block of this heap begins at this address", block.addr());
+            misuse("free", block.addr(), 0, NO_BLOCK);
         }
     }
 
