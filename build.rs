@@ -26,7 +26,7 @@ fn main() {
     }
     // The build in which all code is in use, but for the code of other systems.
     let has_all = ["GC", "STATS", "PROFILING", "PRELOAD"].into_iter().all(has);
-    if is_supported && has_all && !has("PASSTHROUGH") && target("LOOM").is_none() {
+    if is_supported && has_all && !has("PASSTHROUGH") && target("GREYSPAN_LOOM").is_none() {
         println!("cargo::rustc-cfg=whole");
     }
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();

@@ -12,7 +12,7 @@ variants=(abandon_relaxed claim_unreleased depot_blind_retry depot_freed_last de
 # A separate target folder: these flags would rebuild everything in the usual one. Optimised but
 # without LTO, because a model needs most of the speed, not all of it.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom" CARGO_PROFILE_DEV_OPT_LEVEL=3 CARGO_PROFILE_DEV_DEBUG=false
-export CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=false CARGO_PROFILE_DEV_OVERFLOW_CHECKS=false CARGO_PROFILE_DEV_CODEGEN_UNITS=16 RUSTFLAGS="--cfg loom"
+export CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=false CARGO_PROFILE_DEV_OVERFLOW_CHECKS=false CARGO_PROFILE_DEV_CODEGEN_UNITS=16 RUSTFLAGS="--cfg greyspan_loom"
 export LOOM_MAX_PREEMPTIONS="${LOOM_MAX_PREEMPTIONS:-2}"
 found=$(grep -rhoE 'broken!\("[a-z_]+"\)' src | sed 's/.*"\([^"]*\)".*/\1/' | sort -u)
 if [[ "$found" != "$(printf '%s\n' "${variants[@]}" | sort)" ]]; then

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The published packages: each builds from its package alone, holds only what users need, and brings only that into a user's lock file. Two minutes.
+# The published packages: each builds from its package alone, holds only what users need, and brings only that into a user's lock file. A user's
+# program builds under `--cfg loom` too, for models of its own. Two minutes.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 packages=(greyspan-derive greyspan greyspan-console)
 # In one call, since they depend on each other and are not on crates.io yet: Cargo takes them from the packages that it has just made.
@@ -21,12 +22,12 @@ for package in "${packages[@]}"; do
     fi
 done
 
-# lock FEATURES PACKAGES: a program that depends on the packaged crate has these packages in its lock file.
-lock() {
+# user FEATURES PACKAGES: a program that depends on the packaged crate has these packages in its lock file, and `--cfg loom` leaves Greyspan as it is.
+user() {
     local features=$1 wanted=$2 found
     rm -rf "$out/user"
     mkdir -p "$out/user/src"
-    echo 'fn main() {}' > "$out/user/src/main.rs"
+    echo '#[global_allocator] static HEAP: greyspan::Greyspan = greyspan::Greyspan; fn main() {}' > "$out/user/src/main.rs"
     cat > "$out/user/Cargo.toml" <<TOML
 [package]
 name = "user"
@@ -43,6 +44,7 @@ TOML
     found=$(sed -n '/patch.unused/q; s/^name = "\(.*\)"/\1/p' "$out/user/Cargo.lock" | grep -vx user | xargs)
     echo "a user's lock file with features [$features]: $found"
     [[ $found = "$wanted" ]] || { echo "expected: $wanted" >&2; exit 1; }
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR="$out/target" cargo check --quiet --manifest-path "$out/user/Cargo.toml"
 }
-lock "" "greyspan libc"
-lock '"gc"' "greyspan greyspan-derive libc proc-macro2 quote syn unicode-ident"
+user "" "greyspan libc"
+user '"gc"' "greyspan greyspan-derive libc proc-macro2 quote syn unicode-ident"

@@ -40,10 +40,10 @@ pub mod events;
 
 // Rust programs enable it as a feature; libgreyspan.so always has it. In other builds a twin has
 // the names that the modules below need.
-#[cfg_attr(loom, path = "profiler/model.rs")]
+#[cfg_attr(greyspan_loom, path = "profiler/model.rs")]
 #[cfg_attr(all(not(greyspan_heap), feature = "profiling"), path = "profiler/elsewhere.rs")]
 #[cfg_attr(
-    not(any(loom, feature = "profiling", all(sampling, greyspan_heap))),
+    not(any(greyspan_loom, feature = "profiling", all(sampling, greyspan_heap))),
     path = "profiler/absent.rs"
 )]
 mod profiler;
@@ -53,7 +53,7 @@ mod size_class;
 #[cfg(greyspan_heap)]
 mod mspan;
 
-#[cfg(all(greyspan_heap, not(loom)))]
+#[cfg(all(greyspan_heap, not(greyspan_loom)))]
 mod mheap;
 
 #[cfg(greyspan_heap)]
@@ -62,47 +62,53 @@ mod mcentral;
 #[cfg(greyspan_heap)]
 mod remote;
 
-#[cfg(all(greyspan_heap, not(loom)))]
+#[cfg(all(greyspan_heap, not(greyspan_loom)))]
 mod tiers;
 
-#[cfg(all(greyspan_heap, not(loom)))]
+#[cfg(all(greyspan_heap, not(greyspan_loom)))]
 mod mcache;
 
 mod stats;
 
 pub mod heap_map;
 
-#[cfg(all(greyspan_heap, not(loom)))]
+#[cfg(all(greyspan_heap, not(greyspan_loom)))]
 mod heap;
 // If the heap is not supported, the system's allocator takes its place.
-#[cfg(all(not(greyspan_heap), not(loom)))]
+#[cfg(all(not(greyspan_heap), not(greyspan_loom)))]
 #[path = "heap/elsewhere.rs"]
 mod heap;
 // The models need only the trait by which the collector calls the heap.
-#[cfg(all(loom, feature = "gc"))]
+#[cfg(all(greyspan_loom, feature = "gc"))]
 #[path = "heap/model.rs"]
 mod heap;
 
 #[cfg(feature = "gc")]
 pub mod gc;
 
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 mod api;
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, greyspan_loom))]
 mod models;
 
-#[cfg(all(feature = "profiling", not(loom)))]
+<<<<<<< HEAD
+#[cfg(all(feature = "profiling", not(greyspan_loom)))]
+=======
+#[cfg(not(greyspan_loom))]
+pub use api::global::Greyspan;
+#[cfg(all(feature = "profiling", not(greyspan_loom)))]
+>>>>>>> h-loomcfg
 pub use api::profile;
-#[cfg(all(feature = "preload", greyspan_heap, not(loom)))]
+#[cfg(all(feature = "preload", greyspan_heap, not(greyspan_loom)))]
 #[doc(hidden)]
 pub use api::raw;
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 pub use api::{
     enter_sandbox, hard_limit, heap_map, memory_limit, purge, set_hard_limit, set_memory_limit, stats, thread_idle,
     usable_size, version,
 };
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 pub use heap::global::Greyspan;
 pub use heap_map::HeapMap;
 pub use stats::{STALL_BUCKETS, SizeClassStats, Stats};

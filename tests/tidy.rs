@@ -65,7 +65,10 @@ fn code<'a>(path: &str, text: &'a str) -> impl Iterator<Item = (usize, &'a str)>
     let code = text
         .split("\n#[cfg(test)]\nmod tests {")
         .next()
-        .and_then(|text| text.split("\n#[cfg(all(test, not(loom)))]\nmod tests {").next())
+        .and_then(|text| {
+            text.split("\n#[cfg(all(test, not(greyspan_loom)))]\nmod tests {")
+                .next()
+        })
         .filter(|_| !is_test(path))
         .unwrap_or("");
     let bare = |line: &'a str| line.split("//").next().unwrap_or(line);

@@ -174,5 +174,5 @@ impl Default for Reader {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(greyspan_loom)))]
 mod tests;

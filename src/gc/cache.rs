@@ -15,7 +15,7 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::cell::Cell;
 use core::ptr::{NonNull, null, null_mut};
 
-const ENTRIES: usize = if cfg!(loom) { 4 } else { 64 };
+const ENTRIES: usize = if cfg!(greyspan_loom) { 4 } else { 64 };
 /// The number of places where an entry may stand.
 const PROBES: usize = 4;
 

@@ -8,7 +8,7 @@ use super::mutator::Record;
 use super::pacer::Pacer;
 use super::phase::Word;
 use super::stats::nanos;
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 use super::used::Use;
 use super::world::{Host, World};
 use crate::sync::blocking::{Arc, Weak};
@@ -30,10 +30,10 @@ pub(crate) struct Collector {
     pub(crate) pacer: Lock<Pacer>,
     pub(crate) control: Control,
     /// Whether the program has a handle of the heap.
-    #[cfg(not(loom))]
+    #[cfg(not(greyspan_loom))]
     pub(crate) used: Use,
     /// How often destructors and cleanups entered the closed heap.
-    #[cfg(not(loom))]
+    #[cfg(not(greyspan_loom))]
     pub(crate) visits: AtomicU64,
     pub(crate) born: Instant,
     /// Whether each cycle writes one line to standard error.
@@ -66,9 +66,9 @@ impl Collector {
                 world: World::new(number, &pacer.plan(), host),
                 pacer: Lock::new(pacer),
                 control: Control::new(),
-                #[cfg(not(loom))]
+                #[cfg(not(greyspan_loom))]
                 used: Use::new(),
-                #[cfg(not(loom))]
+                #[cfg(not(greyspan_loom))]
                 visits: AtomicU64::new(0),
                 born: Instant::now(),
                 traced,
@@ -149,7 +149,7 @@ impl Collector {
 
     /// Returns whether the thread may enter the shut heap: it does if it runs one of the heap's
     /// destructors or cleanups.
-    #[cfg(not(loom))]
+    #[cfg(not(greyspan_loom))]
     #[cold]
     pub(crate) fn admits(&self, record: &Record) -> bool {
         record.bar();

@@ -1,7 +1,7 @@
 //! The requests to the collector of one heap, and whether the program still has a handle of the
 //! heap. The rules are those of [`driver`](super::driver).
 
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 use super::process::Ending;
 use super::waiting::guard;
 use crate::sync::blocking::{Condvar, Mutex};
@@ -24,7 +24,7 @@ pub(super) struct Requests {
     pub(super) end: bool,
     /// Makes the exit of the process wait for the remaining drops and cleanups. Set from the end of
     /// the heap on, or from the moment it was abandoned, if there is such work.
-    #[cfg(not(loom))]
+    #[cfg(not(greyspan_loom))]
     pub(super) ending: Option<Ending>,
 }
 

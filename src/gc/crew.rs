@@ -18,11 +18,11 @@ use crate::sync::lock::Lock;
 use crate::sync::tally::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// The most helpers of a cycle.
-pub(crate) const HELPERS: usize = if cfg!(loom) { 1 } else { 15 };
+pub(crate) const HELPERS: usize = if cfg!(greyspan_loom) { 1 } else { 15 };
 /// The collector's place in the crew.
 pub(crate) const COLLECTOR: usize = 0;
 /// Grey objects of a chunk, the unit of stealing.
-const CHUNK: usize = if cfg!(loom) { 1 } else { 256 };
+const CHUNK: usize = if cfg!(greyspan_loom) { 1 } else { 256 };
 /// The most chunks on a shelf.
 const CHUNKS: usize = 8;
 

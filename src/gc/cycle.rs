@@ -31,9 +31,9 @@ use super::crew::HELPERS;
 use super::fault::{at, broken};
 use super::mark::{BATCH, Tracer, is_dead, is_marked};
 use super::phase::{State, Word};
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 use super::process::processors;
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 use super::service::Service;
 use super::stats::{Counters, nanos, thread_nanos};
 use super::world::World;
@@ -90,7 +90,7 @@ impl World {
     /// heaps.
     fn wait_for_pins(backoff: &mut Backoff) {
         backoff.wait();
-        #[cfg(not(loom))]
+        #[cfg(not(greyspan_loom))]
         if backoff.is_long() {
             Service::get().relieve();
         }
@@ -99,7 +99,7 @@ impl World {
     /// Invites helpers if the heap has work for more than one thread: one for each processor that
     /// the heap's other threads do not need.
     fn invite_helpers(&self) {
-        #[cfg(not(loom))]
+        #[cfg(not(greyspan_loom))]
         if self.bytes.live.load(Relaxed) >= HELPED
             && let Some(host) = self.host().upgrade()
         {

@@ -15,9 +15,9 @@ use super::control::Requests;
 use super::end::end_of;
 use super::pacer::Leeway;
 use super::phase::Word;
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 use super::service::{Client, Service};
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 use super::trace_line::Sizes;
 use super::waiting::{guard, wait_by};
 use super::world::{Host, World};
@@ -43,7 +43,7 @@ impl Host for Collector {
             if self.control.is_over() && self.dropper.is_idle() {
                 break;
             }
-            #[cfg(not(loom))]
+            #[cfg(not(greyspan_loom))]
             if self.used.is_abandoned() {
                 // The drops may have removed roots.
                 self.ask_for_cycle();
@@ -52,14 +52,14 @@ impl Host for Collector {
         self.demolish();
     }
 
-    #[cfg(not(loom))]
+    #[cfg(not(greyspan_loom))]
     fn invite(self: Arc<Self>, most: usize) {
         let client: Arc<dyn Client> = self;
         Service::get().invite(&client, most);
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 impl Client for Collector {
     fn serve(self: Arc<Self>) {
         if self.is_wanted() {
@@ -119,7 +119,7 @@ impl Collector {
     }
 
     /// Notes that the program has dropped its last handle while roots are left.
-    #[cfg(not(loom))]
+    #[cfg(not(greyspan_loom))]
     pub(crate) fn abandon(&self) {
         self.used.abandon();
         // If there is nothing to drop or run, no root can lie in an object or a cleanup.
@@ -157,7 +157,7 @@ impl Collector {
     /// Puts the heap in the service's line, unless it stands there already or the system refuses a
     /// thread. The models have no service.
     fn enqueue(&self, requests: &mut Requests) {
-        #[cfg(not(loom))]
+        #[cfg(not(greyspan_loom))]
         if !requests.queued
             && !requests.end
             && let Some(inner) = self.weak().upgrade()
@@ -166,7 +166,7 @@ impl Collector {
             requests.queued = Service::get().submit(inner, is_new);
             requests.known |= requests.queued;
         }
-        #[cfg(loom)]
+        #[cfg(greyspan_loom)]
         let _ = requests;
     }
 
@@ -188,7 +188,7 @@ impl Collector {
         let before = self.bytes.live.load(Relaxed);
         let allocated = self.bytes.allocated.load(Relaxed);
         self.bytes.allocated_before.store(allocated, Relaxed);
-        #[cfg(not(loom))]
+        #[cfg(not(greyspan_loom))]
         let goal = self.bytes.goal.load(Relaxed);
         let Leeway { assist, throttle } = self.pacer.lock().leeway(before, self.dropper.behind.bytes());
         self.bytes.assist_above.store(assist, Relaxed);
@@ -207,9 +207,9 @@ impl Collector {
             self.settle_owned();
         }
         self.replan();
-        #[cfg(not(loom))]
+        #[cfg(not(greyspan_loom))]
         self.note_cycle(&times, forced);
-        #[cfg(not(loom))]
+        #[cfg(not(greyspan_loom))]
         if self.traced {
             self.write_line(&times, &Sizes { before, goal }, number, forced);
         }

@@ -1,7 +1,7 @@
 //! The end of a heap whose handle is gone (GCHEAP-2 of [`heap`](super::heap)).
 
 use super::collector::Collector;
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 use super::process::Ending;
 use super::waiting::guard;
 use crate::sync::blocking::Arc;
@@ -13,14 +13,14 @@ impl Collector {
     }
 
     /// From here on, makes the exit of the process wait for the remaining drops and cleanups.
-    #[cfg(not(loom))]
+    #[cfg(not(greyspan_loom))]
     pub(crate) fn begin_end(&self) {
         guard(&self.control.requests).ending.get_or_insert_with(Ending::begin);
     }
 
     /// Lets the process exit: all drops and cleanups are done, or will never be.
     pub(crate) fn end_is_over(&self) {
-        #[cfg(not(loom))]
+        #[cfg(not(greyspan_loom))]
         drop(guard(&self.control.requests).ending.take());
     }
 
@@ -59,7 +59,7 @@ pub(crate) fn end(inner: Arc<Collector>) {
         return;
     }
     let queued = {
-        #[cfg(not(loom))]
+        #[cfg(not(greyspan_loom))]
         if inner.has_last_work() {
             inner.begin_end();
         }

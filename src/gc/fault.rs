@@ -3,14 +3,14 @@
 //! no rule is ever broken, and the calls below vanish at compile time.
 
 /// Returns whether the rule `name` is broken on purpose.
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 #[inline(always)]
 pub(crate) const fn broken(_name: &str) -> bool {
     false
 }
 
 /// Returns whether the rule `name` is broken on purpose.
-#[cfg(loom)]
+#[cfg(greyspan_loom)]
 pub(crate) fn broken(name: &str) -> bool {
     thread_local! {
         static FAULT: String = std::env::var("GREYSPAN_FAULT").unwrap_or_default();
@@ -19,15 +19,15 @@ pub(crate) fn broken(name: &str) -> bool {
 }
 
 /// Marks a point inside an operation where a scripted model may let other threads act.
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 #[inline(always)]
 pub(crate) const fn at(_point: &str) {}
 
-#[cfg(loom)]
+#[cfg(greyspan_loom)]
 #[cfg_attr(not(test), expect(unused_imports, reason = "for the scripts of the models"))]
 pub(crate) use script::{at, forget, when};
 
-#[cfg(loom)]
+#[cfg(greyspan_loom)]
 mod script {
     use std::cell::RefCell;
 

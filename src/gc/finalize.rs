@@ -204,16 +204,16 @@ impl<'gc> Mutator<'gc> {
     pub fn on_dead<T: ?Sized>(&self, gc: Gc<'gc, T>, cleanup: impl FnOnce() + Send + 'static) -> Cleanup {
         let heap = self.record.heap();
         heap.check_process();
-        #[cfg(not(loom))]
+        #[cfg(not(greyspan_loom))]
         let holds = super::inside::look::<_, T>(&cleanup, &heap.roots, gc.address());
-        #[cfg(not(loom))]
+        #[cfg(not(greyspan_loom))]
         assert!(
             holds != super::inside::Holds::Root,
             "greyspan::gc: this cleanup holds a Root of the object that it waits for, and would never run"
         );
-        #[cfg(not(loom))]
+        #[cfg(not(greyspan_loom))]
         let is_suspect = holds == super::inside::Holds::Suspect;
-        #[cfg(loom)]
+        #[cfg(greyspan_loom)]
         let is_suspect = false;
         Cleanup {
             heap: heap.host(),
@@ -230,7 +230,7 @@ impl<'gc> Mutator<'gc> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(greyspan_loom)))]
 mod tests {
     use super::super::collector::Collector;
     use super::super::dropper::Work;

@@ -19,7 +19,7 @@ use super::alloc::Mutator;
 use super::collector::Collector;
 use super::collector::refuse;
 use super::end::end;
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 use super::registry::{Lease, is_pinned};
 use super::roots::{Keeper, RootSlot};
 use super::stats::GcStats;
@@ -89,7 +89,7 @@ pub struct Heap {
 /// heap any more.
 struct User(Weak<Collector>);
 
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 impl Drop for User {
     fn drop(&mut self) {
         if let Some(inner) = self.0.upgrade()
@@ -129,7 +129,7 @@ impl Heap {
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 impl Heap {
     /// Pins the calling thread and runs `f` with it as a [`Mutator`].
     ///

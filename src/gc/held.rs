@@ -11,17 +11,17 @@
 
 /// The identity of a lock.
 pub(crate) struct Number {
-    #[cfg(all(debug_assertions, not(loom)))]
+    #[cfg(all(debug_assertions, not(greyspan_loom)))]
     number: u64,
 }
 
 /// One guard that the thread holds.
 pub(crate) struct Held {
-    #[cfg(all(debug_assertions, not(loom)))]
+    #[cfg(all(debug_assertions, not(greyspan_loom)))]
     lock: u64,
 }
 
-#[cfg(all(debug_assertions, not(loom)))]
+#[cfg(all(debug_assertions, not(greyspan_loom)))]
 mod list {
     use super::{Held, Number};
     use crate::sync::tally::{AtomicU64, Ordering::Relaxed};
@@ -81,7 +81,7 @@ mod list {
     }
 }
 
-#[cfg(not(all(debug_assertions, not(loom))))]
+#[cfg(not(all(debug_assertions, not(greyspan_loom))))]
 impl Number {
     /// Makes the identity of a new lock.
     #[inline(always)]
@@ -90,7 +90,7 @@ impl Number {
     }
 }
 
-#[cfg(not(all(debug_assertions, not(loom))))]
+#[cfg(not(all(debug_assertions, not(greyspan_loom))))]
 impl Held {
     /// Notes that the thread has got a guard. In release builds does nothing.
     #[inline(always)]

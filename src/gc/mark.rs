@@ -27,7 +27,7 @@ use std::collections::HashSet;
 const PART: usize = 2048;
 
 /// Objects that are scanned between two looks at the protocol.
-pub(crate) const BATCH: usize = if cfg!(loom) { 8 } else { 1024 };
+pub(crate) const BATCH: usize = if cfg!(greyspan_loom) { 8 } else { 1024 };
 
 /// One tracer.
 pub(crate) struct Tracer {

@@ -56,7 +56,7 @@ mod waiting;
 mod behind;
 
 // Forks, options of the environment, the exit of the process.
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 mod process;
 
 // ---- Facts about a type ----
@@ -167,7 +167,7 @@ mod held;
 mod lock;
 
 // Searches a cleanup for a root of its own object.
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 mod inside;
 
 // A handle outside of `enter`: `Root`.
@@ -185,14 +185,14 @@ mod finalize;
 // ---- The collector ----
 
 // The threads that run cycles and help.
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 mod service;
 
 // One cycle, step by step.
 mod cycle;
 
 // Whether the program has a handle of the heap.
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 mod used;
 
 // The requests to one collector.
@@ -202,18 +202,18 @@ mod control;
 mod collector;
 
 // A thread's records, one per heap.
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 mod registry;
 
 // One line of text per cycle.
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 mod trace_line;
 
 // The end of a heap.
 mod end;
 
 // Heaps that only roots keep.
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 mod abandoned;
 
 // Serves requests, runs cycles, holds the world.
@@ -223,25 +223,25 @@ mod driver;
 mod heap;
 
 // The options of a heap.
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 mod builder;
 
 // Ends a heap that has handles.
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 mod close;
 
 // Checks the whole graph.
 mod verify;
 
 // Models of the protocol, and scripts that break its rules.
-#[cfg(all(test, loom))]
+#[cfg(all(test, greyspan_loom))]
 mod models;
 
 pub use alloc::{GcFull, Mutator};
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 pub use builder::Builder;
 pub use cell::GcCell;
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 pub use close::{CloseError, Leftovers};
 #[doc(hidden)]
 pub use desc::Kind;

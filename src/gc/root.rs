@@ -94,7 +94,7 @@ impl<R: Rootable + ?Sized> Root<R> {
     pub(crate) fn revived(roots: &RootTable, pointer: NonNull<R::Of<'static>>) -> Option<Self> {
         let keeper = roots.keeper();
         // In the models there are no owners, and the heaps stay.
-        (keeper.is_some() || cfg!(loom)).then(|| Self {
+        (keeper.is_some() || cfg!(greyspan_loom)).then(|| Self {
             slot: roots.take(pointer.cast(), keeper),
             pointer,
         })

@@ -13,7 +13,7 @@ use core::ptr::{NonNull, null_mut};
 use std::collections::BTreeMap;
 
 /// Number of slots made at a time.
-const CHUNK: usize = if cfg!(loom) { 2 } else { 64 };
+const CHUNK: usize = if cfg!(greyspan_loom) { 2 } else { 64 };
 
 /// The owner of a heap, which roots keep alive.
 pub(crate) trait Keeper: Send + Sync {

@@ -16,7 +16,7 @@ use crate::sync::lock::Lock;
 use std::collections::HashMap;
 
 /// The number of types that get separate spans.
-const TYPES: usize = if cfg!(loom) { 4 } else { 256 };
+const TYPES: usize = if cfg!(greyspan_loom) { 4 } else { 256 };
 
 impl Space {
     fn new(desc: Option<&'static Desc>, slot: usize, traced: bool, dropped: bool) -> Self {

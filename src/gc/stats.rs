@@ -215,7 +215,7 @@ impl Counters {
     /// Counts a stall of `ns` nanoseconds.
     pub(crate) fn stall_of(&self, ns: u64) {
         self.max_stall_ns.fetch_max(ns, Relaxed);
-        #[cfg(not(loom))]
+        #[cfg(not(greyspan_loom))]
         crate::stats::TOTALS.count_stall(ns);
         let bucket = stall_bucket(ns);
         if let Some(count) = self.stalls.get(bucket) {
@@ -266,9 +266,9 @@ impl Stint {
 /// Returns the nanoseconds of processor time that the calling thread has used. Returns 0 in the
 /// models, which have no clock.
 pub(crate) fn thread_nanos() -> u64 {
-    #[cfg(not(loom))]
+    #[cfg(not(greyspan_loom))]
     return crate::os::thread_nanos();
-    #[cfg(loom)]
+    #[cfg(greyspan_loom)]
     0
 }
 

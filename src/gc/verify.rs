@@ -9,7 +9,7 @@
 
 use super::desc::Kind;
 use super::heap::Heap;
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 use super::registry::is_pinned;
 use super::span::{Index, Span};
 use super::table::Table;
@@ -164,7 +164,7 @@ impl World {
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 impl Heap {
     /// Walks all reachable objects and checks them. Meanwhile no thread is inside `enter` and no
     /// cycle runs. For tests: the walk takes as long as a cycle, and all threads that enter wait

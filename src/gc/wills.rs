@@ -156,13 +156,13 @@ impl Wills {
         work.collect()
     }
 
-    #[cfg(all(test, not(loom)))]
+    #[cfg(all(test, not(greyspan_loom)))]
     fn capacity(&self) -> usize {
         self.0.lock().entries.capacity()
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(greyspan_loom)))]
 mod tests {
     use super::*;
     use crate::sync::blocking::{Arc, Mutex};

@@ -11,7 +11,7 @@ use super::span::{Index, Span};
 use crate::sync::lock::Lock;
 
 /// Grey objects that a mutator keeps before it hands them over.
-pub(crate) const BUFFER: usize = if cfg!(loom) { 2 } else { 256 };
+pub(crate) const BUFFER: usize = if cfg!(greyspan_loom) { 2 } else { 256 };
 
 /// One grey object, or the part of a long slice that is left to scan.
 #[derive(Clone, Copy)]

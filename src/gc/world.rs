@@ -8,7 +8,7 @@ use super::crew::Crew;
 use super::dropper::{Dropper, Work};
 use super::pacer::Plan;
 use super::phase::Protocol;
-#[cfg(not(loom))]
+#[cfg(not(greyspan_loom))]
 use super::process;
 use super::roots::RootTable;
 use super::space::Spaces;
@@ -24,9 +24,9 @@ use core::ptr::NonNull;
 /// Returns the number of this process: the count of forks. The models have one process, number 0.
 #[inline]
 fn current_process() -> usize {
-    #[cfg(not(loom))]
+    #[cfg(not(greyspan_loom))]
     return process::current();
-    #[cfg(loom)]
+    #[cfg(greyspan_loom)]
     0
 }
 
@@ -39,7 +39,7 @@ pub(crate) trait Host: Send + Sync {
     /// Runs the drop thread until the heap ends.
     fn run_dropper(&self);
     /// Invites up to `most` helpers to the running cycle.
-    #[cfg(not(loom))]
+    #[cfg(not(greyspan_loom))]
     fn invite(self: Arc<Self>, most: usize);
 }
 

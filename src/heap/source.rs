@@ -7,7 +7,7 @@
 //! - SOURCE-2. While a run is held, `tag_of` an address in it is the tag it was taken with.
 
 #[cfg_attr(not(greyspan_heap), path = "source/system.rs")]
-#[cfg_attr(loom, path = "source/model.rs")]
+#[cfg_attr(greyspan_loom, path = "source/model.rs")]
 mod native;
 
 use core::ptr::NonNull;

@@ -7,7 +7,7 @@
 
 use crate::base::addr::Addr;
 use crate::mspan::{Block, MSpan, State};
-use crate::os::report::misuse;
+use crate::os::report::{ALREADY_FREE, NO_BLOCK, misuse};
 use crate::size_class::SizeClass;
 use crate::tiers::Tiers;
 
@@ -77,24 +77,14 @@ pub(super) unsafe fn leave(span: &MSpan, block: *mut Block) {
 /// Checks `block`, which is about to leave a bin of `class` for its span.
 pub(super) fn flush(tiers: &Tiers, class: SizeClass, block: *mut Block) {
     let Some(span) = tiers.mheap.map().span_of(Addr::of(block)) else {
-        misuse(
-            "free",
-            block.addr(),
-            class.size(),
-            "no block of this heap begins here, or it was freed twice",
-        );
+        misuse("free", block.addr(), class.size(), NO_BLOCK);
     };
     if span.state() == State::Large {
         // Rust's sized deallocation may put an object here that is large for its alignment.
         return;
     }
     if span.state() == State::Free {
-        misuse(
-            "free",
-            block.addr(),
-            class.size(),
-            "the block is free already: freed twice",
-        );
+        misuse("free", block.addr(), class.size(), ALREADY_FREE);
     }
     if span.size() <= 8 || !has_marks(class) {
         return;

@@ -12,8 +12,13 @@ use super::bins::Slot;
 use super::{MCache, check};
 use crate::base::addr::Addr;
 use crate::base::geometry::PINNING;
+<<<<<<< HEAD
 use crate::mspan::{Block, CHECKED, MSpan, State, Taken};
 use crate::os::report::fatal;
+=======
+use crate::mspan::{Block, MSpan, State, Taken};
+use crate::os::report::{ALREADY_FREE, NO_BLOCK, misuse};
+>>>>>>> h-loomcfg
 use crate::remote::{Delivery, Outgoing, deliver};
 use crate::size_class::SizeClass;
 use crate::tiers::Tiers;
@@ -172,8 +177,8 @@ impl MCache {
             // ready.
             (State::Small, _) => unsafe { self.free_remote(tiers, span, block) },
             (State::Large, _) => self.free_large(tiers, span, block.cast()),
-            (State::Free, _) => fatal("free: the block is free already: freed twice", block.addr()),
-            (State::Managed, _) => fatal("free: the collector manages this object", block.addr()),
+            (State::Free, _) => misuse("free", block.addr(), 0, ALREADY_FREE),
+            (State::Managed, _) => misuse("free", block.addr(), 0, "the collector manages this object"),
         }
     }
 
@@ -181,7 +186,7 @@ impl MCache {
     #[cold]
     pub(super) fn free_foreign(&self, block: *mut Block) {
         if !block.is_null() {
-            fatal("free: no block of this heap begins at this address", block.addr());
+            misuse("free", block.addr(), 0, NO_BLOCK);
         }
     }
 

@@ -5,7 +5,7 @@ use super::runs::{Bin, MOST};
 use crate::base::addr::Addr;
 use crate::base::geometry::PAGE;
 use crate::mspan::{Block, State};
-use crate::os::report::fatal;
+use crate::os::report::{NO_BLOCK, misuse};
 use crate::size_class::RunClass;
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::tiers::Tiers;
@@ -189,7 +189,7 @@ impl MCache {
     fn give_run(&self, tiers: &Tiers, run: *mut Block) {
         match tiers.mheap.map().span_of(Addr::of(run)) {
             Some(span) if span.state() == State::Large => self.free_large(tiers, span, run.cast()),
-            _ => fatal("free: no large block of this heap begins at this address", run.addr()),
+            _ => misuse("free", run.addr(), 0, NO_BLOCK),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::MCache;
 use crate::base::geometry::PAGE;
 use crate::mheap::MHeap;
 use crate::mspan::MSpan;
-use crate::os::report::fatal;
+use crate::os::report::misuse;
 use crate::size_class::{COUNT, large_pages};
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::tiers::Tiers;
@@ -87,9 +87,11 @@ impl MCache {
     /// Frees a large object, past the bins.
     pub(crate) fn free_large(&self, tiers: &Tiers, span: &'static MSpan, object: *mut u8) {
         if object != span.base() {
-            fatal(
-                "free: the pointer does not point to the start of the block",
+            misuse(
+                "free",
                 object.addr(),
+                span.size(),
+                "the pointer does not point to the start of the block",
             );
         }
         self.tally(COUNT).add(0, 1);

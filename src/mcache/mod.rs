@@ -146,5 +146,5 @@ impl Sentinel {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(greyspan_loom)))]
 mod tests;

@@ -226,5 +226,5 @@ impl<L: Linked<Node: Record>> Pool<L> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(greyspan_loom)))]
 mod tests;

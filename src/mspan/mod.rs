@@ -210,7 +210,7 @@ impl MSpan {
     }
 
     /// Limits the span to fewer objects than its class has. For the models.
-    #[cfg(loom)]
+    #[cfg(greyspan_loom)]
     pub(crate) fn limit_objects(&self, objects: u32) {
         self.objects.store(objects, Relaxed);
     }

@@ -139,7 +139,7 @@ impl Word {
     }
 
     /// Returns whether OWN-5 holds: the list is empty or the token is out. For the models.
-    #[cfg(loom)]
+    #[cfg(greyspan_loom)]
     pub(crate) fn is_told(&self) -> bool {
         let word = self.0.load(Relaxed);
         word & COUNT == 0 || word & QUEUED != 0

@@ -152,10 +152,10 @@ pub(crate) unsafe trait PageSource: Sync {
 
 /// The source from which the tiers take pages. In tests and models it is any source, because they
 /// make heaps over simulated systems.
-#[cfg(any(test, loom))]
+#[cfg(any(test, greyspan_loom))]
 pub(crate) type Os = dyn PageSource;
 /// The source from which the tiers take pages: the process's own system, so that calls are static.
-#[cfg(not(any(test, loom)))]
+#[cfg(not(any(test, greyspan_loom)))]
 pub(crate) type Os = linux::Linux;
 
 /// The system that the process runs on.

@@ -10,6 +10,12 @@ use core::mem::ManuallyDrop;
 /// Bytes of a line. The message that lists all options fits.
 const LINE: usize = 1024;
 
+/// The reason of [`misuse`] for a block that the program has freed before.
+pub(crate) const ALREADY_FREE: &str = "the block is already free";
+
+/// The reason of [`misuse`] for a pointer into no span. The span of a free block may have ended.
+pub(crate) const NO_BLOCK: &str = "no block of this heap begins here, or it is already free";
+
 /// A line that is cut where the buffer ends.
 struct Line {
     text: [u8; LINE],

@@ -281,7 +281,7 @@ impl<const HEADS: usize> Depot<HEADS> {
 }
 
 /// For the models.
-#[cfg(loom)]
+#[cfg(greyspan_loom)]
 impl Node {
     pub(crate) fn add_allocated(&self) {
         Self::add(&self.allocated, (1, 1));

@@ -205,7 +205,7 @@ impl Directory {
     }
 
     /// Gives the cache behind `shared` a number. For the models: memory comes from `Box`.
-    #[cfg(loom)]
+    #[cfg(greyspan_loom)]
     pub(crate) fn enter_for_model(&self, id: OwnerId, shared: &'static Shared) -> bool {
         let leaf = self.leaves.first().expect("one leaf");
         if leaf.load(Relaxed).is_null() {
@@ -278,5 +278,5 @@ fn is_as(mailbox: Option<&Mailbox>, opened: Option<usize>) -> bool {
     crate::sync::broken!("reopening_unseen") || mailbox.map(Mailbox::openings) == opened
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(greyspan_loom)))]
 mod tests;

@@ -33,7 +33,7 @@ impl Outgoing {
     ///
     /// # Safety
     /// `block` is a live object of `span`, and no code uses it any more.
-    #[cfg(loom)]
+    #[cfg(greyspan_loom)]
     pub(crate) unsafe fn one(span: &'static MSpan, block: *mut Block) -> Self {
         // SAFETY: `block` is an object of `span` that the caller gives up (contract of this
         // function).

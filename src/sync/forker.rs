@@ -111,7 +111,7 @@ static_of! {
     pub(crate) static FORKER: Forker = Forker::new();
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(greyspan_loom)))]
 mod tests {
     use super::*;
 

@@ -1,5 +1,5 @@
 //! The only source of atomics, cells and locks: `core`'s in normal builds, loom's under `--cfg
-//! loom`.
+//! greyspan_loom`, a name that no other crate's models use.
 //!
 //! All protocols above are written once against these names, so the models run the real code.
 //! Nothing here allocates, panics, or keeps state that a fork child could not repair.
@@ -12,7 +12,7 @@ pub(crate) mod stack;
 pub(crate) mod strip;
 pub(crate) mod watch;
 
-#[cfg_attr(loom, path = "model.rs")]
+#[cfg_attr(greyspan_loom, path = "model.rs")]
 mod native;
 
 pub(crate) use native::{IS_MODEL, Witness, array_of, atomic, const_unless_loom, model_thread, static_of};

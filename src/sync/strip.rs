@@ -89,7 +89,7 @@ impl Strip {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(greyspan_loom)))]
 mod tests {
     use super::*;
 

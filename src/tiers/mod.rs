@@ -118,5 +118,5 @@ impl Tiers {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(greyspan_loom)))]
 mod tests;

@@ -27,7 +27,7 @@ fn conditions_of_the_build_are_few() {
 #[test]
 fn conditions_of_the_build_are_seen() {
     for line in [
-        "#[cfg(loom)]",
+        "#[cfg(greyspan_loom)]",
         "    if cfg!(checked) {",
         "#![cfg_attr(test, allow(unused_imports))]",
     ] {

@@ -9,7 +9,7 @@ use crate::heap::Heap;
 use crate::mcache::MCache;
 use crate::mspan::{Block, MSpan, State};
 use crate::os;
-use crate::os::report::misuse;
+use crate::os::report::{ALREADY_FREE, NO_BLOCK, misuse};
 use crate::size_class::SizeClass;
 
 /// A block in use, as a free must know it.
@@ -28,12 +28,7 @@ impl Heap {
             if spare::size(ptr).is_some() || os::foreign::is_others(ptr) {
                 return None;
             }
-            misuse(
-                call,
-                address,
-                0,
-                "no block of this heap begins here, or it was freed before",
-            );
+            misuse(call, address, 0, NO_BLOCK);
         };
         match (span.state(), span.class()) {
             (State::Small, Some(class)) => {
@@ -48,7 +43,7 @@ impl Heap {
                 }
                 // SAFETY: an object of the span, of at least 16 bytes (C-1).
                 if size > 8 && unsafe { Block::is_marked(ptr.cast()) } {
-                    misuse(call, address, size, "the block is free: freed twice");
+                    misuse(call, address, size, ALREADY_FREE);
                 }
                 Some((span, Found::Small(class)))
             }
@@ -62,11 +57,11 @@ impl Heap {
                     );
                 }
                 if span.kept() {
-                    misuse(call, address, span.size(), "the block is free: freed twice");
+                    misuse(call, address, span.size(), ALREADY_FREE);
                 }
                 Some((span, Found::Large))
             }
-            _ => misuse(call, address, 0, "the block is free: freed twice"),
+            _ => misuse(call, address, 0, ALREADY_FREE),
         }
     }
 
@@ -79,7 +74,7 @@ impl Heap {
             Some((_, Found::Small(_))) => unsafe { Block::set_mark(ptr.cast()) },
             Some((span, Found::Large)) => {
                 if span.keep() {
-                    misuse("free", ptr.addr(), span.size(), "the block is free: freed twice");
+                    misuse("free", ptr.addr(), span.size(), ALREADY_FREE);
                 }
             }
             None => return false,

@@ -29,7 +29,7 @@ use crate::mcache::c::clear_registers;
 use crate::mspan::{Block, MSpan};
 use crate::os;
 use crate::os::errno::kept;
-use crate::os::report::misuse;
+use crate::os::report::{ALREADY_FREE, misuse};
 use crate::size_class::{RunClass, SizeClass};
 use crate::stats::Stats;
 use core::alloc::Layout;
@@ -220,7 +220,7 @@ impl Heap {
                 self.count_free(cache, class, span.size());
                 end_sample(span);
                 if span.keep() {
-                    misuse("free", ptr.addr(), span.size(), "the block is free: freed twice");
+                    misuse("free", ptr.addr(), span.size(), ALREADY_FREE);
                 }
                 // The object has at least the pages of its size's class.
                 RunClass::serving(span.size(), 1).map_or(Bin::None, Bin::Run)

@@ -321,19 +321,26 @@ fn a_nested_call_resizes_a_block_of_the_thread_and_frees_the_old_one_later() {
 #[test]
 fn a_large_block_that_moves_to_a_kept_run_has_its_own_size_there() {
     let _turn = turn();
-    // Blocks in a row, so that most have no room to grow, and runs for them to move to.
-    let row: Vec<_> = (0..64).map(|_| malloc(40 * KIB)).collect();
-    for _ in 0..3 {
-        let runs: Vec<_> = (0..32).map(|_| malloc(104 * KIB)).collect();
-        runs.into_iter().for_each(free);
-    }
-    for ptr in row {
+    let mut held = Vec::new();
+    // A block grows where it is if the pages behind it are free, and moves to idle pages if other
+    // tests leave some. So the test goes on until the kept run is the only place.
+    let moved = (0..100).any(|_| {
+        let ptr = malloc(40 * KIB);
+        fill(ptr, 40 * KIB);
+        held.push(malloc(40 * KIB));
+        HEAP.purge(current());
+        let run = malloc(104 * KIB);
+        free(run);
         let new = realloc(ptr, 97 * KIB);
         assert_eq!(usable(new), 100 * KIB);
-        let new = realloc(new, 101 * KIB);
-        assert_eq!(usable(new), 104 * KIB);
-        free(new);
-    }
+        check(new, 40 * KIB, 40 * KIB);
+        let grown = realloc(new, 101 * KIB);
+        assert_eq!(usable(grown), 104 * KIB);
+        held.push(grown);
+        new == run
+    });
+    assert!(moved, "no block moved to a kept run");
+    held.into_iter().for_each(free);
 }
 
 #[cfg(feature = "stats")]
