@@ -92,13 +92,7 @@ mod api;
 #[cfg(all(test, greyspan_loom))]
 mod models;
 
-<<<<<<< HEAD
 #[cfg(all(feature = "profiling", not(greyspan_loom)))]
-=======
-#[cfg(not(greyspan_loom))]
-pub use api::global::Greyspan;
-#[cfg(all(feature = "profiling", not(greyspan_loom)))]
->>>>>>> h-loomcfg
 pub use api::profile;
 #[cfg(all(feature = "preload", greyspan_heap, not(greyspan_loom)))]
 #[doc(hidden)]

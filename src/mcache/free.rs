@@ -12,13 +12,8 @@ use super::bins::Slot;
 use super::{MCache, check};
 use crate::base::addr::Addr;
 use crate::base::geometry::PINNING;
-<<<<<<< HEAD
 use crate::mspan::{Block, CHECKED, MSpan, State, Taken};
-use crate::os::report::fatal;
-=======
-use crate::mspan::{Block, MSpan, State, Taken};
 use crate::os::report::{ALREADY_FREE, NO_BLOCK, misuse};
->>>>>>> h-loomcfg
 use crate::remote::{Delivery, Outgoing, deliver};
 use crate::size_class::SizeClass;
 use crate::tiers::Tiers;
