@@ -10,12 +10,14 @@ export model
 
 # run EXPECTED NAME DEFINES...: checks that the model `holds` or `fails`.
 run() {
-    local expected=$1 name=$2 defines=("${@:3}") result work
+    local expected=$1 name=$2 defines=("${@:3}") result work level=-O1
+    # A check that fails ends soon: there the compiler takes longer than the search.
+    [[ $expected = holds ]] || level=-O0
     work=$(mktemp -d)
     trap 'rm -rf "$work"' RETURN
     cd "$work"
     spin "${defines[@]/#/-D}" -a "$model" > /dev/null
-    cc -O2 -w -DSAFETY -DCOLLAPSE -DVECTORSZ=256 -DMEMLIM=7600 -o pan pan.c
+    cc "$level" -w -DSAFETY -DCOLLAPSE -DVECTORSZ=256 -DMEMLIM=7600 -o pan pan.c
     ./pan -m200000 -w24 > out 2>&1 || true
     if grep -q 'max search depth too small\|out of memory\|memory limit' out; then
         echo "$name: Spin did not visit all states" >&2

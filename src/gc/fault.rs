@@ -11,12 +11,7 @@ pub(crate) const fn broken(_name: &str) -> bool {
 
 /// Returns whether the rule `name` is broken on purpose.
 #[cfg(greyspan_loom)]
-pub(crate) fn broken(name: &str) -> bool {
-    thread_local! {
-        static FAULT: String = std::env::var("GREYSPAN_FAULT").unwrap_or_default();
-    }
-    FAULT.with(|faults| faults.split(',').any(|fault| fault == name))
-}
+pub(crate) use crate::sync::is_broken as broken;
 
 /// Marks a point inside an operation where a scripted model may let other threads act.
 #[cfg(not(greyspan_loom))]

@@ -44,28 +44,11 @@ impl Heap {
     unsafe fn realloc_slow(&self, cache: &MCache, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let align = layout.align();
         let large = |size| SizeClass::serving(size, align).is_none();
-        if large(layout.size()) && large(new_size) {
-            let Some(span) = self.tiers.mheap.map().span_of(Addr::of(ptr)) else {
-                return null_mut();
-            };
-            if self.resize_in_place(span, new_size) {
-                end_sample(span);
-                self.resampled(cache, new_size, align, ptr);
-                self.count_resize(cache, layout.size(), new_size);
-                if new_size > layout.size() {
-                    self.with_cache(cache, |cache| cache.count_large_bytes(new_size - layout.size()));
-                }
-                self.after_alloc();
-                return ptr;
-            }
-            if new_size > layout.size() {
-                let room = MHeap::growth_room(large_pages(new_size));
-                if let Some(moved) = self.move_large(cache, span, layout, new_size, room) {
-                    self.resampled(cache, new_size, align, moved);
-                    self.after_alloc();
-                    return moved;
-                }
-            }
+        if large(layout.size())
+            && large(new_size)
+            && let Some(resized) = self.resize_large(cache, ptr, layout, new_size)
+        {
+            return resized;
         }
         // SAFETY: the alignment is a layout's. The size does not overflow with it (contract of this
         // function).
@@ -97,6 +80,35 @@ impl Heap {
         // SAFETY: the block and its layout are the caller's, which uses the new block from here on.
         unsafe { self.dealloc(super::thread::current_or(cache), ptr, layout) };
         new
+    }
+
+    /// Gives the large block at `ptr` `new_size` bytes in place, or moves it to a run with room to
+    /// grow. `None`: neither is possible. A function of its own, so that its locals cost small
+    /// blocks nothing.
+    #[inline(never)]
+    fn resize_large(&self, cache: &MCache, ptr: *mut u8, layout: Layout, new_size: usize) -> Option<*mut u8> {
+        let Some(span) = self.tiers.mheap.map().span_of(Addr::of(ptr)) else {
+            return Some(null_mut());
+        };
+        let (old_size, align) = (layout.size(), layout.align());
+        if self.resize_in_place(span, new_size) {
+            end_sample(span);
+            self.resampled(cache, new_size, align, ptr);
+            self.count_resize(cache, old_size, new_size);
+            if new_size > old_size {
+                self.with_cache(cache, |cache| cache.count_large_bytes(new_size - old_size));
+            }
+            self.after_alloc();
+            return Some(ptr);
+        }
+        if new_size <= old_size {
+            return None;
+        }
+        let room = MHeap::growth_room(large_pages(new_size));
+        let moved = self.move_large(cache, span, layout, new_size, room)?;
+        self.resampled(cache, new_size, align, moved);
+        self.after_alloc();
+        Some(moved)
     }
 
     /// Allocates a large block for an object that has begun to grow, with room behind it. Returns

@@ -29,6 +29,7 @@ static EXIT_KEY: AtomicUsize = AtomicUsize::new(0);
 
 /// Returns the calling thread's cache if it has one by now. `cache` is what the slot held when the
 /// call began.
+#[inline]
 pub(super) fn current_or(cache: &MCache) -> &MCache {
     if cache.is_ready() { cache } else { current() }
 }

@@ -169,7 +169,7 @@ impl Word {
             // Release: the links, for the Acquire of the taker's `take`, `settle`, `claim` or
             // `send`, which reads the head. Acquire, for a claim: the owner fields that `abandon`
             // released, and the blocks that other threads sent.
-            match self.0.compare_exchange_weak(word, new, SEND, Relaxed) {
+            match self.0.compare_exchange_weak(word, new, send_order(), Relaxed) {
                 Ok(_) if unowned => {
                     return Sent::Claimed(Taken {
                         head: first,
@@ -194,7 +194,7 @@ impl Word {
             // Acquire: pairs with the Release in `send`, for the links.
             match self
                 .0
-                .compare_exchange_weak(word, word & !(HEAD | COUNT), TAKE, Relaxed)
+                .compare_exchange_weak(word, word & !(HEAD | COUNT), take_order(), Relaxed)
             {
                 Ok(_) => return taken(word),
                 Err(now) => word = now,
@@ -214,7 +214,7 @@ impl Word {
             // Acquire: pairs with the Release in `send`, for the links, and in `abandon`, for the
             // owner fields. Release: that this thread's mailbox has opened, for the Acquire in
             // `drop_token`.
-            match self.0.compare_exchange_weak(word, owned_by(me), CLAIM, Relaxed) {
+            match self.0.compare_exchange_weak(word, owned_by(me), claim_order(), Relaxed) {
                 Ok(_) => return Settled::Mine(taken(word)),
                 Err(now) => word = now,
             }
@@ -228,7 +228,10 @@ impl Word {
         let mut word = self.0.load(Relaxed);
         while owner(word) == expected {
             // Acquire: pairs with the Release in `claim`, `settle` and `send`.
-            match self.0.compare_exchange_weak(word, word & !QUEUED, DROP, Relaxed) {
+            match self
+                .0
+                .compare_exchange_weak(word, word & !QUEUED, drop_order(), Relaxed)
+            {
                 Ok(_) => return true,
                 Err(now) => word = now,
             }
@@ -262,7 +265,7 @@ impl Word {
             let new = (word & QUEUED) | if listed { LISTED } else { 0 };
             // Release: the owner fields, for the Acquire of the next claim in `send`, `settle` or
             // `claim`.
-            match self.0.compare_exchange_weak(word, new, ABANDON, Relaxed) {
+            match self.0.compare_exchange_weak(word, new, abandon_order(), Relaxed) {
                 Ok(_) => return true,
                 Err(now) => word = now,
             }
@@ -278,7 +281,7 @@ impl Word {
             // thread's mailbox has opened, for the Acquire in `drop_token`.
             match self
                 .0
-                .compare_exchange_weak(word, owned_by(me) | (word & QUEUED), CLAIM, Relaxed)
+                .compare_exchange_weak(word, owned_by(me) | (word & QUEUED), claim_order(), Relaxed)
             {
                 Ok(_) => return Some(taken(word)),
                 Err(now) => word = now,
@@ -293,7 +296,7 @@ impl Word {
     pub(crate) fn leave_to_token(&self, me: OwnerId) -> bool {
         // Release: the owner fields, for the Acquire in `settle`.
         self.0
-            .compare_exchange(owned_by(me) | QUEUED, QUEUED, ABANDON, Relaxed)
+            .compare_exchange(owned_by(me) | QUEUED, QUEUED, abandon_order(), Relaxed)
             .is_ok()
     }
 
@@ -310,28 +313,47 @@ impl Word {
     }
 }
 
-const SEND: crate::sync::atomic::Ordering = if crate::sync::broken!("send_relaxed") {
-    Acquire
-} else {
-    AcqRel
-};
-const TAKE: crate::sync::atomic::Ordering = if crate::sync::broken!("take_relaxed") {
-    Relaxed
-} else {
-    Acquire
-};
-const ABANDON: crate::sync::atomic::Ordering = if crate::sync::broken!("abandon_relaxed") {
-    Relaxed
-} else {
-    Release
-};
-const CLAIM: crate::sync::atomic::Ordering = if crate::sync::broken!("claim_unreleased") {
-    Acquire
-} else {
-    AcqRel
-};
-const DROP: crate::sync::atomic::Ordering = if crate::sync::broken!("drop_token_relaxed") {
-    Relaxed
-} else {
-    Acquire
-};
+#[inline(always)]
+fn send_order() -> crate::sync::atomic::Ordering {
+    if crate::sync::broken!("send_relaxed") {
+        Acquire
+    } else {
+        AcqRel
+    }
+}
+
+#[inline(always)]
+fn take_order() -> crate::sync::atomic::Ordering {
+    if crate::sync::broken!("take_relaxed") {
+        Relaxed
+    } else {
+        Acquire
+    }
+}
+
+#[inline(always)]
+fn abandon_order() -> crate::sync::atomic::Ordering {
+    if crate::sync::broken!("abandon_relaxed") {
+        Relaxed
+    } else {
+        Release
+    }
+}
+
+#[inline(always)]
+fn claim_order() -> crate::sync::atomic::Ordering {
+    if crate::sync::broken!("claim_unreleased") {
+        Acquire
+    } else {
+        AcqRel
+    }
+}
+
+#[inline(always)]
+fn drop_order() -> crate::sync::atomic::Ordering {
+    if crate::sync::broken!("drop_token_relaxed") {
+        Relaxed
+    } else {
+        Acquire
+    }
+}

@@ -180,7 +180,7 @@ impl<const HEADS: usize> Depot<HEADS> {
         let same = |node: &&'static Node| node.hash == hash && node.rate == rate && node.frames() == frames;
         let head = self.heads.get(hash as usize % HEADS.max(1))?;
         // Acquire: pairs with the Release below (DEPOT-1).
-        let mut first = head.load(LOAD);
+        let mut first = head.load(load_order());
         if let Some(node) = Chain(first).find(same) {
             return Some(node);
         }
@@ -189,7 +189,7 @@ impl<const HEADS: usize> Depot<HEADS> {
             // SAFETY: made just now, and never freed.
             unsafe { &*node }.next.store(first, Relaxed);
             // Release: the whole node, for the Acquires above and here.
-            match head.compare_exchange(first, node, STORE, LOAD) {
+            match head.compare_exchange(first, node, store_order(), load_order()) {
                 // SAFETY: `make` wrote the node above, and nodes are never freed.
                 Ok(_) => return Some(unsafe { &*node }),
                 Err(now) => {
@@ -293,16 +293,22 @@ impl Node {
 }
 
 /// The orderings by which heads are read and written; broken variants of the models weaken them.
-const LOAD: crate::sync::atomic::Ordering = if crate::sync::broken!("depot_load_relaxed") {
-    Relaxed
-} else {
-    Acquire
-};
-const STORE: crate::sync::atomic::Ordering = if crate::sync::broken!("depot_store_relaxed") {
-    Relaxed
-} else {
-    Release
-};
+#[inline(always)]
+fn load_order() -> crate::sync::atomic::Ordering {
+    if crate::sync::broken!("depot_load_relaxed") {
+        Relaxed
+    } else {
+        Acquire
+    }
+}
+#[inline(always)]
+fn store_order() -> crate::sync::atomic::Ordering {
+    if crate::sync::broken!("depot_store_relaxed") {
+        Relaxed
+    } else {
+        Release
+    }
+}
 
 /// A hash in the manner of Fowler, Noll and Vo, by words, mixed at the end.
 fn hash(rate: usize, frames: &[usize]) -> u64 {

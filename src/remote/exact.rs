@@ -11,7 +11,7 @@
 //!   then the rest. If it has read a block's free, it also reads the block's allocation, whichever
 //!   threads made the two calls. So frees never exceed allocations.
 
-use super::{COUNT_FREE, Tally};
+use super::{Tally, free_order};
 use crate::base::geometry::PAGE;
 use crate::size_class::{COUNT, SizeClass, large_pages};
 use crate::sync::atomic::{
@@ -42,9 +42,9 @@ enum Writers {
 /// with the Acquires in `frees`.
 fn add(count: &AtomicU64, by: u64, writers: Writers) {
     match writers {
-        Writers::One => count.store(count.load(Relaxed).wrapping_add(by), COUNT_FREE),
+        Writers::One => count.store(count.load(Relaxed).wrapping_add(by), free_order()),
         Writers::Many => {
-            count.fetch_add(by, COUNT_FREE);
+            count.fetch_add(by, free_order());
         }
     }
 }

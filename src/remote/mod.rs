@@ -104,11 +104,14 @@ impl Mailbox {
 
 /// The ordering of free counts. Release: pairs with the Acquire of the thread that sums, which then
 /// also reads that the blocks were handed out.
-const COUNT_FREE: Ordering = if crate::sync::broken!("free_counted_relaxed") {
-    Relaxed
-} else {
-    Release
-};
+#[inline(always)]
+fn free_order() -> Ordering {
+    if crate::sync::broken!("free_counted_relaxed") {
+        Relaxed
+    } else {
+        Release
+    }
+}
 
 /// Counts of the objects of a class that went from spans to bins, and that came back. Only the
 /// cache's thread writes them.
@@ -129,7 +132,7 @@ impl Tally {
         self.mallocs
             .store(self.mallocs.load(Relaxed) + u64::from(mallocs), Relaxed);
         self.frees
-            .store(self.frees.load(Relaxed) + u64::from(frees), COUNT_FREE);
+            .store(self.frees.load(Relaxed) + u64::from(frees), free_order());
     }
 }
 

@@ -15,7 +15,10 @@ pub(crate) mod watch;
 #[cfg_attr(greyspan_loom, path = "model.rs")]
 mod native;
 
-pub(crate) use native::{IS_MODEL, Witness, array_of, atomic, const_unless_loom, model_thread, static_of};
+pub(crate) use native::{IS_MODEL, Witness, array_of, atomic, broken, const_unless_loom, model_thread, static_of};
+
+#[cfg(greyspan_loom)]
+pub(crate) use native::is_broken;
 
 /// Atomics for statistics, and for statics of the process that no model touches. They order nothing
 /// that a model checks, so the models need not track them.
@@ -34,15 +37,6 @@ pub(crate) mod blocking {
 pub(crate) fn spin_hint() {
     native::spin_loop();
 }
-
-/// Returns whether this build has the fault `$name`, which a model must detect. `.ci/loom.sh`
-/// builds each one.
-macro_rules! broken {
-    ($name:literal) => {
-        cfg!(greyspan_broken = $name)
-    };
-}
-pub(crate) use broken;
 
 /// Keeps a value on two cache lines that nothing else shares. Two, because processors fetch lines
 /// in pairs.

@@ -13,6 +13,21 @@ pub(crate) fn model_thread() -> Option<u64> {
     Some(HERE.with(|here| core::ptr::from_ref(here).addr() as u64))
 }
 
+/// `GREYSPAN_FAULT` names the rules that are broken on purpose. `.ci/loom.sh` breaks each one, and
+/// a model must fail.
+pub(crate) fn is_broken(rule: &str) -> bool {
+    static FAULT: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    let faults = FAULT.get_or_init(|| std::env::var("GREYSPAN_FAULT").unwrap_or_default());
+    faults.split(',').any(|fault| fault == rule)
+}
+
+macro_rules! broken {
+    ($name:literal) => {
+        $crate::sync::is_broken($name)
+    };
+}
+pub(crate) use broken;
+
 macro_rules! const_unless_loom {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty $body:block) => {
         $(#[$meta])*

@@ -13,6 +13,14 @@ pub(crate) fn model_thread() -> Option<u64> {
     None
 }
 
+/// Whether the rule `$name` is broken on purpose: never, except under loom.
+macro_rules! broken {
+    ($name:literal) => {
+        false
+    };
+}
+pub(crate) use broken;
+
 /// Makes a constructor `const`, except under loom, whose atomics cannot be made at compile time.
 macro_rules! const_unless_loom {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty $body:block) => {

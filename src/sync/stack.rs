@@ -25,11 +25,14 @@ pub(crate) struct Inbox<T: Linked> {
 
 const CLOSED: usize = 1;
 
-const PUSH: super::atomic::Ordering = if super::broken!("inbox_push_relaxed") {
-    Relaxed
-} else {
-    Release
-};
+#[inline(always)]
+fn push_order() -> super::atomic::Ordering {
+    if super::broken!("inbox_push_relaxed") {
+        Relaxed
+    } else {
+        Release
+    }
+}
 
 fn is_closed<T>(head: *mut T) -> bool {
     head.addr() == CLOSED
@@ -54,7 +57,7 @@ impl<T: Linked> Inbox<T> {
             item.link().store(head, Relaxed);
             // Release: pairs with the Acquire in `take_all` and `close`, for the link and all
             // earlier writes of this thread.
-            match self.head.compare_exchange_weak(head, node, PUSH, Relaxed) {
+            match self.head.compare_exchange_weak(head, node, push_order(), Relaxed) {
                 Ok(_) => return true,
                 Err(now) => head = now,
             }

@@ -23,11 +23,14 @@ const RENEWED: u64 = (1 << COUNT_BITS) - 1;
 /// Bytes per unit in which the cut part is counted.
 pub(crate) const UNIT: usize = 16;
 
-const RENEW: super::atomic::Ordering = if super::broken!("strip_renewed_relaxed") {
-    super::atomic::Ordering::Relaxed
-} else {
-    Release
-};
+#[inline(always)]
+fn renew_order() -> super::atomic::Ordering {
+    if super::broken!("strip_renewed_relaxed") {
+        super::atomic::Ordering::Relaxed
+    } else {
+        Release
+    }
+}
 
 /// A strip of memory.
 pub(crate) struct Strip(AtomicU64);
@@ -85,7 +88,7 @@ impl Strip {
     /// Begins the strip anew. For the caller that owns it.
     pub(crate) fn renew(&self) {
         // Release: pairs with the Acquires in `cut`.
-        self.0.store(0, RENEW);
+        self.0.store(0, renew_order());
     }
 }
 
