@@ -69,7 +69,8 @@ pub fn thread_idle() {
 /// Sets the soft limit, in bytes; `None` removes it. While the heap's whole footprint is above the
 /// limit, free memory goes back to the system at once. No request fails because of it.
 ///
-/// This overrides `GREYSPAN_MEMLIMIT`, even if it is called before the program's first request.
+/// This overrides `GREYSPAN_MEMLIMIT` and the container's limit, even if it is called before the
+/// program's first request.
 pub fn set_memory_limit(bytes: Option<usize>) {
     HEAP.set_soft_limit(bytes);
 }
@@ -92,8 +93,9 @@ pub fn set_hard_limit(bytes: Option<usize>) {
     HEAP.set_hard_limit(bytes);
 }
 
-/// Returns the soft limit, in bytes, that [`set_memory_limit`] or `GREYSPAN_MEMLIMIT` has set;
-/// `None` without one.
+/// Returns the soft limit in force, in bytes; `None` without one. It is that of
+/// [`set_memory_limit`] or `GREYSPAN_MEMLIMIT`, or else it follows from the container's limit, which
+/// the background thread reads.
 ///
 /// ```
 /// greyspan::set_memory_limit(Some(1 << 40));
