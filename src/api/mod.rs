@@ -94,8 +94,8 @@ pub fn set_hard_limit(bytes: Option<usize>) {
 }
 
 /// Returns the soft limit in force, in bytes; `None` without one. It is that of
-/// [`set_memory_limit`] or `GREYSPAN_MEMLIMIT`, or else it follows from the container's limit, which
-/// the background thread reads.
+/// [`set_memory_limit`] or `GREYSPAN_MEMLIMIT`, or else it follows from the container's limit,
+/// which the background thread reads.
 ///
 /// ```
 /// greyspan::set_memory_limit(Some(1 << 40));

@@ -5,7 +5,8 @@
 //! it reads the files again, because containers are resized. A soft limit that the program or the
 //! user has set in bytes stays, and with `off` nothing is read.
 //!
-//! - SYSTEM-1. No file is opened in a process that has a seccomp filter of its own.
+//! - SYSTEM-1. No file is opened in a process that has a seccomp filter of its own, as far as
+//!   `sandbox` knows. A filter that a container has installed allows it, as for any program there.
 
 use super::Heap;
 use crate::mheap::IDLE_BYTES;

@@ -114,8 +114,8 @@ impl MHeap {
         self.soft_limit.load(Relaxed) == FOLLOWS
     }
 
-    /// Sets the soft limit that follows from the system's limits; `None` for no limit. It is kept
-    /// apart from the program's, so that it never overwrites a limit that the program sets meanwhile.
+    /// Sets the soft limit that follows from the system's limits; `None` for no limit. It has a
+    /// word of its own, so that it never overwrites a limit that the program sets meanwhile.
     pub(crate) fn set_system_limit(&self, bytes: Option<usize>) {
         self.system_limit.store(bytes.unwrap_or(usize::MAX), Relaxed);
     }

@@ -64,6 +64,10 @@ struct File(c_long);
 impl File {
     /// Opens a file to read. `Err`: the kernel's error.
     fn open(path: &CStr) -> Result<Self, i32> {
+        // The program may have announced a filter since the caller asked.
+        if super::sandbox::is_announced() {
+            return Err(libc::EINTR);
+        }
         let errno = KeepErrno::new();
         let mode = libc::O_RDONLY | libc::O_CLOEXEC;
         // SAFETY: the path is a C string.
