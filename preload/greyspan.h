@@ -30,7 +30,8 @@ size_t greyspan_purge(void);
 void greyspan_thread_idle(void);
 
 /* Sets the soft limit in bytes; 0 removes it. While the footprint exceeds the limit, free memory
- * goes back to the system at once. No request is refused. */
+ * goes back to the system at once. No request is refused. The limit, or its removal, replaces the
+ * one that follows from the container's. */
 void greyspan_set_memory_limit(size_t bytes);
 
 /* Begins to sample allocations for the heap profile: one sample per `rate` bytes on average; 0

@@ -90,7 +90,8 @@ pub fn thread_idle() {
 /// The footprint is physical memory: pages in use, free pages not yet given back, and the heap's
 /// own records. [`Stats::FORWARDS`] tells whether the heap serves the program at all.
 ///
-/// This overrides `GREYSPAN_MEMLIMIT`, even if it is called before the program's first request.
+/// This overrides `GREYSPAN_MEMLIMIT` and the container's limit, even if it is called before the
+/// program's first request.
 ///
 /// ```
 /// greyspan::set_memory_limit(Some(900 << 20));
@@ -126,8 +127,9 @@ pub fn set_hard_limit(bytes: Option<usize>) {
     HEAP.set_hard_limit(bytes);
 }
 
-/// Returns the soft limit, in bytes, that [`set_memory_limit`] or `GREYSPAN_MEMLIMIT` has set;
-/// `None` without one. See the example of [`set_memory_limit`].
+/// Returns the soft limit in force, in bytes; `None` without one. It is that of
+/// [`set_memory_limit`] or `GREYSPAN_MEMLIMIT`, or else it follows from the container's limit,
+/// which the background thread reads. See the example of [`set_memory_limit`].
 pub fn memory_limit() -> Option<usize> {
     let [soft, _] = HEAP.limits();
     soft

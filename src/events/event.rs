@@ -16,6 +16,8 @@ pub enum PurgeCause {
     SoftLimit,
     /// A request would have passed the hard limit.
     HardLimit,
+    /// The system was short of memory: its tasks waited for it (`/proc/pressure/memory`).
+    Pressure,
 }
 
 /// The kind of an event, with its figures. Figures are bytes unless stated otherwise.
@@ -150,6 +152,7 @@ impl fmt::Display for PurgeCause {
             Self::Idle => "idle for the purge delay",
             Self::SoftLimit => "the footprint is above the soft limit",
             Self::HardLimit => "a request would pass the hard limit",
+            Self::Pressure => "the system is short of memory",
         })
     }
 }
@@ -216,11 +219,12 @@ impl fmt::Display for Event {
     }
 }
 
-const CAUSES: [PurgeCause; 4] = [
+const CAUSES: [PurgeCause; 5] = [
     PurgeCause::Asked,
     PurgeCause::Idle,
     PurgeCause::SoftLimit,
     PurgeCause::HardLimit,
+    PurgeCause::Pressure,
 ];
 
 /// Encodes an event as words.

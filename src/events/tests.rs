@@ -29,6 +29,10 @@ fn each_kind_of_event_comes_out_as_it_went_in() {
             bytes: u64::MAX,
             cause: PurgeCause::HardLimit,
         },
+        EventKind::Purge {
+            bytes: 4,
+            cause: PurgeCause::Pressure,
+        },
         EventKind::SoftLimit { footprint: 5, limit: 4 },
         EventKind::HardLimit {
             wanted: 6,
@@ -76,7 +80,7 @@ fn each_kind_of_event_comes_out_as_it_went_in() {
         assert!(event.to_string().starts_with("1700000000.000000 "), "{event}");
     }
     assert_eq!(decode(0, &[0; 6]), None);
-    assert_eq!(decode(0, &[1, 0, 0, 4, 0, 0]), None, "no such cause");
+    assert_eq!(decode(0, &[1, 0, 0, 5, 0, 0]), None, "no such cause");
 }
 
 #[test]

@@ -81,7 +81,7 @@ pub(crate) fn options() -> Options {
         if cfg!(greyspan_heap) {
             Options::from_env_quietly()
         } else {
-            Options::from_env()
+            Options::from_env(|_| None)
         }
     })
 }

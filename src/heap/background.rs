@@ -248,6 +248,7 @@ impl Background {
         mheap.set_attended(true);
         let mut quiet = 0;
         while quiet < PATIENCE && heap.is_used() && !watch.is_off() {
+            heap.heed_system();
             let delay = mheap.purge_delay().unwrap_or(0);
             os::futex::wait_for(watch.word(), AWAKE, delay.saturating_add(SLACK));
             let called = watch.get_up();

@@ -27,6 +27,7 @@ mod sample;
 mod serve;
 pub(crate) mod source;
 mod stats;
+mod system;
 pub(crate) mod thread;
 mod watched;
 
@@ -43,6 +44,7 @@ use background::Background;
 use core::alloc::Layout;
 use registry::Registry;
 use sample::end_sample;
+use system::System;
 
 /// Whether objects may be sampled for the heap profile.
 const SAMPLES: bool = cfg!(sampling);
@@ -56,6 +58,7 @@ pub(crate) struct Heap {
     pub(crate) tiers: Tiers,
     registry: Registry,
     background: Background,
+    system: System,
     /// Whether the process-wide set-up (options, exit and fork hooks) is done.
     set_up: AtomicU32,
     /// Counts of the blocks that threads without a cache allocated and freed.
@@ -73,6 +76,7 @@ impl Heap {
                 tiers: Tiers::new(os),
                 registry: Registry::new(),
                 background: Background::new(),
+                system: System::new(),
                 set_up: AtomicU32::new(0),
                 strays: crate::sync::array_of!(Exact::new(); EXACT),
             }

@@ -1,15 +1,27 @@
 //! Options from the environment, put in force once.
 
 use super::Heap;
-use crate::options::Options;
+use crate::options::{Options, SoftLimit};
+use crate::os::report;
 
 /// Reads `GREYSPAN_*` and applies it to the tiers. The caller registers the exit hook once the heap
 /// can serve.
 pub(super) fn apply(heap: &Heap) -> Options {
-    let options = Options::from_env();
+    let options = Options::from_env(|limit| heap.system.find(limit)?);
     let mheap = &heap.tiers.mheap;
     mheap.set_purge_delay(options.purge_delay_ms);
-    mheap.set_soft_limit(options.memory_limit);
+    match options.memory_limit {
+        SoftLimit::Bytes(bytes) => mheap.set_soft_limit(Some(bytes)),
+        limit if options.follows_system() => heap.follow_system(limit),
+        limit => {
+            mheap.set_soft_limit(None);
+            if let SoftLimit::Percent(percent) = limit {
+                report::warn(format_args!(
+                    "GREYSPAN_MEMLIMIT={percent}% has no effect without the background thread, which reads the container's limit: set a size"
+                ));
+            }
+        }
+    }
     mheap.set_hard_limit(options.hard_limit);
     mheap.set_huge(options.huge);
     // Without a delay, free pages go back at once or never: no thread is needed.

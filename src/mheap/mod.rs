@@ -59,8 +59,10 @@ pub(crate) struct MHeap {
     map: PageMap,
     inner: Lock<Inner>,
     /// Footprint in bytes beyond which the heap gives memory back at once, and beyond which
-    /// allocation fails; `usize::MAX` for no limit.
+    /// allocation fails; `usize::MAX` for no limit. `FOLLOWS`: the soft limit is `system_limit`.
     soft_limit: AtomicUsize,
+    /// The soft limit that follows from the system's limits; `usize::MAX` for none.
+    system_limit: AtomicUsize,
     hard_limit: AtomicUsize,
     /// Milliseconds that free pages stay before the heap gives them back; `usize::MAX` for ever.
     purge_delay: AtomicUsize,
@@ -101,6 +103,7 @@ impl MHeap {
                     told: Told::new(),
                 }),
                 soft_limit: AtomicUsize::new(usize::MAX),
+                system_limit: AtomicUsize::new(usize::MAX),
                 hard_limit: AtomicUsize::new(usize::MAX),
                 purge_delay: AtomicUsize::new(1000),
                 idle: AtomicUsize::new(0),

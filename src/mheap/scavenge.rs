@@ -26,6 +26,9 @@ const PERIOD: u64 = 10;
 /// does not fill the ring.
 const QUIET: u64 = 100;
 
+/// Stands for a soft limit that is the system's.
+const FOLLOWS: usize = usize::MAX - 1;
+
 /// The bytes to give back now, and the cause.
 #[derive(Clone, Copy)]
 pub(super) struct Due {
@@ -96,7 +99,33 @@ impl MHeap {
     /// Sets the footprint in bytes beyond which the heap gives memory back at once; `None` for no
     /// limit.
     pub(crate) fn set_soft_limit(&self, bytes: Option<usize>) {
+        let bytes = bytes.filter(|&bytes| bytes < FOLLOWS);
         self.soft_limit.store(bytes.unwrap_or(usize::MAX), Relaxed);
+    }
+
+    /// Makes [`set_system_limit`](Self::set_system_limit) the soft limit, until the next
+    /// [`set_soft_limit`](Self::set_soft_limit).
+    pub(crate) fn follow_system(&self) {
+        self.soft_limit.store(FOLLOWS, Relaxed);
+    }
+
+    /// Whether the soft limit is the system's.
+    pub(crate) fn follows_system(&self) -> bool {
+        self.soft_limit.load(Relaxed) == FOLLOWS
+    }
+
+    /// Sets the soft limit that follows from the system's limits; `None` for no limit. It has a
+    /// word of its own, so that it never overwrites a limit that the program sets meanwhile.
+    pub(crate) fn set_system_limit(&self, bytes: Option<usize>) {
+        self.system_limit.store(bytes.unwrap_or(usize::MAX), Relaxed);
+    }
+
+    /// Returns the soft limit in force; `usize::MAX` for none.
+    fn soft_limit(&self) -> usize {
+        match self.soft_limit.load(Relaxed) {
+            FOLLOWS => self.system_limit.load(Relaxed),
+            own => own,
+        }
     }
 
     /// Sets the footprint in bytes beyond which allocation fails; `None` for no limit.
@@ -107,14 +136,17 @@ impl MHeap {
     /// Returns the soft and the hard limit in bytes ([`set_soft_limit`](Self::set_soft_limit),
     /// [`set_hard_limit`](Self::set_hard_limit)).
     pub(crate) fn limits(&self) -> [Option<usize>; 2] {
-        let limits = [self.soft_limit.load(Relaxed), self.hard_limit.load(Relaxed)];
+        let limits = [self.soft_limit(), self.hard_limit.load(Relaxed)];
         limits.map(|bytes| Some(bytes).filter(|&bytes| bytes != usize::MAX))
     }
 
     /// Returns whether free pages stay for a while: neither a limit nor the delay asks for their
-    /// return at once.
+    /// return at once. The program's own limit asks for it always, the system's from seven eighths
+    /// on.
     pub(crate) fn keeps_free_pages(&self) -> bool {
-        self.purge_delay.load(Relaxed) > 0 && self.soft_limit.load(Relaxed) == usize::MAX
+        let soft = self.soft_limit();
+        let room = soft == usize::MAX || self.follows_system() && self.grown_bytes() <= soft - soft / 8;
+        room && self.purge_delay.load(Relaxed) > 0
     }
 
     /// Sets whether a background thread looks after free pages, so that the program's threads need
@@ -139,6 +171,11 @@ impl MHeap {
     /// Gives all free pages back now. Returns the bytes given back.
     pub(crate) fn purge(&self) -> usize {
         self.scavenge(usize::MAX, PurgeCause::Asked)
+    }
+
+    /// Like [`purge`](Self::purge), while the system is short of memory.
+    pub(crate) fn purge_for_system(&self) -> usize {
+        self.scavenge(usize::MAX, PurgeCause::Pressure)
     }
 
     /// Like [`purge`](Self::purge), for a request for which the hard limit has no room.
@@ -183,7 +220,7 @@ impl MHeap {
 
     /// Returns the bytes to give back now because of the soft limit.
     pub(super) fn over_soft_limit(&self, inner: &mut Inner) -> Due {
-        let soft = self.soft_limit.load(Relaxed);
+        let soft = self.soft_limit();
         let mut due = Due {
             bytes: 0,
             cause: PurgeCause::SoftLimit,

@@ -1,11 +1,14 @@
 //! The forms of option values: parses a value, sets its option, and names the form in a warning.
 //! The parser of the environment calls this with each row of the table.
 
+use super::limit::SoftLimit;
 use super::{Huge, Options};
 
 /// The form of a value, and the function that sets it.
 pub(super) enum Form {
     Size(fn(&mut Options, usize)),
+    /// A size, a percentage, or off.
+    Limit(fn(&mut Options, SoftLimit)),
     Millis(fn(&mut Options, i64)),
     Switch(fn(&mut Options, bool)),
     Huge(fn(&mut Options, Huge)),
@@ -23,6 +26,10 @@ impl Form {
     pub(super) fn set(&self, options: &mut Options, value: &[u8]) -> bool {
         match self {
             Self::Size(set) => size(value).inspect(|&bytes| set(options, bytes)).is_some(),
+            Self::Limit(set) => {
+                let limit = SoftLimit::parse(value).or_else(|| size(value).map(SoftLimit::Bytes));
+                limit.inspect(|&limit| set(options, limit)).is_some()
+            }
             Self::Millis(set) => millis(value).inspect(|&millis| set(options, millis)).is_some(),
             Self::Switch(set) => {
                 let on = value == b"1";
@@ -64,6 +71,9 @@ impl Form {
             Self::Size(_) => {
                 "a size such as 1048576 or 512MiB: a whole number of bytes, or one with K, M, G or T for powers of 1024 (K, KB and KiB mean the same, in upper or lower case)"
             }
+            Self::Limit(_) => {
+                "a size such as 1048576 or 512MiB (K, M, G and T are powers of 1024), a percentage from 1% to 100% of the container's memory limit or without one of the machine's memory, or off"
+            }
             Self::Millis(_) => "a number of milliseconds; 0 means at once, and -1 means never",
             Self::Switch(_) => "0 or 1",
             Self::Huge(_) => "auto, always or never",
@@ -77,7 +87,7 @@ impl Form {
 }
 
 /// Parses a whole number. `None`: no digits, another character, or too large.
-fn number(digits: &[u8]) -> Option<usize> {
+pub(super) fn number(digits: &[u8]) -> Option<usize> {
     if digits.is_empty() {
         return None;
     }

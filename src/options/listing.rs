@@ -102,6 +102,11 @@ impl fmt::Display for Listing<'_> {
                 _ if self.options.from_environment & (1 << index) == 0 => f.write_str("default")?,
                 _ => f.write_str("environment")?,
             }
+            if row.key == "MEMLIMIT"
+                && let Some(found) = self.options.found
+            {
+                write!(f, ": {found}")?;
+            }
             if row.key == "PROFILE"
                 && let Some(path) = self.profile
             {

@@ -6,17 +6,20 @@
 //!
 //! - `table`: one row per option with its key, form and help.
 //! - `form`: the forms of values, and how they are parsed.
+//! - `limit`: the soft limit, which may be a share of the system's.
 //! - `listing`: the listing of the options in force, for `GREYSPAN_VERBOSE`.
 
 #![forbid(unsafe_code)]
 
 mod form;
+mod limit;
 mod listing;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use form::PROFILE_RATE;
+pub(crate) use limit::{Found, SoftLimit};
 
 use core::fmt;
 use form::Form;
@@ -31,8 +34,9 @@ const PREFIX: &[u8] = b"GREYSPAN_";
 pub(crate) struct Options {
     /// Milliseconds; 0 for at once, -1 for never.
     pub(crate) purge_delay_ms: i64,
-    /// The soft limit in bytes.
-    pub(crate) memory_limit: Option<usize>,
+    pub(crate) memory_limit: SoftLimit,
+    /// The soft limit that comes from the system, for the listing.
+    found: Option<Found>,
     /// The hard limit in bytes.
     pub(crate) hard_limit: Option<usize>,
     pub(crate) verbose: bool,
@@ -63,7 +67,8 @@ impl Options {
     /// The values of options that are not set.
     pub(crate) const DEFAULT: Self = Self {
         purge_delay_ms: 1000,
-        memory_limit: None,
+        memory_limit: SoftLimit::Auto,
+        found: None,
         hard_limit: None,
         verbose: false,
         huge: Huge::Auto,
@@ -166,18 +171,28 @@ impl Options {
     }
 
     /// Reads the process's environment. Prints a warning per wrong variable on standard error, and
-    /// with `GREYSPAN_VERBOSE` the options in force.
-    pub(crate) fn from_env() -> Self {
-        let options = Self::parse(crate::os::env::variables(PREFIX), |warning| {
+    /// with `GREYSPAN_VERBOSE` the options in force. Only then `find` looks for a limit of the
+    /// system.
+    pub(crate) fn from_env(find: impl Fn(SoftLimit) -> Option<Found>) -> Self {
+        let mut options = Self::parse(crate::os::env::variables(PREFIX), |warning| {
             crate::os::report::warn(format_args!("{warning}"));
         });
         if options.verbose {
+            if options.follows_system() {
+                options.found = find(options.memory_limit);
+            }
             crate::os::report::text(&Listing {
                 options: &options,
                 profile: profile_path(),
             });
         }
         options
+    }
+
+    /// Whether the soft limit comes from the system. The background thread reads it there.
+    pub(crate) fn follows_system(&self) -> bool {
+        let reads = self.background && self.purge_delay_ms > 0;
+        reads && matches!(self.memory_limit, SoftLimit::Auto | SoftLimit::Percent(_))
     }
 }
 

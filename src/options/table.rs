@@ -2,6 +2,7 @@
 //! listing. The parser, the warnings and the listing read it.
 
 use super::form::Form;
+use super::limit::SoftLimit;
 use super::listing::Value;
 use super::{Huge, Options};
 
@@ -23,8 +24,13 @@ pub(super) static TABLE: &[Row] = &[
     },
     Row {
         key: "MEMLIMIT",
-        form: Form::Size(|options, bytes| options.memory_limit = Some(bytes)),
-        show: |options| Value::Bytes(options.memory_limit),
+        form: Form::Limit(|options, limit| options.memory_limit = limit),
+        show: |options| match (options.memory_limit, options.found) {
+            (SoftLimit::Bytes(bytes), _) => Value::Bytes(Some(bytes)),
+            (SoftLimit::Off, _) | (SoftLimit::Auto, None) => Value::Bytes(None),
+            (SoftLimit::Percent(percent), None) => Value::Percent(Some(percent)),
+            (_, Some(found)) => Value::Bytes(Some(found.bytes)),
+        },
         help: "soft limit: above it, free memory is returned at once",
     },
     Row {

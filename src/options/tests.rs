@@ -15,7 +15,7 @@ fn sizes_take_units() {
     let (options, warnings) = parse(&[("GREYSPAN_MEMLIMIT", "512MiB"), ("GREYSPAN_HARD_LIMIT", "4096")]);
     assert_eq!(
         (options.memory_limit, options.hard_limit),
-        (Some(512 << 20), Some(4096))
+        (SoftLimit::Bytes(512 << 20), Some(4096))
     );
     assert!(warnings.is_empty());
 }
@@ -30,7 +30,7 @@ fn a_unit_is_a_power_of_1024_however_it_is_spelled() {
             for unit in [unit, capital, usual] {
                 let value = format!("3{unit}");
                 let (options, warnings) = parse(&[("GREYSPAN_MEMLIMIT", &value)]);
-                assert_eq!(options.memory_limit, Some(3 << shift), "{value}");
+                assert_eq!(options.memory_limit, SoftLimit::Bytes(3 << shift), "{value}");
                 assert!(warnings.is_empty(), "{warnings:?}");
             }
         }
@@ -59,6 +59,68 @@ fn a_unit_is_a_power_of_1024_however_it_is_spelled() {
             "{warnings:?}"
         );
     }
+}
+
+#[test]
+fn the_soft_limit_may_be_a_share_of_the_systems_or_off() {
+    for (value, limit) in [
+        ("90%", SoftLimit::Percent(90)),
+        ("1%", SoftLimit::Percent(1)),
+        ("100%", SoftLimit::Percent(100)),
+        ("off", SoftLimit::Off),
+        ("0", SoftLimit::Bytes(0)),
+        ("90", SoftLimit::Bytes(90)),
+    ] {
+        let (options, warnings) = parse(&[("GREYSPAN_MEMLIMIT", value)]);
+        assert_eq!((options.memory_limit, warnings.len()), (limit, 0), "{value}");
+        assert_eq!(options.follows_system(), value.ends_with('%'), "{value}");
+    }
+    for value in ["0%", "101%", "%", "-5%", "9.5%", "90 %", "90%%", "4294967386%", "OFF"] {
+        let (options, warnings) = parse(&[("GREYSPAN_MEMLIMIT", value)]);
+        assert_eq!((options, warnings.len()), (Options::DEFAULT, 1), "{value}");
+        assert!(warnings[0].contains("a percentage"), "{warnings:?}");
+    }
+    assert!(parse(&[("GREYSPAN_HARD_LIMIT", "90%")]).1[0].contains("takes a size"));
+    // The background thread reads the system's limits.
+    assert!(Options::DEFAULT.follows_system());
+    for (key, value) in [("BACKGROUND", "0"), ("PURGE_DELAY", "0"), ("PURGE_DELAY", "-1")] {
+        let key = format!("GREYSPAN_{key}");
+        let (options, _) = parse(&[(&key, value), ("GREYSPAN_MEMLIMIT", "50%")]);
+        assert!(!options.follows_system(), "{key}={value}");
+    }
+}
+
+#[test]
+fn the_listing_has_the_limit_of_the_system_with_its_source() {
+    let line = |value: &[(&str, &str)], found| {
+        let (mut options, _) = parse(value);
+        options.found = found;
+        let text = Listing {
+            options: &options,
+            profile: None,
+        }
+        .to_string();
+        let line = text.lines().find(|line| line.contains("MEMLIMIT")).expect("a line");
+        let parts = line.split("  ").map(str::trim).filter(|part| !part.is_empty());
+        parts.skip(1).collect::<Vec<_>>().join("|")
+    };
+    let found = |source, percent| {
+        Some(Found {
+            bytes: 486 << 20,
+            source,
+            percent,
+        })
+    };
+    let default = line(&[], found("cgroup memory.max", Some(95)));
+    assert_eq!(default, "486 MiB|default: cgroup memory.max, 95 %");
+    let high = line(&[], found("cgroup memory.high", None));
+    assert_eq!(high, "486 MiB|default: cgroup memory.high");
+    let share = [("GREYSPAN_MEMLIMIT", "90%")];
+    let machine = line(&share, found("the machine's memory", Some(90)));
+    assert_eq!(machine, "486 MiB|environment: the machine's memory, 90 %");
+    assert_eq!(line(&share, None), "90 %|environment");
+    assert_eq!(line(&[], None), "none|default");
+    assert_eq!(line(&[("GREYSPAN_MEMLIMIT", "off")], None), "none|environment");
 }
 
 #[test]

@@ -23,9 +23,11 @@
 //! zero, and a range lies inside one reservation or one window. Every call keeps `errno`. No call
 //! allocates, panics or takes a lock.
 
+pub(crate) mod cgroup;
 pub(crate) mod env;
 pub(crate) mod errno;
 pub(crate) mod exit;
+mod file;
 pub(crate) mod foreign;
 pub(crate) mod fork;
 pub(crate) mod futex;
@@ -212,6 +214,20 @@ pub(crate) fn unix_nanos() -> u64 {
     (now.tv_sec as u64)
         .saturating_mul(1_000_000_000)
         .saturating_add(now.tv_nsec as u64)
+}
+
+/// Returns the bytes of the machine's memory; `None` if the kernel does not tell.
+pub(crate) fn machine_memory() -> Option<usize> {
+    let _errno = errno::KeepErrno::new();
+    let mut info = core::mem::MaybeUninit::<libc::sysinfo>::zeroed();
+    // SAFETY: a valid place for the answer.
+    let told = unsafe { libc::sysinfo(info.as_mut_ptr()) } == 0;
+    // SAFETY: all zeroes are a valid value, and so is the kernel's answer.
+    let info = unsafe { info.assume_init() };
+    let bytes = usize::try_from(info.totalram)
+        .ok()?
+        .checked_mul(info.mem_unit as usize)?;
+    (told && bytes > 0).then_some(bytes)
 }
 
 /// Returns a random number that other processes cannot guess. Early in the system's boot the kernel

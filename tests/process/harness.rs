@@ -89,6 +89,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         crate::fork::SCENARIOS,
         #[cfg(feature = "gc")]
         crate::gc::SCENARIOS,
+        crate::granted::SCENARIOS,
         crate::oom::SCENARIOS,
         #[cfg(all(target_os = "linux", target_env = "gnu"))]
         crate::plugin::SCENARIOS,

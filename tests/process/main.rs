@@ -20,6 +20,7 @@ mod exact;
 mod fork;
 #[cfg(feature = "gc")]
 mod gc;
+mod granted;
 mod harness;
 mod idle;
 mod oom;
