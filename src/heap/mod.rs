@@ -18,6 +18,7 @@ mod free;
 mod map;
 mod options;
 mod realloc;
+mod reclaim;
 mod registry;
 #[cfg_attr(not(sampling), path = "unsampled.rs")]
 mod sample;

@@ -11,7 +11,7 @@
 
 use super::{Heap, end_sample};
 use crate::base::addr::Addr;
-use crate::base::geometry::{PAGE, REQUEST_MAX};
+use crate::base::geometry::{PAGE, REQUEST_MAX, is_servable};
 use crate::mcache::MCache;
 use crate::mheap::MHeap;
 use crate::mspan::{CHECKED, MSpan, State};
@@ -48,23 +48,9 @@ impl Heap {
             let Some(span) = self.tiers.mheap.map().span_of(Addr::of(ptr)) else {
                 return null_mut();
             };
-            if self.resize_in_place(span, new_size) {
-                end_sample(span);
-                self.resampled(cache, new_size, align, ptr);
-                self.count_resize(cache, layout.size(), new_size);
-                if new_size > layout.size() {
-                    self.with_cache(cache, |cache| cache.count_large_bytes(new_size - layout.size()));
-                }
+            if let Some(block) = self.resize_large(cache, span, layout, new_size) {
                 self.after_alloc();
-                return ptr;
-            }
-            if new_size > layout.size() {
-                let room = MHeap::growth_room(large_pages(new_size));
-                if let Some(moved) = self.move_large(cache, span, layout, new_size, room) {
-                    self.resampled(cache, new_size, align, moved);
-                    self.after_alloc();
-                    return moved;
-                }
+                return block;
             }
         }
         // SAFETY: the alignment is a layout's. The size does not overflow with it (contract of this
@@ -99,6 +85,41 @@ impl Heap {
         new
     }
 
+    /// Gives the large block of `span` `new_size` bytes without a new block for all of it. `None`:
+    /// that was not possible.
+    fn resize_large(&self, cache: &MCache, span: &'static MSpan, layout: Layout, new_size: usize) -> Option<*mut u8> {
+        if !is_servable(new_size, layout.align()) {
+            return None;
+        }
+        let more = large_pages(new_size).saturating_sub(span.pages());
+        let resized = self.resize_or_move(cache, span, layout, new_size);
+        if resized.is_some() || more == 0 || !self.tiers.mheap.refuses(more) {
+            return resized;
+        }
+        // The growth alone may have room where a second block has none.
+        self.reclaim(cache, more * PAGE);
+        self.resize_or_move(cache, span, layout, new_size)
+    }
+
+    fn resize_or_move(&self, cache: &MCache, span: &'static MSpan, layout: Layout, new_size: usize) -> Option<*mut u8> {
+        if self.resize_in_place(span, new_size) {
+            end_sample(span);
+            self.resampled(cache, new_size, layout.align(), span.base());
+            self.count_resize(cache, layout.size(), new_size);
+            if new_size > layout.size() {
+                self.with_cache(cache, |cache| cache.count_large_bytes(new_size - layout.size()));
+            }
+            return Some(span.base());
+        }
+        if new_size <= layout.size() {
+            return None;
+        }
+        let room = MHeap::growth_room(large_pages(new_size));
+        let moved = self.move_large(cache, span, layout, new_size, room)?;
+        self.resampled(cache, new_size, layout.align(), moved);
+        Some(moved)
+    }
+
     /// Allocates a large block for an object that has begun to grow, with room behind it. Returns
     /// null if no such place lies idle.
     pub(super) fn alloc_begun(&self, cache: &MCache, size: usize, align: usize) -> *mut u8 {
@@ -116,7 +137,7 @@ impl Heap {
 
     /// Gives the large block `new_size` bytes where it is. Returns whether that was possible.
     fn resize_in_place(&self, span: &'static MSpan, new_size: usize) -> bool {
-        if span.state() != State::Large || new_size > REQUEST_MAX {
+        if span.state() != State::Large {
             return false;
         }
         let (old, new) = (span.pages(), large_pages(new_size));
@@ -144,8 +165,7 @@ impl Heap {
             return None;
         }
         let mheap = &self.tiers.mheap;
-        let to = mheap.take_large(new_size, large_pages(new_size), layout.align(), room)?;
-        let moved = mheap.move_pages(span, to);
+        let (to, moved) = mheap.relocate(span, new_size, layout.align(), room)?;
         if !moved {
             let bytes = layout.size().min(span.pages() * PAGE);
             // SAFETY: both runs hold the old size, and the new one is this call's.

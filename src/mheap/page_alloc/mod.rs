@@ -26,6 +26,7 @@ mod take;
 use super::page_map::REGIONS;
 use super::region::Region;
 use super::tracker::{ByAge, ByLongest, Tracker};
+use crate::base::addr::align_up;
 use crate::base::bitmap::Bits;
 use crate::base::geometry::{PAGE, PAGES_PER_HUGE, WINDOW_FIRST};
 use crate::base::list::List;
@@ -265,13 +266,14 @@ impl PageAlloc {
         }
     }
 
-    /// Takes one run of free pages that may have physical memory, from the huge page that has had
-    /// such pages for longest. The run consists of whole system pages, which are `unit` of ours.
-    /// The caller gives it back, clean or dirty.
+    /// Takes one run of at most `most` free pages that may have physical memory, from the huge page
+    /// that has had such pages for longest. The run consists of whole system pages, which are
+    /// `unit` of ours. The caller gives it back, clean or dirty. The run is longer than `most` only
+    /// to be a whole system page, or a whole huge page that the system was asked for.
     ///
     /// If `unit` is 1, the first huge page has a run. Otherwise a call looks at up to 1024 huge
     /// pages, which takes some hundred microseconds, and the next call goes on with the rest.
-    pub(super) fn take_dirty(&mut self, unit: usize) -> Option<Run> {
+    pub(super) fn take_dirty(&mut self, unit: usize, most: usize) -> Option<Run> {
         const LOOKS: usize = 1024;
         let (tracker, run) = (0..LOOKS).find_map(|_| {
             let tracker = self.aged.first()?;
@@ -282,14 +284,20 @@ impl PageAlloc {
             }
             Some((tracker, run?))
         })?;
+        let is_huge = tracker.advised.get() && run.len == PAGES_PER_HUGE;
+        let pages = if is_huge {
+            run.len
+        } else {
+            run.len.min(align_up(most.min(run.len), unit))
+        };
         let base = self.address(tracker, run.start);
         let low = self.counts.low_dirty;
-        self.take_pages(tracker, run.start, run.len);
+        self.take_pages(tracker, run.start, pages);
         // `low_dirty` measures the program's demand, and the scavenger's is none.
         self.counts.low_dirty = low;
         Some(Run {
             base,
-            pages: run.len,
+            pages,
             clean: false,
             wakes: null_mut(),
         })
