@@ -1,6 +1,7 @@
 //! The page heap over a simulated system.
 
 mod edges;
+mod limits;
 
 use super::*;
 use crate::base::addr::Addr;
