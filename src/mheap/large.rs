@@ -169,10 +169,7 @@ impl MHeap {
         let (bytes, os_page) = (from.pages() * PAGE, self.os.page_size());
         // Only whole system pages move; a part of one would take the memory of other runs with it.
         let whole = |place: usize| place & (os_page - 1) == 0;
-        bytes >= HUGE / 2
-            && whole(from.base().addr())
-            && whole(bytes)
-            && self.inner.lock().remaps < REMAPS_MAX
+        bytes >= HUGE / 2 && whole(from.base().addr()) && whole(bytes) && self.inner.lock().remaps < REMAPS_MAX
     }
 
     /// Moves all pages of `from`, which may move, to the front of `to`, which is no shorter.
@@ -181,7 +178,10 @@ impl MHeap {
         self.inner.lock().remaps += 1;
         // SAFETY: the caller holds both runs, both are Ready and consist of whole system pages, and
         // no other thread knows their addresses.
-        unsafe { self.os.remap(non_null(from.base()), non_null(to.base()), from.pages() * PAGE) }
+        unsafe {
+            self.os
+                .remap(non_null(from.base()), non_null(to.base()), from.pages() * PAGE)
+        }
     }
 
     /// Returns how many pages of room to leave behind an object of `pages` pages that has begun to

@@ -22,6 +22,7 @@ mod fork;
 mod gc;
 mod harness;
 mod idle;
+mod limits;
 mod oom;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod plugin;

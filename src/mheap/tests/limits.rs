@@ -73,7 +73,10 @@ impl Place {
         assert!(bytes.contains(&back), "{back} bytes, not {bytes:?}");
         let footprint = footprint(&self.heap);
         let limit = self.limit();
-        assert!(footprint <= limit && footprint + 2 * PAGE >= limit, "{footprint} {limit}");
+        assert!(
+            footprint <= limit && footprint + 2 * PAGE >= limit,
+            "{footprint} {limit}"
+        );
     }
 
     fn end(self) {
