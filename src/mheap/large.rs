@@ -134,8 +134,8 @@ impl MHeap {
         self.heed(due);
     }
 
-    /// Finds another place for the object of `from`, which grows to `bytes` bytes, with up to `room`
-    /// untouched pages behind it. Moves its pages there by page tables if that pays.
+    /// Finds another place for the object of `from`, which grows to `bytes` bytes, with up to
+    /// `room` untouched pages behind it. Moves its pages there by page tables if that pays.
     ///
     /// Returns the new span and whether the pages moved. If they moved, the caller gives `from`
     /// back by `give_moved`. Otherwise it copies the object.

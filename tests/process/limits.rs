@@ -1,4 +1,4 @@
-//! The limits over the real system: what is served below them, and how much memory the process has
+//! The limits over the real system: requests near them, and the memory of the process
 //! meanwhile.
 
 use crate::harness::{DONE, Next, Scenario};

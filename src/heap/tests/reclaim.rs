@@ -1,4 +1,4 @@
-//! Requests near the hard limit: what the heap reclaims for them, and when it refuses.
+//! Requests near the hard limit: the memory that the heap reclaims for them.
 
 use super::world::World;
 use crate::sync::atomic::Ordering::Relaxed;
@@ -55,8 +55,7 @@ fn a_block_grows_from_60_to_70_mib_beside_32_idle_ones_under_a_limit_of_100() {
     }
 }
 
-/// Makes the world keep `bytes` or more in pages of no use to the program. Returns the world, with
-/// a block of 20 MiB in use.
+/// Returns a world with a block of 20 MiB, whose threads keep free memory.
 type Keeper = fn() -> World;
 
 fn with_runs() -> World {

@@ -1,4 +1,4 @@
-//! What counts for the limits, and how little goes back for them.
+//! The limits: the memory that counts, and the idle pages that go back.
 
 use super::*;
 use crate::base::geometry::HUGE_SHIFT;
