@@ -3,7 +3,7 @@
 //!
 //! Only the holder of the object calls with its span; the page heap's lock guards the pages.
 
-use super::page_alloc::Purpose;
+use super::page_alloc::{Given, Purpose};
 use super::{MHeap, Request, non_null};
 use crate::base::geometry::{HUGE, PAGE, PAGES_PER_HUGE, is_servable};
 use crate::mspan::MSpan;
@@ -105,7 +105,7 @@ impl MHeap {
             if more > headroom {
                 inner
                     .pages
-                    .give(end.wrapping_add(headroom * PAGE), more - headroom, clean);
+                    .give_as(end.wrapping_add(headroom * PAGE), more - headroom, Given::Untouched);
             }
             return None;
         }
@@ -146,10 +146,12 @@ impl MHeap {
         align: usize,
         room: usize,
     ) -> Option<(&'static MSpan, bool)> {
-        let moves = if self.may_move(from) { from.pages() } else { 0 };
+        let pages = large_pages(bytes);
+        let may_move = from.pages() <= pages && self.may_move(from);
+        let moves = if may_move { from.pages() } else { 0 };
         let request = Request {
             moves,
-            ..self.large(large_pages(bytes), align, room)
+            ..self.large(pages, align, room)
         };
         let to = self.take_for(bytes, request)?;
         if moves == 0 || self.move_pages(from, to) {
@@ -158,7 +160,7 @@ impl MHeap {
         // A copy needs memory for all of the new pages.
         self.inner.lock().afloat -= moves;
         if !self.make_room() {
-            self.give(to);
+            self.give_run(to, Given::Unused);
             return None;
         }
         Some((to, false))

@@ -32,7 +32,7 @@ use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use crate::sync::lock::{Lock, Patience};
 use limits::Told;
-use page_alloc::{PageAlloc, Purpose, Run};
+use page_alloc::{Given, PageAlloc, Purpose, Run};
 use page_map::PageMap;
 
 /// Pages in a typical span of small objects.
@@ -251,7 +251,7 @@ impl MHeap {
         let mut inner = self.inner.lock();
         inner.afloat -= request.moves;
         inner.headroom -= run.pages - request.pages;
-        inner.pages.give(run.base, run.pages, run.clean);
+        inner.pages.give_as(run.base, run.pages, Given::Untouched);
         if request.purpose.is_small() {
             inner.pages.counts.small -= run.pages;
         }
@@ -299,17 +299,17 @@ impl MHeap {
 
     /// Takes back a span that no cache owns and that holds no live object.
     pub(crate) fn give(&self, span: &'static MSpan) {
-        self.give_run(span, false);
+        self.give_run(span, Given::Dirty);
     }
 
     /// Takes back a large span whose pages `relocate` has moved elsewhere: they have no memory and
     /// read as zero.
     pub(crate) fn give_moved(&self, span: &'static MSpan) {
-        self.give_run(span, true);
+        self.give_run(span, Given::Clean);
     }
 
-    /// `moved`: the span's pages were moved elsewhere by page tables.
-    fn give_run(&self, span: &'static MSpan, moved: bool) {
+    /// Takes back a span in this state. `Clean`: its pages were moved elsewhere by page tables.
+    fn give_run(&self, span: &'static MSpan, state: Given) {
         let small = span.objects() > 1;
         self.map.set(span.base(), span.mapped_pages(), None);
         span.set_state(State::Free);
@@ -319,8 +319,8 @@ impl MHeap {
             if small {
                 inner.pages.counts.small -= pages;
             }
-            inner.pages.give(base, pages, moved);
-            if moved {
+            inner.pages.give_as(base, pages, state);
+            if state == Given::Clean {
                 inner.afloat -= pages;
             }
             if headroom > 0 {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::geometry::HUGE_SHIFT;
 use crate::mheap::survey::{HugeBooks, PageBooks};
+use crate::os::PageSource;
 use crate::os::sim::Kind;
 use std::ops::Range;
 
@@ -42,7 +43,11 @@ struct Place {
 
 impl Place {
     fn new(runs: usize) -> Self {
-        let (sim, heap) = heap();
+        Self::on(Sim::new(), runs)
+    }
+
+    fn on(sim: &'static Sim, runs: usize) -> Self {
+        let (sim, heap) = heap_on(sim);
         heap.set_purge_delay(-1);
         // Before the runs, so that a large request has room without growth.
         let room = large(&heap, 24 * MIB, 1);
@@ -101,17 +106,19 @@ fn idle_pages_that_serve_a_request_cost_nothing() {
 
 #[test]
 fn a_request_gives_back_its_shortfall_and_the_pages_that_were_idle_for_longest() {
-    let place = Place::new(6);
-    place.leave(4 * MIB);
-    let before = idle(&place.heap);
-    // No idle run is so long.
-    let span = large(&place.heap, 10 * MIB, 1);
-    place.check_back(before, 6 * MIB..6 * MIB + LITTLE);
-    let pages = |run: usize| idle_pages_at(&place.heap, place.idle[run], 8 * MIB / PAGE);
-    assert!(pages(0) * PAGE < 2 * MIB + LITTLE, "{}", pages(0));
-    assert_eq!(pages(5) * PAGE, 8 * MIB, "it became idle last");
-    place.heap.give(span);
-    place.end();
+    for page in [4 << 10, 16 << 10, 64 << 10] {
+        let place = Place::on(Sim::with_page_size(page), 6);
+        place.leave(4 * MIB);
+        let before = idle(&place.heap);
+        // No idle run is so long.
+        let span = large(&place.heap, 10 * MIB, 1);
+        place.check_back(before, 6 * MIB..6 * MIB + LITTLE);
+        let pages = |run: usize| idle_pages_at(&place.heap, place.idle[run], 8 * MIB / PAGE);
+        assert!(pages(0) * PAGE < 2 * MIB + LITTLE, "{}", pages(0));
+        assert_eq!(pages(5) * PAGE, 8 * MIB, "it became idle last");
+        place.heap.give(span);
+        place.end();
+    }
 }
 
 #[test]
@@ -297,4 +304,62 @@ fn no_request_is_refused_because_another_thread_gives_pages_back() {
         }
     });
     end(sim, &heap);
+}
+
+/// Takes, grows, moves and gives back spans at random below a hard limit, over a system that
+/// refuses a kind of call now and then.
+#[test]
+fn a_random_walk_stays_below_the_hard_limit() {
+    for page in [4 << 10, 16 << 10] {
+        let (sim, heap) = heap_on(Sim::with_page_size(page));
+        heap.set_purge_delay(-1);
+        let limit = 24 * MIB;
+        heap.set_hard_limit(Some(limit));
+        let mut numbers = Numbers(0x51A7);
+        let mut out: Vec<&'static MSpan> = Vec::new();
+        let (mut refused, mut moves) = (0, 0);
+        for _ in 0..4000 {
+            match numbers.below(40) {
+                0 => sim.fail_kind([Kind::Release, Kind::Remap, Kind::Ready][numbers.below(3)]),
+                1..4 => sim.heal(),
+                4..8 => {
+                    let class =
+                        SizeClass::from_index(numbers.below(crate::size_class::COUNT)).expect("below the count");
+                    out.extend(heap.take_small(class, class.span_pages()));
+                }
+                8..18 => {
+                    let pages = 1 + numbers.below(5 * MIB / PAGE);
+                    let span = heap.take_large(pages * PAGE, pages, 1, 0);
+                    refused += usize::from(span.is_none());
+                    out.extend(span);
+                }
+                choice @ 18..28 if !out.is_empty() => {
+                    let index = numbers.below(out.len());
+                    let (span, more) = (out[index], 1 + numbers.below(2 * MIB / PAGE));
+                    let grown = span.pages() + more;
+                    if span.state() == State::Large && choice < 23 {
+                        heap.grow_in_place(span, grown);
+                    } else if span.state() == State::Large
+                        && let Some((to, moved)) = heap.relocate(span, grown * PAGE, 1, 2 * grown)
+                    {
+                        out[index] = to;
+                        moves += usize::from(moved);
+                        if moved { heap.give_moved(span) } else { heap.give(span) }
+                    }
+                }
+                _ if !out.is_empty() => heap.give(out.swap_remove(numbers.below(out.len()))),
+                _ => {}
+            }
+            check(sim, &heap, &out);
+            // A refused request may have made the tables longer.
+            let footprint = footprint(&heap);
+            assert!(footprint <= limit + LITTLE, "{footprint}");
+            assert_eq!(heap.inner.lock().afloat, 0);
+        }
+        assert!(refused > 50 && moves > 0, "{refused} {moves}");
+        sim.heal();
+        heap.set_hard_limit(None);
+        out.into_iter().for_each(|span| heap.give(span));
+        end(sim, &heap);
+    }
 }
