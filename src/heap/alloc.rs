@@ -4,7 +4,7 @@
 //! alloc ── bin hit ──────────────────────────────► the block
 //!   └─ bin empty ── alloc_slow ─┬─ a run of the thread's bins
 //!                               └─ search ── attempt: refill, longer run, page heap
-//!                                     └─ nothing: trim, then one more attempt
+//!                                     └─ nothing: reclaim, then one more attempt
 //!                  every slow allocation ends in hand_out: count, sample, wipe, look after pages
 //! ```
 //!
@@ -13,11 +13,11 @@
 //!
 //! - ALLOC-1. Every allocation that does not come out of a size class's bin ends in `hand_out`.
 
-use super::{HEAP, Heap};
-use crate::base::geometry::is_servable;
+use super::Heap;
+use crate::base::geometry::{PAGE, is_servable};
 use crate::mcache::MCache;
 use crate::mspan::{Block, CHECKED};
-use crate::size_class::{RunClass, SizeClass};
+use crate::size_class::{RunClass, SizeClass, large_pages};
 use crate::stats::Stats;
 use core::alloc::Layout;
 use core::ptr::null_mut;
@@ -103,8 +103,8 @@ impl Heap {
         handed
     }
 
-    /// Finds a block beyond the thread's bins. If there is none, the thread gives up what it
-    /// keeps, resting spans end, and the search begins once more.
+    /// Finds a block beyond the thread's bins. If there is none, the heap reclaims what it can, and
+    /// the search begins once more.
     #[inline(never)]
     fn search<const ZERO: bool>(&self, cache: &MCache, size: usize, align: usize) -> Found {
         if !is_servable(size, align) {
@@ -114,13 +114,14 @@ impl Heap {
         if !found.0.is_null() {
             return found;
         }
-        if cache.is_ready() {
-            cache.trim(&self.tiers);
-        }
-        self.registry.end_rest(&self.tiers);
+        let wanted = match SizeClass::serving(size, align) {
+            Some(class) => class.span_bytes(),
+            None => large_pages(size) * PAGE,
+        };
+        self.reclaim(cache, wanted);
         let found = self.attempt::<ZERO>(cache, size, align);
-        if found.0.is_null() && core::ptr::eq(self, &raw const HEAP) {
-            self.tiers.mheap.name_hard_limit();
+        if found.0.is_null() {
+            self.note_refusal(wanted);
         }
         found
     }

@@ -21,6 +21,7 @@ pub(crate) mod global;
 mod map;
 mod options;
 mod realloc;
+mod reclaim;
 mod registry;
 #[cfg_attr(not(sampling), path = "unsampled.rs")]
 mod sample;

@@ -11,7 +11,7 @@
 
 use super::{Heap, end_sample};
 use crate::base::addr::Addr;
-use crate::base::geometry::{PAGE, REQUEST_MAX};
+use crate::base::geometry::{PAGE, REQUEST_MAX, is_servable};
 use crate::mcache::MCache;
 use crate::mheap::MHeap;
 use crate::mspan::{CHECKED, MSpan, State};
@@ -82,32 +82,50 @@ impl Heap {
         new
     }
 
-    /// Gives the large block at `ptr` `new_size` bytes in place, or moves it to a run with room to
-    /// grow. `None`: neither is possible. A function of its own, so that its locals cost small
-    /// blocks nothing.
+    /// Gives the large block at `ptr` `new_size` bytes without a new block for all of it. `None`: that
+    /// was not possible. A function of its own, so that its locals cost small blocks nothing.
     #[inline(never)]
     fn resize_large(&self, cache: &MCache, ptr: *mut u8, layout: Layout, new_size: usize) -> Option<*mut u8> {
         let Some(span) = self.tiers.mheap.map().span_of(Addr::of(ptr)) else {
             return Some(null_mut());
         };
-        let (old_size, align) = (layout.size(), layout.align());
+        let resized = self.resize_span(cache, span, layout, new_size);
+        if resized.is_some() {
+            self.after_alloc();
+        }
+        resized
+    }
+
+    fn resize_span(&self, cache: &MCache, span: &'static MSpan, layout: Layout, new_size: usize) -> Option<*mut u8> {
+        if !is_servable(new_size, layout.align()) {
+            return None;
+        }
+        let more = large_pages(new_size).saturating_sub(span.pages());
+        let resized = self.resize_or_move(cache, span, layout, new_size);
+        if resized.is_some() || more == 0 || !self.tiers.mheap.refuses(more) {
+            return resized;
+        }
+        // The growth alone may have room where a second block has none.
+        self.reclaim(cache, more * PAGE);
+        self.resize_or_move(cache, span, layout, new_size)
+    }
+
+    fn resize_or_move(&self, cache: &MCache, span: &'static MSpan, layout: Layout, new_size: usize) -> Option<*mut u8> {
         if self.resize_in_place(span, new_size) {
             end_sample(span);
-            self.resampled(cache, new_size, align, ptr);
-            self.count_resize(cache, old_size, new_size);
-            if new_size > old_size {
-                self.with_cache(cache, |cache| cache.count_large_bytes(new_size - old_size));
+            self.resampled(cache, new_size, layout.align(), span.base());
+            self.count_resize(cache, layout.size(), new_size);
+            if new_size > layout.size() {
+                self.with_cache(cache, |cache| cache.count_large_bytes(new_size - layout.size()));
             }
-            self.after_alloc();
-            return Some(ptr);
+            return Some(span.base());
         }
-        if new_size <= old_size {
+        if new_size <= layout.size() {
             return None;
         }
         let room = MHeap::growth_room(large_pages(new_size));
         let moved = self.move_large(cache, span, layout, new_size, room)?;
-        self.resampled(cache, new_size, align, moved);
-        self.after_alloc();
+        self.resampled(cache, new_size, layout.align(), moved);
         Some(moved)
     }
 
@@ -128,7 +146,7 @@ impl Heap {
 
     /// Gives the large block `new_size` bytes where it is. Returns whether that was possible.
     fn resize_in_place(&self, span: &'static MSpan, new_size: usize) -> bool {
-        if span.state() != State::Large || new_size > REQUEST_MAX {
+        if span.state() != State::Large {
             return false;
         }
         let (old, new) = (span.pages(), large_pages(new_size));
@@ -156,8 +174,7 @@ impl Heap {
             return None;
         }
         let mheap = &self.tiers.mheap;
-        let to = mheap.take_large(new_size, large_pages(new_size), layout.align(), room)?;
-        let moved = mheap.move_pages(span, to);
+        let (to, moved) = mheap.relocate(span, new_size, layout.align(), room)?;
         if !moved {
             let bytes = layout.size().min(span.pages() * PAGE);
             // SAFETY: both runs hold the old size, and the new one is this call's.

@@ -154,6 +154,7 @@ impl Registry {
             return None;
         }
         inner.count = id;
+        tiers.mheap.set_cache_bytes(inner.memory.used());
         Some(cache)
     }
 

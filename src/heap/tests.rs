@@ -6,6 +6,7 @@ mod caches;
 mod ends;
 mod failures;
 mod promises;
+mod reclaim;
 mod system;
 mod world;
 

@@ -15,6 +15,10 @@ impl MCache {
     #[cold]
     #[inline(never)]
     pub(crate) fn alloc_large(&self, tiers: &Tiers, bytes: usize, align: usize) -> Option<&'static MSpan> {
+        self.heed_purge(tiers);
+        if tiers.mheap.is_pressed() && self.runs.room() > 0 {
+            self.empty_runs(tiers);
+        }
         self.end_idle_runs(tiers);
         let pages = large_pages(bytes).max(1);
         let span = self

@@ -3,11 +3,12 @@
 //!
 //! Only the holder of the object calls with its span; the page heap's lock guards the pages.
 
-use super::page_alloc::Purpose;
-use super::{MHeap, non_null};
+use super::page_alloc::{Given, Purpose};
+use super::{MHeap, Request, non_null};
 use crate::base::geometry::{HUGE, PAGE, PAGES_PER_HUGE, is_servable};
 use crate::mspan::MSpan;
 use crate::os::PageSource;
+use crate::size_class::large_pages;
 
 /// Moves by page table before the heap copies objects instead, so that the process keeps its
 /// mappings for itself.
@@ -23,17 +24,21 @@ impl MHeap {
         align: usize,
         headroom: usize,
     ) -> Option<&'static MSpan> {
-        if !is_servable(bytes, align) {
-            return None;
-        }
-        let purpose = if headroom > 0 { Purpose::Growing } else { Purpose::Large };
-        // An address from which `move_pages` can move it.
-        let align = if headroom > 0 {
-            align.max(self.os.page_size())
-        } else {
-            align
+        self.take_for(bytes, self.large(pages, align, headroom))
+    }
+
+    /// Returns the request for a large object of `pages` pages at a multiple of `align` bytes.
+    fn large(&self, pages: usize, align: usize, headroom: usize) -> Request {
+        let (purpose, align) = match headroom {
+            0 => (Purpose::Large, align),
+            // An address from which `move_pages` can move it.
+            _ => (Purpose::Growing, align.max(self.os.page_size())),
         };
-        self.take_for(bytes, pages, align, headroom, purpose)
+        Request {
+            align: align.div_ceil(PAGE),
+            headroom,
+            ..Request::plain(pages, purpose)
+        }
     }
 
     /// Like `take_large` without headroom, but only from free pages that may have memory already.
@@ -41,7 +46,11 @@ impl MHeap {
         if pages * PAGE > self.idle_bytes() {
             return None;
         }
-        self.take_for(bytes, pages, align, 0, Purpose::Idle)
+        let request = Request {
+            align: align.div_ceil(PAGE),
+            ..Request::plain(pages, Purpose::Idle)
+        };
+        self.take_for(bytes, request)
     }
 
     /// Like `take_idle`, for an object that has begun to grow: takes the start of a run of at least
@@ -50,18 +59,14 @@ impl MHeap {
         if 2 * pages * PAGE > self.idle_bytes() {
             return None;
         }
-        self.take_for(bytes, pages, 1, 0, Purpose::Begun)
+        self.take_for(bytes, Request::plain(pages, Purpose::Begun))
     }
 
-    fn take_for(
-        &self,
-        bytes: usize,
-        pages: usize,
-        align: usize,
-        headroom: usize,
-        purpose: Purpose,
-    ) -> Option<&'static MSpan> {
-        let span = self.take_run(pages, align.div_ceil(PAGE), headroom, purpose)?;
+    fn take_for(&self, bytes: usize, request: Request) -> Option<&'static MSpan> {
+        if !is_servable(bytes, request.align * PAGE) {
+            return None;
+        }
+        let span = self.take_run(request)?;
         span.init_large(bytes);
         self.map.set(span.base(), 1, Some(span));
         Some(span)
@@ -90,19 +95,22 @@ impl MHeap {
             clean = run.clean;
         }
         inner.headroom -= from_room;
+        let short = self.is_short(&inner);
+        let due = self.over_soft_limit(&mut inner);
         drop(inner);
         // SAFETY: the pages behind the run are the span's now, Prepared or Ready.
-        if !unsafe { self.make_ready(end, more) } {
+        if (short && !self.make_room()) || !unsafe { self.make_ready(end, more) } {
             let mut inner = self.inner.lock();
             inner.headroom += from_room;
             if more > headroom {
                 inner
                     .pages
-                    .give(end.wrapping_add(headroom * PAGE), more - headroom, clean);
+                    .give_as(end.wrapping_add(headroom * PAGE), more - headroom, Given::Untouched);
             }
             return None;
         }
         span.set_pages(pages, headroom - from_room);
+        self.heed(due);
         Some(clean)
     }
 
@@ -126,28 +134,56 @@ impl MHeap {
         self.heed(due);
     }
 
-    /// Moves all pages of `from` to the front of `to` by page tables. `false`: nothing moved, and
-    /// the caller copies instead.
-    pub(crate) fn move_pages(&self, from: &'static MSpan, to: &'static MSpan) -> bool {
-        let (pages, os_page) = (from.pages(), self.os.page_size());
-        if pages * PAGE < HUGE / 2 || to.pages() < pages {
-            return false;
+    /// Finds another place for the object of `from`, which grows to `bytes` bytes, with up to
+    /// `room` untouched pages behind it. Moves its pages there by page tables if that pays.
+    ///
+    /// Returns the new span and whether the pages moved. If they moved, the caller gives `from`
+    /// back by `give_moved`. Otherwise it copies the object.
+    pub(crate) fn relocate(
+        &self,
+        from: &'static MSpan,
+        bytes: usize,
+        align: usize,
+        room: usize,
+    ) -> Option<(&'static MSpan, bool)> {
+        let pages = large_pages(bytes);
+        let may_move = from.pages() <= pages && self.may_move(from);
+        let moves = if may_move { from.pages() } else { 0 };
+        let request = Request {
+            moves,
+            ..self.large(pages, align, room)
+        };
+        let to = self.take_for(bytes, request)?;
+        if moves == 0 || self.move_pages(from, to) {
+            return Some((to, moves > 0));
         }
+        // A copy needs memory for all of the new pages.
+        self.inner.lock().afloat -= moves;
+        if !self.make_room() {
+            self.give_run(to, Given::Unused);
+            return None;
+        }
+        Some((to, false))
+    }
+
+    /// Returns whether the pages of `from` may move by page tables.
+    fn may_move(&self, from: &'static MSpan) -> bool {
+        let (bytes, os_page) = (from.pages() * PAGE, self.os.page_size());
         // Only whole system pages move; a part of one would take the memory of other runs with it.
         let whole = |place: usize| place & (os_page - 1) == 0;
-        if !(whole(from.base().addr()) && whole(to.base().addr()) && whole(pages * PAGE)) {
-            return false;
+        bytes >= HUGE / 2 && whole(from.base().addr()) && whole(bytes) && self.inner.lock().remaps < REMAPS_MAX
+    }
+
+    /// Moves all pages of `from`, which may move, to the front of `to`, which is no shorter.
+    /// `false`: nothing moved.
+    fn move_pages(&self, from: &'static MSpan, to: &'static MSpan) -> bool {
+        self.inner.lock().remaps += 1;
+        // SAFETY: the caller holds both runs, both are Ready and consist of whole system pages, and
+        // no other thread knows their addresses.
+        unsafe {
+            self.os
+                .remap(non_null(from.base()), non_null(to.base()), from.pages() * PAGE)
         }
-        {
-            let mut inner = self.inner.lock();
-            if inner.remaps >= REMAPS_MAX {
-                return false;
-            }
-            inner.remaps += 1;
-        }
-        // SAFETY: the caller holds both runs, both are Ready, and no other thread knows their
-        // addresses.
-        unsafe { self.os.remap(non_null(from.base()), non_null(to.base()), pages * PAGE) }
     }
 
     /// Returns how many pages of room to leave behind an object of `pages` pages that has begun to

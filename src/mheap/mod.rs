@@ -11,6 +11,7 @@
 //!   calling thread holds meanwhile. These calls release memory, or touch a new huge page.
 
 mod large;
+mod limits;
 mod page_alloc;
 pub(crate) mod page_map;
 mod region;
@@ -30,9 +31,9 @@ use crate::os::PageSource;
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use crate::sync::lock::{Lock, Patience};
-use page_alloc::{PageAlloc, Purpose, Run};
+use limits::Told;
+use page_alloc::{Given, PageAlloc, Purpose, Run};
 use page_map::PageMap;
-use scavenge::Told;
 
 /// Pages in a typical span of small objects.
 const SPAN_PAGES: usize = 4;
@@ -43,6 +44,8 @@ struct Inner {
     spans: Pool<ByUse>,
     /// Untouched pages that spans hold as room to grow.
     headroom: usize,
+    /// Held pages without memory of their own (LIMIT-2).
+    afloat: usize,
     /// Moves by page table so far; each may cost the process a mapping.
     remaps: usize,
     /// When the scavenger last looked, in coarse milliseconds.
@@ -52,6 +55,33 @@ struct Inner {
 
 // SAFETY: only the holder of the lock around this value reaches the cells and records inside.
 unsafe impl Send for Inner {}
+
+/// A request for a run of pages.
+#[derive(Clone, Copy)]
+struct Request {
+    pages: usize,
+    /// In pages; a power of two.
+    align: usize,
+    /// The most untouched pages to hold behind the run.
+    headroom: usize,
+    purpose: Purpose,
+    /// Pages of an object that is to move here by page tables, with its memory. They count as
+    /// `afloat` until the object's old span is given back.
+    moves: usize,
+}
+
+impl Request {
+    /// Asks for `pages` pages anywhere.
+    fn plain(pages: usize, purpose: Purpose) -> Self {
+        Self {
+            pages,
+            align: 1,
+            headroom: 0,
+            purpose,
+            moves: 0,
+        }
+    }
+}
 
 /// The page heap.
 pub(crate) struct MHeap {
@@ -71,6 +101,10 @@ pub(crate) struct MHeap {
     /// Bytes of pages that were in use, or free with physical memory, when the heap last handed out
     /// a run; for readers without the lock.
     grown: AtomicUsize,
+    /// The hard limit has lately asked for memory back (`limits`).
+    pressed: AtomicBool,
+    /// Bytes of the thread caches' records.
+    cache_bytes: AtomicUsize,
     /// A background thread looks after free pages.
     attended: AtomicBool,
 }
@@ -98,6 +132,7 @@ impl MHeap {
                     pages: PageAlloc::new(),
                     spans: Pool::new(),
                     headroom: 0,
+                    afloat: 0,
                     remaps: 0,
                     looked_at: 0,
                     told: Told::new(),
@@ -108,6 +143,8 @@ impl MHeap {
                 purge_delay: AtomicUsize::new(1000),
                 idle: AtomicUsize::new(0),
                 grown: AtomicUsize::new(0),
+                pressed: AtomicBool::new(false),
+                cache_bytes: AtomicUsize::new(0),
                 attended: AtomicBool::new(false),
             }
         }
@@ -150,7 +187,7 @@ impl MHeap {
     }
 
     fn take_small_for(&self, class: SizeClass, pages: usize, purpose: Purpose) -> Option<&'static MSpan> {
-        let span = self.take_run(pages, 1, 0, purpose)?;
+        let span = self.take_run(Request::plain(pages, purpose))?;
         span.init_small(class);
         self.map.set(span.base(), span.pages(), Some(span));
         Some(span)
@@ -160,7 +197,7 @@ impl MHeap {
     /// `size` bytes. The page map leads from each of its pages to the span.
     pub(crate) fn take_managed(&self, pages: usize, objects: u32, size: usize, tag: *mut u8) -> Option<&'static MSpan> {
         let purpose = if objects > 1 { Purpose::Small } else { Purpose::Large };
-        let span = self.take_run(pages, 1, 0, purpose)?;
+        let span = self.take_run(Request::plain(pages, purpose))?;
         span.init_managed(objects, size, tag);
         self.map.set(span.base(), span.mapped_pages(), Some(span));
         Some(span)
@@ -175,58 +212,54 @@ impl MHeap {
         }
     }
 
-    /// Takes a run of `pages` pages, with up to `headroom` untouched pages behind it, and describes
-    /// it in a record. The record is not in the page map yet.
-    fn take_run(&self, pages: usize, align: usize, headroom: usize, purpose: Purpose) -> Option<&'static MSpan> {
-        let (span, run, due) = {
-            let mut inner = self.inner.lock();
-            if !self.admits(&inner, pages) {
-                drop(inner);
-                self.purge_for_request();
-                inner = self.inner.lock();
-                if !self.admits(&inner, pages) {
-                    // After a look for idle pages the caller asks again, for any pages.
-                    if !purpose.is_idle() {
-                        self.note_refusal(&mut inner, pages * PAGE);
-                    }
-                    return None;
-                }
+    /// Takes a run of pages for the request, and describes it in a record. The record is not in the
+    /// page map yet.
+    fn take_run(&self, request: Request) -> Option<&'static MSpan> {
+        let Request { pages, moves, .. } = request;
+        let (span, run, short, due) = {
+            let inner = &mut *self.inner.lock();
+            if !self.admits(inner, pages.saturating_sub(moves)) {
+                return None;
             }
-            let inner = &mut *inner;
             let ready = inner.pages.counts.ready;
             let span = inner.spans.take(self.os, MSpan::new)?;
-            let run = match Self::find_run(self.os, &self.map, inner, pages, align, headroom, purpose) {
-                Some(run) => run,
-                None => {
-                    inner.spans.give(span);
-                    return None;
-                }
+            let Some(run) = Self::find_run(self.os, &self.map, inner, request) else {
+                inner.spans.give(span);
+                return None;
             };
             let counts = inner.pages.counts;
             if counts.ready > ready {
                 inner.spans.make_room(self.os, counts.ready / SPAN_PAGES);
             }
+            inner.afloat += moves;
             self.idle.store(counts.dirty * PAGE, Relaxed);
             self.grown.store((counts.ready - counts.clean) * PAGE, Relaxed);
-            (span, run, self.over_soft_limit(inner))
+            let short = self.is_short(inner);
+            (span, run, short, self.over_soft_limit(inner))
         };
-        let behind = run.pages - pages;
         // SAFETY: the run is held, and its pages are Prepared or Ready.
-        if !unsafe { self.make_ready(run.base, pages) } {
-            let mut inner = self.inner.lock();
-            inner.headroom -= behind;
-            inner.pages.give(run.base, run.pages, run.clean);
-            if purpose.is_small() {
-                inner.pages.counts.small -= run.pages;
-            }
-            inner.spans.give(span);
+        if (short && !self.make_room()) || !unsafe { self.make_ready(run.base, pages) } {
+            self.untake(span, &run, request);
             return None;
         }
         self.touch_first(&run, pages);
         span.set_run(run.base, pages, run.clean);
-        span.set_pages(pages, behind);
+        span.set_pages(pages, run.pages - pages);
         self.heed(due);
         Some(span)
+    }
+
+    /// Takes back a run that cannot serve the request, and its record. No page of it was touched.
+    fn untake(&self, span: &'static MSpan, run: &Run, request: Request) {
+        let mut inner = self.inner.lock();
+        inner.afloat -= request.moves;
+        inner.headroom -= run.pages - request.pages;
+        inner.pages.give_as(run.base, run.pages, Given::Untouched);
+        if request.purpose.is_small() {
+            inner.pages.counts.small -= run.pages;
+        }
+        inner.spans.give(span);
+        self.idle.store(inner.pages.counts.dirty * PAGE, Relaxed);
     }
 
     /// Makes the pages ready, and with them everything that shares a page of the system with them.
@@ -242,16 +275,15 @@ impl MHeap {
         unsafe { self.os.ready(non_null(base.wrapping_sub(before)), bytes) }
     }
 
-    /// Takes `pages` pages, and up to `headroom` more if untouched pages follow.
-    fn find_run(
-        os: &Os,
-        map: &PageMap,
-        inner: &mut Inner,
-        pages: usize,
-        align: usize,
-        headroom: usize,
-        purpose: Purpose,
-    ) -> Option<Run> {
+    /// Takes the request's pages, and up to its headroom more if untouched pages follow.
+    fn find_run(os: &Os, map: &PageMap, inner: &mut Inner, request: Request) -> Option<Run> {
+        let Request {
+            pages,
+            align,
+            headroom,
+            purpose,
+            ..
+        } = request;
         // The heap does not grow for headroom while idle pages with memory can serve the request.
         if headroom > 0
             && inner.pages.counts.dirty < pages
@@ -263,35 +295,24 @@ impl MHeap {
         inner.pages.take(os, map, pages, align, purpose)
     }
 
-    /// Returns whether the hard limit leaves room for `pages` more pages.
-    fn admits(&self, inner: &Inner, pages: usize) -> bool {
-        let limit = self.hard_limit.load(Relaxed);
-        limit == usize::MAX || Self::footprint(inner).saturating_add(pages * PAGE) <= limit
-    }
-
     /// Returns the bytes of ready memory, in spans or free.
     pub(crate) fn sys_bytes(&self) -> usize {
         self.inner.lock().pages.counts.ready * PAGE
     }
 
-    /// Returns an upper bound of the physical memory of the heap and its records, in bytes.
-    fn footprint(inner: &Inner) -> usize {
-        let counts = inner.pages.counts;
-        (counts.ready - counts.clean - inner.headroom) * PAGE + inner.spans.touched()
-    }
-
     /// Takes back a span that no cache owns and that holds no live object.
     pub(crate) fn give(&self, span: &'static MSpan) {
-        self.give_run(span, false);
+        self.give_run(span, Given::Dirty);
     }
 
-    /// Takes back a large span whose pages were all moved elsewhere: they have no memory and read
-    /// as zero.
+    /// Takes back a large span whose pages `relocate` has moved elsewhere: they have no memory and
+    /// read as zero.
     pub(crate) fn give_moved(&self, span: &'static MSpan) {
-        self.give_run(span, true);
+        self.give_run(span, Given::Clean);
     }
 
-    fn give_run(&self, span: &'static MSpan, clean: bool) {
+    /// Takes back a span in this state. `Clean`: its pages were moved elsewhere by page tables.
+    fn give_run(&self, span: &'static MSpan, state: Given) {
         let small = span.objects() > 1;
         self.map.set(span.base(), span.mapped_pages(), None);
         span.set_state(State::Free);
@@ -301,7 +322,10 @@ impl MHeap {
             if small {
                 inner.pages.counts.small -= pages;
             }
-            inner.pages.give(base, pages, clean);
+            inner.pages.give_as(base, pages, state);
+            if state == Given::Clean {
+                inner.afloat -= pages;
+            }
             if headroom > 0 {
                 inner.headroom -= headroom;
                 inner.pages.give(base.wrapping_add(pages * PAGE), headroom, true);

@@ -19,6 +19,8 @@ use core::cell::Cell;
 pub(super) struct Tracker {
     free: [Cell<u64>; 4],
     clean: [Cell<u64>; 4],
+    /// Of the pages that a run holds: those that were clean when it was taken.
+    taken_clean: [Cell<u64>; 4],
     /// The region's number, and the index in it.
     pub(super) region: Cell<u16>,
     pub(super) index: Cell<u32>,
@@ -28,6 +30,8 @@ pub(super) struct Tracker {
     /// The system was asked to back it by one huge page: the first touch brings memory to all of
     /// it.
     pub(super) advised: Cell<bool>,
+    /// The run that was taken last brings memory to all of it by its first touch.
+    pub(super) wakes: Cell<bool>,
     by_longest: Links<Tracker>,
     by_age: Links<Tracker>,
 }
@@ -64,12 +68,14 @@ impl Tracker {
         Self {
             free: [const { Cell::new(u64::MAX) }; 4],
             clean: [const { Cell::new(u64::MAX) }; 4],
+            taken_clean: [const { Cell::new(0) }; 4],
             region: Cell::new(region),
             index: Cell::new(index),
             longest: Cell::new(PAGES_PER_HUGE as u16),
             free_pages: Cell::new(PAGES_PER_HUGE as u16),
             dirty_pages: Cell::new(0),
             advised: Cell::new(false),
+            wakes: Cell::new(false),
             by_longest: Links::new(),
             by_age: Links::new(),
         }
@@ -179,8 +185,14 @@ impl Tracker {
     /// Takes `n` free pages from `start`. Returns how many of them were clean and dirty.
     pub(super) fn take(&self, start: usize, n: usize) -> Taken {
         let clean = self.clean().count(start, n);
+        let (free_before, clean_before) = self.bits();
         self.free().clear(start, n);
         self.clean().clear(start, n);
+        let before = free_before.into_iter().zip(clean_before);
+        for ((kept, free), (was_free, was_clean)) in self.taken_clean.iter().zip(&self.free).zip(before) {
+            let taken = was_free & !free.get();
+            kept.set(kept.get() & !taken | was_clean & taken);
+        }
         self.free_pages.set(self.free_pages.get() - n as u16);
         self.dirty_pages.set(self.dirty_pages.get() - (n - clean) as u16);
         self.longest.set(self.free().longest() as u16);
@@ -200,6 +212,27 @@ impl Tracker {
         }
         self.free_pages.set(self.free_pages.get() + n as u16);
         self.longest.set(self.free().longest() as u16);
+    }
+
+    /// Gives back `n` untouched pages from `start`, which one run holds: clean if they were clean
+    /// before. If the run was to bring memory to the whole huge page, all of it is clean again.
+    pub(super) fn give_untouched(&self, start: usize, n: usize) {
+        let clean = Bits(&self.taken_clean).count(start, n);
+        let (free_before, _) = self.bits();
+        self.give(start, n, false);
+        for ((word, kept), (free, was_free)) in self
+            .clean
+            .iter()
+            .zip(&self.taken_clean)
+            .zip(self.free.iter().zip(free_before))
+        {
+            word.set(word.get() | kept.get() & free.get() & !was_free);
+        }
+        self.dirty_pages.set(self.dirty_pages.get() - clean as u16);
+        if self.wakes.get() && self.is_empty() {
+            self.clean().set(0, PAGES_PER_HUGE);
+            self.dirty_pages.set(0);
+        }
     }
 
     /// Returns the first run of free pages that may have physical memory. If a system page is

@@ -23,6 +23,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         "gc::at_the_hard_limit_allocation_is_refused_and_the_heap_goes_on",
         hard_limit,
     ),
+    Scenario::new(
+        "gc::free_memory_of_the_thread_serves_the_collector_at_the_hard_limit",
+        reclaimed,
+    ),
     Scenario::new("gc::a_child_cannot_close_a_heap_of_its_parent", close_in_child),
     Scenario::new(
         "gc::a_heap_that_ends_as_the_last_act_of_main_drops_and_cleans_up",
@@ -227,6 +231,23 @@ fn hard_limit() -> Next {
         m.try_alloc(Node { value: 1, next }).is_ok()
     });
     assert!(again);
+    assert_eq!(heap.enter(|m| kept.get(m).value), 7);
+    DONE
+}
+
+fn reclaimed() -> Next {
+    let heap = Heap::builder().gc_percent(None).build();
+    let kept = root(&heap, 7);
+    // Freed blocks that the thread keeps.
+    for _ in 0..4 {
+        drop([(); 8].map(|()| vec![1u8; 1 << 20]));
+    }
+    let stats = greyspan::stats();
+    assert!(stats.heap_inuse - stats.allocated >= 4 << 20, "{stats:?}");
+    greyspan::set_hard_limit(Some(stats.resident as usize + (1 << 20)));
+    let made = heap.enter(|m| m.try_alloc_slice(4 << 20, |_| 0u8).is_ok());
+    greyspan::set_hard_limit(None);
+    assert!(made);
     assert_eq!(heap.enter(|m| kept.get(m).value), 7);
     DONE
 }

@@ -94,6 +94,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         #[cfg(all(target_os = "linux", target_env = "gnu"))]
         crate::plugin::SCENARIOS,
         crate::idle::SCENARIOS,
+        crate::limits::SCENARIOS,
         crate::see::SCENARIOS,
         crate::stats::SCENARIOS,
         crate::steady::SCENARIOS,

@@ -23,6 +23,7 @@ mod gc;
 mod granted;
 mod harness;
 mod idle;
+mod limits;
 mod oom;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod plugin;

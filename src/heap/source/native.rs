@@ -2,7 +2,9 @@
 
 use super::{Run, SpanSource};
 use crate::base::addr::Addr;
+use crate::base::geometry::PAGE;
 use crate::heap::HEAP;
+use crate::heap::serve::current;
 use crate::mspan::MSpan;
 use core::ptr::NonNull;
 
@@ -20,8 +22,13 @@ pub(crate) struct Native;
 unsafe impl SpanSource for Native {
     fn take(&self, pages: usize, objects: u32, size: usize, tag: NonNull<u8>) -> Option<Run> {
         HEAP.set_up();
-        let Some(span) = HEAP.tiers.mheap.take_managed(pages, objects, size, tag.as_ptr()) else {
-            HEAP.tiers.mheap.name_hard_limit();
+        let take = || HEAP.tiers.mheap.take_managed(pages, objects, size, tag.as_ptr());
+        let taken = take().or_else(|| {
+            HEAP.reclaim(current(), pages * PAGE);
+            take()
+        });
+        let Some(span) = taken else {
+            HEAP.note_refusal(pages * PAGE);
             return None;
         };
         HEAP.after_alloc();

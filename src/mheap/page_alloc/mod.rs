@@ -25,6 +25,7 @@ mod take;
 use super::page_map::REGIONS;
 use super::region::Region;
 use super::tracker::{ByAge, ByLongest, Tracker};
+use crate::base::addr::align_up;
 use crate::base::bitmap::Bits;
 use crate::base::geometry::{PAGE, PAGES_PER_HUGE, WINDOW_FIRST};
 use crate::base::list::List;
@@ -89,6 +90,17 @@ impl Purpose {
     pub(super) fn is_idle(self) -> bool {
         matches!(self, Self::SmallIdle | Self::Idle | Self::Begun)
     }
+}
+
+/// The state of pages that are given back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Given {
+    Clean,
+    Dirty,
+    /// No code touched the pages: each is as it was when it was taken.
+    Untouched,
+    /// Like `Untouched`, but for the first touch of huge pages.
+    Unused,
 }
 
 /// All regions and the bins of their trackers.
@@ -210,6 +222,7 @@ impl PageAlloc {
             let taken = tracker.take(start, pages);
             (taken, if first_touch { tracker.soil() } else { 0 })
         });
+        tracker.wakes.set(first_touch);
         self.counts.clean -= taken.clean + soiled;
         self.counts.dirty += soiled;
         self.counts.dirty -= taken.dirty;
@@ -217,13 +230,20 @@ impl PageAlloc {
         (taken.dirty == 0, first_touch)
     }
 
-    fn give_pages(&mut self, tracker: &'static Tracker, start: usize, pages: usize, clean: bool) {
-        self.update(tracker, |tracker| tracker.give(start, pages, clean));
-        if clean {
-            self.counts.clean += pages;
-        } else {
-            self.counts.dirty += pages;
-        }
+    fn give_pages(&mut self, tracker: &'static Tracker, start: usize, pages: usize, state: Given) {
+        let kinds = || (tracker.free_pages() - tracker.dirty_pages(), tracker.dirty_pages());
+        let before = kinds();
+        self.update(tracker, |tracker| match state {
+            Given::Unused if tracker.wakes.get() => tracker.give(start, pages, false),
+            Given::Untouched | Given::Unused => tracker.give_untouched(start, pages),
+            Given::Clean => tracker.give(start, pages, true),
+            Given::Dirty => tracker.give(start, pages, false),
+        });
+        let after = kinds();
+        let counts = &mut self.counts;
+        counts.clean = counts.clean + after.0 - before.0;
+        counts.dirty = counts.dirty + after.1 - before.1;
+        counts.low_dirty = counts.low_dirty.min(counts.dirty);
     }
 
     fn locate(&self, base: *mut u8) -> Option<(usize, usize, usize)> {
@@ -248,6 +268,11 @@ impl PageAlloc {
 
     /// Gives back `pages` pages from `base`, clean or dirty.
     pub(super) fn give(&mut self, base: *mut u8, pages: usize, clean: bool) {
+        self.give_as(base, pages, if clean { Given::Clean } else { Given::Dirty });
+    }
+
+    /// Gives back `pages` pages from `base`, in this state.
+    pub(super) fn give_as(&mut self, base: *mut u8, pages: usize, state: Given) {
         let Some((region, mut index, mut start)) = self.locate(base) else {
             crate::os::report::fatal("page heap: a run outside every region was given back", base.addr());
         };
@@ -257,20 +282,21 @@ impl PageAlloc {
                 crate::os::report::fatal("page heap: a run that leaves its region was given back", base.addr());
             };
             let here = left.min(PAGES_PER_HUGE - start);
-            self.give_pages(tracker, start, here, clean);
+            self.give_pages(tracker, start, here, state);
             left -= here;
             start = 0;
             index += 1;
         }
     }
 
-    /// Takes one run of free pages that may have physical memory, from the huge page that has had
-    /// such pages for longest. The run consists of whole system pages, which are `unit` of ours.
-    /// The caller gives it back, clean or dirty.
+    /// Takes one run of at most `most` free pages that may have physical memory, from the huge page
+    /// that has had such pages for longest. The run consists of whole system pages, which are
+    /// `unit` of ours. The caller gives it back, clean or dirty. The run is longer than `most` only
+    /// to be a whole system page, or a whole huge page that the system was asked for.
     ///
     /// If `unit` is 1, the first huge page has a run. Otherwise a call looks at up to 1024 huge
     /// pages, which takes some hundred microseconds, and the next call goes on with the rest.
-    pub(super) fn take_dirty(&mut self, unit: usize) -> Option<Run> {
+    pub(super) fn take_dirty(&mut self, unit: usize, most: usize) -> Option<Run> {
         const LOOKS: usize = 1024;
         let (tracker, run) = (0..LOOKS).find_map(|_| {
             let tracker = self.aged.first()?;
@@ -281,14 +307,21 @@ impl PageAlloc {
             }
             Some((tracker, run?))
         })?;
+        let is_huge = tracker.advised.get() && run.len == PAGES_PER_HUGE;
+        let pages = if is_huge {
+            run.len
+        } else {
+            run.len.min(align_up(most.min(run.len), unit))
+        };
         let base = self.address(tracker, run.start);
-        let low = self.counts.low_dirty;
-        self.take_pages(tracker, run.start, run.len);
+        let (low, wakes) = (self.counts.low_dirty, tracker.wakes.get());
+        self.take_pages(tracker, run.start, pages);
         // `low_dirty` measures the program's demand, and the scavenger's is none.
         self.counts.low_dirty = low;
+        tracker.wakes.set(wakes);
         Some(Run {
             base,
-            pages: run.len,
+            pages,
             clean: false,
             wakes: null_mut(),
         })

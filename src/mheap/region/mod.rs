@@ -31,6 +31,10 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use table::{Ground, Table};
 
+/// Bytes of the tables for each ready huge page, without the bit of `free`. The tables have entries
+/// for the huge pages in front of `first` too, which no code writes.
+pub(super) const TABLES_PER_HUGE: usize = PAGES_PER_HUGE * size_of::<usize>() + size_of::<Tracker>();
+
 /// One region.
 pub(super) struct Region {
     base: NonNull<u8>,

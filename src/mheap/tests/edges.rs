@@ -7,9 +7,17 @@
 
 use super::*;
 
+/// Makes the heap as large as `bytes` more bytes need, with no more memory than before: later
+/// growth needs no more of the tables and no more records.
+fn stretch(heap: &MHeap, bytes: usize) {
+    heap.set_hard_limit(None);
+    heap.give(large(heap, bytes, 1));
+    heap.purge();
+}
+
 /// Sets a hard limit that leaves exactly `bytes` bytes.
 fn leave(heap: &MHeap, bytes: usize) {
-    let footprint = MHeap::footprint(&heap.inner.lock());
+    let footprint = heap.footprint(&heap.inner.lock());
     heap.set_hard_limit(Some(footprint + bytes));
 }
 
@@ -33,7 +41,7 @@ fn the_hard_limit_holds_for_every_size() {
     }
     for shift in 13..=28 {
         let bytes = 1 << shift;
-        heap.purge();
+        stretch(&heap, bytes);
         leave(&heap, bytes);
         let span = heap.take_large(bytes, large_pages(bytes), 1, 0);
         heap.give(span.unwrap_or_else(|| panic!("{bytes} bytes fit to the byte")));
@@ -57,7 +65,7 @@ fn the_hard_limit_holds_for_growth_in_place() {
             .expect("the system refuses nothing");
         let mut pages = span.pages();
         for more in [PAGE, MIB, 70 * MIB] {
-            heap.purge();
+            stretch(&heap, 2 * more);
             leave(&heap, more - 1);
             assert_eq!(
                 heap.grow_in_place(span, pages + more / PAGE),

@@ -1,6 +1,7 @@
 //! The page heap over a simulated system.
 
 mod edges;
+mod limits;
 
 use super::*;
 use crate::base::addr::Addr;
@@ -222,16 +223,15 @@ fn the_hard_limit_refuses_and_lets_go() {
 }
 
 #[test]
-fn a_look_for_idle_pages_is_no_refusal() {
+fn a_refusal_is_told_if_the_limit_is_its_reason_the_first_at_once() {
     let (sim, heap) = heap();
-    let (held, idle) = (large(&heap, 4 * MIB, 1), large(&heap, MIB, 1));
-    heap.give(idle);
-    heap.set_hard_limit(Some(4 * MIB));
+    let held = large(&heap, 4 * MIB, 1);
+    heap.set_hard_limit(Some(8 * MIB));
     let refusals = || heap.inner.lock().told.refusals();
-    assert!(heap.take_idle(MIB, large_pages(MIB), 1).is_none());
-    assert_eq!(refusals(), (false, 0));
+    heap.note_refusal(MIB, false);
+    assert_eq!(refusals(), (false, 0), "there is room for it");
     for untold in [0, 1] {
-        assert!(heap.take_large(MIB, large_pages(MIB), 1, 0).is_none());
+        heap.note_refusal(5 * MIB, false);
         assert_eq!(refusals(), (true, untold), "the first is told at once");
     }
     heap.give(held);
