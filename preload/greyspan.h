@@ -2,6 +2,10 @@
  * <malloc.h> declare.
  *
  * Any thread may call any of these functions at any time, but not from a signal handler.
+ *
+ * A signal handler must not return into malloc, free or the like if it interrupted such a call,
+ * unblocked its own signal by sigprocmask or pthread_sigmask, and then slept: meanwhile another
+ * thread may have given the blocks back that the thread keeps. Handlers with SA_NODEFER may sleep.
  */
 #ifndef GREYSPAN_H
 #define GREYSPAN_H
@@ -21,12 +25,14 @@ const char *greyspan_version(void);
  * greyspan::Stats. Values are in bytes unless the field is a count. Some values exceed 2^53. */
 size_t greyspan_stats_json(char *buf, size_t n);
 
-/* Gives the free memory of the process back to the system now. Returns the number of bytes. Another
- * thread gives back the memory in its own cache when it next needs memory. */
+/* Gives the free memory of the process back to the system now, also that of other threads' caches.
+ * Returns the number of bytes. A thread that is inside malloc, free or the like at this moment may
+ * keep its free memory until it next needs memory; so do all other threads under a seccomp filter. */
 size_t greyspan_purge(void);
 
 /* Tells the heap that the calling thread will be idle. The blocks in the thread's cache become
- * available to other threads and to the system. The thread may allocate again at any time. */
+ * available to other threads and to the system. The thread may allocate again at any time. No
+ * program has to call this: for a thread that sleeps, a background thread does it after seconds. */
 void greyspan_thread_idle(void);
 
 /* Sets the soft limit in bytes; 0 removes it. While the footprint exceeds the limit, free memory

@@ -1,12 +1,17 @@
 //! The central lists: per size class, the unowned spans that have room.
 //!
-//! - A span with room comes here when its owner exits or goes idle.
+//! - A span with room comes here when its owner exits, goes idle, or is parked.
 //! - An unowned span whose objects are all in use is on no list. The first thread that frees into
 //!   it claims it and keeps it.
 //! - Empty spans rest here for a while: those of threads that end or go idle, and those for which a
 //!   thread's store has no room. So short-lived threads reuse the same pages. Through the page
 //!   heap, other classes would get the spans. In time each class would touch every page that any
 //!   class ever had.
+//!
+//! A listed span has an *age*. It is `NEW` until a look of the keeper finds it, then `COLD`. At a
+//! later look, the keeper takes a cold span, gives back the pages without live objects
+//! (`mspan::holes`), and lists it again as `DONE`, behind the others. A thread that takes the span
+//! makes it `NEW`.
 //!
 //! Rules:
 //!
@@ -31,6 +36,14 @@ const FULLNESS: usize = 4;
 
 /// If the resting spans of a class have this many bytes, no further span comes to rest.
 const REST_BYTES: usize = 256 << 10;
+
+/// Ages of a listed span: it was listed since the last look for cold spans; one look found it; the
+/// keeper has taken and listed it again, and will not again.
+const NEW: u8 = 0;
+const COLD: u8 = 1;
+const DONE: u8 = 2;
+/// Spans that one search for a cold one passes over at most.
+const STEPS: usize = 256;
 
 /// The unowned spans of one size class.
 pub(crate) struct MCentral {
@@ -81,8 +94,52 @@ impl MCentral {
             span.set_shelf(MSpan::NO_SHELF);
             return false;
         }
-        lists.list(shelf).push(span);
+        if span.age() == DONE {
+            // Taken last: it may have holes.
+            lists.list(shelf).push_back(span);
+        } else {
+            lists.list(shelf).push(span);
+        }
         true
+    }
+
+    /// Claims a span with room for `me` that no thread has wanted for a while, for the keeper, who
+    /// gives it up again. `aged`: at the last look, it lay here already.
+    pub(crate) fn take_cold(&self, me: OwnerId, aged: bool) -> Option<(&'static MSpan, Taken)> {
+        let lists = self.lists.lock();
+        // The lock is held meanwhile, so a search has a bound. The next look goes on.
+        let mut steps = 0;
+        for list in &lists.by_fullness {
+            let mut next = list.first();
+            // Those that are done lie at the end.
+            while let Some(span) = next.filter(|span| span.age() != DONE && steps < STEPS) {
+                next = list.after(span);
+                if aged && span.age() != COLD {
+                    steps += 1;
+                    continue;
+                }
+                list.remove(span);
+                span.set_shelf(MSpan::NO_SHELF);
+                span.set_age(NEW);
+                if let Some(taken) = span.word.claim(me) {
+                    span.set_age(DONE);
+                    return Some((span, taken));
+                }
+            }
+        }
+        None
+    }
+
+    /// Notes that a look has found the spans that are listed now.
+    pub(crate) fn grow_old(&self) {
+        let lists = self.lists.lock();
+        for list in &lists.by_fullness {
+            let mut next = list.first();
+            while let Some(span) = next.filter(|span| span.age() != DONE) {
+                next = list.after(span);
+                span.set_age(COLD);
+            }
+        }
     }
 
     /// Claims a span with room for `me`, roughly the fullest. Returns it with its remote list.
@@ -91,6 +148,7 @@ impl MCentral {
         for shelf in (0..FULLNESS).rev() {
             while let Some(span) = lists.list(shelf).pop() {
                 span.set_shelf(MSpan::NO_SHELF);
+                span.set_age(NEW);
                 // If a freeing thread claimed the span first, that thread will find it off the
                 // list.
                 if let Some(taken) = span.word.claim(me) {
@@ -106,6 +164,7 @@ impl MCentral {
     pub(crate) fn rest(&self, span: &'static MSpan) -> bool {
         let lists = self.lists.lock();
         let bytes = lists.resting_bytes.get();
+        span.set_age(NEW);
         if bytes >= REST_BYTES {
             return false;
         }
@@ -130,6 +189,7 @@ impl MCentral {
         if shelf != MSpan::NO_SHELF {
             lists.list(shelf as usize).remove(span);
             span.set_shelf(MSpan::NO_SHELF);
+            span.set_age(NEW);
         }
     }
 

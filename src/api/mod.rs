@@ -45,7 +45,13 @@ pub fn heap_map() -> HeapMap {
 /// Returns all free memory of the process to the operating system now. Returns its bytes; 0 if
 /// there was none.
 ///
-/// Other threads' caches are theirs alone: each returns its free memory when it next needs memory.
+/// It takes the free memory of other threads too: all of it if they sleep, most of it if they run.
+/// A thread that is inside a slow allocation or free at this moment returns its free memory when it
+/// next needs memory. So do all threads under a seccomp filter of the program's own, after
+/// [`enter_sandbox`], and on a kernel before Linux 4.14.
+///
+/// Pages that no live object touches go back too if they lie between others in the same span
+/// ([`Stats::heap_holes`]).
 ///
 /// ```
 /// # #[global_allocator]
@@ -64,6 +70,10 @@ pub fn purge() -> usize {
 ///
 /// The thread sends the blocks that it gathered for other threads, empties its cache, and gives its
 /// spans up, so that other threads can use them at once. The thread may allocate again at any time.
+///
+/// No program has to call this: a background thread does the same for a thread that sleeps, after
+/// two to three seconds. The call does it at once, and also where there is no background thread,
+/// as in a heap below 16 MiB.
 ///
 /// ```
 /// let (sender, jobs) = std::sync::mpsc::channel::<Vec<u64>>();

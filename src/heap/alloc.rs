@@ -111,9 +111,15 @@ impl Heap {
             return NOTHING;
         }
         let found = self.attempt::<ZERO>(cache, size, align);
-        if !found.0.is_null() {
-            return found;
+        if found.0.is_null() {
+            return self.search_again::<ZERO>(cache, size, align);
         }
+        found
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn search_again<const ZERO: bool>(&self, cache: &MCache, size: usize, align: usize) -> Found {
         let wanted = match SizeClass::serving(size, align) {
             Some(class) => class.span_bytes(),
             None => large_pages(size) * PAGE,

@@ -17,6 +17,7 @@
 //!   read, as WATCH-1 requires.
 //! - BACKGROUND-2. A `fork` child has no background thread. An allocation starts its own.
 
+use super::park::Whom;
 use super::{HEAP, Heap};
 use crate::mheap::IDLE_BYTES;
 use crate::os;
@@ -42,8 +43,18 @@ const SLACK: u64 = 10;
 const AGAIN: u64 = 1000;
 /// Stands for the number of a thread that the system refused, for a thread that waits for its end.
 const REFUSED: usize = usize::MAX;
+/// Fewest milliseconds between two looks that concern threads alone.
+const NAP: u64 = 1000;
 /// Milliseconds that a thread waits for another thread that ends the background thread.
 const LOOKS: u32 = 1000;
+
+/// The work that a look leaves for later.
+struct Look {
+    /// Free pages that have memory.
+    pages: bool,
+    /// Threads that may become idle.
+    threads: bool,
+}
 
 /// The state of the background thread.
 pub(super) struct Background {
@@ -143,10 +154,21 @@ impl Heap {
         self.registry.figures().in_use > 0
     }
 
-    /// Looks after free pages once. Returns whether there is more to do later.
-    fn attend(&self) -> bool {
+    /// Looks after free pages once, and after idle threads too if the caller is the `keeper`.
+    fn attend(&self, keeper: bool) -> Look {
+        let may_give = self.tiers.mheap.purge_delay().is_some();
+        let threads = keeper && may_give && self.registry.park(&self.tiers, Whom::Idle).active;
         self.registry.end_rest(&self.tiers);
-        self.tiers.mheap.attend() > IDLE_BYTES
+        let pages = self.tiers.mheap.attend() > IDLE_BYTES;
+        Look { pages, threads }
+    }
+
+    /// A thread gets a cache, or takes its own back: from here on there may be something to give
+    /// back.
+    pub(super) fn after_wake(&self) {
+        if self.background.watch.is_asleep() {
+            self.background.call();
+        }
     }
 }
 
@@ -162,7 +184,7 @@ impl Background {
         if now >= self.look_at.load(Relaxed) {
             let delay = heap.tiers.mheap.purge_delay().unwrap_or(u64::MAX);
             self.look_at.store(now.saturating_add(delay), Relaxed);
-            heap.attend();
+            heap.attend(false);
         }
     }
 
@@ -246,13 +268,15 @@ impl Background {
     fn attend_while_idle(&self, heap: &Heap) {
         let (watch, mheap) = (&self.watch, &heap.tiers.mheap);
         mheap.set_attended(true);
-        let mut quiet = 0;
+        let (mut quiet, mut pages) = (0, true);
         while quiet < PATIENCE && heap.is_used() && !watch.is_off() {
             heap.heed_system();
-            let delay = mheap.purge_delay().unwrap_or(0);
+            let delay = mheap.purge_delay().unwrap_or(0).max(if pages { 0 } else { NAP });
             os::futex::wait_for(watch.word(), AWAKE, delay.saturating_add(SLACK));
             let called = watch.get_up();
-            quiet = if heap.attend() || called { 0 } else { quiet + 1 };
+            let look = heap.attend(true);
+            pages = look.pages;
+            quiet = if pages || look.threads || called { 0 } else { quiet + 1 };
         }
         mheap.set_attended(false);
     }
@@ -261,8 +285,8 @@ impl Background {
 /// Whether the background thread has work: pages to give back, or its own end.
 fn has_work(heap: &Heap) -> bool {
     // BACKGROUND-1: `attend` takes the page heap's lock, `is_used` the registry's.
-    heap.attend();
-    heap.tiers.mheap.idle_bytes() >= MUCH || !heap.is_used()
+    let look = heap.attend(true);
+    heap.tiers.mheap.idle_bytes() >= MUCH || look.threads || !heap.is_used()
 }
 
 extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
@@ -291,7 +315,7 @@ extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
             }
             watch.get_up();
             // The delay begins now.
-            HEAP.attend();
+            HEAP.attend(true);
         }
     }
     null_mut()

@@ -106,7 +106,7 @@ impl Heap {
 
     /// Takes the turn and all locks, for a fork by the thread whose cache is `own`. `None`: the
     /// fork has interrupted a call of the heap (FORK-5).
-    fn before_fork(&self, own: Option<&MCache>) {
+    fn before_fork(&self, own: Option<&'static MCache>) {
         let mut patience = if own.is_some() {
             Patience::endless()
         } else {
@@ -170,7 +170,7 @@ impl Heap {
             return;
         }
         let left = [Some(own), self.registry.late_in_child()];
-        self.orphan(|| left.into_iter().flatten().filter(|cache| cache.is_ready()));
+        self.orphan(|| left.into_iter().flatten().filter(|cache| cache.handover.has_owner()));
     }
 
     /// Gives up the spans of all caches except those that are `left` (FORK-1, FORK-2). The caller
@@ -190,6 +190,7 @@ impl Heap {
             if owner != 0 && cache.is_none() {
                 // The owner may have been about to take the span off the list.
                 self.tiers.central(class).remove(span);
+                self.tiers.mheap.forget_holes(span);
                 span.orphan_in_child();
             } else if span.word.renew_token_in_child()
                 && let Some(cache) = cache
@@ -272,7 +273,7 @@ fn own() -> Option<&'static MCache> {
     if super::c::nested::is_nested(cache) {
         return None;
     }
-    Some(cache)
+    Some(super::thread::unparked(cache))
 }
 
 /// Registers the hooks, once. The hooks that are registered first run last before a fork and first

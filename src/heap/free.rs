@@ -131,38 +131,18 @@ impl Heap {
                 if unsafe { cache.push_run(class, block) } {
                     return;
                 }
-                if cache.is_ready() {
-                    // SAFETY: the block is the caller's, and fits the bin (contract of this
-                    // function).
-                    unsafe { cache.push_run_over(&self.tiers, class, block) };
-                } else {
-                    // SAFETY: the block is the caller's (contract of this function).
-                    unsafe { self.free(cache, block) };
-                }
-            }
-            Bin::Object(class) if cache.is_ready() => {
                 // SAFETY: the block is the caller's, and fits the bin (contract of this function).
-                unsafe { cache.push_over(&self.tiers, class, block) };
+                self.with_cache(cache, |cache| unsafe { cache.push_run_over(&self.tiers, class, block) });
             }
-            // SAFETY: the block is the caller's (contract of this function).
-            _ => unsafe { self.free(cache, block) },
+            Bin::Object(class) => {
+                // SAFETY: the block is the caller's, and fits the bin (contract of this function).
+                self.with_cache(cache, |cache| unsafe { cache.push_over(&self.tiers, class, block) });
+            }
+            Bin::None => {
+                // SAFETY: the block is the caller's (contract of this function).
+                self.with_cache(cache, |cache| unsafe { cache.free(&self.tiers, block) });
+            }
         }
         self.after_free();
-    }
-
-    /// Returns `block` to its span.
-    ///
-    /// # Safety
-    /// This heap handed `block` out, and the program uses it no more.
-    unsafe fn free(&self, cache: &MCache, block: *mut Block) {
-        // SAFETY: the block is the caller's (contract of this function).
-        if unsafe { cache.free(&self.tiers, block) } {
-            return;
-        }
-        self.with_cache(cache, |cache| {
-            // SAFETY: the block is the caller's. A cache from `with_cache` is ready, so it is
-            // taken.
-            unsafe { cache.free(&self.tiers, block) };
-        });
     }
 }

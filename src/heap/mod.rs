@@ -20,6 +20,7 @@ mod free;
 pub(crate) mod global;
 mod map;
 mod options;
+mod park;
 mod realloc;
 mod reclaim;
 mod registry;
@@ -43,9 +44,11 @@ use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::tiers::Tiers;
 use background::Background;
 use core::alloc::Layout;
+use park::Whom;
 use registry::Registry;
 use sample::end_sample;
 use system::System;
+use thread::current_or;
 
 /// Whether objects may be sampled for the heap profile.
 const SAMPLES: bool = cfg!(sampling);
@@ -101,22 +104,36 @@ impl Heap {
         self.tiers.mheap.map().span_of(Addr::of(ptr)).is_some()
     }
 
-    /// Returns to the system all free memory that this thread can reach safely. Returns the number
-    /// of bytes.
+    /// Returns to the system all free memory that this thread can reach safely. The caches of other
+    /// threads are parked for it, but for those in a slow operation at this moment. Returns the
+    /// number of bytes.
     pub(crate) fn purge(&self, cache: &MCache) -> usize {
         self.tiers.purges.fetch_add(1, Relaxed);
+        let cache = current_or(cache);
         if cache.is_ready() {
-            cache.heed_purge(&self.tiers);
+            self.with_cache(cache, |cache| cache.heed_purge(&self.tiers));
         }
+        let holes = if self.can_park() {
+            self.registry.park(&self.tiers, Whom::All).bytes
+        } else {
+            0
+        };
         self.registry.trim_late(&self.tiers);
         self.registry.end_rest(&self.tiers);
-        self.tiers.mheap.purge()
+        holes + self.tiers.mheap.purge()
+    }
+
+    /// Whether idle threads of this heap can be parked: those of the process's heap, which have
+    /// slots.
+    fn can_park(&self) -> bool {
+        core::ptr::eq(self, &raw const HEAP)
     }
 
     /// Gives up the memory that the thread of `cache` keeps, because the thread will be idle.
     pub(crate) fn thread_idle(&self, cache: &MCache) {
+        // A thread that is parked has given up its memory already.
         if cache.is_ready() {
-            cache.idle(&self.tiers);
+            self.with_cache(cache, |cache| cache.idle(&self.tiers));
         }
     }
 }

@@ -82,8 +82,8 @@ impl Heap {
         new
     }
 
-    /// Gives the large block at `ptr` `new_size` bytes without a new block for all of it. `None`: that
-    /// was not possible. A function of its own, so that its locals cost small blocks nothing.
+    /// Gives the large block at `ptr` `new_size` bytes without a new block for all of it. `None`:
+    /// that was not possible. A function of its own, so that its locals cost small blocks nothing.
     #[inline(never)]
     fn resize_large(&self, cache: &MCache, ptr: *mut u8, layout: Layout, new_size: usize) -> Option<*mut u8> {
         let Some(span) = self.tiers.mheap.map().span_of(Addr::of(ptr)) else {

@@ -1,5 +1,7 @@
 //! Reclaim: makes as much memory idle as a thread can reach, before a request is refused.
 
+use super::park::Whom;
+use super::thread::current_or;
 use super::{HEAP, Heap};
 use crate::mcache::MCache;
 use crate::sync::atomic::Ordering::Relaxed;
@@ -13,16 +15,22 @@ impl Heap {
     #[cold]
     #[inline(never)]
     pub(super) fn reclaim(&self, cache: &MCache, wanted: usize) {
-        // Other threads give up what they keep at their next refill, too late for this request.
+        // Threads that are in a slow operation now give up what they keep at their next refill, too
+        // late for this request. The others are parked.
         let calls = self.tiers.mheap.calls_for_memory(wanted);
         if calls {
             // Relaxed: a count that guards no memory.
             self.tiers.purges.fetch_add(1, Relaxed);
         }
-        match cache.is_ready() {
-            true if calls => cache.heed_purge(&self.tiers),
-            true => _ = cache.trim(&self.tiers),
-            false => {}
+        let own = current_or(cache);
+        if own.is_ready() {
+            self.with_cache(own, |own| match calls {
+                true => own.heed_purge(&self.tiers),
+                false => _ = own.trim(&self.tiers),
+            });
+        }
+        if calls && self.can_park() {
+            self.registry.park(&self.tiers, Whom::All);
         }
         self.registry.trim_late(&self.tiers);
         self.registry.end_rest(&self.tiers);

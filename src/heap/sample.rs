@@ -35,9 +35,15 @@ impl Heap {
         let Some(rate) = cache.sampler.hit(size) else {
             return block;
         };
+        // The whole of it is one slow operation: it may wait in the middle, and uses the bins after
+        // that.
+        let Some(entered) = cache.handover.enter() else {
+            return block;
+        };
         let began = ticks();
         let block = Self::watched(rate, (size, align), cache, heap, block);
         cache.sampler.took(size, began, ticks());
+        cache.handover.leave(entered);
         block
     }
 
@@ -69,12 +75,13 @@ impl Heap {
             layout.align()
         };
         let bytes = class.map_or(size, SizeClass::size);
-        let Some(span) = cache.alloc_sampled(&heap.tiers, bytes, at) else {
+        let span = heap.with_cache(cache, |cache| cache.alloc_sampled(&heap.tiers, bytes, at));
+        let Some(span) = span.flatten() else {
             profiler::lose();
             return block;
         };
         if !watch(span) {
-            cache.free_large(&heap.tiers, span, span.base());
+            heap.with_cache(cache, |cache| cache.free_large(&heap.tiers, span, span.base()));
             return block;
         }
         span.set_large_size(size);

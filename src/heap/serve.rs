@@ -2,8 +2,9 @@
 //! that it finds to the heap.
 //!
 //! The slot is thread-local: one pointer to the thread's cache, or to the sentinel in its place. It
-//! starts at `EMPTY`, so the fast path initialises and tests nothing. Only `thread` and `c::nested`
-//! write to it.
+//! starts at `EMPTY`, so the fast path initialises and tests nothing. The thread writes to it in
+//! `thread` and `c::nested`. The keeper may write to it too ([`Seat`](crate::mcache::Seat)), so
+//! each operation reads it anew, and the compiler must not keep its value in a register.
 //!
 //! In a Rust program the slot is a `thread_local!` that is const-initialised and has no destructor.
 //! It never allocates and never fails. In a shared library, access to it would call
@@ -14,7 +15,7 @@
 
 use super::HEAP;
 use super::global::Greyspan;
-pub(crate) use fixed::{current, set_current};
+pub(crate) use fixed::{current, place, set_current};
 use std::alloc::{GlobalAlloc, Layout};
 
 // SAFETY: a block is handed out once, holds at least `layout.size()` bytes at a multiple of
@@ -51,6 +52,7 @@ unsafe impl GlobalAlloc for Greyspan {
 ))]
 mod fixed {
     use crate::mcache::{EMPTY, MCache};
+    use crate::sync::atomic::AtomicPtr;
     use core::arch::{asm, global_asm};
 
     global_asm!(
@@ -76,7 +78,7 @@ mod fixed {
                 "mov {0}, qword ptr [rip + greyspan_cache@GOTTPOFF]",
                 "mov {0}, qword ptr fs:[{0}]",
                 out(reg) cache,
-                options(pure, readonly, nostack, preserves_flags),
+                options(readonly, nostack, preserves_flags),
             );
         }
         #[cfg(target_arch = "aarch64")]
@@ -89,12 +91,41 @@ mod fixed {
                 "ldr {0}, [{1}, {0}]",
                 out(reg) cache,
                 out(reg) _,
-                options(pure, readonly, nostack, preserves_flags),
+                options(readonly, nostack, preserves_flags),
             );
         }
         // SAFETY: the slot holds `EMPTY` or a cache that `set_current` wrote; neither is ever
         // freed.
         unsafe { &*cache }
+    }
+
+    /// Returns the address of the calling thread's slot.
+    pub(crate) fn place() -> *mut AtomicPtr<MCache> {
+        let place: *mut AtomicPtr<MCache>;
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: reads the thread pointer, which lies in the word that it points to.
+        unsafe {
+            asm!(
+                "mov {0}, qword ptr fs:[0]",
+                "add {0}, qword ptr [rip + greyspan_cache@GOTTPOFF]",
+                out(reg) place,
+                options(readonly, nostack),
+            );
+        }
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: reads the thread pointer.
+        unsafe {
+            asm!(
+                "adrp {0}, :gottprel:greyspan_cache",
+                "ldr {0}, [{0}, :gottprel_lo12:greyspan_cache]",
+                "mrs {1}, tpidr_el0",
+                "add {0}, {0}, {1}",
+                out(reg) place,
+                out(reg) _,
+                options(readonly, nostack, preserves_flags),
+            );
+        }
+        place
     }
 
     /// Sets the calling thread's cache.
@@ -134,10 +165,10 @@ mod fixed {
 )))]
 mod fixed {
     use crate::mcache::{EMPTY, MCache};
-    use core::cell::Cell;
+    use crate::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
     thread_local! {
-        static CACHE: Cell<&'static MCache> = const { Cell::new(EMPTY.cache()) };
+        static CACHE: AtomicPtr<MCache> = const { AtomicPtr::new(core::ptr::from_ref(EMPTY.cache()).cast_mut()) };
     }
 
     /// Returns the calling thread's cache, or the sentinel in its place.
@@ -145,11 +176,19 @@ mod fixed {
     pub(crate) fn current() -> &'static MCache {
         // `try_with` instead of `with`: std marks only `try_with` for inlining across crates, and
         // builds without LTO need that.
-        CACHE.try_with(Cell::get).unwrap_or(EMPTY.cache())
+        // Relaxed: the keeper's fence orders its writes (HANDOVER-2).
+        let cache = CACHE.try_with(|slot| slot.load(Relaxed));
+        // SAFETY: the slot holds a sentinel or a cache; neither is ever freed.
+        cache.map_or(EMPTY.cache(), |cache| unsafe { &*cache })
+    }
+
+    /// Returns the address of the calling thread's slot.
+    pub(crate) fn place() -> *mut AtomicPtr<MCache> {
+        CACHE.with(core::ptr::from_ref).cast_mut()
     }
 
     /// Sets the calling thread's cache.
     pub(crate) fn set_current(cache: &'static MCache) {
-        CACHE.set(cache);
+        CACHE.with(|slot| slot.store(core::ptr::from_ref(cache).cast_mut(), Relaxed));
     }
 }

@@ -38,6 +38,7 @@ impl Heap {
         stats.heap_inuse = heap.inuse as u64;
         stats.heap_idle = (heap.sys - heap.inuse) as u64;
         stats.heap_released = heap.released as u64;
+        stats.heap_holes = heap.holes as u64;
         stats.mspan_inuse = heap.span_records as u64;
         stats.mspan_sys = heap.span_records_sys as u64;
         stats.gc_sys = heap.tables as u64;
@@ -46,8 +47,8 @@ impl Heap {
         stats.active = stats.heap_inuse;
         stats.metadata = stats.mspan_inuse + stats.mcache_inuse + stats.gc_sys;
         stats.mapped = stats.heap_sys + stats.mspan_sys + stats.mcache_sys + stats.gc_sys;
-        stats.retained = stats.heap_released;
-        stats.resident = stats.heap_sys - stats.heap_released + stats.metadata;
+        stats.retained = stats.heap_released + stats.heap_holes;
+        stats.resident = stats.heap_sys - stats.retained + stats.metadata;
         crate::stats::add_totals(&mut stats);
         sort(&mut stats.by_size);
         stats

@@ -25,12 +25,14 @@
 //! - BIN-3. `grown` is the bytes of small blocks that bins may hold beyond their first arrays.
 
 use super::{c, check};
+use crate::base::addr::align_up;
 use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES, MEDIUM_MIN};
 use crate::mspan::{Block, CHECKED};
+use crate::os::{Os, PageSource};
 use crate::size_class::{COUNT, SizeClass};
 use crate::tiers::{Tiers, of_class};
 use core::cell::Cell;
-use core::ptr::null_mut;
+use core::ptr::{NonNull, null_mut};
 
 /// A place for a block in a bin.
 pub(super) type Slot = *mut Block;
@@ -265,6 +267,24 @@ impl Bins {
         self.slots.set(slots.cast());
         for class in SizeClass::all() {
             self.close(class);
+        }
+    }
+
+    /// Gives the memory of the first arrays back to the system; all bins are closed. The arrays
+    /// read as zero afterwards, as they did at first.
+    pub(super) fn give_slots(&self, os: &Os) {
+        let page = os.page_size();
+        let start = align_up(self.slots.get().addr(), page);
+        let end = (self.slots.get().addr() + SLOT_BYTES) & !(page - 1);
+        if start < end
+            && let Some(base) = NonNull::new(self.slots.get().cast::<u8>().with_addr(start))
+        {
+            // SAFETY: whole pages of the arrays, which are these bins', and hold no block. Memory
+            // for the heap's records is always Ready.
+            if !unsafe { os.discard(base, end - start) } {
+                // SAFETY: the same pages, whose contents may be gone.
+                unsafe { base.write_bytes(0, end - start) };
+            }
         }
     }
 

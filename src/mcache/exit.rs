@@ -1,4 +1,5 @@
-//! Giving things up: when the thread exits, says that it will be idle, or is asked to trim.
+//! Giving things up: when the thread exits, says that it will be idle, is found idle by the keeper,
+//! or is asked to trim.
 
 use super::MCache;
 use crate::base::geometry::PAGE;
@@ -17,7 +18,7 @@ impl MCache {
             self.accept(tiers, span);
         }
         self.share(tiers);
-        self.ready.set(false);
+        self.handover.end();
     }
 
     /// Gives up everything for now: the thread will be idle. Other threads can have its spans at
@@ -27,6 +28,12 @@ impl MCache {
         self.flush_outbox(tiers);
         self.collect_mail(tiers);
         self.share(tiers);
+    }
+
+    /// Gives up everything while the thread is parked and at rest, and the memory of the bins too.
+    pub(crate) fn rest(&self, tiers: &Tiers) {
+        self.idle(tiers);
+        self.bins.give_slots(tiers.mheap.os());
     }
 
     /// Gives free memory to the page heap and keeps the spans in use. Returns the bytes given.
@@ -77,6 +84,17 @@ impl MCache {
                 None => tiers.mheap.give(span),
             }
         }
+    }
+
+    /// Gives the memory of the pages back that hold no live object, in one of the central spans
+    /// that no thread has wanted since the last look (`aged`) or ever. Returns the bytes. `None`:
+    /// there is no such span.
+    pub(crate) fn sink_one(&self, tiers: &Tiers, class: SizeClass, aged: bool) -> Option<usize> {
+        let (span, taken) = tiers.central(class).take_cold(self.shared.mailbox.id(), aged)?;
+        span.absorb(taken);
+        let bytes = if span.live() > 0 { tiers.mheap.sink(span) } else { 0 };
+        self.give_up(tiers, class, span);
+        Some(bytes)
     }
 
     /// Gives up an owned span that stands on no list. An empty span goes to rest or to the page

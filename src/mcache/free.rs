@@ -34,6 +34,11 @@ impl MCache {
             unsafe { self.free(tiers, block) };
             return;
         }
+        // The fast path may have found the sentinel's bin full, and not this one.
+        // SAFETY: the block is the caller's (contract of this function).
+        if unsafe { bins.push(class, block) } {
+            return;
+        }
         if bins.is_narrow(class) {
             bins.widen(class, usize::MAX);
         } else if !self.grow_bin(tiers, class) {
@@ -115,8 +120,7 @@ impl MCache {
         unsafe { self.free_array(tiers, array) };
     }
 
-    /// Returns a block to its span, past the bins. `false`: only a ready cache can, nothing was
-    /// done.
+    /// Returns a block to its span, past the bins. `false`: a sentinel cannot, nothing was done.
     ///
     /// # Safety
     /// This heap handed `block` out, and the program uses it no more.
@@ -144,7 +148,7 @@ impl MCache {
         if unsafe { self.shared.outbox.add(span, block) } {
             return true;
         }
-        if !self.is_ready() {
+        if !self.handover.has_owner() {
             return false;
         }
         // SAFETY: the block is the caller's (contract of this function), and the cache is ready.

@@ -15,8 +15,9 @@ impl MCache {
     #[cold]
     #[inline(never)]
     pub(crate) fn alloc_large(&self, tiers: &Tiers, bytes: usize, align: usize) -> Option<&'static MSpan> {
-        self.heed_purge(tiers);
-        if tiers.mheap.is_pressed() && self.runs.room() > 0 {
+        // The bins stay: a signal handler's large request may have interrupted their fast path.
+        let is_short = tiers.mheap.is_pressed() || self.is_asked(tiers);
+        if is_short && self.runs.room() > 0 {
             self.empty_runs(tiers);
         }
         self.end_idle_runs(tiers);

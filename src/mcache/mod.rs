@@ -2,7 +2,8 @@
 //! memory.
 //!
 //! One thread reaches a cache, through its thread-local slot, so the fields are plain cells. Other
-//! threads see [`Shared`] alone. The parts:
+//! threads see [`Shared`] alone. Exception: the keeper, which has the cache while it is parked
+//! ([`Handover`]), finds its thread by [`Seat`], and may read a [`bins::Top`]. The parts:
 //!
 //! | part | holds | file |
 //! |---|---|---|
@@ -10,6 +11,8 @@
 //! | [`Spans`] | the spans that the thread owns | `spans` |
 //! | [`Runs`] | freed large objects, a stack per run class | `runs` |
 //! | [`Shared`] | mailbox, outbox and counts, for other threads to read | `remote` |
+//! | [`Handover`] | who has the cache: its thread or the keeper | `sync::handover` |
+//! | [`Seat`] | the keeper's notes on the cache's thread | `seat` |
 //!
 //! The other files join the parts:
 //!
@@ -18,8 +21,10 @@
 //! - `exit` gives everything up, `check` finds wrong frees, and `c` has C's fast paths.
 //!
 //! - MCACHE-1. A thread without a cache has a static in its place: `EMPTY` before its first cache,
-//!   `TORN` after its last. The bins of this sentinel are both empty and full, and no thread writes
-//!   to them. So the fast path needs no test for it, and the slow path leads to `heap::thread`.
+//!   `PARKED` while the keeper has its cache, and `TORN` after its last. The bins of this sentinel
+//!   are both empty and full, and no thread writes to them. So the fast path needs no test for it,
+//!   and the slow path leads to `heap::thread`. In programs in C, `BUSY` stands there during a slow
+//!   call.
 
 mod bins;
 #[cfg_attr(not(checked), path = "c_absent.rs")]
@@ -31,14 +36,18 @@ mod keep;
 mod large;
 mod refill;
 mod runs;
+mod seat;
 mod spans;
 
-pub(crate) use bins::SLOT_BYTES;
+use bins::SLOT_BYTES;
+pub(crate) use seat::{Activity, InUse, Seat, Stack};
 
+use crate::base::addr::align_up;
 use crate::profiler::Sampler;
 use crate::remote::{Shared, Tally};
 use crate::size_class::COUNT;
 use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::handover::Handover;
 use crate::tiers::Tiers;
 use bins::Bins;
 use core::cell::Cell;
@@ -59,7 +68,9 @@ pub(crate) struct MCache {
     spans: Spans,
     runs: Runs,
     purges_seen: Cell<usize>,
-    ready: Cell<bool>,
+    /// Who may use the slow half: everything but the fast path's words.
+    pub(crate) handover: Handover,
+    pub(crate) seat: Seat,
     pub(crate) shared: Shared,
     /// The next cache in the registry's list of unused ones.
     pub(crate) next_unused: Cell<Option<&'static MCache>>,
@@ -78,23 +89,25 @@ impl MCache {
                 spans: Spans::new(),
                 runs: Runs::new(),
                 purges_seen: Cell::new(0),
-                ready: Cell::new(false),
+                handover: Handover::new(),
+                seat: Seat::new(),
                 shared: Shared::new(),
                 next_unused: Cell::new(None),
             }
         }
     }
 
-    /// Whether this cache can own spans: false for `EMPTY` and `TORN`.
+    /// Whether this cache's thread can use it as it is: false for the sentinels, and while the
+    /// keeper has it.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
-        self.ready.get()
+        self.handover.is_owned()
     }
 
     /// Lets a thread begin to run with this cache, which has an owner number.
     pub(crate) fn make_ready(&self, tiers: &Tiers) {
         self.purges_seen.set(tiers.purges.load(Relaxed));
-        self.ready.set(true);
+        self.handover.begin();
     }
 
     /// Returns the bytes of the shared room ([`Room`](crate::tiers::Room)) that this thread's bins
@@ -109,28 +122,47 @@ impl MCache {
     }
 }
 
+/// Bytes of a cache's record, and of the record and its bins' memory behind it. Whole system pages
+/// where these have 4 KiB, so that a thread at rest can give its bins' memory back.
+const RECORD_BYTES: usize = align_up(size_of::<MCache>(), CACHE_ALIGN);
+pub(crate) const CACHE_BYTES: usize = RECORD_BYTES + align_up(SLOT_BYTES, CACHE_ALIGN);
+pub(crate) const CACHE_ALIGN: usize = 4096;
+
 /// A cache that stands in for one that a thread does not have (MCACHE-1).
 #[repr(transparent)]
 pub(crate) struct Sentinel(MCache);
 
-// SAFETY: no thread writes to a sentinel: its bins are empty, it owns no span, and the slow paths
-// turn away from a cache that is not ready before they touch it.
+// SAFETY: no thread writes to a sentinel but to the atomics of its `handover`: its bins are empty,
+// it owns no span, and the slow paths turn away from a cache that they cannot enter.
 unsafe impl Sync for Sentinel {}
 
 /// Stands in for the cache of a thread that has none yet.
 pub(crate) static EMPTY: Sentinel = Sentinel::new();
+/// Stands in for the cache of a thread that is in a slow call, in programs in C. No slow operation
+/// begins with it, so not even its `handover` is written to.
+pub(crate) static BUSY: Sentinel = Sentinel::new();
 
 impl MCache {
-    /// Writes a new cache to `place`.
+    /// Makes a new cache at `place`.
     ///
     /// # Safety
-    /// `place` is valid for writes of a cache, and the caller's alone.
-    pub(crate) unsafe fn write_new(place: core::ptr::NonNull<Self>) {
+    /// `place` is [`CACHE_BYTES`] of zeroed memory at a multiple of [`CACHE_ALIGN`], for this cache
+    /// and for ever.
+    pub(crate) unsafe fn make(place: core::ptr::NonNull<Self>) -> &'static Self {
         // A copy of a static needs no room on the stack. A value of several KiB would, and a thread
         // may have 16 KiB.
-        // SAFETY: the sentinel is never written to, so its bytes are those of a new cache; the
+        // SAFETY: no thread writes to this sentinel, so its bytes are those of a new cache; the
         // place is the caller's.
-        unsafe { core::ptr::from_ref(EMPTY.cache()).copy_to_nonoverlapping(place.as_ptr(), 1) };
+        unsafe { core::ptr::from_ref(BUSY.cache()).copy_to_nonoverlapping(place.as_ptr(), 1) };
+        // SAFETY: just initialised, and never freed.
+        let cache: &'static Self = unsafe { place.as_ref() };
+        // SAFETY: zeroed memory behind the record, for ever this cache's.
+        unsafe {
+            cache
+                .bins
+                .set_slots(place.as_ptr().wrapping_byte_add(RECORD_BYTES).cast())
+        };
+        cache
     }
 }
 

@@ -66,7 +66,7 @@ impl MCache {
             self.end_idle_runs(tiers);
         }
         self.bins.open(class);
-        self.search_spans(tiers, class, Self::fill_from)
+        self.search_spans(tiers, class, |cache, class, span| cache.fill_from(tiers, class, span))
     }
 
     /// Takes an object of `class` for the heap's own use, straight from a span. Returns null if
@@ -74,7 +74,10 @@ impl MCache {
     /// the fast path may need an array for large objects, while a bin is about to change.
     pub(super) fn take_past_bins(&self, tiers: &Tiers, class: SizeClass) -> *mut Block {
         let object = self.search_spans(tiers, class, |cache, class, span| {
-            let object = take_one(span);
+            let mut object = take_one(span);
+            if object.is_null() && tiers.mheap.raise(span) {
+                object = take_one(span);
+            }
             cache.tally(class.index()).add(u32::from(!object.is_null()), 0);
             object
         });
@@ -121,7 +124,7 @@ impl MCache {
     }
 
     /// Moves the ready objects of the span into the bin and pops one.
-    fn fill_from(&self, class: SizeClass, span: &'static MSpan) -> *mut Block {
+    fn fill_from(&self, tiers: &Tiers, class: SizeClass, span: &'static MSpan) -> *mut Block {
         fetch_remote(span);
         let batch = self.bins.batch(class);
         let count = span.free_count().min(batch);
@@ -131,7 +134,12 @@ impl MCache {
         }
         let (fresh, count) = span.carve(batch);
         if count == 0 {
-            return null_mut();
+            // Sunk objects last: they have no memory.
+            return if tiers.mheap.raise(span) {
+                self.fill_from(tiers, class, span)
+            } else {
+                null_mut()
+            };
         }
         self.tally(class.index()).add(count, 0);
         let objects = (0..count as usize).map(|index| {
@@ -199,11 +207,17 @@ impl MCache {
     /// looked.
     #[inline]
     pub(crate) fn heed_purge(&self, tiers: &Tiers) {
-        let purges = tiers.purges.load(Relaxed);
-        if purges != self.purges_seen.get() {
-            self.purges_seen.set(purges);
+        if self.is_asked(tiers) {
+            self.purges_seen.set(tiers.purges.load(Relaxed));
             self.trim(tiers);
         }
+    }
+
+    /// Whether the program has asked for all memory back since this thread last gave up what it
+    /// keeps.
+    #[inline]
+    pub(super) fn is_asked(&self, tiers: &Tiers) -> bool {
+        tiers.purges.load(Relaxed) != self.purges_seen.get()
     }
 }
 
@@ -217,6 +231,9 @@ fn check_out(class: SizeClass, block: *mut Block) -> *mut Block {
 }
 
 fn revive(tiers: &Tiers, class: SizeClass, span: &'static MSpan) -> &'static MSpan {
+    if span.class() != Some(class) {
+        tiers.mheap.forget_holes(span);
+    }
     span.revive(class);
     tiers.mheap.note_use(span);
     span

@@ -144,3 +144,13 @@ fn resting_spans_have_a_bound_and_come_back_youngest_first() {
     }
     assert!(central.take_resting().is_none() && central.take(OTHER).is_none());
 }
+
+#[test]
+fn a_span_that_the_keeper_emptied_is_new_when_it_is_used_again() {
+    let (central, (span, _)) = (MCentral::new(), span(1));
+    assert!(central.put(span, OWNER));
+    assert!(is(span, central.take_cold(OTHER, false)));
+    assert_eq!(span.age(), DONE);
+    assert!(central.rest(span));
+    assert_eq!(central.take_resting().map(MSpan::age), Some(NEW));
+}

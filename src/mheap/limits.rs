@@ -136,6 +136,7 @@ impl MHeap {
     /// Sets the footprint in bytes beyond which allocation fails; `None` for no limit.
     pub(crate) fn set_hard_limit(&self, bytes: Option<usize>) {
         self.hard_limit.store(bytes.unwrap_or(usize::MAX), Relaxed);
+        self.set_pressed(false);
     }
 
     /// Returns the soft and the hard limit in bytes ([`set_soft_limit`](Self::set_soft_limit),
@@ -155,7 +156,7 @@ impl MHeap {
         let counts = inner.pages.counts;
         let pages = counts.ready - counts.clean - inner.headroom - inner.afloat;
         let tables = counts.ready / PAGES_PER_HUGE * super::region::TABLES_PER_HUGE;
-        pages * PAGE + tables + inner.spans.touched() + self.cache_bytes.load(Relaxed)
+        pages * PAGE - inner.holes + tables + inner.spans.touched() + self.cache_bytes.load(Relaxed)
     }
 
     /// Returns the bytes by which the footprint is beyond the limit.

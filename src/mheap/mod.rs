@@ -10,6 +10,7 @@
 //! - MHEAP-3. Calls to the system that may take long run without the lock, on pages that the
 //!   calling thread holds meanwhile. These calls release memory, or touch a new huge page.
 
+mod holes;
 mod large;
 mod limits;
 mod page_alloc;
@@ -44,6 +45,8 @@ struct Inner {
     spans: Pool<ByUse>,
     /// Untouched pages that spans hold as room to grow.
     headroom: usize,
+    /// Bytes of the holes in spans: in use, and without memory.
+    holes: usize,
     /// Held pages without memory of their own (LIMIT-2).
     afloat: usize,
     /// Moves by page table so far; each may cost the process a mapping.
@@ -115,6 +118,8 @@ pub(crate) struct HeapFigures {
     pub(crate) sys: usize,
     pub(crate) inuse: usize,
     pub(crate) released: usize,
+    /// Bytes of the holes in spans.
+    pub(crate) holes: usize,
     pub(crate) tables: usize,
     pub(crate) span_records: usize,
     pub(crate) span_records_sys: usize,
@@ -132,6 +137,7 @@ impl MHeap {
                     pages: PageAlloc::new(),
                     spans: Pool::new(),
                     headroom: 0,
+                    holes: 0,
                     afloat: 0,
                     remaps: 0,
                     looked_at: 0,
@@ -322,6 +328,7 @@ impl MHeap {
             if small {
                 inner.pages.counts.small -= pages;
             }
+            inner.holes -= span.forget_holes() * self.os.page_size();
             inner.pages.give_as(base, pages, state);
             if state == Given::Clean {
                 inner.afloat -= pages;
@@ -344,6 +351,7 @@ impl MHeap {
             sys: counts.ready * PAGE,
             inuse: (counts.ready - counts.clean - counts.dirty - inner.headroom) * PAGE,
             released: (counts.clean + inner.headroom) * PAGE,
+            holes: inner.holes,
             tables: inner.pages.table_bytes(),
             span_records: inner.spans.in_use_bytes(),
             span_records_sys: inner.spans.mapped(),

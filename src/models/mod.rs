@@ -7,6 +7,7 @@
 
 mod depot;
 mod fork;
+mod handover;
 mod inbox;
 mod ring;
 mod span;

@@ -6,7 +6,8 @@
 //! hold it. Only bins and lists write to free blocks, through this module.
 //!
 //! - FREEMARK-1. A free block of more than 8 bytes is marked from its free (or its first entry into
-//!   a bin) until it is handed out.
+//!   a bin) until it is handed out. Exception: a sunk object has no mark, and its first two words
+//!   are zero (HOLE-2).
 //! - FREEMARK-2. The link of a block on a list decodes to null or to a marked object of the same
 //!   span. The first word of a block in a bin does not, except with a chance of about one in 2^45.
 

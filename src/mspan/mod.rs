@@ -8,24 +8,25 @@
 //! - The shared line. It holds the ownership word and the facts that a thread needs when it frees
 //!   an object of another thread's span.
 //!
-//! The methods lie in three files: the record and its fields here, the objects of a small span in
-//! `objects`, and the one object of a large span in `large`.
+//! The methods lie in four files: the record and its fields here, the objects of a small span in
+//! `objects`, its pages without memory in `holes`, and the one object of a large span in `large`.
 //!
 //! Rules:
 //!
 //! - MSPAN-1. `base`, `pages`, `size`, `class` and `objects` are fixed while the span's pages are
 //!   in the page map. Exception: the thread that holds the one object of a large span changes its
 //!   `pages` and `size`.
-//! - MSPAN-2. Objects `0..carved` have been handed out (at least to a bin) or are on a free list.
-//!   Objects from `carved` on are untouched since the span was made.
-//! - MSPAN-3. `live` counts the carved objects that are neither on `free` nor in a remote list that
-//!   the owner has taken. These are the objects that the program holds, those in bins, and those on
-//!   their way through other threads.
+//! - MSPAN-2. Objects `0..carved` have been handed out (at least to a bin), are on a free list, or
+//!   are sunk. Objects from `carved` on are untouched since the span was made.
+//! - MSPAN-3. `live` counts the carved objects that are neither on `free`, nor sunk ([`holes`]),
+//!   nor in a remote list that the owner has taken. These are the objects that the program holds,
+//!   those in bins, and those on their way through other threads.
 //! - MSPAN-4. `free` and the remote list have the form that [`free_list`] defines.
 
 mod free_list;
 #[cfg(test)]
 mod free_list_tests;
+mod holes;
 mod large;
 mod mark;
 mod objects;
@@ -42,6 +43,7 @@ use crate::base::geometry::{CACHE_LINE, PAGE};
 use crate::base::list::{Linked, Links, List};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use crate::sync::tally;
 use core::ptr::null_mut;
 
 /// The use of a span.
@@ -78,6 +80,8 @@ pub(crate) struct MSpan {
     /// grow.
     headroom: AtomicU32,
     zeroed: AtomicBool,
+    /// For the keeper: how long the span has lain on a central list.
+    age: tally::AtomicU8,
     /// The program has freed the large object, and a thread keeps it for reuse. Only checked builds
     /// write this.
     kept: AtomicBool,
@@ -96,6 +100,9 @@ pub(crate) struct MSpan {
     state: AtomicU8,
     /// The central list of its class that the span is on. The class's lock guards it.
     shelf: AtomicU8,
+    /// The pages that are holes, and the number of sunk objects (HOLE-1).
+    holes: tally::AtomicU64,
+    sunk: tally::AtomicU32,
     pub(crate) inbox_link: AtomicPtr<MSpan>,
 }
 
@@ -148,6 +155,7 @@ impl MSpan {
             pages: AtomicU32::new(0),
             headroom: AtomicU32::new(0),
             zeroed: AtomicBool::new(false),
+            age: tally::AtomicU8::new(0),
             kept: AtomicBool::new(false),
             sample: AtomicU32::new(0),
             links: Links::new(),
@@ -159,6 +167,8 @@ impl MSpan {
             class: AtomicU8::new(0),
             state: AtomicU8::new(State::Free as u8),
             shelf: AtomicU8::new(Self::NO_SHELF),
+            holes: tally::AtomicU64::new(0),
+            sunk: tally::AtomicU32::new(0),
             inbox_link: AtomicPtr::new(null_mut()),
         }
     }
@@ -181,6 +191,7 @@ impl MSpan {
     /// objects that only the owner knew are lost.
     pub(crate) fn orphan_in_child(&self) {
         self.owner.store(0, Relaxed);
+        self.forget_holes();
         self.free.store(null_mut(), Relaxed);
         self.carved.store(self.objects(), Relaxed);
         self.live.store(self.objects(), Relaxed);
@@ -285,6 +296,17 @@ impl MSpan {
     /// Notes that the run has been written to.
     pub(crate) fn set_dirty(&self) {
         self.zeroed.store(false, Relaxed);
+    }
+
+    /// Returns how long the span has lain on a central list. The caller holds its class's lock.
+    pub(crate) fn age(&self) -> u8 {
+        self.age.load(Relaxed)
+    }
+
+    /// Notes how long the span has lain on a central list. The caller holds its class's lock, or is
+    /// about to list the span.
+    pub(crate) fn set_age(&self, age: u8) {
+        self.age.store(age, Relaxed);
     }
 
     /// Returns the central list that the span is on. The caller holds its class's lock.

@@ -40,9 +40,14 @@ impl MSpan {
         !self.free.load(Relaxed).is_null()
     }
 
+    /// Returns whether the span can give out an object that is not sunk.
+    pub(crate) fn has_fresh(&self) -> bool {
+        self.has_free() || self.carved.load(Relaxed) < self.objects()
+    }
+
     /// Returns whether the span can give out an object without a look at the remote list.
     pub(crate) fn has_room(&self) -> bool {
-        !self.free.load(Relaxed).is_null() || self.carved.load(Relaxed) < self.objects()
+        self.has_fresh() || self.sunk() > 0
     }
 
     /// Puts one freed object on the owner's free list. Returns the number of objects that stay
@@ -73,10 +78,10 @@ impl MSpan {
         Cut::new(self.base(), self.size())
     }
 
-    /// Returns the number of objects on the free list: all carved ones that do not count as live
-    /// (MSPAN-3).
+    /// Returns the number of objects on the free list: all carved ones that are neither live nor
+    /// sunk (MSPAN-3).
     pub(crate) fn free_count(&self) -> u32 {
-        self.carved.load(Relaxed) - self.live()
+        self.carved.load(Relaxed) - self.live() - self.sunk()
     }
 
     /// Takes `count` objects off the owner's free list, which has that many, and gives each to
@@ -195,7 +200,7 @@ impl MSpan {
 
     #[cold]
     #[inline(never)]
-    fn report_link(&self, block: *mut Block) -> ! {
+    pub(super) fn report_link(&self, block: *mut Block) -> ! {
         crate::os::report::misuse(
             "malloc",
             block.addr(),

@@ -23,6 +23,7 @@
 //! zero, and a range lies inside one reservation or one window. Every call keeps `errno`. No call
 //! allocates, panics or takes a lock.
 
+pub(crate) mod barrier;
 pub(crate) mod cgroup;
 pub(crate) mod env;
 pub(crate) mod errno;
@@ -34,6 +35,7 @@ pub(crate) mod futex;
 mod linux;
 pub(crate) mod pin;
 pub(crate) mod report;
+pub(crate) mod rest;
 pub(crate) mod sandbox;
 #[cfg(test)]
 pub(crate) mod sim;
@@ -107,6 +109,13 @@ pub(crate) unsafe trait PageSource: Sync {
     /// # Safety
     /// The range is Ready or Prepared and the caller's, and its contents are not needed.
     unsafe fn release(&self, base: NonNull<u8>, bytes: usize) -> bool;
+
+    /// Ready to Ready: returns the physical memory; the range reads as zero. `false`: refused; the
+    /// contents are undefined.
+    ///
+    /// # Safety
+    /// The range is Ready and the caller's, and its contents are not needed.
+    unsafe fn discard(&self, base: NonNull<u8>, bytes: usize) -> bool;
 
     /// Moves the contents of `from` to `to` by page tables: `to` becomes Ready, `from` Prepared.
     /// `false`: refused or not supported; `from` is unchanged, and the contents of `to` are

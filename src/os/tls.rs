@@ -44,3 +44,9 @@ pub(crate) fn set(key: Key, value: *mut c_void) -> bool {
     // SAFETY: the key came from `create_key`.
     unsafe { libc::pthread_setspecific(key.0, value) == 0 }
 }
+
+/// Returns the calling thread's value; null before the first `set`.
+pub(crate) fn get(key: Key) -> *mut c_void {
+    // SAFETY: the key came from `create_key`.
+    unsafe { libc::pthread_getspecific(key.0) }
+}

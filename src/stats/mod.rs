@@ -75,7 +75,7 @@ pub struct Stats {
     /// Bytes of the allocator's own records: span records, page map, trackers and thread caches.
     pub metadata: u64,
     /// Upper bound of the heap's physical memory: `active`, `metadata`, and free pages not yet
-    /// given back to the operating system.
+    /// given back to the operating system; less `heap_holes`.
     pub resident: u64,
     /// Bytes of address space that are readable and writable, for the heap and its metadata.
     pub mapped: u64,
@@ -90,6 +90,8 @@ pub struct Stats {
     pub heap_inuse: u64,
     /// Bytes of `heap_idle` without physical memory (Go's `HeapReleased`).
     pub heap_released: u64,
+    /// Bytes of `heap_inuse` without physical memory: pages of spans in which no object is live.
+    pub heap_holes: u64,
     /// Objects that the program holds, a count (Go's `HeapObjects`). Exact with the feature
     /// `stats`; without it, objects in thread caches count as held.
     pub heap_objects: u64,
@@ -173,6 +175,7 @@ impl Default for Stats {
             heap_idle: 0,
             heap_inuse: 0,
             heap_released: 0,
+            heap_holes: 0,
             heap_objects: 0,
             mspan_inuse: 0,
             mspan_sys: 0,
@@ -207,6 +210,7 @@ impl fmt::Debug for Stats {
             .field("heap_sys", &self.heap_sys)
             .field("heap_inuse", &self.heap_inuse)
             .field("heap_released", &self.heap_released)
+            .field("heap_holes", &self.heap_holes)
             .field("heap_objects", &self.heap_objects)
             .field("has_served", &self.has_served)
             .finish_non_exhaustive()

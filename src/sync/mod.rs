@@ -7,6 +7,7 @@
 #[cfg(feature = "gc")]
 pub(crate) mod backoff;
 pub(crate) mod forker;
+pub(crate) mod handover;
 pub(crate) mod lock;
 pub(crate) mod stack;
 pub(crate) mod strip;

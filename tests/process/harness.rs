@@ -91,6 +91,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         crate::gc::SCENARIOS,
         crate::granted::SCENARIOS,
         crate::oom::SCENARIOS,
+        crate::park::SCENARIOS,
         #[cfg(all(target_os = "linux", target_env = "gnu"))]
         crate::plugin::SCENARIOS,
         crate::idle::SCENARIOS,
@@ -98,6 +99,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         crate::see::SCENARIOS,
         crate::stats::SCENARIOS,
         crate::steady::SCENARIOS,
+        crate::storm::SCENARIOS,
         crate::tls::SCENARIOS,
         crate::words::SCENARIOS,
     ]

@@ -17,7 +17,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 const MIB: usize = 1 << 20;
 
 /// Memory of the process that is not the heap's and may come meanwhile, such as code.
-const BESIDE: usize = 2 * MIB;
+const BESIDE: usize = 3 * MIB;
 
 /// Returns the heap's bytes of memory, and those that are idle.
 fn heap() -> (usize, usize) {

@@ -25,12 +25,15 @@ mod harness;
 mod idle;
 mod limits;
 mod oom;
+mod park;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod plugin;
 mod probe;
 mod see;
+mod signals;
 mod stats;
 mod steady;
+mod storm;
 mod tls;
 mod words;
 

@@ -9,6 +9,7 @@ mod deepbind;
 mod forks;
 mod harness;
 mod idle;
+mod park;
 mod profile;
 mod sandbox;
 mod semantics;

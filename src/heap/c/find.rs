@@ -42,7 +42,9 @@ impl Heap {
                     );
                 }
                 // SAFETY: an object of the span, of at least 16 bytes (C-1).
-                if size > 8 && unsafe { Block::is_marked(ptr.cast()) } {
+                let marked = size > 8 && unsafe { Block::is_marked(ptr.cast()) };
+                // A sunk object has no mark (HOLE-2).
+                if marked || self.tiers.mheap.is_sunk(span, ptr) {
                     misuse(call, address, size, ALREADY_FREE);
                 }
                 Some((span, Found::Small(class)))

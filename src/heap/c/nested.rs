@@ -21,15 +21,14 @@ use super::spare;
 use crate::heap::HEAP;
 use crate::heap::serve::{current, set_current};
 use crate::heap::thread;
-use crate::mcache::{MCache, Sentinel};
+use crate::mcache::{BUSY, MCache};
 use crate::mspan::Block;
 use crate::sync::atomic::{
     AtomicBool, AtomicPtr,
     Ordering::{Acquire, Relaxed, Release},
 };
+use crate::sync::handover::Entered;
 use core::ptr::null_mut;
-
-static BUSY: Sentinel = Sentinel::new();
 
 /// Whether `cache` is the one that a nested call finds in the slot.
 pub(crate) fn is_nested(cache: &MCache) -> bool {
@@ -42,7 +41,11 @@ pub(in crate::heap) fn alone<R>(f: impl FnOnce(&'static MCache) -> R) -> R {
     let before = current();
     set_current(BUSY.cache());
     let own = thread::ready(before);
+    let entered = enter(own);
     let result = f(own);
+    if let Some(entered) = entered {
+        own.handover.leave(entered);
+    }
     if is_nested(current()) {
         set_current(own);
     }
@@ -53,6 +56,17 @@ pub(in crate::heap) fn alone<R>(f: impl FnOnce(&'static MCache) -> R) -> R {
         serve();
     }
     result
+}
+
+/// Begins a slow operation with the calling thread's cache. `None`: it has none.
+fn enter(own: &'static MCache) -> Option<Entered> {
+    loop {
+        let entered = own.handover.enter();
+        if entered.is_some() || !own.handover.has_owner() {
+            return entered;
+        }
+        thread::take_back(own);
+    }
 }
 
 /// Runs `f` as [`alone`] does. For a nested call it does nothing and returns `None`.

@@ -215,7 +215,7 @@ fn a_thread_that_comes_back_to_a_class_begins_with_short_spans() {
         } else {
             world.purge(0);
         }
-        assert_eq!(span_pages(&world, class), []);
+        assert_eq!(span_pages(&world, class), [0usize; 0]);
         world.make(0, 3000, 8, false);
         assert_eq!(span_pages(&world, class), [eighth], "thread ended: {ends}");
         world.end();

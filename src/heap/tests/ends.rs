@@ -1,6 +1,7 @@
 //! The two pipelines: memory that reads as zero, the empty request, and what every slow end does.
 
 use super::super::serve::current;
+use super::super::thread::has_cache;
 use super::super::{HEAP, Heap, SAMPLE_ALIGN};
 use crate::base::addr::Addr;
 use crate::base::geometry::{PAGE, RUN_MAX};
@@ -392,18 +393,18 @@ impl Passed {
 fn a_thread_whose_first_call_takes_any_way_gets_its_cache_by_it() {
     for size in [100, 5000, 100 * KIB, RUN_MAX + 1] {
         let first = std::thread::spawn(move || {
-            assert!(!current().is_ready());
+            assert!(!has_cache());
             let ptr = HEAP.alloc::<true>(current(), layout(size));
-            assert!(!ptr.is_null() && is_zero(ptr, size) && current().is_ready());
+            assert!(!ptr.is_null() && is_zero(ptr, size) && has_cache());
             Passed(ptr)
         });
         let passed = first.join().expect("it was served");
         let second = std::thread::spawn(move || {
-            assert!(!current().is_ready());
+            assert!(!has_cache());
             let ptr = passed.take();
             // SAFETY: the block is live, of this layout, and given up.
             unsafe { HEAP.dealloc(current(), ptr, layout(size)) };
-            current().is_ready()
+            has_cache()
         });
         assert!(second.join().expect("it was taken back"), "{size} bytes");
     }

@@ -80,7 +80,7 @@ fn with_resting_spans() -> World {
         (0..count).for_each(|_| world.free(1, 2));
     }
     world.exit(1);
-    assert!(inuse(&world) >= 21 * MIB, "{}", inuse(&world));
+    assert!(inuse(&world) >= 21 * MIB - 64 * KIB, "{}", inuse(&world));
     world
 }
 
@@ -148,12 +148,9 @@ fn other_threads_learn_of_a_refusal_by_the_limit_and_give_up_what_they_keep() {
     assert!(!world.try_alloc(0, 64 * MIB, 8, false));
     assert_eq!(purges(&world), before + 1);
     let held = inuse(&world);
-    assert!(world.try_alloc(1, 300 * KIB, 8, false));
-    assert!(
-        inuse(&world) + kept <= held + 304 * KIB + 64 * KIB,
-        "{held} {}",
-        inuse(&world)
-    );
+    // Its next refill.
+    assert!(world.try_alloc(1, 5000, 8, false));
+    assert!(inuse(&world) + kept <= held + 128 * KIB, "{held} {}", inuse(&world));
     end(world);
 }
 

@@ -5,6 +5,7 @@ use crate::heap::Heap;
 use crate::mcache::MCache;
 use crate::mheap::HeapFigures;
 use crate::os::sim::Sim;
+use crate::size_class::SizeClass;
 use std::alloc::Layout;
 
 /// One live block.
@@ -98,6 +99,11 @@ impl World {
                 self.sim.violations()
             );
         }
+    }
+
+    /// Returns the number of live blocks.
+    pub(super) fn count(&self) -> usize {
+        self.live.len()
     }
 
     /// Returns the address of a live block.
@@ -224,6 +230,30 @@ impl World {
         self.caches[which] = left;
         self.heap.orphan(|| left.into_iter());
         assert_eq!(self.heap.tiers.room.bytes(), left.map_or(0, MCache::room));
+    }
+
+    /// Parks the thread of cache `which`, which is at rest, for as long as it takes to empty the
+    /// cache.
+    pub(super) fn park(&mut self, which: usize) {
+        let Some(cache) = self.cache(which) else { return };
+        let tiers = &self.heap.tiers;
+        assert!(cache.handover.revoke() && cache.handover.settle());
+        let late = self.heap.registry.late();
+        cache.rest(tiers);
+        drop(late);
+        cache.handover.take_back();
+    }
+
+    /// Gives the memory of all pages back that hold no live object, in spans that no thread has.
+    pub(super) fn sink(&mut self) {
+        let tiers = &self.heap.tiers;
+        let mut late = self.heap.registry.late();
+        if let Some(own) = self.heap.registry.late_cache(tiers, &mut late) {
+            for class in SizeClass::all() {
+                while own.sink_one(tiers, class, false).is_some() {}
+            }
+            own.idle(tiers);
+        }
     }
 
     /// Gives all free memory back.

@@ -85,9 +85,16 @@ impl PageAlloc {
     /// Stops asking for huge pages in the region of `run` if only a part of a huge page is about to
     /// be released. Otherwise the system would fill that part again. Later growth asks anew.
     pub(in super::super) fn stop_huge_for(&mut self, os: &Os, run: &Run) {
-        let part_of_huge = run.pages < PAGES_PER_HUGE && self.is_advised(run.base);
-        if part_of_huge && self.huge == Huge::Auto {
-            self.stop_huge(os, run.base);
+        if run.pages < PAGES_PER_HUGE {
+            self.stop_huge_at(os, run.base);
+        }
+    }
+
+    /// Stops asking for huge pages in the region of `base`, where a part of a huge page is about to
+    /// be released.
+    pub(in super::super) fn stop_huge_at(&mut self, os: &Os, base: *mut u8) {
+        if self.huge == Huge::Auto && self.is_advised(base) {
+            self.stop_huge(os, base);
         }
     }
 

@@ -170,6 +170,12 @@ unsafe impl PageSource for Linux {
         errno.now() == libc::EINVAL && unsafe { libc::madvise(base, bytes, DONTNEED_LOCKED) } == 0
     }
 
+    unsafe fn discard(&self, base: NonNull<u8>, bytes: usize) -> bool {
+        // The first touch brings a zero page.
+        // SAFETY: the caller's range, whose contents are not needed (contract of this function).
+        unsafe { self.release(base, bytes) }
+    }
+
     /// Moves in two steps: to a place that the kernel picks, then onto `to`. The kernel raises its
     /// objections, such as a range of several mappings, in the first step, before anything changed.
     /// A single move onto `to` could be refused after `to` was unmapped, and another thread's

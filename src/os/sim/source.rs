@@ -126,6 +126,22 @@ unsafe impl PageSource for Sim {
         true
     }
 
+    unsafe fn discard(&self, base: NonNull<u8>, bytes: usize) -> bool {
+        let _keep = KeepErrno::new();
+        let mut books = self.books();
+        if !books.check(&Kind::Release, base, bytes, &[State::Ready]) {
+            return false;
+        }
+        // SAFETY: the range is Ready and the caller's, and no reference points into it.
+        let done = books.admit(Kind::Release) && unsafe { NATIVE.discard(base, bytes) };
+        if !done {
+            // As for `release`.
+            // SAFETY: the range is Ready and the caller's, and no reference points into it.
+            unsafe { base.write_bytes(0xDB, bytes) };
+        }
+        done
+    }
+
     unsafe fn release(&self, base: NonNull<u8>, bytes: usize) -> bool {
         let _keep = KeepErrno::new();
         let mut books = self.books();

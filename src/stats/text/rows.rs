@@ -69,6 +69,7 @@ pub(super) static ROWS: [Section; 5] = [
         row("heap_idle", Kind::Bytes, |s| s.heap_idle, "bytes in pages that no span uses"),
         row("heap_sys", Kind::Bytes, |s| s.heap_sys, "bytes of pages made ready for spans"),
         row("heap_released", Kind::Bytes, |s| s.heap_released, "bytes of heap_idle without physical memory"),
+        row("heap_holes", Kind::Bytes, |s| s.heap_holes, "bytes of heap_inuse without physical memory"),
     ]),
     ("the allocator's records: inuse <= sys", &[
         row("mspan_inuse", Kind::Bytes, |s| s.mspan_inuse, "bytes of span records in use"),

@@ -35,6 +35,7 @@ fn distinct() -> (Stats, BTreeMap<&'static str, u64>) {
         heap_idle,
         heap_inuse,
         heap_released,
+        heap_holes,
         heap_objects,
         mspan_inuse,
         mspan_sys,
