@@ -5,36 +5,37 @@
 //! allocator is not the named one.
 
 use crate::measure;
-use crate::workload::{self, Context, WORKLOADS, one_box};
+use crate::watch;
+use crate::workload::{self, Context, IDLE, WORKLOADS, one_box};
 use std::io::Write;
 use std::process::ExitCode;
 
 /// Makes a program whose global allocator is `$allocator`, of type `$type`, and which runs
-/// workloads under `$name`. The optional last argument is a function that returns the bytes of the
-/// allocator's own records.
+/// workloads under `$name`. The optional last arguments are a function that returns the bytes of
+/// the allocator's own records, and one that gives its free memory back.
 #[macro_export]
 macro_rules! cell_main {
     ($type:ty = $allocator:expr, $name:literal) => {
-        $crate::cell_main!($type = $allocator, $name, None);
+        $crate::cell_main!($type = $allocator, $name, None, None);
     };
-    ($type:ty = $allocator:expr, $name:literal, $metadata:expr) => {
+    ($type:ty = $allocator:expr, $name:literal, $metadata:expr, $purge:expr) => {
         #[global_allocator]
         static GLOBAL: $type = $allocator;
 
         fn main() -> std::process::ExitCode {
-            $crate::cell::main($name, $metadata)
+            $crate::cell::main($name, $metadata, $purge)
         }
     };
 }
 
 /// Runs the workload that the command line names: `BENCH THREADS [SCALE]`, or lists all for `list`.
 #[must_use]
-pub fn main(allocator: &'static str, metadata: Option<fn() -> u64>) -> ExitCode {
+pub fn main(allocator: &'static str, metadata: Option<fn() -> u64>, purge: Option<fn()>) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (name, threads, scale) = match words[..] {
         ["list"] => {
-            for workload in WORKLOADS {
+            for workload in WORKLOADS.iter().chain(IDLE) {
                 println!("{:<16} {}", workload.name, workload.help);
             }
             return ExitCode::SUCCESS;
@@ -62,6 +63,7 @@ pub fn main(allocator: &'static str, metadata: Option<fn() -> u64>) -> ExitCode 
         threads,
         scale,
         metadata,
+        purge,
     });
     let memory = measure::memory();
     let usage = measure::usage();
@@ -81,7 +83,7 @@ pub fn main(allocator: &'static str, metadata: Option<fn() -> u64>) -> ExitCode 
     for (index, (key, value)) in outcome.notes.iter().enumerate() {
         line.push_str(&format!("{}\"{key}\":{value}", if index == 0 { "" } else { "," }));
     }
-    line.push_str("}}");
+    line.push_str(&format!("}},\"curve\":{:?}}}", watch::curve()));
     match writeln!(std::io::stdout(), "{line}") {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

@@ -13,4 +13,5 @@ pub mod measure;
 pub mod os;
 pub mod rng;
 pub mod runner;
+pub mod watch;
 pub mod workload;

@@ -1,6 +1,6 @@
-//! Three system calls about child processes that the standard library does not offer.
+//! Calls to the system that the standard library does not offer.
 //!
-//! Called by the runner, from one thread, for one child at a time.
+//! Those about child processes are the runner's, from one thread, for one child at a time.
 
 use crate::measure::{Usage, from_raw};
 use std::io;
@@ -56,6 +56,15 @@ pub fn wait(child: &Child) -> io::Result<(ExitStatus, Usage)> {
     // values.
     let usage = unsafe { usage.assume_init() };
     Ok((ExitStatus::from_raw(status), from_raw(&usage)))
+}
+
+/// Calls `malloc_trim` of the C library, or of the shared library that the loader put before it.
+pub fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call takes a plain number and may be made at any time.
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }
 
 #[cfg(test)]

@@ -107,6 +107,70 @@ fn a_quick_run_prints_a_table_and_writes_json_and_a_page() {
 }
 
 #[test]
+fn idle_benches_show_their_memory_over_time_in_both_forms() {
+    let folder = scratch("idle");
+    let (json, html) = (path(&folder, "out.json"), path(&folder, "out.html"));
+    let words = [
+        cells(),
+        "--bench",
+        "idle-s*,idle-owner",
+        "--json",
+        &json,
+        "--html",
+        &html,
+    ];
+    let (code, stdout, stderr) = finished(&[&TINY[..], &words].concat());
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    for part in [
+        "idle-small ",
+        "idle-owner ",
+        "filled again",
+        "rest / fall",
+        "Live pages",
+    ] {
+        assert!(stdout.contains(part), "no {part:?} in\n{stdout}");
+    }
+    let results: Value = serde_json::from_str(&fs::read_to_string(&json).expect("the file")).expect("JSON");
+    for cell in results["cells"].as_array().expect("a list") {
+        let curve: Vec<_> = cell["curve"].as_array().expect("a curve").iter().collect();
+        assert!(
+            !curve.is_empty() && curve.iter().all(|kib| kib.as_u64() > Some(500)),
+            "{cell}"
+        );
+    }
+    let page = fs::read_to_string(&html).expect("the file");
+    assert!(page.contains("Memory over time") && page.contains("<path class=\"curve c0\""));
+
+    // Under shared libraries; the C library, put before itself, changes nothing.
+    let maps = fs::read_to_string("/proc/self/maps").expect("procfs");
+    let library = maps.split_whitespace().find(|word| word.contains("/libc.so"));
+    let Some(library) = library else { return };
+    let (same, json) = (format!("same={library}"), path(&folder, "preload.json"));
+    let words = [
+        "run",
+        "--quick",
+        "--scale",
+        "0.001",
+        "--preload",
+        "--so",
+        &same,
+        "--alloc",
+        "system,same",
+    ];
+    let more = ["--bench", "idle-small", "--cells", cells(), "--json", &json];
+    let (code, stdout, stderr) = finished(&[&words[..], &more].concat());
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(stdout.contains("by LD_PRELOAD"), "{stdout}");
+    let results: Value = serde_json::from_str(&fs::read_to_string(&json).expect("the file")).expect("JSON");
+    let names = results["cells"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|cell| &cell["alloc"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["system", "same"]);
+}
+
+#[test]
 fn wrong_arguments_are_answered_before_anything_runs() {
     let start = Instant::now();
     for (words, part) in [

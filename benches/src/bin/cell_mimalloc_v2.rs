@@ -6,12 +6,14 @@ use std::process::ExitCode;
 #[global_allocator]
 static GLOBAL: MiMalloc = MiMalloc;
 
-// SAFETY: the declaration in mimalloc.h; the function reads a constant.
+// SAFETY: the declarations in mimalloc.h; the first function reads a constant, and the second may
+// be called at any time.
 unsafe extern "C" {
     safe fn mi_version() -> std::ffi::c_int;
+    safe fn mi_collect(force: bool);
 }
 
 fn main() -> ExitCode {
     greyspan_bench::cell::require_mimalloc(2, mi_version());
-    greyspan_bench::cell::main("mimalloc-v2", None)
+    greyspan_bench::cell::main("mimalloc-v2", None, Some(|| mi_collect(true)))
 }

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         threads,
         scale,
         metadata: None,
+        purge: None,
     };
     let drawn = fullest(|| {
         (workload.run)(&context);

@@ -61,7 +61,7 @@ impl Arguments {
     }
 
     /// Takes `name A,B,C` and looks each word up; `None` if the option is not there. A repeated
-    /// word counts once.
+    /// word counts once; `A*` stands for all that begin with `A`.
     ///
     /// # Errors
     /// If a word is not among `all`; the message lists the known ones.
@@ -76,13 +76,21 @@ impl Arguments {
         };
         let (mut chosen, mut seen) = (Vec::new(), Vec::new());
         for word in list.split(',') {
-            let Some(&found) = all.iter().find(|&&item| label(item) == word) else {
+            let meant = |label: &str| match word.strip_suffix('*') {
+                Some(start) => label.starts_with(start),
+                None => label == word,
+            };
+            let found = all.iter().map(|&item| (label(item), item));
+            let mut found = found.filter(|(label, _)| meant(label)).peekable();
+            if found.peek().is_none() {
                 let valid: Vec<String> = all.iter().map(|&item| label(item)).collect();
                 return Err(format!("{name}: unknown {word:?}; valid: {}", valid.join(", ")));
-            };
-            if !seen.contains(&word) {
-                seen.push(word);
-                chosen.push(found);
+            }
+            for (label, item) in found {
+                if !seen.contains(&label) {
+                    seen.push(label);
+                    chosen.push(item);
+                }
             }
         }
         Ok(Some(chosen))
@@ -118,6 +126,10 @@ mod tests {
             Ok(Some(vec!["x", "y"]))
         );
         assert_eq!(arguments.number("--b", 1), Ok(7));
+        let all = ["x1", "y", "x2"];
+        let chosen = words("--a x2,x*").choice("--a", &all, str::to_owned);
+        assert_eq!(chosen, Ok(Some(vec!["x2", "x1"])));
+        assert!(words("--a z*").choice("--a", &all, str::to_owned).is_err());
         assert_eq!(arguments.finish(), Ok(()));
         assert!(words("--other").finish().is_err());
     }

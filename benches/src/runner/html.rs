@@ -1,6 +1,7 @@
 //! The report as one self-contained HTML page: it holds its style and plots, has no script, and
 //! loads nothing.
 
+use super::curves;
 use super::numbers::{mebibytes, median, seconds};
 use super::plot::{self, Dot, Line, Point};
 use super::results::{Cell, Results};
@@ -57,6 +58,7 @@ pub fn page(results: &Results) -> String {
         page.totals(),
         page.scatter(),
         page.strip(),
+        curves::section(page.results, &page.places, |alloc| page.key(alloc)),
         page.rows(),
         page.cells(),
         page.notes(),
@@ -410,6 +412,11 @@ impl Page<'_> {
             Some(_) => {
                 "The same command runs under each allocator's shared library (LD_PRELOAD). Time is from its start to its end. The \
                  kernel counts its memory, page faults and processor time (wait4)."
+            }
+            None if self.results.settings.preload => {
+                "A cell is one workload under one allocator's shared library (LD_PRELOAD), in a process of its own. The program is the same \
+                 for all, and uses C's malloc family. Time is that of the workload alone, without set-up. Peak memory is the kernel's \
+                 VmHWM of the process."
             }
             None => {
                 "A cell is one workload under one allocator. Each cell is a separate program with that allocator as Rust's global \

@@ -12,6 +12,7 @@
 
 pub mod arguments;
 pub mod child;
+pub mod curves;
 pub mod exec;
 pub mod html;
 pub mod machine;

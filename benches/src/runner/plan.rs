@@ -1,7 +1,7 @@
 //! Chooses the rows of a run: each chosen workload with each chosen number of threads that makes
 //! sense for it.
 
-use crate::workload::{Threads, WORKLOADS, Workload};
+use crate::workload::{IDLE, Threads, WORKLOADS, Workload};
 
 /// One workload with one number of threads.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +61,8 @@ pub fn words(kind: Threads) -> &'static str {
 /// Returns the workloads that `--bench` may name: the listed ones, and those that test the runner.
 #[must_use]
 pub fn known() -> Vec<Workload> {
-    WORKLOADS.iter().chain(crate::workload::TESTS).copied().collect()
+    let listed = WORKLOADS.iter().chain(IDLE);
+    listed.chain(crate::workload::TESTS).copied().collect()
 }
 
 #[cfg(test)]

@@ -406,14 +406,14 @@ fn apart(points: &[(f64, f64, usize)], right: f64, bottom: f64) -> Vec<(f64, f64
     placed
 }
 
-fn open(width: f64, height: f64, what: &str) -> String {
+pub(super) fn open(width: f64, height: f64, what: &str) -> String {
     format!(
         "<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"{}\">",
         escape(what)
     )
 }
 
-fn put(svg: &mut String, text: std::fmt::Arguments<'_>) {
+pub(super) fn put(svg: &mut String, text: std::fmt::Arguments<'_>) {
     svg.write_fmt(text).expect("text grows");
     svg.push('\n');
 }

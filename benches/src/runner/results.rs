@@ -40,6 +40,9 @@ pub struct Settings {
     pub command: Option<String>,
     /// Variables of the environment that an allocator may read.
     pub environment: BTreeMap<String, String>,
+    /// Whether the benches ran under shared libraries.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub preload: bool,
 }
 
 /// One allocator in one row. Each list has one entry per round.
@@ -76,6 +79,9 @@ pub struct Cell {
     pub warm_checksum: Option<String>,
     /// Further figures of the workload.
     pub notes: BTreeMap<String, Vec<f64>>,
+    /// Resident memory in KiB each 100 ms, of the last round, if the workload samples it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub curve: Vec<u64>,
     /// The reason why this cell does not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -101,6 +107,8 @@ pub struct Sample {
     pub checksum: String,
     /// Name and figure.
     pub notes: BTreeMap<String, f64>,
+    /// In KiB.
+    pub curve: Vec<u64>,
     /// Set by the runner, not by the program.
     #[serde(skip)]
     pub share: Option<f64>,
@@ -123,6 +131,7 @@ impl Default for Cell {
             checksums: Vec::new(),
             warm_checksum: None,
             notes: BTreeMap::new(),
+            curve: Vec::new(),
             failure: None,
         }
     }
@@ -171,6 +180,7 @@ impl Cell {
         for (key, value) in sample.notes {
             self.notes.entry(key).or_default().push(value);
         }
+        self.curve = sample.curve;
     }
 
     fn append(&mut self, other: Self) {
@@ -184,6 +194,9 @@ impl Cell {
         self.checksums.extend(other.checksums);
         for (key, values) in other.notes {
             self.notes.entry(key).or_default().extend(values);
+        }
+        if !other.curve.is_empty() {
+            self.curve = other.curve;
         }
         self.failure = self.failure.take().or(other.failure);
     }

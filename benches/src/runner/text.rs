@@ -1,5 +1,6 @@
 //! The report as text: every cell, then the comparison row by row, then the totals.
 
+use super::curves;
 use super::numbers::{mebibytes, median, seconds};
 use super::results::{Cell, Results};
 use super::score::{self, Against, Figure, LIMITS, Standing, Total};
@@ -57,6 +58,9 @@ pub fn head_lines(results: &Results) -> Vec<String> {
     lines.push(how);
     if let Some(command) = &settings.command {
         lines.push(format!("command: {command}"));
+    }
+    if settings.preload {
+        lines.push("each allocator as a shared library, by LD_PRELOAD".to_owned());
     }
     let present = score::allocators(results);
     let versions = present
@@ -335,9 +339,12 @@ pub fn notes(results: &Results) -> String {
     text
 }
 
-/// Returns the keys of all notes in a row.
+/// Returns the keys of all notes in a row; none if the section about memory over time has them.
 #[must_use]
 pub fn note_keys(row: &[Cell]) -> Vec<String> {
+    if curves::has_curve(row) {
+        return Vec::new();
+    }
     let mut keys: Vec<String> = row.iter().flat_map(|cell| cell.notes.keys().cloned()).collect();
     keys.sort_unstable();
     keys.dedup();
@@ -362,7 +369,7 @@ pub fn report(results: &Results, with_notes: bool) -> String {
     if with_notes {
         parts.push(notes(results));
     }
-    parts.extend([score(results), totals(results), head(results)]);
+    parts.extend([curves::text(results), score(results), totals(results), head(results)]);
     parts.retain(|part| !part.is_empty());
     parts.join("\n")
 }

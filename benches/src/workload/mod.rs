@@ -22,6 +22,7 @@ mod flat;
 mod glibc;
 mod hashmap;
 mod idle;
+mod idle_rows;
 mod json;
 mod large;
 mod larson;
@@ -44,7 +45,7 @@ mod vec_medium;
 mod xmalloc;
 mod zeroed;
 
-pub use table::{TESTS, WORKLOADS};
+pub use table::{IDLE, TESTS, WORKLOADS};
 
 use crate::measure;
 use std::sync::Barrier;
@@ -61,6 +62,8 @@ pub struct Context {
     pub scale: f64,
     /// Returns the bytes of the allocator's own records, if the allocator reports them.
     pub metadata: Option<fn() -> u64>,
+    /// Gives the allocator's free memory back to the system, if the allocator offers that.
+    pub purge: Option<fn()>,
 }
 
 impl Context {
@@ -144,7 +147,11 @@ impl Workload {
 /// Returns the workload called `name`.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Workload> {
-    WORKLOADS.iter().chain(TESTS).find(|workload| workload.name == name)
+    WORKLOADS
+        .iter()
+        .chain(IDLE)
+        .chain(TESTS)
+        .find(|workload| workload.name == name)
 }
 
 /// Returns all names, for messages.
@@ -152,6 +159,7 @@ pub fn find(name: &str) -> Option<&'static Workload> {
 pub fn names() -> String {
     WORKLOADS
         .iter()
+        .chain(IDLE)
         .map(|workload| workload.name)
         .collect::<Vec<_>>()
         .join(", ")
@@ -220,9 +228,10 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        for (index, workload) in WORKLOADS.iter().enumerate() {
+        let all = || WORKLOADS.iter().chain(IDLE);
+        for (index, workload) in all().enumerate() {
             assert!(
-                WORKLOADS[..index].iter().all(|other| other.name != workload.name),
+                all().take(index).all(|other| other.name != workload.name),
                 "{} twice",
                 workload.name
             );
@@ -234,6 +243,7 @@ mod tests {
         // Leaves out workloads whose subject is a gigabyte or the whole process.
         for workload in WORKLOADS
             .iter()
+            .chain(IDLE)
             .filter(|workload| !["many64", "vec-growth"].contains(&workload.name))
         {
             for threads in [1, 2] {
@@ -241,6 +251,7 @@ mod tests {
                     threads,
                     scale: 0.001,
                     metadata: None,
+                    purge: None,
                 };
                 let (first, second) = ((workload.run)(&context), (workload.run)(&context));
                 assert_eq!(

@@ -371,6 +371,53 @@ pub const WORKLOADS: &[Workload] = &[
     .one(),
 ];
 
+/// Workloads about the memory of programs that sleep. They run only if `--bench` names them: most
+/// of their time is sleep, and the published scoreboards are without them.
+pub const IDLE: &[Workload] = &[
+    row(
+        "idle-partial",
+        "8 threads fill 1 GiB of 64 B to 4 KiB, free 95 % at random, sleep 10 s, free the rest, sleep",
+        idle_rows::partial,
+    )
+    .one(),
+    row(
+        "idle-exchange",
+        "idle-partial in which each thread frees the blocks of another one",
+        idle_rows::exchange,
+    )
+    .one(),
+    row(
+        "idle-purge",
+        "idle-partial with a call of purge, malloc_trim or the like after the frees of 95 %",
+        idle_rows::purge,
+    )
+    .one(),
+    row(
+        "idle-batches",
+        "4 threads make and free 15 batches each of 300 blocks of 1 MiB, and sleep 4 s",
+        idle_rows::batches,
+    )
+    .one(),
+    row(
+        "idle-threads",
+        "1000 threads replace 16 B to 32 KiB in 200 slots each, free everything, and sleep 3 s",
+        idle_rows::threads,
+    )
+    .one(),
+    row(
+        "idle-small",
+        "1500 threads make and free 60 small blocks each, and sleep 3 s",
+        idle_rows::small,
+    )
+    .one(),
+    row(
+        "idle-owner",
+        "a thread fills 400,000 x 2000 B and sleeps while another frees them; 4 s later a third fills as much",
+        idle_rows::owner,
+    )
+    .one(),
+];
+
 /// The workloads that test the runner.
 pub const TESTS: &[Workload] = &[
     row("test-crash", "aborts", faults::crash).one(),

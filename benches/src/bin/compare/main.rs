@@ -5,16 +5,18 @@
 //! arguments are wrong, 130 if interrupted. Figures measured until then are still printed and
 //! written.
 
+mod libraries;
 mod map;
 
 use greyspan_bench::runner::arguments::Arguments;
+use greyspan_bench::runner::exec::Preload;
 use greyspan_bench::runner::machine::{self, Machine};
 use greyspan_bench::runner::plan::{self, Row};
 use greyspan_bench::runner::results::{Cell, Results, Sample, Settings, VERSION};
 use greyspan_bench::runner::{
-    ALLOCATORS, Allocator, Build, Programs, child, exec, html, not_built, rounds, scoreboard, target_folder, text,
+    ALLOCATORS, Allocator, Build, Programs, child, exec, html, rounds, scoreboard, target_folder, text,
 };
-use greyspan_bench::workload::{WORKLOADS, Workload};
+use greyspan_bench::workload::{IDLE, WORKLOADS, Workload};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -25,7 +27,7 @@ use std::time::Duration;
 
 const HELP: &str = "usage:
   compare run [--alloc a,b] [--bench x,y] [--threads 1,2] [--repeat N] [--json FILE] [--html FILE] [--svg FILE]
-              [--quick] [--notes] [--scale S] [--timeout SECONDS] [--cells FOLDER]
+              [--quick] [--notes] [--scale S] [--timeout SECONDS] [--cells FOLDER] [--preload] [--so NAME=PATH]
   compare exec NAME [--alloc a,b] [--so NAME=PATH] [--repeat N] [--json FILE] [--html FILE] [--svg FILE]
               [--timeout SECONDS] -- COMMAND...
   compare show FILE... [--json FILE] [--html FILE] [--svg FILE] [--notes]
@@ -34,7 +36,7 @@ const HELP: &str = "usage:
 
 run     runs each chosen bench under each chosen allocator and prints a table of all figures and the score
           --alloc    allocators (default: greyspan, system, and each rival whose feature is on; --features rivals: all)
-          --bench    benches (default: all)
+          --bench    benches (default: all but idle-*, which mostly sleep); 'idle-*' are all whose names begin so
           --threads  numbers of threads (default: 1 and the number of cores); a bench skips numbers that it cannot use
           --repeat   number of rounds after the warm-up round (default 5)
           --json     also writes all figures to FILE
@@ -45,6 +47,8 @@ run     runs each chosen bench under each chosen allocator and prints a table of
           --scale    multiplies the work of each run (default 1)
           --timeout  time limit of each run (default 120 s)
           --cells    uses the cell programs in FOLDER instead of building them
+          --preload  runs one program under each allocator's shared library, as exec does, instead of one per allocator
+          --so       with --preload: also uses the library PATH, with NAME as the allocator's name
 exec    runs COMMAND under each allocator's shared library: greyspan's, which it builds, and the installed rivals';
         NAME is the name of the row in the table
           --so       also uses the library PATH, with NAME as the allocator's name
@@ -118,7 +122,7 @@ fn list() -> u8 {
         println!("  {:<18} {version}{off}", allocator.name);
     }
     println!("benches:");
-    for workload in WORKLOADS {
+    for workload in WORKLOADS.iter().chain(IDLE) {
         println!(
             "  {:<18} {:<13} {}",
             workload.name,
@@ -178,7 +182,12 @@ impl Outputs {
 fn run(mut arguments: Arguments) -> Result<u8, String> {
     let quick = arguments.flag("--quick");
     let notes = arguments.flag("--notes");
-    let allocators = allocators(&mut arguments)?;
+    let preload = arguments.flag("--preload");
+    let chosen = if preload {
+        Chosen::Libraries(libraries::chosen(&mut arguments)?)
+    } else {
+        Chosen::Programs(allocators(&mut arguments)?)
+    };
     let benches = benches(&mut arguments)?;
     let rows = plan::rows(&benches, &threads(&mut arguments)?)?;
     let repeat: usize = arguments.number("--repeat", if quick { 3 } else { 5 })?;
@@ -192,33 +201,29 @@ fn run(mut arguments: Arguments) -> Result<u8, String> {
     arguments.finish()?;
     outputs.check()?;
 
-    let (built, skipped) = match folder {
-        Some(folder) => ready_made(&folder, &allocators),
-        None => Build::release(&target_folder()).programs(&allocators, "cell"),
-    };
+    let mut machine = Machine::this();
+    let (built, skipped) = chosen.ready(folder.as_deref(), &mut machine);
     let mut results = Results {
         version: VERSION,
-        machine: Machine::this(),
+        machine,
         settings: Settings {
             rounds: repeat,
             scale,
-            skipped: skipped
-                .into_iter()
-                .map(|(allocator, why)| (allocator.name.to_owned(), why))
-                .collect(),
+            skipped,
             environment: machine::environment(),
+            preload,
             ..Settings::default()
         },
         cells: Vec::new(),
     };
     for row in &rows {
-        let cell = |(allocator, _): &(Allocator, PathBuf)| Cell::new(allocator.name, row.bench.name, row.threads);
+        let cell = |program: &Program| Cell::new(&program.alloc, row.bench.name, row.threads);
         results.cells.extend(built.iter().map(cell));
     }
     let interrupted = rounds::on_interrupt().map_err(|error| error.to_string())?;
     let mut shares = vec![1.0; results.cells.len()];
     let once = |index: usize, warming: bool| {
-        let (row, (_, program)) = (rows[index / built.len()], &built[index % built.len()]);
+        let (row, program) = (rows[index / built.len()], &built[index % built.len()]);
         let run = |part: f64| run_cell(program, row, scale * part, limit, &interrupted);
         match (warming, row.bench.steady) {
             (false, _) => Ok(run(shares[index])?.of_share(shares[index])),
@@ -235,21 +240,7 @@ fn run(mut arguments: Arguments) -> Result<u8, String> {
 }
 
 fn exec(mut arguments: Arguments, command: &[OsString]) -> Result<u8, String> {
-    let mut found = exec::find(&target_folder());
-    while let Some(text) = arguments.value("--so")? {
-        let named = exec::named(&text)?;
-        found.retain(|known| known.0 != named.0);
-        found.push(named);
-    }
-    let names: Vec<&str> = found.iter().map(|preload| &*preload.0).collect();
-    let chosen = arguments.choice("--alloc", &names, str::to_owned);
-    let chosen = chosen.map_err(|message| format!("{message} ({})", exec::HOW_TO_GET))?;
-    let chosen: Vec<String> = chosen
-        .unwrap_or_else(|| names.clone())
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
-    found.retain(|preload| chosen.contains(&preload.0));
+    let mut found = libraries::chosen(&mut arguments)?;
     let repeat: usize = arguments.number("--repeat", 5)?;
     let limit = time_limit(&mut arguments, 600.0)?;
     let outputs = Outputs::take(&mut arguments)?;
@@ -262,36 +253,8 @@ fn exec(mut arguments: Arguments, command: &[OsString]) -> Result<u8, String> {
     exec::takes_libraries(&command[0])?;
     outputs.check()?;
 
-    let (mut skipped, mut versions) = (BTreeMap::new(), BTreeMap::new());
-    // Builds the library first, as `run` builds its programs, so that the current code is measured.
-    let own = target_folder().join("release").join(exec::LIBRARY);
-    if found.iter().any(|(_, library)| library.as_ref() == Some(&own)) {
-        eprint!("building {} ... ", exec::LIBRARY);
-        match Build::release(&target_folder()).library() {
-            Ok(_) => eprintln!("done"),
-            Err(output) => {
-                found.retain(|(_, library)| library.as_ref() != Some(&own));
-                skipped.insert("greyspan".to_owned(), not_built(&output));
-            }
-        }
-    }
-    found.retain(|(alloc, library)| match exec::check(library.as_deref()) {
-        Ok(()) => true,
-        Err(why) => skipped.insert(alloc.clone(), why).is_some_and(|_| false),
-    });
     let mut machine = Machine::this();
-    for (alloc, library) in &found {
-        let version = library
-            .as_ref()
-            .map(|path| fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
-        // Takes the real file name, which holds the version, without its folder: the folder says
-        // nothing about the library.
-        let version = version
-            .and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
-            .or(machine.versions.remove(alloc));
-        versions.extend(version.map(|version| (alloc.clone(), version)));
-    }
-    machine.versions = versions;
+    let skipped = libraries::ready(&mut found, &mut machine);
     let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
     let mut results = Results {
         version: VERSION,
@@ -363,11 +326,69 @@ fn share(mut seconds: f64, run: impl Fn(f64) -> Result<Sample, String>) -> Resul
 }
 
 /// Runs one cell once.
-fn run_cell(program: &Path, row: Row, scale: f64, limit: Duration, interrupted: &AtomicBool) -> Result<Sample, String> {
-    let mut command = Command::new(program);
+fn run_cell(
+    program: &Program,
+    row: Row,
+    scale: f64,
+    limit: Duration,
+    interrupted: &AtomicBool,
+) -> Result<Sample, String> {
+    let mut command = Command::new(&program.path);
+    if let Some(library) = &program.library {
+        command.env("LD_PRELOAD", library);
+    }
     command.args([row.bench.name, &row.threads.to_string(), &scale.to_string()]);
     let output = child::run(&mut command, limit, interrupted)?;
     serde_json::from_str(&output.stdout).map_err(|error| format!("the cell wrote no result: {error}"))
+}
+
+/// A cell program, with the shared library that it runs under.
+struct Program {
+    alloc: String,
+    path: PathBuf,
+    library: Option<PathBuf>,
+}
+
+/// The allocators of a run: one program for each, or one program under each library.
+enum Chosen {
+    Programs(Vec<Allocator>),
+    Libraries(Vec<Preload>),
+}
+
+impl Chosen {
+    /// Builds the programs, or finds them in `folder`. Returns those that are there, and the
+    /// missing allocators, each with the reason.
+    fn ready(self, folder: Option<&Path>, machine: &mut Machine) -> (Vec<Program>, BTreeMap<String, String>) {
+        let programs = |allocators: &[Allocator]| match folder {
+            Some(folder) => ready_made(folder, allocators),
+            None => Build::release(&target_folder()).programs(allocators, "cell"),
+        };
+        match self {
+            Self::Programs(allocators) => {
+                let (built, missing) = programs(&allocators);
+                let program = |(allocator, path): (Allocator, PathBuf)| Program {
+                    alloc: allocator.name.to_owned(),
+                    path,
+                    library: None,
+                };
+                let missing = missing
+                    .into_iter()
+                    .map(|(allocator, why)| (allocator.name.to_owned(), why));
+                (built.into_iter().map(program).collect(), missing.collect())
+            }
+            Self::Libraries(mut found) => {
+                let mut skipped = libraries::ready(&mut found, machine);
+                let system = Allocator::find(exec::SYSTEM).expect("it is in the list");
+                let (built, missing) = programs(&[system]);
+                skipped.extend(missing.into_iter().map(|(_, why)| (exec::SYSTEM.to_owned(), why)));
+                let under = |(alloc, library): Preload| {
+                    let path = built.first()?.1.clone();
+                    Some(Program { alloc, path, library })
+                };
+                (found.into_iter().filter_map(under).collect(), skipped)
+            }
+        }
+    }
 }
 
 /// Returns the allocators to measure. A rival named with `--alloc` is built on purpose; the
