@@ -46,7 +46,7 @@ impl Heap {
     /// Does a slow operation `f` with a cache: `cache` itself, one that the thread gets now or
     /// takes back, or the late one. `None`: there is no memory for a cache. Such operations do not
     /// nest.
-    #[inline]
+    #[inline(always)]
     pub(super) fn with_cache<R>(&self, cache: &MCache, f: impl FnOnce(&MCache) -> R) -> Option<R> {
         match cache.handover.enter() {
             Some(entered) => Some(finish(cache, entered, f)),
@@ -70,7 +70,7 @@ impl Heap {
 }
 
 /// Does the slow operation `f`, which the caller has entered, and leaves it.
-#[inline]
+#[inline(always)]
 fn finish<R>(cache: &MCache, entered: Entered, f: impl FnOnce(&MCache) -> R) -> R {
     let result = f(cache);
     cache.handover.leave(entered);
