@@ -3,9 +3,9 @@
 //!
 //! A thread at rest is in none of the heap's fast operations, because these make no system call. A
 //! handler may have interrupted one and sleep. While a handler runs, the kernel blocks its signal,
-//! so a thread that blocks no signal runs no handler. The signals that have handlers now do not
-//! matter: one that ran may be none any more (`SA_RESETHAND`). The exceptions are known or
-//! forbidden:
+//! so a thread that blocks no signal runs no handler. Calls that block other signals while they
+//! wait hide this, and count as no rest. The signals that have handlers now do not matter: one that
+//! ran may be none any more (`SA_RESETHAND`). The exceptions are known or forbidden:
 //!
 //! - REST-1. If a handler was installed with `SA_NODEFER`, no thread counts as at rest.
 //! - REST-2. A handler that interrupts a call of the heap, unblocks its own signal and then sleeps
@@ -97,10 +97,8 @@ impl Clock {
         let Some(status) = read(self.thread(), b"/status", &mut text).and_then(parse) else {
             return false;
         };
-        // A thread may sleep elsewhere: in a fault, or because it was frozen.
-        let is_in_call = |text: &[u8]| text.first().is_some_and(u8::is_ascii_digit);
         status.sleeps
-            && read(self.thread(), b"/syscall", &mut text).is_some_and(is_in_call)
+            && read(self.thread(), b"/syscall", &mut text).is_some_and(keeps_signals)
             && status.blocked == 0
             && handlers.all_defer(status.caught)
             && before.is_some()
@@ -152,6 +150,40 @@ fn parse(text: &[u8]) -> Option<Status> {
     })
 }
 
+/// The system calls that may change the blocked signals while they wait, and which of their
+/// arguments, counted from 0, says so unless it is 0.
+const CHANGES: [(libc::c_long, usize); 8] = [
+    (libc::SYS_rt_sigsuspend, 0),
+    (libc::SYS_rt_sigtimedwait, 0),
+    (libc::SYS_ppoll, 3),
+    (libc::SYS_epoll_pwait, 4),
+    // `epoll_pwait2`, on all processors.
+    (441, 4),
+    (libc::SYS_io_uring_enter, 4),
+    (libc::SYS_pselect6, 5),
+    // `io_pgetevents`.
+    (if cfg!(target_arch = "x86_64") { 333 } else { 292 }, 5),
+];
+
+/// Returns whether a thread with this `syscall` file waits in a system call that leaves the blocked
+/// signals as they are. A thread may sleep elsewhere: in a fault, or because it was frozen.
+fn keeps_signals(text: &[u8]) -> bool {
+    let mut words = text.split(|byte| byte.is_ascii_whitespace());
+    let number = words.next().and_then(|word| {
+        word.iter().try_fold(0, |number, &byte| {
+            let digit = char::from(byte).to_digit(10)?;
+            Some(number * 10 + libc::c_long::from(digit))
+        })
+    });
+    let Some(number) = number.filter(|_| text.first().is_some_and(u8::is_ascii_digit)) else {
+        return false;
+    };
+    match CHANGES.iter().find(|change| change.0 == number) {
+        Some(&(_, argument)) => words.nth(argument).is_some_and(|word| word == b"0x0"),
+        None => true,
+    }
+}
+
 /// Reads a set of signals: hexadecimal digits.
 fn mask(text: &[u8]) -> Option<u64> {
     text.iter().try_fold(0u64, |mask, &byte| {
@@ -182,6 +214,23 @@ mod tests {
             [decimal(u32::MAX, &mut [0; 10]), decimal(70, &mut [0; 10])],
             [b"4294967295".as_slice(), b"70"]
         );
+    }
+
+    #[test]
+    fn a_call_that_changes_the_blocked_signals_is_no_rest() {
+        let rests = |text: String| keeps_signals(text.as_bytes());
+        let futex = libc::SYS_futex;
+        assert!(rests(format!(
+            "{futex} 0x7f00 0x80 0x0 0x0 0x0 0xffffffff 0x7ffd 0x7f11\n"
+        )));
+        assert!(!keeps_signals(b"running\n") && !keeps_signals(b"-1 0x7ffd 0x7f11\n") && !keeps_signals(b""));
+        for (call, argument) in CHANGES {
+            let text = |mask: &str| {
+                let words: Vec<&str> = (0..6).map(|at| if at == argument { mask } else { "0x1" }).collect();
+                format!("{call} {} 0x7ffd 0x7f11\n", words.join(" "))
+            };
+            assert!(rests(text("0x0")) && !rests(text("0x7ffd10")), "{call}");
+        }
     }
 
     /// Returns whether a thread that runs `before` and then waits comes to rest.
