@@ -54,7 +54,8 @@ impl Registry {
     /// no live object. A process under a seccomp filter makes none of the calls that this needs.
     pub(super) fn park(&self, tiers: &Tiers, whom: Whom) -> Parked {
         let mut parked = Parked { active: true, bytes: 0 };
-        if !os::sandbox::allows_looks() {
+        // A heap that serves no thread has nothing to give back.
+        if self.figures().count == 0 || !os::sandbox::allows_looks() {
             parked.active = false;
             return parked;
         }
