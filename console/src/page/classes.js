@@ -16,12 +16,11 @@ const tiles = (() => {
     const grown = minute ? stats.heap_inuse - minute.inuse : 0;
     const trend = Math.abs(grown) < 1024 ? "steady" : `${grown > 0 ? "+" : ""}${bytes(grown)} in ${age >= 60 ? "a minute" : age + " s"}`;
     const limit = status.memory_limit || status.hard_limit || 0;
-    const footprint = stats.heap_inuse + stats.heap_idle - stats.heap_released + stats.metadata;
     $("tiles").replaceChildren(
       tile("In use", bytesParts(stats.heap_inuse), trend),
       tile("Idle", bytesParts(stats.heap_idle - stats.heap_released), "free, kept for reuse"),
       tile("Released", bytesParts(stats.heap_released), "given back to the system"),
-      tile("Resident", bytesParts(stats.resident), limit ? `${percent(footprint / limit)} of the limit, ${bytes(limit)}` : "no limit is set"),
+      tile("Resident", bytesParts(stats.resident), limit ? `${percent(stats.resident / limit)} of the limit, ${bytes(limit)}` : "no limit is set"),
       tile("Objects", count(stats.heap_objects).split(" ").concat("").slice(0, 2), `${bytes(stats.allocated)} in objects`),
       tile("Allocating", bytesParts(rate(samples, (s) => s.total_alloc)).map((part, index) => index ? part + "/s" : part), `${count(rate(samples, (s) => s.mallocs))} objects/s${stats.exact ? "" : " or more"}`),
     );
