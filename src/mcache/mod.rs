@@ -3,7 +3,7 @@
 //!
 //! One thread reaches a cache, through its thread-local slot, so the fields are plain cells. Other
 //! threads see [`Shared`] alone. Exception: the keeper, which has the cache while it is parked
-//! ([`Handover`]), finds its thread by [`Seat`], and may read a [`bins::Top`]. The parts:
+//! ([`Handover`]), finds its thread by [`Seat`]. The parts:
 //!
 //! | part | holds | file |
 //! |---|---|---|

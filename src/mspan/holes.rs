@@ -123,6 +123,10 @@ impl MSpan {
                 done |= pages(first, first + count - 1);
             }
         });
+        if done != holes {
+            // An object may touch several rows: all or none.
+            done = 0;
+        }
         self.holes.store(done, Relaxed);
         let mut sunk = 0;
         for number in (0..carved).rev().filter(|&number| free.contains(number)) {

@@ -94,13 +94,16 @@ impl Clock {
         let _errno = KeepErrno::new();
         let before = self.nanos();
         let mut text = [0; 4096];
+        // Twice, around the other questions: the kernel writes the lines of a file one after the
+        // other, so the thread may wake between two of them.
         let Some(status) = read(self.thread(), b"/status", &mut text).and_then(parse) else {
             return false;
         };
         status.sleeps
-            && read(self.thread(), b"/syscall", &mut text).is_some_and(keeps_signals)
             && status.blocked == 0
             && handlers.all_defer(status.caught)
+            && read(self.thread(), b"/syscall", &mut text).is_some_and(keeps_signals)
+            && read(self.thread(), b"/status", &mut text).and_then(parse) == Some(status)
             && before.is_some()
             && before == self.nanos()
     }
@@ -112,6 +115,9 @@ struct Status {
     sleeps: bool,
     blocked: u64,
     caught: u64,
+    /// Times that the thread has left the processor to wait, the decimal digits as hexadecimal
+    /// ones.
+    waits: u64,
 }
 
 /// Reads a file about a thread into `text`.
@@ -147,6 +153,7 @@ fn parse(text: &[u8]) -> Option<Status> {
         sleeps: field(b"State:\t")?.first() == Some(&b'S'),
         blocked: mask(field(b"SigBlk:\t")?)?,
         caught: mask(field(b"SigCgt:\t")?)?,
+        waits: mask(field(b"voluntary_ctxt_switches:\t")?)?,
     })
 }
 
@@ -184,7 +191,7 @@ fn keeps_signals(text: &[u8]) -> bool {
     }
 }
 
-/// Reads a set of signals: hexadecimal digits.
+/// Reads a number of hexadecimal digits, such as a set of signals.
 fn mask(text: &[u8]) -> Option<u64> {
     text.iter().try_fold(0u64, |mask, &byte| {
         let digit = char::from(byte).to_digit(16)?;
@@ -201,11 +208,13 @@ mod tests {
 
     #[test]
     fn the_kernels_text_is_understood() {
-        let text = b"Name:\tx\nState:\tS (sleeping)\nSigBlk:\t0000000000000200\nSigCgt:\t0000000180000440\n";
+        let text = b"Name:\tx\nState:\tS (sleeping)\nSigBlk:\t0000000000000200\nSigCgt:\t0000000180000440\n\
+            voluntary_ctxt_switches:\t15\n";
         let status = Status {
             sleeps: true,
             blocked: 0x200,
             caught: 0x1_8000_0440,
+            waits: 0x15,
         };
         assert_eq!(parse(text), Some(status));
         assert_eq!(parse(b"State:\tR (running)\nSigBlk:\t0\n"), None);
