@@ -171,7 +171,8 @@ pub(super) fn arm(cache: &'static MCache) {
 /// path. `false`: the thread is in a slow operation, or has no hook. The caller holds the late
 /// lock.
 pub(super) fn park(cache: &'static MCache) -> bool {
-    if !cache.handover.revoke() {
+    // A thread that is in its exit hook is hidden already, and ends its handover without the lock.
+    if cache.seat.is_hidden() || !cache.handover.revoke() {
         return false;
     }
     let done = cache.seat.exchange(cache, PARKED.cache());

@@ -100,6 +100,12 @@ impl Seat {
         self.used.set(UNSEEN);
     }
 
+    /// Whether the keeper cannot find the thread: it has no exit hook yet, or is about to end. The
+    /// caller holds the late lock.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.slot().is_none()
+    }
+
     fn slot(&self) -> Option<&AtomicPtr<MCache>> {
         // Acquire: pairs with the Release in `take`.
         // SAFETY: null, or the slot of a thread that has not ended (SEAT-1).
