@@ -50,7 +50,7 @@ impl Heap {
     pub(super) fn with_cache<R>(&self, cache: &MCache, f: impl FnOnce(&MCache) -> R) -> Option<R> {
         match cache.handover.enter() {
             Some(entered) => Some(finish(cache, entered, f)),
-            None => self.with_own(f),
+            None => self.with_own(cache, f),
         }
     }
 
@@ -58,9 +58,9 @@ impl Heap {
     /// takes back first.
     #[cold]
     #[inline(never)]
-    fn with_own<R>(&self, f: impl FnOnce(&MCache) -> R) -> Option<R> {
+    fn with_own<R>(&self, found: &MCache, f: impl FnOnce(&MCache) -> R) -> Option<R> {
         // The heaps of tests have no thread-local slots: their callers pass ready caches.
-        while let Some(cache) = attach() {
+        while let Some(cache) = attach(found) {
             if let Some(entered) = cache.handover.enter() {
                 return Some(finish(cache, entered, f));
             }
@@ -127,11 +127,12 @@ pub(super) fn take_back(cache: &'static MCache) {
     HEAP.after_wake();
 }
 
-/// Gives the calling thread a cache, or back its own. `None`: the thread has given its cache up, or
-/// there is no memory.
+/// Gives the calling thread, whose slot held `found` when its call began, a cache, or back its own.
+/// `None`: the thread has given its cache up, or there is no memory.
 #[cold]
-fn attach() -> Option<&'static MCache> {
-    if is_torn(current()) {
+fn attach(found: &MCache) -> Option<&'static MCache> {
+    // In a slow call of a program in C, the slot itself says only that there is one.
+    if is_torn(found) {
         return None;
     }
     HEAP.set_up();

@@ -223,6 +223,33 @@ static unsigned long cache_bytes(void) {
     return strtoul(at + 13, NULL, 10);
 }
 
+/* The last destructor of a thread runs after the heap's own, and so do the C library's last frees. A
+ * cache that such a call made would stay behind, with a thread that the keeper can't find. */
+static pthread_key_t again;
+static void allocates_again(void *round) {
+    FREE(MALLOC(5000));
+    FREE(MALLOC(100000));
+    if ((uintptr_t)round < 4) pthread_setspecific(again, (char *)round + 1);
+}
+static void *allocates_at_its_end(void *unused) {
+    FREE(MALLOC(5000));
+    CHECK(pthread_setspecific(again, (void *)1) == 0);
+    return NULL;
+}
+static void ended_threads_have_no_cache(void) {
+    /* The heap makes its key first. */
+    FREE(MALLOC(5000));
+    CHECK(pthread_key_create(&again, allocates_again) == 0);
+    unsigned long before = 0;
+    for (int i = 0; i < 400; i++) {
+        if (i == 20) before = cache_bytes();
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, allocates_at_its_end, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    }
+    unsigned long grown = cache_bytes() - before;
+    if (grown > 1 << 20) FAIL("%lu KiB more for caches", grown >> 10);
+}
+
 static void parked_threads_end(void) {
     unsigned long before = 0;
     for (int round = 0; round < 4; round++) {
@@ -255,6 +282,7 @@ static void soft_limit(void) {
 }
 
 static const struct entry table[] = {
+    { "ended_threads_have_no_cache", ended_threads_have_no_cache },
     { "hard_limit", hard_limit },
     { "parked_threads_end", parked_threads_end },
     { "soft_limit", soft_limit },
