@@ -44,7 +44,7 @@ pub(super) fn current_or(cache: &MCache) -> &MCache {
 
 impl Heap {
     /// Does a slow operation `f` with a cache: `cache` itself, one that the thread gets now or
-    /// takes back, or the late one. `None`: there is no memory for a cache. Such operations do not
+    /// takes back, or the late one. `None`: there is no memory for a cache. Such operations may
     /// nest.
     #[inline(always)]
     pub(super) fn with_cache<R>(&self, cache: &MCache, f: impl FnOnce(&MCache) -> R) -> Option<R> {
