@@ -2,7 +2,7 @@
 # Tests the library where the heap is not supported and with the feature `passthrough`. The whole
 # interface compiles and forwards to the system's allocator, and the collector works. On Linux,
 # --cfg greyspan_unsupported stands in for such a system. For other systems the code is only
-# compiled, if rustup has their standard library. Takes six minutes.
+# compiled, if rustup has their standard library. Takes five minutes.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 component clippy clippy
 cargo test --features passthrough,gc,profiling --test forwards --test another --test wrapped
@@ -12,7 +12,7 @@ unsupported() {
     printf -- '-- cargo %s, with --cfg greyspan_unsupported\n' "$*"
     RUSTFLAGS="--cfg greyspan_unsupported" CARGO_TARGET_DIR="$target/unsupported" cargo "$@"
 }
-for features in "" gc profiling stats preload passthrough gc,profiling,stats,passthrough,preload; do
+for features in "" gc,profiling,stats passthrough gc,profiling,stats,passthrough,preload; do
     unsupported clippy --quiet --all-targets --features "$features" -- -D warnings
 done
 unsupported test --features gc,profiling --lib --test forwards --test another --test wrapped --test all --test gc -- --skip ui::

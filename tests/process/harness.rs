@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The environment variable that names the scenario in a child.
 pub(crate) const KEY: &std::ffi::CStr = c"SPAN_TEST_SCENARIO";
@@ -174,11 +174,13 @@ fn run_all(selection: &Selection) -> i32 {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(scenario) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let start = Instant::now();
                     let verdict = (0..scenario.rounds).try_for_each(|_| run_child(scenario));
                     println!(
-                        "test {} ... {}",
+                        "test {} ... {}, {:.1} s",
                         scenario.name,
-                        if verdict.is_ok() { "ok" } else { "FAILED" }
+                        if verdict.is_ok() { "ok" } else { "FAILED" },
+                        start.elapsed().as_secs_f64()
                     );
                     if let Err(why) = verdict {
                         failures.lock().unwrap().push((scenario.name, why));

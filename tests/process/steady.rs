@@ -1,6 +1,7 @@
 //! Repeated work needs no more memory than its first rounds did.
 
-use std::sync::mpsc;
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, mpsc};
 use std::thread;
 
 use crate::harness::{DONE, Next, Scenario};
@@ -12,6 +13,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("steady::ten_thousand_threads_one_after_another", threads),
     Scenario::new("steady::threads_whose_blocks_others_free_after_their_end", survivors),
     Scenario::new("steady::one_thread_makes_what_another_frees", one_way),
+    Scenario::new("steady::a_queue_of_blocks_keeps_below_twice_its_size", queue),
     Scenario::new("steady::a_thread_that_only_frees_hands_memory_on", only_frees),
     Scenario::new("steady::sizes_that_change_from_round_to_round", phases),
     Scenario::new("steady::large_blocks_come_and_go", large),
@@ -76,6 +78,58 @@ fn one_way() -> Next {
     drop(sender);
     consumer.join().unwrap();
     next
+}
+
+/// A GiB goes through a queue that may hold 16 MiB. The consumer frees what it takes.
+fn queue() -> Next {
+    const QUEUE: usize = 16 * MIB;
+    let before = memory();
+    let shared = Mutex::new((VecDeque::<Block>::new(), 0));
+    let (filled, emptied) = (Condvar::new(), Condvar::new());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut left = 1 << 30;
+            while left > 0 {
+                let mut queue = filled
+                    .wait_while(shared.lock().unwrap(), |queue| queue.0.is_empty())
+                    .unwrap();
+                let blocks = std::mem::take(&mut queue.0);
+                drop(queue);
+                let bytes: usize = blocks.iter().map(|block| block.layout().size()).sum();
+                free_all(blocks);
+                left -= usize::min(left, bytes);
+                shared.lock().unwrap().1 -= bytes;
+                emptied.notify_one();
+            }
+        });
+        let mut rng = Rng::new(5);
+        let mut made = 0;
+        while made < 1 << 30 {
+            let size = 64 + rng.below(64 << 10);
+            let block = make(size, made);
+            let mut queue = emptied
+                .wait_while(shared.lock().unwrap(), |queue| queue.1 + size > QUEUE)
+                .unwrap();
+            queue.0.push_back(block);
+            queue.1 += size;
+            made += size;
+            filled.notify_one();
+        }
+    });
+    let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+    let peak = status
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("VmHWM:")?
+                .trim()
+                .strip_suffix(" kB")?
+                .parse::<usize>()
+                .ok()
+        })
+        .expect("the peak")
+        * 1024;
+    assert!(peak < before.resident + 2 * QUEUE, "{before:?}, at most {peak}");
+    DONE
 }
 
 fn only_frees() -> Next {
