@@ -120,16 +120,16 @@ unsafe impl PageSource for Linux {
             return Claim::Refused;
         }
         let errno = KeepErrno::new();
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        match map(base.as_ptr().cast(), bytes, protection, libc::MAP_FIXED_NOREPLACE) {
+        // The place is a hint, not an order: the kernel replaces no mapping, and follows the hint
+        // if the place is free. With `MAP_FIXED_NOREPLACE`, the sanitizers of threads and of
+        // memory replace the place by null and leave the order, so a privileged program gets page 0.
+        match map(base.as_ptr().cast(), bytes, libc::PROT_READ | libc::PROT_WRITE, 0) {
             Some(at) if at == base => Claim::Done,
-            // Kernels before 4.17, valgrind and sanitizers take the place as a hint.
             Some(at) => {
                 unmap(at.as_ptr(), bytes);
                 Claim::Taken
             }
             None if matches!(errno.now(), libc::ENOMEM | libc::EAGAIN) => Claim::Refused,
-            // EEXIST, or the kernel has no such call.
             None => Claim::Taken,
         }
     }
