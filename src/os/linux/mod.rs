@@ -120,9 +120,9 @@ unsafe impl PageSource for Linux {
             return Claim::Refused;
         }
         let errno = KeepErrno::new();
-        // The place is a hint, not an order: the kernel replaces no mapping, and follows the hint
-        // if the place is free. With `MAP_FIXED_NOREPLACE`, the sanitizers of threads and of
-        // memory replace the place by null and leave the order, so a privileged program gets page 0.
+        // The place is a hint: the kernel follows it if the place is free, and replaces no mapping.
+        // With `MAP_FIXED_NOREPLACE`, the sanitizers of threads and of memory would replace the
+        // place by null and keep the flag, so a privileged program would get page 0.
         match map(base.as_ptr().cast(), bytes, libc::PROT_READ | libc::PROT_WRITE, 0) {
             Some(at) if at == base => Claim::Done,
             Some(at) => {
