@@ -1,127 +1,26 @@
 //! C-shaped functions for libgreyspan.so, whose package gives them their C names. They are not part
 //! of the crate's interface.
 //!
-//! Sizes and pointers come from programs that may be wrong. A request that cannot be served returns
-//! null and sets `errno` as POSIX.1-2024 and glibc do. A wrong free ends the process. `free` keeps
-//! `errno`.
+//! The `malloc` family itself stands in `heap::c`. Here are the statistics, the profile, and the
+//! calls by which the library tells the heap of its process.
+
+pub use crate::heap::c::aligned::{aligned_alloc, memalign, page_aligned, posix_memalign};
+pub use crate::heap::c::free::{free, free_sized};
+pub use crate::heap::c::malloc::{calloc, malloc};
+pub use crate::heap::c::realloc::realloc;
+pub use crate::heap::c::usable::usable_size;
 
 use crate::heap::HEAP;
-use crate::heap::c::ALIGN;
 use crate::heap::c::nested::{alone_unless_nested, is_nested};
 use crate::heap::thread::current;
 use crate::mcache::c::count_small;
 use crate::options::profile_target;
-use crate::os::PageSource;
-use crate::os::{self, errno, report};
+use crate::os::{self, report};
 use crate::profiler;
 use crate::stats::Stats;
 use crate::sync::forker::FORKER;
 use core::ffi::CStr;
 use core::fmt;
-use core::ptr::null_mut;
-
-/// C's `malloc`.
-#[inline(always)]
-pub fn malloc(size: usize) -> *mut u8 {
-    HEAP.malloc(current(), size)
-}
-
-/// C's `free`.
-///
-/// # Safety
-/// If `ptr` points to a block of the heap that is not free, no code uses it any more.
-#[inline(always)]
-pub unsafe fn free(ptr: *mut u8) {
-    // SAFETY: the block, if any, is not in use any more (contract of this function).
-    unsafe { HEAP.free_untyped(current(), ptr) };
-}
-
-/// C's `free_sized`; with an alignment, `free_aligned_sized`.
-///
-/// # Safety
-/// The contract of [`free`].
-pub unsafe fn free_sized(ptr: *mut u8, align: usize, size: usize) {
-    // SAFETY: the block, if any, is not in use any more (contract of this function).
-    unsafe { HEAP.free_sized(current(), ptr, align.max(1), size) };
-}
-
-/// C's `calloc`.
-#[inline]
-pub fn calloc(count: usize, size: usize) -> *mut u8 {
-    match count.checked_mul(size) {
-        Some(bytes) => HEAP.calloc(current(), bytes),
-        None => refuse(libc::ENOMEM),
-    }
-}
-
-/// C's `realloc`, as in glibc: with null it acts as `malloc`; with 0 bytes it frees the block and
-/// returns null.
-///
-/// # Safety
-/// If `ptr` points to a block of the heap that is not free, only the caller uses it.
-#[inline]
-pub unsafe fn realloc(ptr: *mut u8, size: usize) -> *mut u8 {
-    if ptr.is_null() {
-        return malloc(size);
-    }
-    if size == 0 {
-        // SAFETY: only the caller uses the block, and it gives the block up.
-        unsafe { free(ptr) };
-        return null_mut();
-    }
-    // SAFETY: only the caller uses the block (contract of this function).
-    unsafe { HEAP.realloc_untyped(current(), ptr, size) }
-}
-
-/// Returns `size` bytes at a multiple of `align`. Sets `EINVAL` if `align` is not a power of two.
-#[inline]
-pub fn aligned_alloc(align: usize, size: usize) -> *mut u8 {
-    if !align.is_power_of_two() {
-        return refuse(libc::EINVAL);
-    }
-    HEAP.memalign(current(), align, size)
-}
-
-/// glibc's `memalign`: an alignment that is not a power of two counts as the next one.
-pub fn memalign(align: usize, size: usize) -> *mut u8 {
-    match align.max(ALIGN).checked_next_power_of_two() {
-        Some(align) => HEAP.memalign(current(), align, size),
-        None => refuse(libc::EINVAL),
-    }
-}
-
-/// Returns `size` bytes at a multiple of the system's page. `whole`: rounds up to whole pages, and
-/// to at least one.
-pub fn page_aligned(size: usize, whole: bool) -> *mut u8 {
-    let page = HEAP.tiers.mheap.os().page_size();
-    let size = if whole {
-        size.max(1).checked_next_multiple_of(page)
-    } else {
-        Some(size)
-    };
-    match size {
-        Some(size) => HEAP.memalign(current(), page, size),
-        None => refuse(libc::ENOMEM),
-    }
-}
-
-/// `posix_memalign`: returns the block, or the error number. As in glibc, `errno` is set if there
-/// is no memory, and otherwise kept.
-///
-/// # Errors
-/// `EINVAL` if the alignment is not a power of two and a multiple of the size of a pointer;
-/// `ENOMEM` if there is no memory.
-pub fn posix_memalign(align: usize, size: usize) -> Result<*mut u8, i32> {
-    if !align.is_power_of_two() || !align.is_multiple_of(size_of::<usize>()) {
-        return Err(libc::EINVAL);
-    }
-    let block = errno::kept(|| HEAP.memalign(current(), align, size));
-    if block.is_null() {
-        errno::set(libc::ENOMEM);
-        return Err(libc::ENOMEM);
-    }
-    Ok(block)
-}
 
 /// Writes the statistics as JSON to `buffer`, cut to fit. The text ends with a zero byte, unless
 /// the buffer is empty. Returns the bytes of the whole text, without the zero.
@@ -302,16 +201,4 @@ extern "C-unwind" fn profile_at_exit() {
 /// Reports in one line that a request which cannot be refused finds no memory, and aborts.
 pub fn no_memory(what: &str) -> ! {
     report::fatal(what, 0)
-}
-
-/// C's `malloc_usable_size`: the usable bytes; 0 for null.
-pub fn usable_size(ptr: *mut u8) -> usize {
-    HEAP.usable_untyped(ptr)
-}
-
-#[cold]
-#[inline(never)]
-fn refuse(error: i32) -> *mut u8 {
-    errno::set(error);
-    null_mut()
 }

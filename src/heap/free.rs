@@ -4,7 +4,7 @@
 //! dealloc ── bin has room ───────────────────────► done
 //!   └─ bin full ── dealloc_slow: another thread's block joins the outbox ──► done
 //!                    └─ dealloc_past_bin ── put_back ─┬─ a bin of runs
-//!  C: free_untyped_slow ── find the span ──────┘      ├─ a bin that grows or is flushed
+//!          C: free_slow ── find the span ──────┘      ├─ a bin that grows or is flushed
 //!                                                     └─ free: the block's span
 //!                                     every slow free ends in put_back: look after pages
 //! ```

@@ -3,10 +3,10 @@
 //!
 //! The span's record and the block's mark tell. Called by the operations of `c` and by `nested`.
 
-use super::{large_usable, spare, usable_elsewhere};
+use super::free::free;
+use super::spare;
 use crate::base::addr::Addr;
 use crate::heap::Heap;
-use crate::mcache::MCache;
 use crate::mspan::{Block, MSpan, State};
 use crate::os;
 use crate::os::report::{ALREADY_FREE, NO_BLOCK, misuse};
@@ -105,30 +105,13 @@ impl Heap {
     /// # Safety
     /// [`check_set_aside`](Self::check_set_aside) found the block in order, and no code uses it any
     /// more.
-    pub(super) unsafe fn free_set_aside(&self, cache: &MCache, ptr: *mut u8) {
+    pub(super) unsafe fn free_set_aside(&self, ptr: *mut u8) {
         match self.tiers.mheap.map().span_of(Addr::of(ptr)) {
             Some(span) if span.state() == State::Large => span.clear_kept(),
             // SAFETY: the object has at least 16 bytes (C-1), and is this call's.
             _ => unsafe { Block::clear_mark(ptr.cast()) },
         }
         // SAFETY: the block is in use again, and no code uses it (contract of this function).
-        unsafe { self.free_untyped(cache, ptr) };
-    }
-
-    /// Returns the bytes that may be used at `ptr`: 0 for null and for a pointer that is no block
-    /// in use.
-    pub(crate) fn usable_untyped(&self, ptr: *mut u8) -> usize {
-        if ptr.is_null() {
-            return 0;
-        }
-        match self.tiers.mheap.map().span_of(Addr::of(ptr)) {
-            Some(span) => match span.state() {
-                // SAFETY: an object of the span, of at least 16 bytes (C-1).
-                State::Small if span.is_object(ptr) && !unsafe { Block::is_marked(ptr.cast()) } => span.size(),
-                State::Large if ptr == span.base() && !span.kept() => large_usable(span),
-                _ => 0,
-            },
-            None => usable_elsewhere(ptr),
-        }
+        unsafe { free(ptr) };
     }
 }

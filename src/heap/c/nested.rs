@@ -135,7 +135,7 @@ fn serve() {
             // SAFETY: a block that was set aside, and no longer on the list.
             unsafe { Block::unlink(block) };
             // SAFETY: a nested call gave the block up.
-            unsafe { HEAP.free_set_aside(current(), block.cast()) };
+            unsafe { HEAP.free_set_aside(block.cast()) };
             block = next;
         }
     }
@@ -152,6 +152,10 @@ pub(crate) fn turn() -> crate::sync::lock::Guard<'static, ()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::heap::c;
+    use crate::heap::c::malloc::malloc;
+    use crate::heap::c::realloc::realloc;
+    use crate::heap::c::usable::usable_size;
     use std::collections::BTreeSet;
 
     #[test]
@@ -162,21 +166,21 @@ mod tests {
         let mut blocks = blocks;
         alone(|_| {
             for (turn, (place, size)) in blocks.iter_mut().enumerate() {
-                *place = HEAP.malloc(current(), *size);
+                *place = malloc(*size);
                 assert!(!place.is_null() && place.addr().is_multiple_of(16));
                 // SAFETY: the block is this test's.
                 unsafe { place.write_bytes(turn as u8, *size) };
             }
         });
         for (turn, (place, size)) in blocks.iter().enumerate() {
-            assert!(HEAP.usable_untyped(*place) >= *size);
+            assert!(usable_size(*place) >= *size);
             // SAFETY: the block is this test's, and was written whole.
             let bytes = unsafe { core::slice::from_raw_parts(*place, *size) };
             assert!(bytes.iter().all(|&byte| byte == turn as u8), "block {turn}");
         }
         for (place, _) in blocks {
             // SAFETY: the block is in use, and given up.
-            unsafe { HEAP.free_untyped(current(), place) };
+            unsafe { c::free::free(place) };
         }
     }
 
@@ -185,11 +189,11 @@ mod tests {
         let _turn = turn();
         const COUNT: usize = 3000;
         for size in [3000, 70_000] {
-            let make = || -> Vec<*mut u8> { (0..COUNT).map(|_| HEAP.malloc(current(), size)).collect() };
+            let make = || -> Vec<*mut u8> { (0..COUNT).map(|_| malloc(size)).collect() };
             let free = |blocks: &[*mut u8]| {
                 for &block in blocks {
                     // SAFETY: the block is in use, and given up.
-                    unsafe { HEAP.free_untyped(current(), block) };
+                    unsafe { c::free::free(block) };
                 }
             };
             let first = make();
@@ -207,19 +211,15 @@ mod tests {
         let _turn = turn();
         for size in [100, 3000, 70_000] {
             let mut blocks = [null_mut(); 2];
-            alone(|_| {
-                blocks
-                    .iter_mut()
-                    .for_each(|place| *place = HEAP.malloc(current(), size))
-            });
+            alone(|_| blocks.iter_mut().for_each(|place| *place = malloc(size)));
             assert!(blocks.iter().all(|&block| spare::size(block) == Some(size)));
             // SAFETY: the block is this test's, which gives it up.
-            unsafe { HEAP.free_untyped(current(), blocks[0]) };
+            unsafe { c::free::free(blocks[0]) };
             // SAFETY: the block is this test's.
-            let moved = unsafe { HEAP.realloc_untyped(current(), blocks[1], 2 * size) };
+            let moved = unsafe { realloc(blocks[1], 2 * size) };
             assert!(blocks.iter().all(|&block| spare::size(block).is_none()), "{size} bytes");
             // SAFETY: the block is this test's, which gives it up.
-            unsafe { HEAP.free_untyped(current(), moved) };
+            unsafe { c::free::free(moved) };
         }
     }
 }

@@ -2,7 +2,12 @@
 //! another call of the thread is under way.
 
 use super::super::HEAP;
+use super::super::c;
+use super::super::c::aligned::memalign;
+use super::super::c::free::free_sized;
+use super::super::c::malloc::{calloc, malloc};
 use super::super::c::nested::{alone, turn};
+use super::super::c::usable::usable_size as usable;
 use super::super::serve::current;
 use crate::base::geometry::{PAGE, REQUEST_MAX, RUN_MAX};
 use crate::os::errno;
@@ -27,26 +32,14 @@ const SIZES: [usize; 12] = [
     RUN_MAX + 1,
 ];
 
-fn malloc(size: usize) -> *mut u8 {
-    HEAP.malloc(current(), size)
-}
-
 fn free(ptr: *mut u8) {
     // SAFETY: the block is the test's, which gives it up.
-    unsafe { HEAP.free_untyped(current(), ptr) };
+    unsafe { c::free::free(ptr) };
 }
 
 fn realloc(ptr: *mut u8, size: usize) -> *mut u8 {
     // SAFETY: the block is the test's.
-    unsafe { HEAP.realloc_untyped(current(), ptr, size) }
-}
-
-fn memalign(align: usize, size: usize) -> *mut u8 {
-    HEAP.memalign(current(), align, size)
-}
-
-fn usable(ptr: *mut u8) -> usize {
-    HEAP.usable_untyped(ptr)
+    unsafe { c::realloc::realloc(ptr, size) }
 }
 
 fn bytes<'a>(ptr: *mut u8, size: usize) -> &'a mut [u8] {
@@ -93,7 +86,7 @@ fn calloc_gives_zeros_to_the_last_usable_byte_of_dirty_memory_too() {
     let _turn = turn();
     for size in SIZES {
         for _ in 0..3 {
-            let ptr = HEAP.calloc(current(), size);
+            let ptr = calloc(1, size);
             let usable = usable(ptr);
             assert!(usable >= size && ptr.addr().is_multiple_of(16));
             assert!(bytes(ptr, usable).iter().all(|&byte| byte == 0), "{size} bytes");
@@ -221,7 +214,7 @@ fn a_request_that_cannot_be_served_sets_errno_and_leaves_the_block_as_it_was() {
     let requests: [fn() -> *mut u8; 5] = [
         || malloc(REQUEST_MAX + 1),
         || malloc(usize::MAX),
-        || HEAP.calloc(current(), usize::MAX - 100),
+        || calloc(1, usize::MAX - 100),
         || memalign(64, usize::MAX - 1000),
         || memalign(1 << 60, 100),
     ];
@@ -249,16 +242,16 @@ fn a_sized_free_takes_every_size_that_the_block_may_have() {
         for told in [size, last] {
             let ptr = malloc(size);
             // SAFETY: the block is the test's, which gives it up.
-            unsafe { HEAP.free_sized(current(), ptr, 16, told) };
+            unsafe { free_sized(ptr, 16, told) };
             assert_eq!(usable(ptr), 0, "{told} of {size} bytes");
         }
     }
     let ptr = memalign(4096, 100);
     // SAFETY: the block is the test's, which gives it up.
-    unsafe { HEAP.free_sized(current(), ptr, 4096, 100) };
+    unsafe { free_sized(ptr, 4096, 100) };
     assert_eq!(usable(ptr), 0);
     // SAFETY: null is no block.
-    unsafe { HEAP.free_sized(current(), null_mut(), 16, 5) };
+    unsafe { free_sized(null_mut(), 16, 5) };
 }
 
 #[test]
@@ -361,7 +354,7 @@ fn each_call_counts_once() {
         for turn in 0..30 {
             let ptr = match turn % 3 {
                 0 => malloc(size),
-                1 => HEAP.calloc(current(), size),
+                1 => calloc(1, size),
                 _ => memalign(64, size),
             };
             mallocs += 1;

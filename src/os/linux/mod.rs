@@ -120,16 +120,16 @@ unsafe impl PageSource for Linux {
             return Claim::Refused;
         }
         let errno = KeepErrno::new();
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        match map(base.as_ptr().cast(), bytes, protection, libc::MAP_FIXED_NOREPLACE) {
+        // The place is a hint: the kernel follows it if the place is free, and replaces no mapping.
+        // With `MAP_FIXED_NOREPLACE`, the sanitizers of threads and of memory would replace the
+        // place by null and keep the flag, so a privileged program would get page 0.
+        match map(base.as_ptr().cast(), bytes, libc::PROT_READ | libc::PROT_WRITE, 0) {
             Some(at) if at == base => Claim::Done,
-            // Kernels before 4.17, valgrind and sanitizers take the place as a hint.
             Some(at) => {
                 unmap(at.as_ptr(), bytes);
                 Claim::Taken
             }
             None if matches!(errno.now(), libc::ENOMEM | libc::EAGAIN) => Claim::Refused,
-            // EEXIST, or the kernel has no such call.
             None => Claim::Taken,
         }
     }

@@ -1,0 +1,116 @@
+//! C's `free`, and C23's `free_sized`.
+//!
+//! `free` puts the block on its bin, if the page map names its class and the block passes the
+//! checks (`push_untyped`). Otherwise `free_slow` finds the block's span, and gives the
+//! block back as a free of a Rust program does.
+
+use super::find::Found;
+use super::nested::{self, alone, is_nested};
+use super::spare;
+use super::usable::{large_usable, usable_of};
+use crate::heap::HEAP;
+use crate::heap::free::Bin;
+use crate::heap::sample::end_sample;
+use crate::heap::serve::current;
+use crate::mcache::MCache;
+use crate::mcache::c::clear_registers;
+use crate::mspan::{Block, MSpan};
+use crate::os::errno::kept;
+use crate::os::report::{ALREADY_FREE, misuse};
+use crate::size_class::RunClass;
+
+/// C's `free`; does nothing for null. Keeps `errno`.
+///
+/// # Safety
+/// If `ptr` points to a block of the heap that is not free, no code uses it any more.
+#[inline(always)]
+pub unsafe fn free(ptr: *mut u8) {
+    let cache = current();
+    // SAFETY: a block in use is the caller's (contract of this function).
+    if !unsafe { cache.push_untyped(ptr.cast()) } {
+        // SAFETY: a block in use is the caller's (contract of this function).
+        unsafe { free_slow(ptr, cache) };
+    }
+}
+
+/// # Safety
+/// As for [`free`].
+#[cold]
+#[inline(never)]
+unsafe fn free_slow(ptr: *mut u8, cache: &MCache) {
+    if ptr.is_null() {
+        return;
+    }
+    if is_nested(cache) {
+        kept(|| nested::free(ptr));
+        return;
+    }
+    let free = |cache: &'static MCache| {
+        cache.learn_map(&HEAP.tiers);
+        match HEAP.find("free", ptr) {
+            // SAFETY: the block was found in use, so it is the caller's.
+            Some((span, found)) => unsafe { free_found(cache, ptr, span, found) },
+            None => {
+                spare::release(ptr);
+            }
+        }
+    };
+    kept(|| alone(free));
+    clear_registers();
+}
+
+/// # Safety
+/// `ptr` points to a block of `span` that was found in use, and the program uses it no more.
+unsafe fn free_found(cache: &MCache, ptr: *mut u8, span: &'static MSpan, found: Found) {
+    let block: *mut Block = ptr.cast();
+    let bin = match found {
+        Found::Small(class) => {
+            HEAP.count_free(cache, Some(class), span.size());
+            // SAFETY: the block is the caller's, and an object of its class.
+            if unsafe { cache.bins.push(class, block) } {
+                return;
+            }
+            Bin::Object(class)
+        }
+        Found::Large => {
+            // A small object that was sampled was counted by its class.
+            let class = if span.sample().0 { span.sampled_class() } else { None };
+            HEAP.count_free(cache, class, span.size());
+            end_sample(span);
+            if span.keep() {
+                misuse("free", ptr.addr(), span.size(), ALREADY_FREE);
+            }
+            // The object has at least the pages of its size's class.
+            RunClass::serving(span.size(), 1).map_or(Bin::None, Bin::Run)
+        }
+    };
+    // SAFETY: the block is the caller's, and fits the bin.
+    unsafe { HEAP.put_back(cache, block, bin) };
+}
+
+/// C23's `free_sized`; with an alignment, `free_aligned_sized`. If the block cannot be one of a
+/// request of `size` bytes at `align`, ends the process.
+///
+/// # Safety
+/// As for [`free`].
+pub unsafe fn free_sized(ptr: *mut u8, align: usize, size: usize) {
+    if ptr.is_null() {
+        return;
+    }
+    if let Some((span, found)) = HEAP.find("free_sized", ptr) {
+        let fits = match found {
+            Found::Small(class) => size <= class.size(),
+            Found::Large => size <= large_usable(span) && usable_of(size.max(1)) >= span.size(),
+        };
+        if !fits || !ptr.addr().is_multiple_of(align.max(1)) {
+            misuse(
+                "free_sized",
+                ptr.addr(),
+                span.size(),
+                "the size or the alignment differs from the request for this block",
+            );
+        }
+    }
+    // SAFETY: a block in use is the caller's (contract of this function).
+    unsafe { free(ptr) };
+}
