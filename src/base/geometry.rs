@@ -26,6 +26,9 @@ pub(crate) const CACHE_LINE: usize = 64;
 /// Most bytes of fresh objects that a thread takes from a span at once, so that untouched memory
 /// stays untouched.
 pub(crate) const CARVE: usize = 4 << 10;
+/// New spans of a class that a thread takes before its further ones get memory at once. All but
+/// the last of these are in use, so at most about a thirtieth of the class is ahead of its use.
+pub(crate) const SURE_AFTER: u8 = 32;
 /// Bytes of an object from which on a thread does not keep a span for a few free ones.
 pub(crate) const PINNING: usize = 1 << 10;
 /// Bytes of free objects that a thread keeps per class at first. The next constant limits the

@@ -27,7 +27,7 @@
 
 use super::spans::{fetch_remote, take_one};
 use super::{MCache, check};
-use crate::base::geometry::PAGE;
+use crate::base::geometry::{CARVE, PAGE, SURE_AFTER};
 use crate::mspan::{Block, CHECKED, MSpan};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::Ordering::Relaxed;
@@ -190,8 +190,19 @@ impl MCache {
         idle().or_else(|| {
             let pages = *lengths().next()?;
             self.make_idle(tiers, pages);
-            idle().or_else(|| tiers.mheap.take_small(class, pages))
+            idle().or_else(|| self.take_fresh(tiers, class, pages))
         })
+    }
+
+    /// Takes a span from the page heap. If the class has grown steadily, the span has memory from
+    /// here on.
+    fn take_fresh(&self, tiers: &Tiers, class: SizeClass, pages: usize) -> Option<&'static MSpan> {
+        let span = tiers.mheap.take_small(class, pages)?;
+        // Programs may write to parts of larger objects only.
+        if self.spans.taken(class) >= SURE_AFTER && class.size() <= CARVE {
+            tiers.mheap.populate(span);
+        }
+        Some(span)
     }
 
     /// Makes pages idle, because the heap is about to grow by `pages` pages. Ends the rest of empty

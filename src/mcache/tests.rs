@@ -8,7 +8,7 @@ mod refill;
 use super::bins::Bins;
 use super::*;
 use crate::base::addr::Addr;
-use crate::base::geometry::{MEDIUM_MIN, PAGE};
+use crate::base::geometry::{CARVE, MEDIUM_MIN, PAGE, SURE_AFTER};
 use crate::meta::Bump;
 use crate::mspan::{Block, CHECKED, MSpan, State};
 use crate::os::sim::Sim;

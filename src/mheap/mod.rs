@@ -184,6 +184,16 @@ impl MHeap {
         self.take_small_for(class, pages, Purpose::Small)
     }
 
+    /// Brings memory to all of a new span that its thread will soon have written all over. One call
+    /// costs less than a fault for each page. Does nothing if its pages may have memory, or if
+    /// memory is short.
+    pub(crate) fn populate(&self, span: &MSpan) {
+        if span.zeroed() && self.os.page_size() <= PAGE && self.keeps_free_pages() {
+            // SAFETY: the caller holds the span, whose pages are Ready and whole system pages.
+            unsafe { self.os.populate(non_null(span.base()), span.pages() * PAGE) };
+        }
+    }
+
     /// Like `take_small`, but only from free pages that may have memory already.
     pub(crate) fn take_small_idle(&self, class: SizeClass, pages: usize) -> Option<&'static MSpan> {
         if pages * PAGE > self.idle_bytes() {

@@ -150,6 +150,15 @@ pub(crate) unsafe trait PageSource: Sync {
         0
     }
 
+    /// Brings memory to a range that is about to be written, in one call. Where the system has no
+    /// such call, or refuses it, nothing happens: the first touches bring the memory.
+    ///
+    /// # Safety
+    /// The range is Ready and the caller's.
+    unsafe fn populate(&self, base: NonNull<u8>, bytes: usize) {
+        let _ = (base, bytes);
+    }
+
     /// Returns the bytes of a Prepared or Ready range that have physical memory now; `None` if the
     /// system does not tell.
     fn resident(&self, base: NonNull<u8>, bytes: usize) -> Option<usize> {

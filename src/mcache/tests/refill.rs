@@ -247,3 +247,41 @@ fn refills_open_a_bin_step_by_step() {
     assert!(caps.len() > 1 && caps.windows(2).all(|pair| pair[0] * 2 == pair[1]));
     assert!(!bins(&place).is_narrow(class()));
 }
+
+/// Takes blocks of `class` until it has `spans` spans. Returns the blocks, and the bytes that got
+/// memory ahead of their use meanwhile.
+fn grow_to(place: &Place, class: SizeClass, spans: usize) -> (Vec<*mut Block>, usize) {
+    let before = place.sim.populated();
+    let mut blocks = Vec::new();
+    while place.spans(class) < spans {
+        blocks.push(place.take(place.own, class));
+    }
+    (blocks, place.sim.populated() - before)
+}
+
+#[test]
+fn new_spans_get_memory_at_once_where_a_class_has_grown_steadily() {
+    let place = Place::new();
+    let sure = usize::from(SURE_AFTER);
+    let (mut blocks, ahead) = grow_to(&place, class(), sure);
+    assert_eq!(ahead, 0, "the class may grow no further");
+    let (more, ahead) = grow_to(&place, class(), sure + 3);
+    assert_eq!(ahead, 3 * class().span_bytes());
+    blocks.extend(more);
+    let others = [SizeClass::holding(CARVE + 1), SizeClass::holding(64)];
+    for (other, spans) in others.into_iter().zip([sure + 3, sure]) {
+        assert_eq!(grow_to(&place, other, spans).1, 0, "{other:?}");
+    }
+    blocks
+        .into_iter()
+        .for_each(|block| place.free(place.own, class(), block));
+    place.own.idle(place.tiers);
+    assert_eq!(grow_to(&place, class(), sure - 2).1, 0, "pages with memory serve");
+}
+
+#[test]
+fn no_span_gets_memory_ahead_of_its_use_where_memory_is_short() {
+    let place = Place::new();
+    place.tiers.mheap.set_soft_limit(Some(1 << 40));
+    assert_eq!(grow_to(&place, class(), usize::from(SURE_AFTER) + 3).1, 0);
+}

@@ -17,6 +17,9 @@ pub(crate) struct Linux {
     /// The kernel refuses every move by page tables (before 5.7, or under a filter); it is not
     /// asked again.
     no_remap: AtomicBool,
+    /// The kernel cannot bring memory ahead of touches (before 5.14, or under a filter); it is not
+    /// asked again.
+    no_populate: AtomicBool,
     /// The random number from which the next window's place follows; 0 before the first window.
     next_window: AtomicUsize,
 }
@@ -27,6 +30,7 @@ impl Linux {
         Self {
             page_size: AtomicUsize::new(0),
             no_remap: AtomicBool::new(false),
+            no_populate: AtomicBool::new(false),
             next_window: AtomicUsize::new(0),
         }
     }
@@ -236,6 +240,19 @@ unsafe impl PageSource for Linux {
         // SAFETY: the page is Ready and the caller's (contract of this function).
         unsafe { base.write_volatile(0) };
         super::nanos().saturating_sub(began)
+    }
+
+    unsafe fn populate(&self, base: NonNull<u8>, bytes: usize) {
+        // A program's own filter often lists the advice that it allows.
+        if self.no_populate.load(Relaxed) || super::sandbox::is_announced() {
+            return;
+        }
+        let errno = KeepErrno::new();
+        // SAFETY: the caller's range, which is Ready. The call changes no contents.
+        let done = unsafe { libc::madvise(base.as_ptr().cast(), bytes, libc::MADV_POPULATE_WRITE) } == 0;
+        if !done && matches!(errno.now(), libc::EINVAL | libc::ENOSYS | libc::EPERM) {
+            self.no_populate.store(true, Relaxed);
+        }
     }
 
     fn resident(&self, base: NonNull<u8>, bytes: usize) -> Option<usize> {

@@ -59,6 +59,8 @@ pub(crate) struct Sim {
     /// Nanoseconds that a first touch takes. The next field counts first touches.
     touch_nanos: AtomicU64,
     touches: AtomicUsize,
+    /// Bytes that callers asked memory for ahead of touches.
+    populated: AtomicUsize,
     /// Whether `resident` tells the truth instead of a made-up number.
     honest: AtomicBool,
     /// Whether there are windows.
@@ -79,6 +81,7 @@ impl Sim {
             books: Lock::new(Books::new(page)),
             touch_nanos: AtomicU64::new(0),
             touches: AtomicUsize::new(0),
+            populated: AtomicUsize::new(0),
             honest: AtomicBool::new(false),
             windows: AtomicBool::new(true),
         }))
@@ -110,6 +113,12 @@ impl Sim {
     /// Returns the number of windows chosen so far.
     pub(crate) fn windows(&self) -> usize {
         self.books().windows.len()
+    }
+
+    /// Returns the bytes for which callers asked for memory ahead of touches.
+    pub(crate) fn populated(&self) -> usize {
+        // Relaxed: a test's own thread wrote it.
+        self.populated.load(Ordering::Relaxed)
     }
 
     /// Returns the number of first touches so far.

@@ -257,6 +257,12 @@ unsafe impl PageSource for Sim {
         self.touch_nanos.load(Ordering::Relaxed)
     }
 
+    unsafe fn populate(&self, base: NonNull<u8>, bytes: usize) {
+        self.books().check(&"Populate", base, bytes, &[State::Ready]);
+        // Relaxed: a test's own thread reads it.
+        self.populated.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     fn resident(&self, base: NonNull<u8>, bytes: usize) -> Option<usize> {
         self.books()
             .check(&"Resident", base, bytes, &[State::Prepared, State::Ready]);
