@@ -145,15 +145,25 @@ impl EventKind {
     }
 }
 
-impl fmt::Display for PurgeCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl PurgeCause {
+    /// The number of causes. Each is below it as a number.
+    pub(crate) const COUNT: usize = CAUSES.len();
+
+    /// Returns the cause in words.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
             Self::Asked => "the program asked",
             Self::Idle => "idle for the purge delay",
             Self::SoftLimit => "the footprint is above the soft limit",
             Self::HardLimit => "a request would pass the hard limit",
             Self::Pressure => "the system is short of memory",
-        })
+        }
+    }
+}
+
+impl fmt::Display for PurgeCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 

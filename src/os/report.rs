@@ -182,6 +182,21 @@ pub(crate) fn limited(limit: usize, wanted: usize, footprint: usize) {
     drop(ManuallyDrop::into_inner(errno));
 }
 
+/// Reports a return of memory to the system, and its cause. Keeps `errno`.
+#[cold]
+pub(crate) fn returned(bytes: usize, cause: &str) {
+    // Restored by hand: nothing unwinds here, but the compiler does not know that.
+    let errno = ManuallyDrop::new(KeepErrno::new());
+    let mut line = Line::new();
+    line.push("greyspan: returned ");
+    line.push_number::<10>(bytes);
+    line.push(" bytes to the system: ");
+    line.push(cause);
+    line.end();
+    line.write();
+    drop(ManuallyDrop::into_inner(errno));
+}
+
 /// Prints a warning in one line.
 pub(crate) fn warn(args: fmt::Arguments<'_>) {
     print(args);
