@@ -22,7 +22,7 @@ const STEP: usize = 256 << 10;
 #[derive(Clone, Copy)]
 pub(super) struct Growth {
     /// The largest footprint so far.
-    peak: usize,
+    pub(super) peak: usize,
     /// The bytes in use from which on the next sample is due.
     next: usize,
     /// Bytes of the collector's spans of small objects.
