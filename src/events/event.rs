@@ -4,13 +4,14 @@ use super::ring::Words;
 use core::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The cause of a return of memory to the system. See the example of [`EventKind`].
+/// The cause of a return of memory to the system. [`Stats`](crate::Stats) sums the bytes by cause,
+/// such as [`purged_idle`](crate::Stats::purged_idle). See the example of [`EventKind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PurgeCause {
     /// The program called [`purge`](crate::purge).
     Asked,
-    /// The memory was idle for the purge delay.
+    /// The memory was idle for the purge delay: free pages, or pages of spans that no thread used.
     Idle,
     /// The footprint was above the soft limit.
     SoftLimit,
