@@ -84,7 +84,8 @@ impl Heap {
             let (_, gathered) = shared.outbox.gathered();
             held -= gathered as i64 + shared.run_bytes.load(Relaxed) as i64;
         }
-        self.raise_peak(held.clamp(0, inuse as i64) as u64);
+        // Without `clamp`, which may panic.
+        self.raise_peak(held.max(0).min(inuse as i64) as u64);
     }
 
     /// Raises the peak to `now`, unless it is higher. Returns the peak.

@@ -50,6 +50,7 @@ impl Inner {
 
 impl MHeap {
     /// Notes that memory was handed out (GROWTH-1).
+    #[inline(never)]
     pub(super) fn note_growth(&self, inner: &mut Inner) {
         let (footprint, inuse) = (self.footprint(inner), inner.inuse());
         let growth = &mut inner.growth;
@@ -61,6 +62,7 @@ impl MHeap {
     }
 
     /// Counts pages of the collector that come or go.
+    #[inline(never)]
     pub(super) fn count_managed(&self, span: &MSpan, comes: bool) {
         let bytes = if span.objects() > 1 { span.pages() * PAGE } else { 0 };
         let managed = &mut self.inner.lock().growth.managed;

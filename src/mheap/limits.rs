@@ -86,6 +86,7 @@ impl Told {
     /// Counts the bytes given back, and notes an event for them. Pages often go back for a limit in
     /// little pieces, so an event reports their sum now and then. Returns the bytes that an event
     /// reports.
+    #[inline(never)]
     pub(super) fn note_purge(&mut self, given: usize, cause: PurgeCause) -> usize {
         if given == 0 {
             return 0;
@@ -245,6 +246,7 @@ impl MHeap {
     }
 
     /// Counts bytes that went back out of spans, and notes an event for them.
+    #[inline(never)]
     pub(crate) fn note_purge(&self, bytes: usize, cause: PurgeCause) {
         let told = self.inner.lock().told.note_purge(bytes, cause);
         self.tell(told, cause);

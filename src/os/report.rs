@@ -50,12 +50,15 @@ impl Line {
         }
     }
 
+    // Not inlined: the messages have many parts.
+    #[inline(never)]
     fn push(&mut self, part: &str) {
         self.push_bytes(part.as_bytes());
     }
 
     /// Writes a number to a base of at most 16. A process that is about to abort does not use
     /// `core::fmt`: the compiler would assume that it may unwind, and add code to all callers.
+    #[inline(never)]
     fn push_number<const BASE: usize>(&mut self, number: usize) {
         const { assert!(BASE > 1 && BASE <= 16) };
         let (mut rest, mut digits, mut first) = (number, [0u8; usize::BITS as usize], usize::BITS as usize);

@@ -118,8 +118,8 @@ pub struct Stats {
     /// Bytes taken from the operating system for thread caches (Go's `MCacheSys`).
     pub mcache_sys: u64,
     /// Upper bound of the free bytes that the threads' caches keep: blocks in bins, freed blocks of
-    /// other threads, large objects kept for reuse, and empty spans. Part of `active`. Bins count by
-    /// their capacity, because the fast path counts nothing; the other parts are exact.
+    /// other threads, large objects kept for reuse, and empty spans. Part of `active`. Bins count
+    /// by their capacity, because the fast path counts nothing; the other parts are exact.
     pub mcache_held: u64,
     /// Bytes of `mcache_held` in the caches of threads that were idle when the background thread
     /// last looked. It takes the memory of such threads, so this is what it could not take. Zero

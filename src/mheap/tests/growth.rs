@@ -1,5 +1,5 @@
-//! The peak of the footprint, the moments at which the heap wants a sample, and the sums of returned
-//! memory by cause.
+//! The peak of the footprint, the moments at which the heap wants a sample, and the sums of
+//! returned memory by cause.
 
 use super::*;
 
