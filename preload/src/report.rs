@@ -150,7 +150,7 @@ fn write_totals(out: &mut impl Write, stats: &Stats) -> fmt::Result {
     )?;
     writeln!(out, "<total type=\"mmap\" count=\"0\" size=\"0\"/>")?;
     writeln!(out, "<system type=\"current\" size=\"{}\"/>", stats.resident)?;
-    writeln!(out, "<system type=\"max\" size=\"{}\"/>", stats.mapped)?;
+    writeln!(out, "<system type=\"max\" size=\"{}\"/>", stats.peak_resident)?;
     writeln!(out, "<aspace type=\"total\" size=\"{}\"/>", stats.mapped)?;
     writeln!(out, "<aspace type=\"mprotect\" size=\"{}\"/>", stats.mapped)
 }

@@ -4,13 +4,14 @@ use super::ring::Words;
 use core::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The cause of a return of memory to the system. See the example of [`EventKind`].
+/// The cause of a return of memory to the system. [`Stats`](crate::Stats) sums the bytes by cause,
+/// such as [`purged_idle`](crate::Stats::purged_idle). See the example of [`EventKind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PurgeCause {
     /// The program called [`purge`](crate::purge).
     Asked,
-    /// The memory was idle for the purge delay.
+    /// The memory was idle for the purge delay: free pages, or pages of spans that no thread used.
     Idle,
     /// The footprint was above the soft limit.
     SoftLimit,
@@ -145,15 +146,25 @@ impl EventKind {
     }
 }
 
-impl fmt::Display for PurgeCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl PurgeCause {
+    /// The number of causes. Each is below it as a number.
+    pub(crate) const COUNT: usize = CAUSES.len();
+
+    /// Returns the cause in words.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
             Self::Asked => "the program asked",
             Self::Idle => "idle for the purge delay",
             Self::SoftLimit => "the footprint is above the soft limit",
             Self::HardLimit => "a request would pass the hard limit",
             Self::Pressure => "the system is short of memory",
-        })
+        }
+    }
+}
+
+impl fmt::Display for PurgeCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 

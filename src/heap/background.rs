@@ -19,6 +19,7 @@
 
 use super::park::Whom;
 use super::{HEAP, Heap};
+use crate::events::PurgeCause;
 use crate::mheap::IDLE_BYTES;
 use crate::os;
 use crate::os::sandbox::Answer;
@@ -110,10 +111,13 @@ impl Background {
 }
 
 impl Heap {
-    /// Ends the slow path of an allocation, with nothing half changed: starts the background thread
-    /// once the heap has grown.
+    /// Ends the slow path of an allocation, with nothing half changed: samples the peak, and starts
+    /// the background thread once the heap has grown.
     #[inline(always)]
     pub(super) fn after_alloc(&self) {
+        if self.tiers.mheap.has_grown() {
+            self.sample_peak();
+        }
         if self.tiers.mheap.grown_bytes() >= GROWN {
             if self.background.watch.is_none() {
                 self.background.start(self);
@@ -157,7 +161,7 @@ impl Heap {
     /// Looks after free pages once, and after idle threads too if the caller is the `keeper`.
     fn attend(&self, keeper: bool) -> Look {
         let may_give = self.tiers.mheap.purge_delay().is_some();
-        let threads = keeper && may_give && self.registry.park(&self.tiers, Whom::Idle).active;
+        let threads = keeper && may_give && self.registry.park(&self.tiers, Whom::Idle, PurgeCause::Idle).active;
         self.registry.end_rest(&self.tiers);
         let pages = self.tiers.mheap.attend() > IDLE_BYTES;
         Look { pages, threads }

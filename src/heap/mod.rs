@@ -35,12 +35,14 @@ mod watched;
 
 use crate::base::addr::Addr;
 use crate::base::geometry::PAGE;
+use crate::events::PurgeCause;
 use crate::mcache::MCache;
 use crate::mspan::State;
 use crate::os::Os;
 use crate::remote::{EXACT, Exact};
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::tally::AtomicU64;
 use crate::tiers::Tiers;
 use background::Background;
 use core::alloc::Layout;
@@ -67,6 +69,8 @@ pub(crate) struct Heap {
     set_up: AtomicU32,
     /// Counts of the blocks that threads without a cache allocated and freed.
     strays: [Exact; EXACT],
+    /// The largest sample of the bytes that the program holds.
+    peak_allocated: AtomicU64,
 }
 
 /// The heap of the process.
@@ -83,6 +87,7 @@ impl Heap {
                 system: System::new(),
                 set_up: AtomicU32::new(0),
                 strays: crate::sync::array_of!(Exact::new(); EXACT),
+                peak_allocated: AtomicU64::new(0),
             }
         }
     }
@@ -114,7 +119,7 @@ impl Heap {
             self.with_cache(cache, |cache| cache.heed_purge(&self.tiers));
         }
         let holes = if self.can_park() {
-            self.registry.park(&self.tiers, Whom::All).bytes
+            self.registry.park(&self.tiers, Whom::All, PurgeCause::Asked).bytes
         } else {
             0
         };

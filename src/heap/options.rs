@@ -9,6 +9,7 @@ use crate::os::report;
 pub(super) fn apply(heap: &Heap) -> Options {
     let options = Options::from_env(|limit| heap.system.find(limit)?);
     let mheap = &heap.tiers.mheap;
+    mheap.set_verbose(options.verbose);
     mheap.set_purge_delay(options.purge_delay_ms);
     match options.memory_limit {
         SoftLimit::Bytes(bytes) => mheap.set_soft_limit(Some(bytes)),

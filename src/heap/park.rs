@@ -22,7 +22,7 @@
 
 use super::registry::{Late, Registry};
 use super::thread::{current, park, unpark, unparked};
-use crate::events::{self, EventKind, PurgeCause};
+use crate::events::PurgeCause;
 use crate::mcache::{Activity, MCache};
 use crate::os;
 use crate::os::rest::Handlers;
@@ -51,8 +51,9 @@ pub(super) struct Parked {
 
 impl Registry {
     /// Parks the caches of threads and reclaims them, and gives back the pages of spans that hold
-    /// no live object. A process under a seccomp filter makes none of the calls that this needs.
-    pub(super) fn park(&self, tiers: &Tiers, whom: Whom) -> Parked {
+    /// no live object, because of `cause`. A process under a seccomp filter makes none of the calls
+    /// that this needs.
+    pub(super) fn park(&self, tiers: &Tiers, whom: Whom, cause: PurgeCause) -> Parked {
         let mut parked = Parked { active: true, bytes: 0 };
         // A heap that serves no thread has nothing to give back.
         if self.figures().count == 0 || !os::sandbox::allows_looks() {
@@ -93,17 +94,9 @@ impl Registry {
             }
             tiers.central(class).grow_old();
         }
-        if parked.bytes > 0 {
-            let cause = match whom {
-                Whom::Idle => PurgeCause::Idle,
-                Whom::All => PurgeCause::Asked,
-            };
-            events::note(EventKind::Purge {
-                bytes: parked.bytes as u64,
-                cause,
-            });
-        }
         parked.active = late.active || self.has_new();
+        drop(late);
+        tiers.mheap.note_purge(parked.bytes, cause);
         parked
     }
 
@@ -121,6 +114,10 @@ impl Registry {
                 return;
             }
             let activity = cache.seat.look();
+            // A look on request may come too soon after the last one to tell.
+            if whom == Whom::Idle {
+                cache.seat.note(activity);
+            }
             if (whom == Whom::All || activity == Activity::Idle) && park(cache) {
                 late.revoked.push(cache);
             } else {

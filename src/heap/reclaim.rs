@@ -3,6 +3,7 @@
 use super::park::Whom;
 use super::thread::current_or;
 use super::{HEAP, Heap};
+use crate::events::PurgeCause;
 use crate::mcache::MCache;
 use crate::sync::atomic::Ordering::Relaxed;
 
@@ -30,7 +31,7 @@ impl Heap {
             });
         }
         if calls && self.can_park() {
-            self.registry.park(&self.tiers, Whom::All);
+            self.registry.park(&self.tiers, Whom::All, PurgeCause::HardLimit);
         }
         self.registry.trim_late(&self.tiers);
         self.registry.end_rest(&self.tiers);

@@ -176,6 +176,21 @@ impl Registry {
         }
     }
 
+    /// Returns upper bounds of the free bytes that the caches of threads keep: of all, and of
+    /// threads that were idle at the keeper's last look.
+    pub(super) fn held_bytes(&self) -> [usize; 2] {
+        let inner = self.inner.lock();
+        let (mut all, mut idle) = (0, 0);
+        let mut next = inner.users.first();
+        while let Some(cache) = next {
+            next = inner.users.after(cache);
+            let held = cache.held_bytes();
+            all += held;
+            idle += if cache.seat.is_idle() { held } else { 0 };
+        }
+        [all, idle]
+    }
+
     pub(super) fn figures(&self) -> CacheFigures {
         let inner = self.inner.lock();
         CacheFigures {

@@ -29,6 +29,7 @@ impl Heap {
         stats.mcache_inuse = caches.in_use as u64;
         stats.mcache_sys = caches.sys as u64;
         stats.has_served = self.has_served();
+        let [kept, idle] = self.registry.held_bytes();
         let held = self.add_spans(&mut stats);
         self.add_tallies(&mut stats, held);
         // Last, so the figures include spans made meanwhile, and objects never exceed the pages
@@ -49,9 +50,52 @@ impl Heap {
         stats.mapped = stats.heap_sys + stats.mspan_sys + stats.mcache_sys + stats.gc_sys;
         stats.retained = stats.heap_released + stats.heap_holes;
         stats.resident = stats.heap_sys - stats.retained + stats.metadata;
+        stats.mcache_held = stats.active.min(kept as u64);
+        stats.mcache_idle = stats.mcache_held.min(idle as u64);
+        // In the order of `PurgeCause`.
+        let purged = heap.purged.map(|bytes| bytes as u64);
+        [
+            stats.purged_asked,
+            stats.purged_idle,
+            stats.purged_soft,
+            stats.purged_hard,
+            stats.purged_pressure,
+        ] = purged;
+        stats.peak_allocated = self.raise_peak(stats.allocated);
+        stats.peak_resident = self.tiers.mheap.peak(stats.resident as usize) as u64;
         crate::stats::add_totals(&mut stats);
         sort(&mut stats.by_size);
         stats
+    }
+
+    /// Samples the bytes that the program holds, because the pages in use have grown. It visits no
+    /// span, and all threads' counts. Blocks in thread caches count as held.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn sample_peak(&self) {
+        let (inuse, whole) = self.tiers.mheap.begin_sample();
+        // One thread may count a block as freed that another is yet to count as allocated.
+        let mut held = whole as i64;
+        for shared in self.registry.shared(&self.tiers) {
+            for (class, tally) in SizeClass::all().zip(&shared.tallies) {
+                let count = tally.mallocs.load(Relaxed).wrapping_sub(tally.frees.load(Relaxed));
+                held += count as i64 * class.size() as i64;
+            }
+            let (_, gathered) = shared.outbox.gathered();
+            held -= gathered as i64 + shared.run_bytes.load(Relaxed) as i64;
+        }
+        // Without `clamp`, which may panic.
+        self.raise_peak(held.max(0).min(inuse as i64) as u64);
+    }
+
+    /// Raises the peak to `now`, unless it is higher. Returns the peak.
+    fn raise_peak(&self, now: u64) -> u64 {
+        let before = self.peak_allocated.load(Relaxed);
+        // A page that is not written stays shared with the child of a fork.
+        if now > before {
+            self.peak_allocated.fetch_max(now, Relaxed);
+        }
+        now.max(before)
     }
 
     /// Whether any request but the collector's ever came to this heap. The first one makes a thread

@@ -5,6 +5,7 @@ mod c;
 mod caches;
 mod ends;
 mod failures;
+mod figures;
 mod park;
 mod promises;
 mod reclaim;

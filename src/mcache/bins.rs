@@ -23,6 +23,7 @@
 //!   of the next bin. That of any other bin is one of the bin's own slots. It holds null, or the
 //!   block that lay there last and was handed out from there or moved within the bin.
 //! - BIN-3. `grown` is the bytes of small blocks that bins may hold beyond their first arrays.
+//! - BIN-4. `most` is the bytes of blocks that all bins may hold, for other threads to read.
 
 use super::{c, check};
 use crate::base::addr::align_up;
@@ -30,6 +31,7 @@ use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES, MEDIUM_MIN};
 use crate::mspan::{Block, CHECKED};
 use crate::os::{Os, PageSource};
 use crate::size_class::{COUNT, SizeClass};
+use crate::sync::tally::AtomicUsize;
 use crate::tiers::{Tiers, of_class};
 use core::cell::Cell;
 use core::ptr::{NonNull, null_mut};
@@ -116,6 +118,8 @@ pub(crate) struct Bins {
     slots: Cell<*mut Slot>,
     /// BIN-3.
     grown: Cell<usize>,
+    /// BIN-4.
+    pub(super) most: AtomicUsize,
     /// Refills since the last look for idle classes, and the classes that were refilled since.
     refills: Cell<u32>,
     refilled: Cell<u128>,
@@ -137,6 +141,7 @@ impl Bins {
                 bases: [const { Cell::new(nothing()) }; COUNT],
                 slots: Cell::new(null_mut()),
                 grown: Cell::new(0),
+                most: AtomicUsize::new(0),
                 refills: Cell::new(0),
                 refilled: Cell::new(0),
                 overflows: Cell::new(0),
@@ -253,9 +258,11 @@ impl Bins {
 
     /// Lays the bin, with `held` blocks in it, into `cap` slots from `base` on.
     fn set(&self, class: SizeClass, base: *mut Slot, held: usize, cap: usize) {
+        let before = self.cap(class);
         of_class(&self.bases, class).set(base);
         self.top(class).set(base.wrapping_add(held));
         self.end(class).set(base.wrapping_add(cap));
+        self.note_cap(class, before);
     }
 
     /// Gives new bins their first arrays.
@@ -368,13 +375,14 @@ impl Bins {
 
     /// Lets a bin in its first array have room for `cap` blocks, or for as many as the array has.
     pub(super) fn widen(&self, class: SizeClass, cap: usize) {
-        let (base, most) = (self.base(class), first_cap(class.index()));
+        let (base, most, before) = (self.base(class), first_cap(class.index()), self.cap(class));
         if CHECKED && cap < most {
             // BIN-2: the slot may hold a block that lay there before.
             // SAFETY: a slot of the first array, above the blocks that the bin holds.
             unsafe { *base.wrapping_add(cap) = null_mut() };
         }
         self.end(class).set(base.wrapping_add(cap.min(most)));
+        self.note_cap(class, before);
     }
 
     /// Asks for room to double a bin: its class must be refilled too, and growth have bounds.

@@ -18,7 +18,8 @@
 //!
 //! - `refill` gets objects, `free` returns them;
 //! - `keep` and `large` do both for large objects;
-//! - `exit` gives everything up, `check` finds wrong frees, and `c` has C's fast paths.
+//! - `exit` gives everything up, `check` finds wrong frees, `held` tells how much is kept, and `c`
+//!   has C's fast paths.
 //!
 //! - MCACHE-1. A thread without a cache has a static in its place: `EMPTY` before its first cache,
 //!   `PARKED` while the keeper has its cache, and `TORN` after its last. The bins of this sentinel
@@ -32,6 +33,7 @@ pub(crate) mod c;
 mod check;
 mod exit;
 mod free;
+mod held;
 mod keep;
 mod large;
 mod refill;

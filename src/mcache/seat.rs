@@ -7,14 +7,15 @@
 //! - SEAT-1. `slot` is null, or points to the slot of the thread that has the cache. The thread
 //!   sets it once it has its exit hook, and the hook clears it under the lock. So the keeper writes
 //!   to no slot of a thread that has ended.
-//! - SEAT-2. The holder of the late lock alone reads and writes the other fields.
+//! - SEAT-2. The holder of the late lock alone reads and writes the other fields, but for `idle`,
+//!   which any thread may read for the statistics. It orders nothing, so it is relaxed.
 
 use super::MCache;
 use crate::base::list::{Linked, Links};
 use crate::os;
 use crate::os::rest::{Clock, Handlers};
 use crate::sync::atomic::{
-    AtomicPtr, AtomicUsize,
+    AtomicBool, AtomicPtr, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 use core::cell::Cell;
@@ -40,6 +41,8 @@ const UNSEEN: u64 = u64::MAX;
 pub(crate) struct Seat {
     slot: AtomicPtr<AtomicPtr<MCache>>,
     thread: AtomicUsize,
+    /// Whether the thread was idle at the keeper's last look.
+    idle: AtomicBool,
     /// Processor time that the thread had used when the keeper last looked; `UNSEEN` if it has not
     /// looked since the thread got its cache or took it back.
     used: Cell<u64>,
@@ -68,6 +71,7 @@ impl Seat {
             Self {
                 slot: AtomicPtr::new(null_mut()),
                 thread: AtomicUsize::new(0),
+                idle: AtomicBool::new(false),
                 used: Cell::new(UNSEEN),
                 vain: Cell::new(UNSEEN),
                 stacked: Cell::new(false),
@@ -98,6 +102,20 @@ impl Seat {
     /// holds the late lock.
     pub(crate) fn wake(&self) {
         self.used.set(UNSEEN);
+        self.idle.store(false, Relaxed);
+    }
+
+    /// Notes the outcome of a [`look`](Self::look). A thread that has not run since a try in vain
+    /// is idle too. The caller holds the late lock.
+    pub(crate) fn note(&self, activity: Activity) {
+        let vain = activity == Activity::Unknown && self.vain.get() != UNSEEN && !self.is_hidden();
+        self.idle.store(activity == Activity::Idle || vain, Relaxed);
+    }
+
+    /// Returns whether the thread was idle at the keeper's last look and has not taken its cache
+    /// back since. Any thread may ask.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.idle.load(Relaxed)
     }
 
     /// Whether the keeper cannot find the thread: it has no exit hook yet, or is about to end. The

@@ -18,7 +18,7 @@
 use crate::base::geometry::{PAGE, SPARE_BYTES};
 use crate::mspan::{Block, FULL, MSpan, SpanList, Taken};
 use crate::size_class::{COUNT, SizeClass};
-use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::tally::{AtomicUsize, Ordering::Relaxed};
 use crate::tiers::of_class;
 use core::cell::Cell;
 use core::ptr::null_mut;
@@ -259,7 +259,8 @@ const LONGEST: usize = {
 pub(super) struct Store {
     /// By pages.
     spares: [SpanList; LONGEST + 1],
-    spare_bytes: Cell<usize>,
+    /// Other threads read it for the statistics. It orders nothing, so it is relaxed throughout.
+    spare_bytes: AtomicUsize,
 }
 
 impl Store {
@@ -268,18 +269,18 @@ impl Store {
         pub(super) fn new() -> Self {
             Self {
                 spares: [const { SpanList::new() }; LONGEST + 1],
-                spare_bytes: Cell::new(0),
+                spare_bytes: AtomicUsize::new(0),
             }
         }
     }
 
     /// Keeps an empty span that no thread owns. `false`: there is no room.
     pub(super) fn put_spare(&self, span: &'static MSpan) -> bool {
-        let bytes = self.spare_bytes.get() + span.pages() * PAGE;
+        let bytes = self.bytes() + span.pages() * PAGE;
         match self.spares.get(span.pages()) {
             Some(list) if bytes <= SPARE_BYTES => {
                 list.push(span);
-                self.spare_bytes.set(bytes);
+                self.spare_bytes.store(bytes, Relaxed);
                 true
             }
             _ => false,
@@ -300,7 +301,7 @@ impl Store {
             }
             None => list.pop()?,
         };
-        self.spare_bytes.set(self.spare_bytes.get() - span.pages() * PAGE);
+        self.note_gone(span);
         Some(span)
     }
 
@@ -309,9 +310,16 @@ impl Store {
         let spares = self.spares.iter();
         spares
             .flat_map(|list| core::iter::from_fn(|| list.pop()))
-            .inspect(|span| {
-                self.spare_bytes.set(self.spare_bytes.get() - span.pages() * PAGE);
-            })
+            .inspect(|span| self.note_gone(span))
+    }
+
+    fn note_gone(&self, span: &MSpan) {
+        self.spare_bytes.store(self.bytes() - span.pages() * PAGE, Relaxed);
+    }
+
+    /// Returns the bytes of all spans kept. Any thread may ask.
+    pub(super) fn bytes(&self) -> usize {
+        self.spare_bytes.load(Relaxed)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Caches over tiers of their own.
 
 mod free;
+mod held;
 mod keep;
 mod overflow;
 mod refill;

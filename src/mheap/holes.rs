@@ -32,7 +32,14 @@ impl MHeap {
         }
         let filled = span.raise(self.os.page_size());
         self.count_holes(-(filled as isize));
-        let short = self.is_short(&self.inner.lock());
+        let short = {
+            let inner = &mut *self.inner.lock();
+            let short = self.is_short(inner);
+            if !short {
+                self.note_growth(inner);
+            }
+            short
+        };
         // Enough pages are idle: `refuses` counted them.
         if short {
             self.make_room();

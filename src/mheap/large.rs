@@ -96,6 +96,9 @@ impl MHeap {
         }
         inner.headroom -= from_room;
         let short = self.is_short(&inner);
+        if !short {
+            self.note_growth(&mut inner);
+        }
         let due = self.over_soft_limit(&mut inner);
         drop(inner);
         // SAFETY: the pages behind the run are the span's now, Prepared or Ready.

@@ -42,6 +42,8 @@ pub(super) struct Told {
     /// For the soft and the hard limit: bytes given back because of it that no event reports yet,
     /// and the time of the last event, in coarse milliseconds.
     purged: [(usize, u64); 2],
+    /// Bytes given back since the start, by cause.
+    pub(super) purged_ever: [usize; PurgeCause::COUNT],
     /// Requests refused that no event reports yet, and the time of the last event.
     refused: u64,
     refused_at: u64,
@@ -57,6 +59,7 @@ impl Told {
         Self {
             over: None,
             purged: [(0, 0); 2],
+            purged_ever: [0; PurgeCause::COUNT],
             refused: 0,
             refused_at: 0,
             called_at: 0,
@@ -80,16 +83,24 @@ impl Told {
         due
     }
 
-    /// Notes an event for the bytes given back. Pages often go back for a limit in little pieces,
-    /// so an event reports their sum now and then.
-    pub(super) fn note_purge(&mut self, given: usize, cause: PurgeCause) {
+    /// Counts the bytes given back, and notes an event for them. Pages often go back for a limit in
+    /// little pieces, so an event reports their sum now and then. Returns the bytes that an event
+    /// reports.
+    #[inline(never)]
+    pub(super) fn note_purge(&mut self, given: usize, cause: PurgeCause) -> usize {
+        if given == 0 {
+            return 0;
+        }
         let mut bytes = given;
+        if let Some(ever) = self.purged_ever.get_mut(cause as usize) {
+            *ever += given;
+        }
         if matches!(cause, PurgeCause::SoftLimit | PurgeCause::HardLimit) {
             let [soft, hard] = &mut self.purged;
             let (sum, at) = if cause == PurgeCause::SoftLimit { soft } else { hard };
             *sum += given;
             if !Self::is_time(at) {
-                return;
+                return 0;
             }
             bytes = core::mem::take(sum);
         }
@@ -97,6 +108,7 @@ impl Told {
             bytes: bytes as u64,
             cause,
         });
+        bytes
     }
 }
 
@@ -226,7 +238,31 @@ impl MHeap {
             bytes: usize::MAX,
             cause: PurgeCause::HardLimit,
         };
-        self.scavenge(due).1
+        let done = self.scavenge(due).1;
+        if done {
+            self.note_growth(&mut self.inner.lock());
+        }
+        done
+    }
+
+    /// Counts bytes that went back out of spans, and notes an event for them.
+    #[inline(never)]
+    pub(crate) fn note_purge(&self, bytes: usize, cause: PurgeCause) {
+        let told = self.inner.lock().told.note_purge(bytes, cause);
+        self.tell(told, cause);
+    }
+
+    /// Prints a return of memory if the user wants that (`GREYSPAN_VERBOSE`). The caller holds no
+    /// lock of the page heap: the write may wait.
+    pub(super) fn tell(&self, bytes: usize, cause: PurgeCause) {
+        if bytes > 0 && self.verbose.load(Relaxed) {
+            crate::os::report::returned(bytes, cause.text());
+        }
+    }
+
+    /// Sets whether returns of memory are printed.
+    pub(crate) fn set_verbose(&self, verbose: bool) {
+        self.verbose.store(verbose, Relaxed);
     }
 
     /// Returns whether to tell other threads that memory is short: the hard limit may refuse a

@@ -10,6 +10,7 @@
 //! - MHEAP-3. Calls to the system that may take long run without the lock, on pages that the
 //!   calling thread holds meanwhile. These calls release memory, or touch a new huge page.
 
+mod growth;
 mod holes;
 mod large;
 mod limits;
@@ -24,6 +25,7 @@ mod tracker;
 
 use crate::base::addr::align_up;
 use crate::base::geometry::PAGE;
+use crate::events::PurgeCause;
 use crate::meta::Pool;
 use crate::mspan::{ByUse, CHECKED, MSpan, State};
 use crate::options::Huge;
@@ -32,6 +34,7 @@ use crate::os::PageSource;
 use crate::size_class::SizeClass;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use crate::sync::lock::{Lock, Patience};
+use growth::Growth;
 use limits::Told;
 use page_alloc::{Given, PageAlloc, Purpose, Run};
 use page_map::PageMap;
@@ -54,6 +57,7 @@ struct Inner {
     /// When the scavenger last looked, in coarse milliseconds.
     looked_at: u64,
     told: Told,
+    growth: Growth,
 }
 
 // SAFETY: only the holder of the lock around this value reaches the cells and records inside.
@@ -110,6 +114,10 @@ pub(crate) struct MHeap {
     cache_bytes: AtomicUsize,
     /// A background thread looks after free pages.
     attended: AtomicBool,
+    /// The pages in use have grown since the peak was last sampled (`growth`).
+    has_grown: AtomicBool,
+    /// Returns of memory are printed.
+    verbose: AtomicBool,
 }
 
 /// Figures of the page heap, in bytes.
@@ -124,6 +132,8 @@ pub(crate) struct HeapFigures {
     pub(crate) span_records: usize,
     pub(crate) span_records_sys: usize,
     pub(crate) lookups: usize,
+    /// Bytes given back since the start, by cause.
+    pub(crate) purged: [usize; PurgeCause::COUNT],
 }
 
 impl MHeap {
@@ -142,6 +152,7 @@ impl MHeap {
                     remaps: 0,
                     looked_at: 0,
                     told: Told::new(),
+                    growth: Growth::new(),
                 }),
                 soft_limit: AtomicUsize::new(usize::MAX),
                 system_limit: AtomicUsize::new(usize::MAX),
@@ -152,6 +163,8 @@ impl MHeap {
                 pressed: AtomicBool::new(false),
                 cache_bytes: AtomicUsize::new(0),
                 attended: AtomicBool::new(false),
+                has_grown: AtomicBool::new(false),
+                verbose: AtomicBool::new(false),
             }
         }
     }
@@ -215,6 +228,7 @@ impl MHeap {
         let purpose = if objects > 1 { Purpose::Small } else { Purpose::Large };
         let span = self.take_run(Request::plain(pages, purpose))?;
         span.init_managed(objects, size, tag);
+        self.count_managed(span, true);
         self.map.set(span.base(), span.mapped_pages(), Some(span));
         Some(span)
     }
@@ -251,6 +265,9 @@ impl MHeap {
             self.idle.store(counts.dirty * PAGE, Relaxed);
             self.grown.store((counts.ready - counts.clean) * PAGE, Relaxed);
             let short = self.is_short(inner);
+            if !short {
+                self.note_growth(inner);
+            }
             (span, run, short, self.over_soft_limit(inner))
         };
         // SAFETY: the run is held, and its pages are Prepared or Ready.
@@ -330,6 +347,9 @@ impl MHeap {
     /// Takes back a span in this state. `Clean`: its pages were moved elsewhere by page tables.
     fn give_run(&self, span: &'static MSpan, state: Given) {
         let small = span.objects() > 1;
+        if span.state() == State::Managed {
+            self.count_managed(span, false);
+        }
         self.map.set(span.base(), span.mapped_pages(), None);
         span.set_state(State::Free);
         let due = {
@@ -359,13 +379,14 @@ impl MHeap {
         let counts = inner.pages.counts;
         HeapFigures {
             sys: counts.ready * PAGE,
-            inuse: (counts.ready - counts.clean - counts.dirty - inner.headroom) * PAGE,
+            inuse: inner.inuse(),
             released: (counts.clean + inner.headroom) * PAGE,
             holes: inner.holes,
             tables: inner.pages.table_bytes(),
             span_records: inner.spans.in_use_bytes(),
             span_records_sys: inner.spans.mapped(),
             lookups: self.map.misses(),
+            purged: inner.told.purged_ever,
         }
     }
 

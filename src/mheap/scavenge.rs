@@ -199,8 +199,10 @@ impl MHeap {
         if given > 0 {
             // The footprint may be well below the soft limit now.
             self.over_soft_limit(&mut inner);
-            inner.told.note_purge(given, due.cause);
         }
+        let told = inner.told.note_purge(given, due.cause);
+        drop(inner);
+        self.tell(told, due.cause);
         (given, done)
     }
 }

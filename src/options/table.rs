@@ -61,7 +61,7 @@ pub(super) static TABLE: &[Row] = &[
         key: "VERBOSE",
         form: Form::Switch(|options, on| options.verbose = on),
         show: |options| Value::Switch(options.verbose),
-        help: "list the options at the start",
+        help: "list the options at the start, and each return of memory",
     },
     Row {
         key: "SHOW_STATS",

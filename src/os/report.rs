@@ -50,12 +50,15 @@ impl Line {
         }
     }
 
+    // Not inlined: the messages have many parts.
+    #[inline(never)]
     fn push(&mut self, part: &str) {
         self.push_bytes(part.as_bytes());
     }
 
     /// Writes a number to a base of at most 16. A process that is about to abort does not use
     /// `core::fmt`: the compiler would assume that it may unwind, and add code to all callers.
+    #[inline(never)]
     fn push_number<const BASE: usize>(&mut self, number: usize) {
         const { assert!(BASE > 1 && BASE <= 16) };
         let (mut rest, mut digits, mut first) = (number, [0u8; usize::BITS as usize], usize::BITS as usize);
@@ -177,6 +180,21 @@ pub(crate) fn limited(limit: usize, wanted: usize, footprint: usize) {
     line.push(" bytes: ");
     line.push_number::<10>(footprint);
     line.push(" bytes are in use; raise the limit or free memory (later refusals are not reported)");
+    line.end();
+    line.write();
+    drop(ManuallyDrop::into_inner(errno));
+}
+
+/// Reports a return of memory to the system, and its cause. Keeps `errno`.
+#[cold]
+pub(crate) fn returned(bytes: usize, cause: &str) {
+    // Restored by hand: nothing unwinds here, but the compiler does not know that.
+    let errno = ManuallyDrop::new(KeepErrno::new());
+    let mut line = Line::new();
+    line.push("greyspan: returned ");
+    line.push_number::<10>(bytes);
+    line.push(" bytes to the system: ");
+    line.push(cause);
     line.end();
     line.write();
     drop(ManuallyDrop::into_inner(errno));

@@ -56,6 +56,11 @@ pub(crate) fn stall_bucket(ns: u64) -> usize {
 /// assert!(stats.allocated <= stats.active && stats.active <= stats.mapped);
 /// println!("{stats}");
 ///
+/// println!("at its peak the heap had {} bytes of memory", stats.peak_resident);
+/// let by_itself = stats.purged_idle;
+/// println!("{by_itself} bytes were idle and went back, {} by `purge()`", stats.purged_asked);
+/// println!("idle threads keep up to {} bytes", stats.mcache_idle);
+///
 /// let most = stats.by_size.iter().max_by_key(|class| class.spans).expect("a class");
 /// println!("{} spans hold objects of {} bytes", most.spans, most.size);
 ///
@@ -81,6 +86,15 @@ pub struct Stats {
     pub mapped: u64,
     /// Bytes of `mapped` that were given back to the operating system, or never taken from it.
     pub retained: u64,
+    /// The largest `allocated` of all samples since the process began, in bytes. Each snapshot is a
+    /// sample. So is each moment at which the pages in use have grown by a thirty-second (at least
+    /// 256 KiB) beyond all samples before; there, objects in thread caches count as held. Between
+    /// samples the program may have held more.
+    pub peak_allocated: u64,
+    /// The largest value of `resident` since the process began, in bytes. The page heap keeps it
+    /// up to date whenever it hands out memory, so no peak is missed. It concerns the heap alone;
+    /// the system knows the peak of the whole process (`VmHWM`, `ru_maxrss`).
+    pub peak_resident: u64,
     /// Bytes of address space that the page heap has made ready for objects: `heap_inuse +
     /// heap_idle` (Go's `HeapSys`).
     pub heap_sys: u64,
@@ -103,6 +117,28 @@ pub struct Stats {
     pub mcache_inuse: u64,
     /// Bytes taken from the operating system for thread caches (Go's `MCacheSys`).
     pub mcache_sys: u64,
+    /// Upper bound of the free bytes that the threads' caches keep: blocks in bins, freed blocks of
+    /// other threads, large objects kept for reuse, and empty spans. Part of `active`. Bins count
+    /// by their capacity, because the fast path counts nothing; the other parts are exact.
+    pub mcache_held: u64,
+    /// Bytes of `mcache_held` in the caches of threads that were idle when the background thread
+    /// last looked. It takes the memory of such threads, so this is what it could not take. Zero
+    /// without that thread.
+    pub mcache_idle: u64,
+    /// Bytes given back to the system since the process began because the program called
+    /// [`purge`](crate::purge). This figure and the four below have the causes of
+    /// [`PurgeCause`](crate::events::PurgeCause), count what a return has given back when it ends,
+    /// and leave out the allocator's own records.
+    pub purged_asked: u64,
+    /// Bytes given back since the process began because they were idle for the purge delay: free
+    /// pages, and pages of spans that no thread used.
+    pub purged_idle: u64,
+    /// Bytes given back since the process began because the footprint was above the soft limit.
+    pub purged_soft: u64,
+    /// Bytes given back since the process began because a request would have passed the hard limit.
+    pub purged_hard: u64,
+    /// Bytes given back since the process began because the system was short of memory.
+    pub purged_pressure: u64,
     /// Bytes of all other metadata: page map and huge-page trackers (Go's `GCSys`).
     pub gc_sys: u64,
     /// Bytes handed out since the process began (Go's `TotalAlloc`). Exact or a lower bound, as
@@ -171,6 +207,8 @@ impl Default for Stats {
             resident: 0,
             mapped: 0,
             retained: 0,
+            peak_allocated: 0,
+            peak_resident: 0,
             heap_sys: 0,
             heap_idle: 0,
             heap_inuse: 0,
@@ -181,6 +219,13 @@ impl Default for Stats {
             mspan_sys: 0,
             mcache_inuse: 0,
             mcache_sys: 0,
+            mcache_held: 0,
+            mcache_idle: 0,
+            purged_asked: 0,
+            purged_idle: 0,
+            purged_soft: 0,
+            purged_hard: 0,
+            purged_pressure: 0,
             gc_sys: 0,
             total_alloc: 0,
             mallocs: 0,

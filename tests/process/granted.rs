@@ -24,7 +24,7 @@ const PURGES: &str = "granted::a_program_whose_background_thread_may_not_look";
 const OWN: &str = "granted::a_program_that_sets_a_limit_of_its_own";
 
 /// Returns the standard error of this binary with a scenario and these variables.
-fn said(scenario: &str, variables: &[(&str, &str)]) -> String {
+pub(crate) fn said(scenario: &str, variables: &[(&str, &str)]) -> String {
     said_after(scenario, variables, || 0)
 }
 

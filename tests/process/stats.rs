@@ -3,16 +3,23 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::process::Command;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use greyspan::{Stats, stats};
 
 use crate::GLOBAL;
+use crate::granted::said;
 use crate::harness::{DONE, KEY, Next, Scenario};
+use crate::park::with;
 use crate::probe::{churn, free_all, make, make_mixed, memory, try_make_aligned};
+use crate::signals;
 use crate::support::oracle::Block;
 
+const IDLE: &str = "stats::memory_that_the_keeper_cannot_take_from_an_idle_thread_is_told";
+const PURGES: &str = "stats::a_program_that_purges";
 const METADATA: &str = "stats::metadata_is_at_most_a_hundredth_of_a_gibibyte_of_small_blocks";
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -28,6 +35,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         purge_of_the_dead,
     ),
     Scenario::new(METADATA, metadata),
+    Scenario::new(IDLE, || with("GREYSPAN_PURGE_DELAY", "20", IDLE, idle)),
+    Scenario::new("stats::each_purge_is_printed_with_its_cause_if_the_user_wants", printed),
+    Scenario::new(PURGES, purges),
     Scenario::new("stats::a_request_for_nothing_harms_nothing", nothing),
 ];
 
@@ -46,6 +56,14 @@ fn check_identities(now: &Stats) {
         "{now:?}"
     );
     assert!(now.frees <= now.mallocs, "{now:?}");
+    assert!(
+        now.allocated <= now.peak_allocated && now.resident <= now.peak_resident,
+        "{now:?}"
+    );
+    assert!(
+        now.mcache_idle <= now.mcache_held && now.mcache_held <= now.active,
+        "{now:?}"
+    );
     let sum = |field: fn(&greyspan::SizeClassStats) -> u64| now.by_size.iter().map(field).sum::<u64>();
     assert!(
         sum(|class| class.mallocs) <= now.mallocs && sum(|class| class.frees) <= now.frees,
@@ -57,11 +75,18 @@ fn check_identities(now: &Stats) {
 }
 
 fn check_monotone(earlier: &Stats, later: &Stats) {
-    let counters: [fn(&Stats) -> u64; 4] = [
+    let counters: [fn(&Stats) -> u64; 11] = [
         |stats| stats.total_alloc,
         |stats| stats.mallocs,
         |stats| stats.frees,
         |stats| stats.lookups,
+        |stats| stats.peak_allocated,
+        |stats| stats.peak_resident,
+        |stats| stats.purged_asked,
+        |stats| stats.purged_idle,
+        |stats| stats.purged_soft,
+        |stats| stats.purged_hard,
+        |stats| stats.purged_pressure,
     ];
     for counter in counters {
         assert!(counter(earlier) <= counter(later), "{earlier:?} then {later:?}");
@@ -265,6 +290,10 @@ fn returns_memory(size: usize, make_row: impl FnOnce(usize, usize) -> Vec<Block>
     let now = stats();
     check_identities(&now);
     assert!(now.heap_released > 0, "{now:?}");
+    // No snapshot was taken while the blocks were live.
+    let least = (BYTES - BYTES / 16) as u64;
+    assert!(now.peak_allocated >= least && now.peak_resident >= least, "{now}");
+    assert!(now.purged_asked >= returned as u64, "{now}");
 }
 
 fn purge() -> Next {
@@ -293,6 +322,64 @@ fn purge_of_the_dead() -> Next {
             .collect();
         makers.into_iter().flat_map(|maker| maker.join().unwrap()).collect()
     });
+    DONE
+}
+
+/// A thread that blocks a signal may be in its handler, so the keeper leaves its cache alone. Each
+/// wait has no end if the figure stays wrong, and then the harness ends the process.
+fn idle() -> Next {
+    signals::install_handler();
+    // The heap grows until it has a background thread.
+    free_all((0..64).map(|seed| make(1 << 20, seed)).collect::<Vec<_>>());
+    let gates = [Barrier::new(2), Barrier::new(2)];
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _blocked = signals::block();
+            free_all(make_mixed(5_000, 1));
+            gates[0].wait();
+            gates[1].wait();
+        });
+        gates[0].wait();
+        assert_eq!(stats().mcache_idle, 0, "no look can have found the thread idle");
+        while stats().mcache_idle == 0 {
+            thread::sleep(Duration::from_millis(50));
+        }
+        gates[1].wait();
+    });
+    while stats().mcache_idle > 0 {
+        thread::sleep(Duration::from_millis(50));
+    }
+    let now = stats();
+    assert!(now.purged_idle >= 32 * MIB, "{now}");
+    DONE
+}
+
+/// Runs in its own process for `printed`.
+fn purges() -> Next {
+    free_all([make(8 << 20, 1)]);
+    let bytes = greyspan::purge();
+    assert!(bytes >= 8 << 20);
+    // A limit's returns are reported too.
+    let held = make(8 << 20, 1);
+    greyspan::set_memory_limit(Some(1));
+    free_all([held]);
+    DONE
+}
+
+fn printed() -> Next {
+    let text = said(PURGES, &[("GREYSPAN_VERBOSE", "1")]);
+    let told: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("greyspan: returned "))
+        .collect();
+    let bytes = |line: &str| line.split(' ').nth(2).and_then(|word| word.parse::<u64>().ok());
+    for cause in ["the program asked", "the footprint is above the soft limit"] {
+        let end = format!(" bytes to the system: {cause}");
+        let mut found = told.iter().filter(|line| line.ends_with(&end));
+        assert!(found.any(|line| bytes(line) >= Some(4 << 20)), "{text}");
+    }
+    let quiet = said(PURGES, &[]);
+    assert!(!quiet.contains("returned"), "{quiet}");
     DONE
 }
 

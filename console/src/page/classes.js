@@ -18,10 +18,10 @@ const tiles = (() => {
     const limit = status.memory_limit || status.hard_limit || 0;
     $("tiles").replaceChildren(
       tile("In use", bytesParts(stats.heap_inuse), trend),
-      tile("Idle", bytesParts(stats.heap_idle - stats.heap_released), "free, kept for reuse"),
+      tile("Idle", bytesParts(stats.heap_idle - stats.heap_released), `free, kept for reuse; threads keep up to ${bytes(stats.mcache_held)} more`),
       tile("Released", bytesParts(stats.heap_released), "given back to the system"),
-      tile("Resident", bytesParts(stats.resident), limit ? `${percent(stats.resident / limit)} of the limit, ${bytes(limit)}` : "no limit is set"),
-      tile("Objects", count(stats.heap_objects).split(" ").concat("").slice(0, 2), `${bytes(stats.allocated)} in objects`),
+      tile("Resident", bytesParts(stats.resident), limit ? `${percent(stats.resident / limit)} of the limit, ${bytes(limit)}` : `${bytes(stats.peak_resident)} at the peak; no limit is set`),
+      tile("Objects", count(stats.heap_objects).split(" ").concat("").slice(0, 2), `${bytes(stats.allocated)} in objects, ${bytes(stats.peak_allocated)} at the peak`),
       tile("Allocating", bytesParts(rate(samples, (s) => s.total_alloc)).map((part, index) => index ? part + "/s" : part), `${count(rate(samples, (s) => s.mallocs))} objects/s${stats.exact ? "" : " or more"}`),
     );
   };

@@ -4,6 +4,7 @@ use super::super::Heap;
 use super::super::park::Whom;
 use super::world::World;
 use crate::base::geometry::PAGE;
+use crate::events::PurgeCause;
 use crate::mcache::EMPTY;
 use crate::os::sim::{Kind, Sim};
 
@@ -169,7 +170,7 @@ fn sunk_objects_wait_while_the_hard_limit_has_no_room_for_their_memory() {
 #[test]
 fn a_look_that_comes_too_early_finds_what_the_last_one_found() {
     let heap: &'static Heap = Box::leak(Box::new(Heap::new(Sim::new())));
-    let look = || heap.registry.park(&heap.tiers, Whom::Idle).active;
+    let look = || heap.registry.park(&heap.tiers, Whom::Idle, PurgeCause::Idle).active;
     let cache = heap.registry.new_cache(&heap.tiers).expect("memory");
     heap.registry.retire_cache(&heap.tiers, cache);
     // Otherwise the background thread would look for ever.

@@ -77,7 +77,7 @@ impl World {
     }
 
     /// Returns a ready cache, if the system has memory for one.
-    fn cache(&mut self, which: usize) -> Option<&'static MCache> {
+    pub(super) fn cache(&mut self, which: usize) -> Option<&'static MCache> {
         let slot = &mut self.caches[which];
         *slot = slot.or_else(|| self.heap.registry.new_cache(&self.heap.tiers));
         *slot

@@ -1,6 +1,7 @@
 //! The page heap over a simulated system.
 
 mod edges;
+mod growth;
 mod limits;
 
 use super::*;

@@ -55,7 +55,7 @@ const HELD: &str = if Stats::EXACT {
 pub(super) type Section = (&'static str, &'static [Row]);
 
 #[rustfmt::skip]
-pub(super) static ROWS: [Section; 5] = [
+pub(super) static ROWS: [Section; 6] = [
     ("the process: allocated <= active <= mapped", &[
         row("allocated", Kind::Bytes, |s| s.allocated, "bytes in objects the program holds, rounded up to their size class"),
         row("active", Kind::Bytes, |s| s.active, "bytes in spans: allocated, and the free slots in them"),
@@ -63,6 +63,8 @@ pub(super) static ROWS: [Section; 5] = [
         row("resident", Kind::Bytes, |s| s.resident, "bytes in physical memory, at most"),
         row("mapped", Kind::Bytes, |s| s.mapped, "bytes of readable and writable address space"),
         row("retained", Kind::Bytes, |s| s.retained, "bytes of mapped without physical memory"),
+        row("peak_allocated", Kind::Bytes, |s| s.peak_allocated, "bytes allocated at the highest sample so far"),
+        row("peak_resident", Kind::Bytes, |s| s.peak_resident, "bytes resident at the peak so far"),
     ]),
     ("the page heap: heap_inuse + heap_idle = heap_sys", &[
         row("heap_inuse", Kind::Bytes, |s| s.heap_inuse, "bytes in pages that spans use"),
@@ -70,6 +72,15 @@ pub(super) static ROWS: [Section; 5] = [
         row("heap_sys", Kind::Bytes, |s| s.heap_sys, "bytes of pages made ready for spans"),
         row("heap_released", Kind::Bytes, |s| s.heap_released, "bytes of heap_idle without physical memory"),
         row("heap_holes", Kind::Bytes, |s| s.heap_holes, "bytes of heap_inuse without physical memory"),
+    ]),
+    ("the memory that threads keep, and that went back to the system", &[
+        row("mcache_held", Kind::Bytes, |s| s.mcache_held, "bytes free in thread caches, at most"),
+        row("mcache_idle", Kind::Bytes, |s| s.mcache_idle, "bytes of mcache_held in the caches of idle threads"),
+        row("purged_asked", Kind::BytesEver, |s| s.purged_asked, "bytes given back since the start: the program asked"),
+        row("purged_idle", Kind::BytesEver, |s| s.purged_idle, "bytes given back: idle for the purge delay"),
+        row("purged_soft", Kind::BytesEver, |s| s.purged_soft, "bytes given back: above the soft limit"),
+        row("purged_hard", Kind::BytesEver, |s| s.purged_hard, "bytes given back: near the hard limit"),
+        row("purged_pressure", Kind::BytesEver, |s| s.purged_pressure, "bytes given back: the system was short of memory"),
     ]),
     ("the allocator's records: inuse <= sys", &[
         row("mspan_inuse", Kind::Bytes, |s| s.mspan_inuse, "bytes of span records in use"),
