@@ -267,7 +267,7 @@ fn limits() -> Next {
 
 /// Makes an event: a purge that returns memory.
 fn purge() {
-    free_all([make(1 << 16, 1)]);
+    free_all([make(1 << 18, 1)]);
     greyspan::thread_idle();
     assert!(greyspan::purge() > 0);
 }
@@ -319,7 +319,7 @@ fn fork() -> Next {
         for _ in 0..3 {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
-                    free_all([make(1 << 16, 1)]);
+                    free_all([make(1 << 18, 1)]);
                     greyspan::thread_idle();
                     greyspan::purge();
                 }
