@@ -105,21 +105,22 @@ pub(super) fn fresh(span: &MSpan, block: *mut Block) {
     if span.size() <= 8 {
         return;
     }
-    // SAFETY: an object of the span, of more than 8 bytes, so it has a second word.
-    if span.zeroed() && unsafe { Block::second(block) } != 0 {
+    if !span.zeroed() {
+        // SAFETY: the object has a second word, and is the caller's.
+        unsafe { Block::set_mark(block) };
+        // An earlier span may have left a link here, which FREEMARK-2 forbids.
+        // SAFETY: the object is the caller's.
+        unsafe { Block::unlink(block) };
+        return;
+    }
+    // SAFETY: the object has a second word, and is the caller's.
+    if unsafe { Block::exchange_mark(block) } != 0 {
         misuse(
             "malloc",
             block.addr(),
             span.size(),
             "a block that was never handed out was freed or written to before this call",
         );
-    }
-    // SAFETY: the object has a second word, and is the caller's.
-    unsafe { Block::set_mark(block) };
-    if !span.zeroed() {
-        // An earlier span may have left a link here, which FREEMARK-2 forbids.
-        // SAFETY: the object is the caller's.
-        unsafe { Block::unlink(block) };
     }
 }
 

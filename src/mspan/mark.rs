@@ -65,6 +65,20 @@ impl Block {
         unsafe { Self::second_word(block).write(Self::mark(block)) };
     }
 
+    /// Marks the block as free and returns what its second word held before.
+    ///
+    /// One access reads and writes. If the page was never touched, that costs one page fault. A
+    /// read would map the system's page of zeros first, and the write then fault once more.
+    ///
+    /// # Safety
+    /// The contract of [`set_mark`](Self::set_mark).
+    #[inline(always)]
+    pub(crate) unsafe fn exchange_mark(block: *mut Block) -> usize {
+        // SAFETY: the object has a second word, which is aligned to 8, and is the caller's.
+        let word = unsafe { AtomicUsize::from_ptr(Self::second_word(block)) };
+        word.swap(Self::mark(block), Relaxed)
+    }
+
     /// Removes the mark of a block that is about to be handed out.
     ///
     /// # Safety

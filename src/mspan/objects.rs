@@ -256,11 +256,9 @@ impl MSpan {
         }
         let tail: *mut Block = self.base().wrapping_add(used).cast();
         // SAFETY: the two words at `tail` lie in the owner's span, and no object covers them.
-        if self.zeroed() && unsafe { Block::second(tail) } != 0 {
+        if unsafe { Block::exchange_mark(tail) } != 0 && self.zeroed() {
             self.report_link(tail);
         }
-        // SAFETY: the two words at `tail` lie in the owner's span, and no object covers them.
-        unsafe { Block::set_mark(tail) };
     }
 
     /// Takes one fresh object for the owner without writing to it. Returns null if the fresh memory
