@@ -93,9 +93,8 @@ pub(super) fn flush(tiers: &Tiers, class: SizeClass, block: *mut Block) {
         report_unmarked(block, class.size());
     }
     // SAFETY: a free object of the span: its mark says so. It is this thread's unless two threads
-    // freed it, which the next test finds.
-    let next = unsafe { Block::next(block) };
-    if next.is_null() || span.is_object(next) {
+    // freed it, which the next test finds if it is a trunk. A bin finds the mark of a leaf missing.
+    if unsafe { span.seems_linked(block) } {
         misuse("free", block.addr(), class.size(), "freed twice, by two threads");
     }
 }

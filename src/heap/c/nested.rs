@@ -105,7 +105,7 @@ pub(super) fn free(ptr: *mut u8) {
     let mut last = FREED.load(Relaxed);
     loop {
         // SAFETY: the block is free, so this call's, and has a first word.
-        unsafe { Block::set_next(block, last) };
+        unsafe { Block::link(block, last) };
         // Release: pairs with the Acquire in `serve`, which sees the link and the program's writes.
         match FREED.compare_exchange(last, block, Release, Relaxed) {
             Ok(_) => break,
