@@ -88,7 +88,7 @@ static NOTHING: Nothing = Nothing([FRONT, null_mut()]);
 const FRONT: *mut Block = if CHECKED { check::unowned() } else { null_mut() };
 
 /// Returns the base, top and end of a bin that has no array.
-const fn nothing() -> *mut Slot {
+pub(super) const fn nothing() -> *mut Slot {
     (&raw const NOTHING.0).cast::<Slot>().wrapping_add(1).cast_mut()
 }
 

@@ -171,8 +171,29 @@ impl Heap {
         // SAFETY: a block in use is the caller's (contract of this function).
         if !unsafe { cache.push_untyped(ptr.cast()) } {
             // SAFETY: a block in use is the caller's (contract of this function).
-            unsafe { Self::free_untyped_slow(ptr, cache, self) };
+            unsafe { Self::free_gathered(ptr, cache, self) };
         }
+    }
+
+    /// Takes back a block that no bin takes. It joins the outbox if the thread gathers blocks of its
+    /// span: the usual case if one thread allocates and another frees.
+    ///
+    /// # Safety
+    /// As for `free_untyped`.
+    #[inline(never)]
+    unsafe fn free_gathered(ptr: *mut u8, cache: &MCache, heap: &Self) {
+        let block: *mut Block = ptr.cast();
+        let gathered = match cache.remote_untyped(block) {
+            // SAFETY: an object begins at the block, and it is the caller's (contract of this
+            // function).
+            Some(page) => nested::quick(cache, || unsafe { cache.gather_untyped(page, block) }),
+            None => None,
+        };
+        if gathered != Some(true) {
+            // SAFETY: a block in use is the caller's (contract of this function).
+            return unsafe { Self::free_untyped_slow(ptr, cache, heap) };
+        }
+        clear_registers();
     }
 
     /// # Safety
