@@ -280,8 +280,8 @@ impl Bins {
         if start < end
             && let Some(base) = NonNull::new(self.slots.get().cast::<u8>().with_addr(start))
         {
-            // SAFETY: whole pages of slots, which are this cache's, and hold no block. Memory for the
-            // heap's records is always Ready.
+            // SAFETY: whole pages of slots, which are this cache's, and hold no block. Memory for
+            // the heap's records is always Ready.
             if !unsafe { os.discard(base, end - start) } {
                 // SAFETY: the same pages, whose contents may be gone.
                 unsafe { base.write_bytes(0, end - start) };

@@ -21,9 +21,9 @@
 //!
 //! - FREELIST-1. A trunk's first word is the pointer to the next trunk, or null. If the trunk has
 //!   more than 8 bytes, the number of its leaves follows, then each leaf's offset in the span in
-//!   units of 8 bytes, oldest first. In checked builds the number stands in the link's top bits, the
-//!   trunk's mark follows, and all but the mark is encoded: see `mark`. So a trunk of 16 bytes has
-//!   no leaves.
+//!   units of 8 bytes, oldest first. In checked builds the number stands in the link's top bits,
+//!   the trunk's mark follows, and all but the mark is encoded: see `mark`. So a trunk of 16 bytes
+//!   has no leaves.
 //! - FREELIST-2. Only the first trunk of a list grows. A list's owner knows the number of its
 //!   objects, trunks and leaves together.
 

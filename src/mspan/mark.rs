@@ -1,9 +1,9 @@
 //! The mark of a free object and the encoding of its link, in checked builds ([`CHECKED`]).
 //!
 //! In a checked build, the second word of a free object holds a mark: a value computed from its
-//! address that no live object holds. The links of lists are encoded. So the heap recognises a block
-//! that is freed twice, or written to after its free, before two callers hold it. Only bins and
-//! lists write to free blocks, through this module.
+//! address that no live object holds. The links of lists are encoded. So the heap recognises a
+//! block that is freed twice, or written to after its free, before two callers hold it. Only bins
+//! and lists write to free blocks, through this module.
 //!
 //! A trunk's mark and link are checked when objects leave its list. A leaf's place is checked then,
 //! and its mark when its bin hands it out, so a refill waits for no leaf.
@@ -98,9 +98,9 @@ impl Block {
 /// of the heap lies below 2^48: Linux places a mapping higher only on request.
 const LINK: usize = (1 << 48) - 1;
 
-/// Encodes the first word of the trunk `block`, from its link and the number of its leaves. The code
-/// mixes in the block's address and a secret of this process, so an overwritten word leads nowhere.
-/// Unchecked builds encode nothing and keep the number elsewhere.
+/// Encodes the first word of the trunk `block`, from its link and the number of its leaves. The
+/// code mixes in the block's address and a secret of this process, so an overwritten word leads
+/// nowhere. Unchecked builds encode nothing and keep the number elsewhere.
 #[inline(always)]
 pub(super) fn coded(block: *mut Block, link: *mut Block, leaves: usize) -> *mut Block {
     if CHECKED {

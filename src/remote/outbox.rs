@@ -36,20 +36,25 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Returns a chain of one block.
+    /// Returns a chain of these blocks, at least one: a trunk and its leaves.
     ///
     /// # Safety
-    /// `block` is a live object of `span`, and no code uses it any more.
+    /// The blocks are live objects of `span`, and no code uses them any more.
     #[cfg(greyspan_loom)]
-    pub(crate) unsafe fn one(span: &'static MSpan, block: *mut Block) -> Self {
-        // SAFETY: `block` is an object of `span` that the caller gives up (contract of this
-        // function).
-        unsafe { Block::push_trunk(null_mut(), block, span.cut()) };
+    pub(crate) unsafe fn of(span: &'static MSpan, blocks: &[*mut Block]) -> Self {
+        let (cut, first) = (span.cut(), blocks[0]);
+        // SAFETY: an object of `span` that the caller gives up (contract of this function).
+        unsafe { Block::push_trunk(null_mut(), first, cut) };
+        for &block in &blocks[1..] {
+            // SAFETY: as above; the list is this call's.
+            let head = unsafe { Block::push(first, block, cut) };
+            assert_eq!(head, first, "a trunk of the model has room");
+        }
         Self {
             span,
-            first: block,
-            last: block,
-            count: 1,
+            first,
+            last: first,
+            count: blocks.len() as u32,
         }
     }
 
@@ -195,8 +200,8 @@ impl Outbox {
     /// Gives a new outbox its slots.
     ///
     /// # Safety
-    /// `slots` is [`OUTBOX_SLOT_BYTES`] of zeroed memory, aligned for a slot, for this outbox and for
-    /// ever. No other thread reaches the outbox yet.
+    /// `slots` is [`OUTBOX_SLOT_BYTES`] of zeroed memory, aligned for a slot, for this outbox and
+    /// for ever. No other thread reaches the outbox yet.
     pub(crate) unsafe fn set_slots(&self, slots: *mut u8) {
         self.slots.set(slots.cast());
     }

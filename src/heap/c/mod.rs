@@ -175,8 +175,8 @@ impl Heap {
         }
     }
 
-    /// Takes back a block that no bin takes. It joins the outbox if the thread gathers blocks of its
-    /// span: the usual case if one thread allocates and another frees.
+    /// Takes back a block that no bin takes. It joins the outbox if the thread gathers blocks of
+    /// its span: the usual case if one thread allocates and another frees.
     ///
     /// # Safety
     /// As for `free_untyped`.
