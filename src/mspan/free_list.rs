@@ -101,7 +101,9 @@ impl Cut {
     pub(crate) unsafe fn set_count(self, trunk: *mut Block, count: usize) {
         if CHECKED {
             // SAFETY: `trunk` is a trunk, and the caller's (contract of this function).
-            unsafe { (*trunk).next = coded(trunk, Block::next(trunk), count) };
+            let next = unsafe { Block::next(trunk) };
+            // SAFETY: the trunk is at least a word long and aligned to 8.
+            unsafe { (*trunk).next = coded(trunk, next, count) };
         } else if self.leaves != 0 {
             // SAFETY: the caller's trunk has room for the number (FREELIST-1).
             unsafe { count_of(trunk).write(count as u16) };
