@@ -17,7 +17,7 @@
 use super::{Heap, SAMPLE_ALIGN, SAMPLES, end_sample};
 use crate::base::addr::Addr;
 use crate::mcache::MCache;
-use crate::mspan::Block;
+use crate::mspan::{Block, CHECKED};
 use crate::size_class::{RunClass, SizeClass};
 use crate::stats::Stats;
 use core::alloc::Layout;
@@ -91,8 +91,9 @@ impl Heap {
     #[cold]
     #[inline(never)]
     pub(super) unsafe fn dealloc_slow(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
+        // In checked builds the block must be marked first.
         // SAFETY: the block is the caller's (contract of this function).
-        if !unsafe { cache.shared.outbox.add_leaf(block) } {
+        if CHECKED || !unsafe { cache.shared.outbox.add_leaf(block) } {
             // SAFETY: the block and its layout are the caller's (contract of this function).
             unsafe { Self::dealloc_past_bin(block, size, align, cache, heap) };
         }

@@ -21,7 +21,7 @@
 //!   sleeps on costs the keeper nothing more.
 
 use super::registry::{Late, Registry};
-use super::thread::{current, park, unpark, unparked};
+use super::thread::{current, park, stays_parked, unpark, unparked};
 use crate::events::PurgeCause;
 use crate::mcache::{Activity, MCache};
 use crate::os;
@@ -129,7 +129,7 @@ impl Registry {
         }
         let fenced = os::barrier::everywhere();
         while let Some(cache) = late.revoked.pop() {
-            if fenced && cache.handover.settle() {
+            if fenced && cache.handover.settle() && stays_parked(cache) {
                 late.parked.push(cache);
             } else {
                 give_back(cache);

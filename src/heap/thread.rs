@@ -183,6 +183,13 @@ pub(super) fn park(cache: &'static MCache) -> bool {
     done
 }
 
+/// Whether the slot of the thread still says that its cache is parked. A slow call of a program in
+/// C that began before [`park`] puts the cache back in the slot when it ends. The caller holds the
+/// late lock, and has settled the handover.
+pub(super) fn stays_parked(cache: &'static MCache) -> bool {
+    cache.seat.shows(PARKED.cache())
+}
+
 /// Undoes [`park`] for a thread that turned out to be busy. The caller holds the late lock.
 pub(super) fn unpark(cache: &'static MCache) {
     cache.seat.exchange(PARKED.cache(), cache);

@@ -90,7 +90,7 @@ static NOTHING: Nothing = Nothing([FRONT, null_mut()]);
 const FRONT: *mut Block = if CHECKED { check::unowned() } else { null_mut() };
 
 /// Returns the base, top and end of a bin that has no array.
-const fn nothing() -> *mut Slot {
+pub(super) const fn nothing() -> *mut Slot {
     (&raw const NOTHING.0).cast::<Slot>().wrapping_add(1).cast_mut()
 }
 
@@ -277,17 +277,18 @@ impl Bins {
         }
     }
 
-    /// Gives the memory of the first arrays back to the system; all bins are closed. The arrays
-    /// read as zero afterwards, as they did at first.
-    pub(super) fn give_slots(&self, os: &Os) {
+    /// Gives the memory of the first arrays, and of the outbox's slots behind them, back to the
+    /// system: `bytes` bytes. All bins are closed and the outbox is empty. The memory reads as zero
+    /// afterwards, as it did at first.
+    pub(super) fn give_slots(&self, os: &Os, bytes: usize) {
         let page = os.page_size();
         let start = align_up(self.slots.get().addr(), page);
-        let end = (self.slots.get().addr() + SLOT_BYTES) & !(page - 1);
+        let end = (self.slots.get().addr() + bytes) & !(page - 1);
         if start < end
             && let Some(base) = NonNull::new(self.slots.get().cast::<u8>().with_addr(start))
         {
-            // SAFETY: whole pages of the arrays, which are these bins', and hold no block. Memory
-            // for the heap's records is always Ready.
+            // SAFETY: whole pages of slots, which are this cache's, and hold no block. Memory for
+            // the heap's records is always Ready.
             if !unsafe { os.discard(base, end - start) } {
                 // SAFETY: the same pages, whose contents may be gone.
                 unsafe { base.write_bytes(0, end - start) };

@@ -19,9 +19,10 @@
 //!   bin hands the block out the second time.
 
 use super::MCache;
-use super::bins::{Bins, Slot};
+use super::bins::{Bins, Slot, nothing};
 use crate::base::arch;
 pub(super) use crate::mheap::page_map::tag::Main;
+use crate::mheap::page_map::tag::Page;
 use crate::mspan::Block;
 use crate::size_class::{SizeClass, begins_object};
 use crate::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -175,6 +176,45 @@ impl MCache {
         // SAFETY: an object begins here, and the caller gives it up.
         unsafe { Block::set_mark(block) };
         self.bins.top_at(tag).set(step_over::<1>(Block::mark(block), top));
+        true
+    }
+
+    /// Returns the page of `block` if an object in use begins there whose bin is closed: the thread
+    /// only frees blocks of this class.
+    #[inline(always)]
+    pub(crate) fn remote_untyped(&self, block: *mut Block) -> Option<Page> {
+        let page = self.main.page(block.addr())?;
+        let tag = page.tag();
+        let is_closed = self.bins.end_at(tag).get() == nothing();
+        if tag == 0 || !is_closed || !begins_object(tag, page.offset(block.addr())) {
+            return None;
+        }
+        // SAFETY: an object begins here. It has at least 16 bytes (C-1), and only C's pointers come
+        // here.
+        (!unsafe { Block::is_marked(block) }).then_some(page)
+    }
+
+    /// Adds `block` to the chain of its span. `false`: there is none, or it is full; nothing was
+    /// done.
+    ///
+    /// # Safety
+    /// [`remote_untyped`](Self::remote_untyped) returned `page` for the block, and no code uses the
+    /// block any more.
+    #[inline(always)]
+    pub(crate) unsafe fn gather_untyped(&self, page: Page, block: *mut Block) -> bool {
+        let outbox = &self.shared.outbox;
+        // SAFETY: the block is the caller's (contract of this function).
+        if !unsafe { outbox.add_leaf(block) } {
+            // SAFETY: a live object of the page's span, which is the caller's.
+            if !unsafe { outbox.add(page.record(), block) } {
+                return false;
+            }
+        }
+        if let Some(exact) = self.shared.exact() {
+            exact.free_small(page.tag() - 1);
+        }
+        // SAFETY: an object of more than 8 bytes begins here, and the caller gives it up.
+        unsafe { Block::set_mark(block) };
         true
     }
 

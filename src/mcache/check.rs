@@ -93,9 +93,8 @@ pub(super) fn flush(tiers: &Tiers, class: SizeClass, block: *mut Block) {
         report_unmarked(block, class.size());
     }
     // SAFETY: a free object of the span: its mark says so. It is this thread's unless two threads
-    // freed it, which the next test finds.
-    let next = unsafe { Block::next(block) };
-    if next.is_null() || span.is_object(next) {
+    // freed it, which the next test finds if it is a trunk. A bin finds the mark of a leaf missing.
+    if unsafe { span.seems_linked(block) } {
         misuse("free", block.addr(), class.size(), "freed twice, by two threads");
     }
 }
@@ -105,21 +104,22 @@ pub(super) fn fresh(span: &MSpan, block: *mut Block) {
     if span.size() <= 8 {
         return;
     }
-    // SAFETY: an object of the span, of more than 8 bytes, so it has a second word.
-    if span.zeroed() && unsafe { Block::second(block) } != 0 {
+    if !span.zeroed() {
+        // SAFETY: the object has a second word, and is the caller's.
+        unsafe { Block::set_mark(block) };
+        // An earlier span may have left a link here, which FREEMARK-2 forbids.
+        // SAFETY: the object is the caller's.
+        unsafe { Block::unlink(block) };
+        return;
+    }
+    // SAFETY: the object has a second word, and is the caller's.
+    if unsafe { Block::exchange_mark(block) } != 0 {
         misuse(
             "malloc",
             block.addr(),
             span.size(),
             "a block that was never handed out was freed or written to before this call",
         );
-    }
-    // SAFETY: the object has a second word, and is the caller's.
-    unsafe { Block::set_mark(block) };
-    if !span.zeroed() {
-        // An earlier span may have left a link here, which FREEMARK-2 forbids.
-        // SAFETY: the object is the caller's.
-        unsafe { Block::unlink(block) };
     }
 }
 

@@ -1,7 +1,7 @@
 //! Giving things up: when the thread exits, says that it will be idle, is found idle by the keeper,
 //! or is asked to trim.
 
-use super::MCache;
+use super::{MCache, SLOTS_BYTES};
 use crate::base::geometry::PAGE;
 use crate::mspan::{MSpan, State};
 use crate::size_class::SizeClass;
@@ -30,10 +30,11 @@ impl MCache {
         self.share(tiers);
     }
 
-    /// Gives up everything while the thread is parked and at rest, and the memory of the bins too.
+    /// Gives up everything while the thread is parked and at rest, and the memory of the bins and
+    /// the outbox too.
     pub(crate) fn rest(&self, tiers: &Tiers) {
         self.idle(tiers);
-        self.bins.give_slots(tiers.mheap.os());
+        self.bins.give_slots(tiers.mheap.os(), SLOTS_BYTES);
     }
 
     /// Gives free memory to the page heap and keeps the spans in use. Returns the bytes given.

@@ -223,7 +223,8 @@ impl MCache {
     /// As for `free_slow`.
     unsafe fn free_remote(&self, tiers: &Tiers, span: &'static MSpan, block: *mut Block) {
         // SAFETY: the block is the caller's (contract of this function).
-        if let Some(chain) = unsafe { self.shared.outbox.begin(span, block) } {
+        let chains = unsafe { self.shared.outbox.begin(span, block) };
+        for chain in chains.into_iter().flatten() {
             self.send(tiers, chain);
         }
     }

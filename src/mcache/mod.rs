@@ -46,7 +46,7 @@ pub(crate) use seat::{Activity, InUse, Seat, Stack};
 
 use crate::base::addr::align_up;
 use crate::profiler::Sampler;
-use crate::remote::{Shared, Tally};
+use crate::remote::{OUTBOX_SLOT_BYTES, Shared, Tally};
 use crate::size_class::COUNT;
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::handover::Handover;
@@ -124,10 +124,12 @@ impl MCache {
     }
 }
 
-/// Bytes of a cache's record, and of the record and its bins' memory behind it. Whole system pages
-/// where these have 4 KiB, so that a thread at rest can give its bins' memory back.
+/// Bytes of a cache's record, of the slots of its bins and its outbox behind it, and of both.
+/// Whole system pages where these have 4 KiB, so that a thread at rest can give the slots' memory
+/// back.
 const RECORD_BYTES: usize = align_up(size_of::<MCache>(), CACHE_ALIGN);
-pub(crate) const CACHE_BYTES: usize = RECORD_BYTES + align_up(SLOT_BYTES, CACHE_ALIGN);
+const SLOTS_BYTES: usize = align_up(SLOT_BYTES + OUTBOX_SLOT_BYTES, CACHE_ALIGN);
+pub(crate) const CACHE_BYTES: usize = RECORD_BYTES + SLOTS_BYTES;
 pub(crate) const CACHE_ALIGN: usize = 4096;
 
 /// A cache that stands in for one that a thread does not have (MCACHE-1).
@@ -158,12 +160,12 @@ impl MCache {
         unsafe { core::ptr::from_ref(BUSY.cache()).copy_to_nonoverlapping(place.as_ptr(), 1) };
         // SAFETY: just initialised, and never freed.
         let cache: &'static Self = unsafe { place.as_ref() };
+        let slots = place.as_ptr().cast::<u8>().wrapping_add(RECORD_BYTES);
         // SAFETY: zeroed memory behind the record, for ever this cache's.
-        unsafe {
-            cache
-                .bins
-                .set_slots(place.as_ptr().wrapping_byte_add(RECORD_BYTES).cast())
-        };
+        unsafe { cache.bins.set_slots(slots) };
+        let outbox = slots.wrapping_add(SLOTS_BYTES - OUTBOX_SLOT_BYTES);
+        // SAFETY: zeroed memory behind that, for ever this cache's; no other thread knows it yet.
+        unsafe { cache.shared.outbox.set_slots(outbox) };
         cache
     }
 }

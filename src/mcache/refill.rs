@@ -130,7 +130,11 @@ impl MCache {
         let count = span.free_count().min(batch);
         if count > 0 {
             self.tally(class.index()).add(count, 0);
-            return check_out(class, self.bins.fill(class, count, |put| span.take_free(count, put)));
+            let object = self.bins.fill(class, count, |put| span.take_free(count, put));
+            if CHECKED && !span.is_free_object(object) {
+                span.report_link(object);
+            }
+            return check_out(class, object);
         }
         let (fresh, count) = span.carve(batch);
         if count == 0 {

@@ -138,6 +138,12 @@ impl Seat {
             .is_some_and(|slot| slot.compare_exchange(from, to, Relaxed, Relaxed).is_ok())
     }
 
+    /// Whether `cache` stands in the thread's slot. The caller holds the late lock.
+    pub(crate) fn shows(&self, cache: &'static MCache) -> bool {
+        // Relaxed: the Acquire in `settle` orders it behind the owner's last slow operation.
+        self.slot().is_some_and(|slot| core::ptr::eq(slot.load(Relaxed), cache))
+    }
+
     /// Whether the thread sleeps, and is in no operation of the heap. The caller holds the late
     /// lock.
     pub(crate) fn is_at_rest(&self, handlers: &mut Handlers) -> bool {

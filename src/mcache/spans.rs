@@ -16,7 +16,7 @@
 //! - SPANS-2. An owned span is the active one of its class or stands on one list, never both.
 
 use crate::base::geometry::{PAGE, SPARE_BYTES};
-use crate::mspan::{Block, FULL, MSpan, SpanList, Taken};
+use crate::mspan::{Block, CHECKED, FULL, MSpan, SpanList, Taken};
 use crate::size_class::{COUNT, SizeClass};
 use crate::sync::tally::{AtomicUsize, Ordering::Relaxed};
 use crate::tiers::of_class;
@@ -235,6 +235,9 @@ pub(super) fn take_one(span: &MSpan) -> *mut Block {
     let mut object = null_mut();
     if span.has_free() {
         span.take_free(1, |free| object = free);
+        if CHECKED && !span.is_free_object(object) {
+            span.report_link(object);
+        }
     } else {
         object = span.carve(1).0.cast();
     }

@@ -14,7 +14,8 @@ use crate::meta::Bump;
 use crate::mspan::{Block, CHECKED, MSpan, State};
 use crate::os::sim::Sim;
 use crate::size_class::{RunClass, SizeClass};
-use std::ptr::{eq, null_mut};
+use std::alloc::Layout;
+use std::ptr::{NonNull, eq, null_mut};
 
 const KIB: usize = 1 << 10;
 
@@ -33,10 +34,11 @@ impl Place {
         tiers.mheap.set_purge_delay(-1);
         tiers.end_long_rest();
         let [own, other] = [1, 2].map(|id| {
-            let cache: &'static MCache = Box::leak(Box::new(MCache::new()));
-            let slots = Box::leak(vec![0usize; SLOT_BYTES / size_of::<usize>()].into_boxed_slice());
+            let layout = Layout::from_size_align(CACHE_BYTES, CACHE_ALIGN).expect("a layout");
+            // SAFETY: the layout is not empty.
+            let memory = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) }).expect("memory");
             // SAFETY: so many zeroed bytes, which are leaked.
-            unsafe { cache.bins.set_slots(slots.as_mut_ptr().cast()) };
+            let cache = unsafe { MCache::make(memory.cast()) };
             assert!(tiers.directory.enter(sim, &mut Bump::new(), id, &cache.shared));
             cache.make_ready(tiers);
             cache

@@ -63,12 +63,20 @@ impl World {
 
     /// Frees object `index`, which belongs to another thread's span, from cache `me`.
     fn free_remote(&self, me: u32, index: usize) {
-        self.watched[index].with_mut(|cell| {
-            // SAFETY: loom checks that no other thread accesses the cell meanwhile.
-            unsafe { *cell += 1 }
-        });
-        // SAFETY: the object is live, and no other code frees it.
-        let chain = unsafe { Outgoing::one(self.span, self.block(index)) };
+        self.free_chain(me, &[index]);
+    }
+
+    /// Frees these objects, which belong to another thread's span, from cache `me`, as one chain.
+    fn free_chain(&self, me: u32, indices: &[usize]) {
+        for &index in indices {
+            self.watched[index].with_mut(|cell| {
+                // SAFETY: loom checks that no other thread accesses the cell meanwhile.
+                unsafe { *cell += 1 }
+            });
+        }
+        let blocks: Vec<_> = indices.iter().map(|&index| self.block(index)).collect();
+        // SAFETY: the objects are live, and no other code frees them.
+        let chain = unsafe { Outgoing::of(self.span, &blocks) };
         if let Some(taken) = chain.send(&self.directory, me) {
             self.receive(me, taken);
             self.give_up(me);
@@ -89,16 +97,17 @@ impl World {
         if taken.listed {
             self.central.remove(self.span);
         }
-        let mut block = self.span.block(taken.head);
-        for _ in 0..taken.count {
+        let check = |block: *mut Block| {
             let index = (block.addr() - self.span.base().addr()) / self.span.size();
             self.watched[index].with(|cell| {
                 // SAFETY: loom checks that no thread writes meanwhile.
                 assert_eq!(unsafe { *cell }, 1);
             });
-            // SAFETY: the list belongs to this thread.
-            block = unsafe { Block::next(block) };
-        }
+        };
+        let head = self.span.block(taken.head);
+        // All of the list, so this changes nothing in it.
+        // SAFETY: the list belongs to this thread, and has so many objects.
+        unsafe { Block::take(head, taken.count, self.span.cut(), check) };
         self.span.absorb(taken);
     }
 
@@ -171,6 +180,20 @@ fn models_an_owner_gets_all_blocks_that_two_threads_send() {
             0,
             "a block is lost, though the mailbox was read after both sends"
         );
+        assert!(world.span.word.retire(1), "no token is out once all mail was read");
+    });
+}
+
+#[test]
+fn models_an_owner_gets_the_leaves_of_a_chain_as_their_sender_left_them() {
+    loom::model(|| {
+        let world = World::new();
+        let sender = thread::spawn(move || world.free_chain(2, &[0, 1]));
+        world.receive(1, world.span.word.take());
+        world.collect(1);
+        sender.join().unwrap();
+        world.collect(1);
+        assert_eq!(world.span.live(), 0, "both blocks came back");
         assert!(world.span.word.retire(1), "no token is out once all mail was read");
     });
 }

@@ -21,12 +21,13 @@
 //!
 //! - FREELIST-1. A trunk's first word is the pointer to the next trunk, or null. If the trunk has
 //!   more than 8 bytes, the number of its leaves follows, then each leaf's offset in the span in
-//!   units of 8 bytes, oldest first. In checked builds, trunks have no leaves and their links are
-//!   encoded: see `mark`.
+//!   units of 8 bytes, oldest first. In checked builds the number stands in the link's top bits,
+//!   the trunk's mark follows, and all but the mark is encoded: see `mark`. So a trunk of 16 bytes
+//!   has no leaves.
 //! - FREELIST-2. Only the first trunk of a list grows. A list's owner knows the number of its
 //!   objects, trunks and leaves together.
 
-use super::mark::{CHECKED, coded};
+use super::mark::{CHECKED, coded, coded_leaf, decoded};
 use crate::base::addr::Addr;
 use crate::base::prefetch::prefetch;
 
@@ -36,8 +37,8 @@ pub(crate) struct Block {
     next: *mut Block,
 }
 
-/// Bytes of a trunk in front of its leaves.
-const HEAD: usize = size_of::<usize>() + size_of::<u16>();
+/// Bytes of a trunk in front of its leaves: the link, and the number of the leaves or the mark.
+const HEAD: usize = size_of::<usize>() + if CHECKED { size_of::<usize>() } else { size_of::<u16>() };
 
 /// The layout of a span, as far as its lists need it.
 #[derive(Clone, Copy)]
@@ -53,11 +54,7 @@ impl Cut {
     pub(crate) fn new(base: *mut u8, size: usize) -> Self {
         Self {
             base,
-            leaves: if CHECKED {
-                0
-            } else {
-                (size.saturating_sub(HEAD) / size_of::<u16>()) as u32
-            },
+            leaves: (size.saturating_sub(HEAD) / size_of::<u16>()) as u32,
         }
     }
 
@@ -85,6 +82,10 @@ impl Cut {
     /// `trunk` is a trunk of the span, and the caller's.
     #[inline(always)]
     unsafe fn count(self, trunk: *mut Block) -> usize {
+        if CHECKED {
+            // SAFETY: `trunk` is a trunk, and the caller's (contract of this function).
+            return unsafe { Block::head(trunk) }.1;
+        }
         if self.leaves == 0 {
             return 0;
         }
@@ -98,7 +99,12 @@ impl Cut {
     /// `trunk` is a trunk of the span, and the caller's.
     #[inline(always)]
     pub(crate) unsafe fn set_count(self, trunk: *mut Block, count: usize) {
-        if self.leaves != 0 {
+        if CHECKED {
+            // SAFETY: `trunk` is a trunk, and the caller's (contract of this function).
+            let next = unsafe { Block::next(trunk) };
+            // SAFETY: the trunk is at least a word long and aligned to 8.
+            unsafe { (*trunk).next = coded(trunk, next, count) };
+        } else if self.leaves != 0 {
             // SAFETY: the caller's trunk has room for the number (FREELIST-1).
             unsafe { count_of(trunk).write(count as u16) };
         }
@@ -122,19 +128,41 @@ impl Block {
     /// `trunk` is a trunk of a list that is the caller's.
     #[inline(always)]
     pub(crate) unsafe fn next(trunk: *mut Block) -> *mut Block {
-        // SAFETY: the caller's trunk is at least a word long and aligned to 8.
-        let next = unsafe { (*trunk).next };
-        coded(trunk, next)
+        // SAFETY: `trunk` is a trunk of the caller's list (contract of this function).
+        unsafe { Self::head(trunk) }.0
     }
 
-    /// Makes `next` the successor of `trunk`.
+    /// Returns the trunk behind this one and, in checked builds, the number of this one's leaves.
+    ///
+    /// # Safety
+    /// The contract of [`next`](Self::next).
+    #[inline(always)]
+    pub(super) unsafe fn head(trunk: *mut Block) -> (*mut Block, usize) {
+        // SAFETY: the caller's trunk is at least a word long and aligned to 8.
+        let word = unsafe { (*trunk).next };
+        decoded(trunk, word)
+    }
+
+    /// Makes `next` the successor of `trunk`, which keeps its leaves.
     ///
     /// # Safety
     /// The contract of [`next`](Self::next).
     #[inline(always)]
     pub(crate) unsafe fn set_next(trunk: *mut Block, next: *mut Block) {
+        // SAFETY: `trunk` is a trunk of the caller's list (contract of this function).
+        let leaves = unsafe { Self::head(trunk) }.1;
         // SAFETY: the caller's trunk is at least a word long and aligned to 8.
-        unsafe { (*trunk).next = coded(trunk, next) };
+        unsafe { (*trunk).next = coded(trunk, next, leaves) };
+    }
+
+    /// Makes `next` the successor of `block`, whose first word held no link.
+    ///
+    /// # Safety
+    /// The block is at least a word long and aligned to 8, and the caller's.
+    #[inline(always)]
+    pub(crate) unsafe fn link(block: *mut Block, next: *mut Block) {
+        // SAFETY: the block has a first word and is the caller's (contract of this function).
+        unsafe { (*block).next = coded(block, next, 0) };
     }
 
     /// Clears the link of a block that has left its list (FREEMARK-2).
@@ -154,9 +182,11 @@ impl Block {
     #[inline(always)]
     pub(crate) unsafe fn push_trunk(head: *mut Block, block: *mut Block, cut: Cut) {
         // SAFETY: the block is the caller's (contract of this function).
-        unsafe { Self::set_next(block, head) };
-        // SAFETY: the block is the caller's, and a trunk now.
-        unsafe { cut.set_count(block, 0) };
+        unsafe { Self::link(block, head) };
+        if !CHECKED {
+            // SAFETY: the block is the caller's, and a trunk now.
+            unsafe { cut.set_count(block, 0) };
+        }
     }
 
     /// Makes the object `offset` bytes from the span's start the leaf with number `index` of a
@@ -167,7 +197,18 @@ impl Block {
     #[inline(always)]
     pub(crate) unsafe fn set_leaf(trunk: *mut Block, index: usize, offset: usize) {
         // SAFETY: the trunk is the caller's and has room (contract of this function).
-        unsafe { leaf_of(trunk, index).write((offset / 8) as u16) };
+        unsafe { leaf_of(trunk, index).write(coded_leaf(trunk, (offset / 8) as u16)) };
+    }
+
+    /// Returns the leaf with number `index` of a trunk.
+    ///
+    /// # Safety
+    /// The trunk is the caller's, of a span cut as `cut` says, and has room for that leaf.
+    #[inline(always)]
+    pub(super) unsafe fn leaf(trunk: *mut Block, index: usize, cut: Cut) -> *mut Block {
+        // SAFETY: the trunk is the caller's and has room (contract of this function).
+        let place = unsafe { leaf_of(trunk, index).read() };
+        cut.base.wrapping_add(usize::from(coded_leaf(trunk, place)) * 8).cast()
     }
 
     /// Adds `block` to the list that begins at `head`. Returns the list's new first trunk.
@@ -207,8 +248,7 @@ impl Block {
             let stay = leaves - leaves.min(wanted);
             for index in (stay..leaves).rev() {
                 // SAFETY: the index is below the number of the trunk's leaves.
-                let offset = unsafe { leaf_of(trunk, index).read() };
-                let block = cut.base.wrapping_add(usize::from(offset) * 8).cast();
+                let block = unsafe { Self::leaf(trunk, index, cut) };
                 prefetch(block);
                 put(block);
             }

@@ -1,6 +1,5 @@
 //! Tests that a list of a span's free objects agrees with a plain vector.
 
-use super::CHECKED;
 use super::free_list::{Block, Cut};
 use core::ptr::null_mut;
 
@@ -127,14 +126,10 @@ fn two_lists_are_joined_at_the_last_trunk_of_the_first() {
 
 #[test]
 fn leaves_are_not_touched() {
-    // In checked builds lists have only trunks.
-    if CHECKED {
-        return;
-    }
     let mut span = Span::new(64);
     (0..40).for_each(|number| span.free(number));
     let untouched = (0..40)
         .filter(|&index| span.memory[index * 8..][..8].iter().all(|&word| word == u64::MAX))
         .count();
-    assert_eq!(untouched, 38, "two trunks, of 27 leaves and 11");
+    assert_eq!(untouched, 38, "two trunks, of 27 leaves and 11, or of 24 and 14");
 }

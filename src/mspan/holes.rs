@@ -101,7 +101,13 @@ impl MSpan {
         }
         let mut free = Objects([0; MOST / 64]);
         let count = self.free_count();
-        self.take_free(count, |block| free.insert(self.number(block)));
+        self.take_free(count, |block| {
+            // A leaf's mark was not looked at yet.
+            if CHECKED && (!self.is_free_object(block) || free.contains(self.number(block))) {
+                self.report_link(block);
+            }
+            free.insert(self.number(block));
+        });
         let live = (0..carved).filter(|&number| !free.contains(number));
         let kept = live.fold(0, |kept, number| kept | self.pages_of(number, unit));
         // Fresh objects, and in checked builds the mark behind the last object.

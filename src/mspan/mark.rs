@@ -1,15 +1,19 @@
 //! The mark of a free object and the encoding of its link, in checked builds ([`CHECKED`]).
 //!
-//! In a checked build, lists have only trunks, and their links are encoded. The second word of a
-//! free object holds a mark: a value computed from its address that no live object holds. So the
-//! heap recognises a block that is freed twice, or written to after its free, before two callers
-//! hold it. Only bins and lists write to free blocks, through this module.
+//! In a checked build, the second word of a free object holds a mark: a value computed from its
+//! address that no live object holds. The links of lists are encoded. So the heap recognises a
+//! block that is freed twice, or written to after its free, before two callers hold it. Only bins
+//! and lists write to free blocks, through this module.
+//!
+//! A trunk's mark and link are checked when objects leave its list. A leaf's place is checked then,
+//! and its mark when its bin hands it out, so a refill waits for no leaf.
 //!
 //! - FREEMARK-1. A free block of more than 8 bytes is marked from its free (or its first entry into
 //!   a bin) until it is handed out. Exception: a sunk object has no mark, and its first two words
 //!   are zero (HOLE-2).
-//! - FREEMARK-2. The link of a block on a list decodes to null or to a marked object of the same
-//!   span. The first word of a block in a bin does not, except with a chance of about one in 2^45.
+//! - FREEMARK-2. The first word of a trunk decodes to null or a marked object of the same span, and
+//!   to a number of leaves for which the trunk has room. The first word of a block in a bin does
+//!   not, except with a chance of about one in 2^45.
 
 use super::Block;
 use crate::sync::tally::{AtomicUsize, Ordering::Relaxed};
@@ -65,6 +69,20 @@ impl Block {
         unsafe { Self::second_word(block).write(Self::mark(block)) };
     }
 
+    /// Marks the block as free and returns what its second word held before.
+    ///
+    /// One access reads and writes. If the page was never touched, that costs one page fault. A
+    /// read would map the system's page of zeros first, and the write then fault once more.
+    ///
+    /// # Safety
+    /// The contract of [`set_mark`](Self::set_mark).
+    #[inline(always)]
+    pub(crate) unsafe fn exchange_mark(block: *mut Block) -> usize {
+        // SAFETY: the object has a second word, which is aligned to 8, and is the caller's.
+        let word = unsafe { AtomicUsize::from_ptr(Self::second_word(block)) };
+        word.swap(Self::mark(block), Relaxed)
+    }
+
     /// Removes the mark of a block that is about to be handed out.
     ///
     /// # Safety
@@ -76,18 +94,51 @@ impl Block {
     }
 }
 
-/// Encodes the `link` of `block`, or decodes it. The code mixes in the block's address and a secret
-/// of this process, so an overwritten link leads nowhere. Unchecked builds do not encode links.
+/// The bits of a link that hold an address; the bits above hold a trunk's number of leaves. Memory
+/// of the heap lies below 2^48: Linux places a mapping higher only on request.
+const LINK: usize = (1 << 48) - 1;
+
+/// Encodes the first word of the trunk `block`, from its link and the number of its leaves. The
+/// code mixes in the block's address and a secret of this process, so an overwritten word leads
+/// nowhere. Unchecked builds encode nothing and keep the number elsewhere.
+#[inline(always)]
+pub(super) fn coded(block: *mut Block, link: *mut Block, leaves: usize) -> *mut Block {
+    if CHECKED {
+        block.with_addr((link.addr() | leaves << 48) ^ key(block))
+    } else {
+        link
+    }
+}
+
+/// Returns the link and the number of leaves that `word`, the first of the trunk `block`, encodes.
+#[inline(always)]
+pub(super) fn decoded(block: *mut Block, word: *mut Block) -> (*mut Block, usize) {
+    if CHECKED {
+        let plain = word.addr() ^ key(block);
+        (block.with_addr(plain & LINK), plain >> 48)
+    } else {
+        (word, 0)
+    }
+}
+
+/// Encodes the place of a leaf of `trunk`, or decodes it. If the program writes over a trunk, the
+/// places that stand there then mostly name no object.
+#[inline(always)]
+pub(super) fn coded_leaf(trunk: *mut Block, place: u16) -> u16 {
+    if CHECKED {
+        place ^ (key(trunk) >> 32) as u16
+    } else {
+        place
+    }
+}
+
+/// Returns the number that encodes the words of `block`.
 ///
 /// The address is multiplied by a constant. Otherwise a program that copies a stale link from one
 /// block to another would keep the distance it leads, perhaps to an object.
 #[inline(always)]
-pub(super) fn coded(block: *mut Block, link: *mut Block) -> *mut Block {
-    if CHECKED {
-        block.with_addr(link.addr() ^ block.addr().wrapping_mul(MIX) ^ secret())
-    } else {
-        link
-    }
+fn key(block: *mut Block) -> usize {
+    block.addr().wrapping_mul(MIX) ^ secret()
 }
 
 /// An odd number without a pattern: 2^64 over the golden ratio.

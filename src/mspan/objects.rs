@@ -5,6 +5,7 @@
 use super::{Block, BlockRef, CHECKED, Cut, MSpan, State, Taken};
 use crate::base::addr::Addr;
 use crate::base::geometry::CARVE;
+use crate::base::prefetch::prefetch;
 use crate::size_class::SizeClass;
 use crate::sync::atomic::Ordering::Relaxed;
 use core::ptr::null_mut;
@@ -118,28 +119,70 @@ impl MSpan {
         self.live.store(self.live().wrapping_sub(taken.count), Relaxed);
     }
 
-    /// Does what [`Block::take`] does on a list of this span, but follows only recognised links.
+    /// Does what [`Block::take`] does on a list of this span, but follows only recognised trunks. A
+    /// leaf is an object of the span; whether it is marked as free, the caller finds out.
     ///
     /// # Safety
     /// The contract of `Block::take`.
     unsafe fn take_checked(&self, head: *mut Block, count: u32, mut put: impl FnMut(*mut Block)) -> *mut Block {
-        if !head.is_null() && !self.is_free_object(head) {
-            self.report_link(head);
-        }
-        let mut block = head;
-        for _ in 0..count {
-            if block.is_null() {
-                // The list is shorter than the span's counters say.
-                self.report_link(head);
+        let (cut, mut trunk, mut wanted) = (self.cut(), head, count as usize);
+        while wanted > 0 {
+            // SAFETY: `trunk` is where the caller's list goes on.
+            let (next, leaves) = unsafe { self.recognise(trunk) };
+            prefetch(next);
+            let stay = leaves - leaves.min(wanted);
+            for index in (stay..leaves).rev() {
+                // SAFETY: the index is below the number of the trunk's leaves.
+                let block = unsafe { Block::leaf(trunk, index, cut) };
+                prefetch(block);
+                if !self.is_object(block) {
+                    self.report_link(trunk);
+                }
+                put(block);
             }
-            // SAFETY: `block` is on the caller's list.
-            let next = unsafe { self.next_free(block) };
-            // SAFETY: `block` is on no list any more and is the caller's.
-            unsafe { Block::unlink(block) };
-            put(block);
-            block = next;
+            wanted -= leaves - stay;
+            if wanted == 0 {
+                // SAFETY: the trunk is the caller's and had at least `stay` leaves.
+                unsafe { cut.set_count(trunk, stay) };
+                break;
+            }
+            // SAFETY: `trunk` is on no list any more and is the caller's.
+            unsafe { Block::unlink(trunk) };
+            put(trunk);
+            wanted -= 1;
+            trunk = next;
         }
-        block
+        trunk
+    }
+
+    /// Returns the trunk behind `trunk`, and the number of leaves of `trunk`. If the program wrote
+    /// to `trunk` or its list is too short, ends the process.
+    ///
+    /// # Safety
+    /// `trunk` is null, or where a list of this span that is the caller's goes on.
+    #[inline]
+    unsafe fn recognise(&self, trunk: *mut Block) -> (*mut Block, usize) {
+        if trunk.is_null() || !self.is_free_object(trunk) {
+            self.report_link(trunk);
+        }
+        // Whether the next trunk is marked is found out once the list gets there.
+        // SAFETY: a free object of the span, and the caller's (contract of this function).
+        if !unsafe { self.seems_linked(trunk) } {
+            self.report_link(trunk);
+        }
+        // SAFETY: as above.
+        unsafe { Block::head(trunk) }
+    }
+
+    /// Returns whether the first word of `block` is that of a trunk (FREEMARK-2).
+    ///
+    /// # Safety
+    /// `block` is a free object of this span, in a checked build, and the caller's.
+    #[inline]
+    pub(crate) unsafe fn seems_linked(&self, block: *mut Block) -> bool {
+        // SAFETY: the object has a first word, and is the caller's (contract of this function).
+        let (next, leaves) = unsafe { Block::head(block) };
+        leaves <= self.cut().leaves() as usize && (next.is_null() || self.is_object(next))
     }
 
     /// Returns the last trunk of a list of `count` objects of this span.
@@ -147,39 +190,22 @@ impl MSpan {
     /// # Safety
     /// The list is the caller's.
     unsafe fn last(&self, head: *mut Block, count: u32) -> *mut Block {
+        let cut = self.cut();
         if !CHECKED {
             // SAFETY: the list is the caller's and holds `count` objects (contract of this
             // function).
-            return unsafe { Block::last(head, count, self.cut()) };
+            return unsafe { Block::last(head, count, cut) };
         }
-        if !self.is_free_object(head) {
-            self.report_link(head);
-        }
-        let mut last = head;
-        for _ in 1..count {
-            // SAFETY: `last` is on the caller's list. A list that is too short was written over.
-            let next = unsafe { self.next_free(last) };
-            if next.is_null() {
-                self.report_link(last);
+        let (mut trunk, mut left) = (head, count as usize);
+        loop {
+            // SAFETY: `trunk` is where the caller's list goes on.
+            let (next, leaves) = unsafe { self.recognise(trunk) };
+            left = left.saturating_sub(leaves + 1);
+            if left == 0 {
+                return trunk;
             }
-            last = next;
+            trunk = next;
         }
-        last
-    }
-
-    /// Returns the block behind `block` on a list of this span's free blocks. In a checked build, a
-    /// link that was written over ends the process.
-    ///
-    /// # Safety
-    /// `block` is on a list of this span's free blocks, and the list is the caller's.
-    #[inline(always)]
-    pub(crate) unsafe fn next_free(&self, block: *mut Block) -> *mut Block {
-        // SAFETY: `block` is on the caller's list (contract of this function).
-        let next = unsafe { Block::next(block) };
-        if CHECKED && !next.is_null() && !self.is_free_object(next) {
-            self.report_link(block);
-        }
-        next
     }
 
     /// Returns whether `block` is an object of this span and marked as free. Objects without a mark
@@ -200,7 +226,7 @@ impl MSpan {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn report_link(&self, block: *mut Block) -> ! {
+    pub(crate) fn report_link(&self, block: *mut Block) -> ! {
         crate::os::report::misuse(
             "malloc",
             block.addr(),
@@ -256,11 +282,9 @@ impl MSpan {
         }
         let tail: *mut Block = self.base().wrapping_add(used).cast();
         // SAFETY: the two words at `tail` lie in the owner's span, and no object covers them.
-        if self.zeroed() && unsafe { Block::second(tail) } != 0 {
+        if unsafe { Block::exchange_mark(tail) } != 0 && self.zeroed() {
             self.report_link(tail);
         }
-        // SAFETY: the two words at `tail` lie in the owner's span, and no object covers them.
-        unsafe { Block::set_mark(tail) };
     }
 
     /// Takes one fresh object for the owner without writing to it. Returns null if the fresh memory

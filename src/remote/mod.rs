@@ -27,7 +27,7 @@
 mod exact;
 pub(crate) use exact::{Counter, EXACT, Exact};
 mod outbox;
-pub(crate) use outbox::{Outbox, Outgoing};
+pub(crate) use outbox::{OUTBOX_SLOT_BYTES, Outbox, Outgoing};
 
 use crate::meta::Bump;
 use crate::mspan::{MSpan, OWNER_MAX, OwnerId, Settled, Taken};

@@ -4,21 +4,28 @@
 //! The outbox belongs to a thread's cache. Only that thread reaches it, except for the counts
 //! (OUTBOX-3). A thread that only frees another thread's blocks comes here with each block. So the
 //! slot keeps the facts it needs about the span next to the chain. The span's record, which its
-//! owner writes to, is not read.
+//! owner writes to, is read when a chain begins and when it is sent.
+//!
+//! The slots lie behind the cache's record. Their memory is untouched until the thread begins its
+//! first chain.
+//!
+//! A chain reserves room for its blocks in steps, and all chains together have a bound. If a chain
+//! needs more, it is sent; so is one of the others, in turn, because a thread may not come back to
+//! them.
 //!
 //! - OUTBOX-1. The blocks of a chain count as live in their span until they are sent. So the span
 //!   keeps its class and its pages.
-//! - OUTBOX-2. A slot without a chain has length 0 and matches no block.
+//! - OUTBOX-2. A slot without a chain has length 0 and matches no block. A slot of zeros is one.
 //! - OUTBOX-3. Threads that gather statistics read the number and size of the gathered blocks, so
 //!   that freed blocks do not count as held. These counts order nothing, so they are relaxed
 //!   throughout.
 
 use super::{Delivery, Directory, deliver};
-use crate::base::geometry::OUTGOING_BYTES;
+use crate::base::geometry::{OUTBOX_BYTES, OUTGOING_BYTES, OUTGOING_STEP};
 use crate::mspan::{Block, Cut, MSpan, OwnerId, Sent, Taken};
-use crate::sync::tally::{AtomicU32, Ordering::Relaxed};
+use crate::sync::tally::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use core::cell::Cell;
-use core::ptr::null_mut;
+use core::ptr::{null, null_mut};
 
 /// A chain of blocks of one span, all freed by this thread.
 pub(crate) struct Outgoing {
@@ -29,20 +36,25 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Returns a chain of one block.
+    /// Returns a chain of these blocks, at least one: a trunk and its leaves.
     ///
     /// # Safety
-    /// `block` is a live object of `span`, and no code uses it any more.
+    /// The blocks are live objects of `span`, and no code uses them any more.
     #[cfg(greyspan_loom)]
-    pub(crate) unsafe fn one(span: &'static MSpan, block: *mut Block) -> Self {
-        // SAFETY: `block` is an object of `span` that the caller gives up (contract of this
-        // function).
-        unsafe { Block::push_trunk(null_mut(), block, span.cut()) };
+    pub(crate) unsafe fn of(span: &'static MSpan, blocks: &[*mut Block]) -> Self {
+        let (cut, first) = (span.cut(), blocks[0]);
+        // SAFETY: an object of `span` that the caller gives up (contract of this function).
+        unsafe { Block::push_trunk(null_mut(), first, cut) };
+        for &block in &blocks[1..] {
+            // SAFETY: as above; the list is this call's.
+            let head = unsafe { Block::push(first, block, cut) };
+            assert_eq!(head, first, "a trunk of the model has room");
+        }
         Self {
             span,
-            first: block,
-            last: block,
-            count: 1,
+            first,
+            last: first,
+            count: blocks.len() as u32,
         }
     }
 
@@ -64,22 +76,17 @@ impl Outgoing {
     }
 }
 
-/// Returns the number of blocks of `span` that a thread gathers before it sends them.
-fn gather_limit(span: &MSpan) -> u32 {
-    (OUTGOING_BYTES / span.size().max(1)).max(1) as u32
-}
-
 /// A chain in the making. It copies the facts that it needs from the span's record, because the
 /// record is in the cache of the owner's processor.
 #[repr(align(64))]
-struct Gathering {
+pub(crate) struct Gathering {
     cut: Cell<Cut>,
     /// The span's length in bytes; 0 while there is no chain.
     bytes: Cell<usize>,
     /// The chain's first trunk; null while there is no chain.
     first: Cell<*mut Block>,
-    /// Leaves of the first trunk, which does not note their number yet. The next field is their
-    /// limit.
+    /// Leaves of the first trunk, which does not note their number yet. The next field is the
+    /// number for which the chain has reserved room.
     leaves: AtomicU32,
     most: Cell<u32>,
     /// Blocks of the chain without those leaves.
@@ -90,150 +97,47 @@ struct Gathering {
     span: Cell<Option<&'static MSpan>>,
 }
 
-/// The chains that a thread is gathering, one span per slot.
-pub(crate) struct Outbox {
-    /// The slot that was last added to.
-    current: Cell<usize>,
-    slots: [Gathering; Self::SLOTS],
-}
-
-impl Outbox {
-    const SLOTS: usize = 16;
-
-    /// Returns an outbox without chains.
-    pub(crate) const fn new() -> Self {
-        Self {
-            current: Cell::new(0),
-            slots: [const {
-                Gathering {
-                    cut: Cell::new(Cut::NONE),
-                    bytes: Cell::new(0),
-                    first: Cell::new(null_mut()),
-                    leaves: AtomicU32::new(0),
-                    most: Cell::new(0),
-                    count: AtomicU32::new(0),
-                    size: AtomicU32::new(0),
-                    last: Cell::new(null_mut()),
-                    span: Cell::new(None),
-                }
-            }; Self::SLOTS],
-        }
-    }
-
-    #[inline(always)]
-    fn slot(&self, number: usize) -> &Gathering {
-        #[expect(clippy::indexing_slicing, reason = "the index is reduced to the array's length")]
-        &self.slots[number % Self::SLOTS]
-    }
-
-    /// Returns the slot where blocks of `span` gather.
-    fn slot_of(&self, span: &'static MSpan) -> usize {
-        // Records are 128 bytes, so neighbouring records map to different slots.
-        core::ptr::from_ref(span).addr() / size_of::<MSpan>() % Self::SLOTS
-    }
-
-    /// Adds a block as a leaf to the chain that was last added to. `false`: the block is of another
-    /// span, or the trunk is full; nothing changed.
-    ///
-    /// # Safety
-    /// `block` was handed out by this heap, and no code uses it any more.
-    #[inline(always)]
-    pub(crate) unsafe fn add_leaf(&self, block: *mut Block) -> bool {
-        let slot = self.slot(self.current.get());
-        let (cut, leaves) = (slot.cut.get(), slot.leaves.load(Relaxed));
-        let offset = cut.offset(block);
-        if offset >= slot.bytes.get() || leaves >= slot.most.get() {
-            return false;
-        }
-        // SAFETY: the chain is this thread's, and its first trunk has room for one more leaf.
-        unsafe { Block::set_leaf(slot.first.get(), leaves as usize, offset) };
-        slot.leaves.store(leaves + 1, Relaxed);
-        true
-    }
-
-    /// Adds a block to the chain of its span. `false`: there is no such chain, or it is full;
-    /// nothing changed.
-    ///
-    /// # Safety
-    /// `block` is a live object of `span`, and no code uses it any more.
-    pub(crate) unsafe fn add(&self, span: &'static MSpan, block: *mut Block) -> bool {
-        let number = self.slot_of(span);
-        let slot = self.slot(number);
-        if !slot.span.get().is_some_and(|gathered| core::ptr::eq(gathered, span)) {
-            return false;
-        }
-        self.current.set(number);
-        // SAFETY: `block` is an object of this heap that the caller gives up (contract of this
-        // function).
-        if unsafe { self.add_leaf(block) } {
-            return true;
-        }
-        let count = slot.gathered();
-        let limit = gather_limit(span);
-        if count >= limit {
-            return false;
-        }
-        slot.close_trunk();
-        let first = slot.first.replace(block);
-        // SAFETY: the caller gives the block up, so it is this chain's.
-        unsafe { Block::push_trunk(first, block, slot.cut.get()) };
-        slot.count.store(count + 1, Relaxed);
-        slot.most.set(slot.cut.get().leaves().min(limit - count - 1));
-        true
-    }
-
-    /// Begins a chain of `span` with `block`. Returns the chain that had the slot before; the
-    /// caller sends it.
-    ///
-    /// # Safety
-    /// `block` is a live object of `span`, and no code uses it any more.
-    pub(crate) unsafe fn begin(&self, span: &'static MSpan, block: *mut Block) -> Option<Outgoing> {
-        let number = self.slot_of(span);
-        let slot = self.slot(number);
-        let before = slot.take();
-        let cut = span.cut();
-        // SAFETY: the caller gives the block up, so it is this chain's.
-        unsafe { Block::push_trunk(null_mut(), block, cut) };
-        slot.span.set(Some(span));
-        slot.cut.set(cut);
-        slot.bytes.set(span.bytes());
-        slot.first.set(block);
-        slot.last.set(block);
-        slot.size.store(span.size() as u32, Relaxed);
-        slot.count.store(1, Relaxed);
-        slot.most.set(cut.leaves().min(gather_limit(span) - 1));
-        self.current.set(number);
-        before
-    }
-
-    /// Returns the number of gathered blocks and their bytes, as of some moment. Any thread may
-    /// call this.
-    pub(crate) fn gathered(&self) -> (u64, u64) {
-        let mut sum = (0, 0);
-        for slot in &self.slots {
-            let objects = u64::from(slot.gathered());
-            sum.0 += objects;
-            sum.1 += objects * u64::from(slot.size.load(Relaxed));
-        }
-        sum
-    }
-
-    /// Takes all chains out; the caller sends them.
-    pub(crate) fn drain(&self) -> impl Iterator<Item = Outgoing> {
-        self.slots.iter().filter_map(Gathering::take)
-    }
-}
+const _: () = assert!(size_of::<Gathering>() == 64, "a cache line");
 
 impl Gathering {
+    /// Returns a slot without a chain.
+    const fn new() -> Self {
+        Self {
+            cut: Cell::new(Cut::NONE),
+            bytes: Cell::new(0),
+            first: Cell::new(null_mut()),
+            leaves: AtomicU32::new(0),
+            most: Cell::new(0),
+            count: AtomicU32::new(0),
+            size: AtomicU32::new(0),
+            last: Cell::new(null_mut()),
+            span: Cell::new(None),
+        }
+    }
+
     /// Returns the number of the chain's blocks.
     fn gathered(&self) -> u32 {
         self.count.load(Relaxed) + self.leaves.load(Relaxed)
+    }
+
+    /// Returns the bytes of the blocks for which the chain has reserved room.
+    fn reserved(&self) -> usize {
+        (self.count.load(Relaxed) + self.most.get()) as usize * self.size.load(Relaxed) as usize
+    }
+
+    /// Returns for how many more leaves the chain may reserve room in its first trunk.
+    fn room(&self) -> u32 {
+        let (size, most) = (self.size.load(Relaxed), self.most.get());
+        let limit = OUTGOING_BYTES as u32 / size.max(1);
+        let left = limit.saturating_sub(self.count.load(Relaxed) + most);
+        left.min(self.cut.get().leaves() - most)
     }
 
     /// Notes the number of leaves in the first trunk.
     fn close_trunk(&self) {
         let leaves = self.leaves.load(Relaxed) as usize;
         self.leaves.store(0, Relaxed);
+        self.most.set(0);
         // SAFETY: the trunk is this thread's and has that many leaves.
         unsafe { self.cut.get().set_count(self.first.get(), leaves) };
     }
@@ -250,5 +154,245 @@ impl Gathering {
             last: self.last.get(),
             count,
         })
+    }
+}
+
+/// A slot that never has a chain.
+struct Never(Gathering);
+
+// SAFETY: no thread writes to it: it matches no block (OUTBOX-2).
+unsafe impl Sync for Never {}
+
+static NONE: Never = Never(Gathering::new());
+
+/// The number of slots.
+const SLOTS: usize = 256;
+
+/// Bytes of an outbox's slots, which the maker of a cache provides, zeroed.
+pub(crate) const OUTBOX_SLOT_BYTES: usize = SLOTS * size_of::<Gathering>();
+
+/// The chains that a thread is gathering, one span per slot.
+pub(crate) struct Outbox {
+    /// The slot that was last added to, or one that never has a chain.
+    current: Cell<*const Gathering>,
+    /// Where the slots lie; null if there are none.
+    slots: Cell<*const Gathering>,
+    /// Bytes of blocks for which chains have reserved room.
+    reserved: Cell<usize>,
+    /// The slot whose chain was last sent to make room.
+    hand: Cell<usize>,
+    /// A bit for each slot with a chain.
+    used: [AtomicU64; SLOTS / 64],
+}
+
+impl Outbox {
+    /// Returns an outbox without slots.
+    pub(crate) const fn new() -> Self {
+        Self {
+            current: Cell::new(&raw const NONE.0),
+            slots: Cell::new(null()),
+            reserved: Cell::new(0),
+            hand: Cell::new(0),
+            used: [const { AtomicU64::new(0) }; SLOTS / 64],
+        }
+    }
+
+    /// Gives a new outbox its slots.
+    ///
+    /// # Safety
+    /// `slots` is [`OUTBOX_SLOT_BYTES`] of zeroed memory, aligned for a slot, for this outbox and
+    /// for ever. No other thread reaches the outbox yet.
+    pub(crate) unsafe fn set_slots(&self, slots: *mut u8) {
+        self.slots.set(slots.cast());
+    }
+
+    /// Returns the slot with this number. `None`: there are no slots.
+    #[inline(always)]
+    fn slot(&self, number: usize) -> Option<&Gathering> {
+        let slots = self.slots.get();
+        // SAFETY: the slots are this outbox's for ever, and the number is reduced to theirs.
+        (!slots.is_null()).then(|| unsafe { &*slots.wrapping_add(number % SLOTS) })
+    }
+
+    /// Returns the number of the slot where blocks of `span` gather.
+    #[inline(always)]
+    fn number_of(span: *const MSpan) -> usize {
+        // Records are 128 bytes, so neighbouring records map to different slots.
+        span.addr() / size_of::<MSpan>() % SLOTS
+    }
+
+    /// Adds a block as a leaf to the chain that was last added to. `false`: the block is of another
+    /// span, or the trunk is full; nothing changed.
+    ///
+    /// # Safety
+    /// `block` was handed out by this heap, and no code uses it any more.
+    #[inline(always)]
+    pub(crate) unsafe fn add_leaf(&self, block: *mut Block) -> bool {
+        // SAFETY: a slot of this outbox, or the one that never has a chain.
+        let slot = unsafe { &*self.current.get() };
+        let (cut, leaves) = (slot.cut.get(), slot.leaves.load(Relaxed));
+        let offset = cut.offset(block);
+        if offset >= slot.bytes.get() || leaves >= slot.most.get() {
+            return false;
+        }
+        // SAFETY: the chain is this thread's, and its first trunk has room for one more leaf.
+        unsafe { Block::set_leaf(slot.first.get(), leaves as usize, offset) };
+        slot.leaves.store(leaves + 1, Relaxed);
+        true
+    }
+
+    /// Adds a block to the chain of the span whose record is at `span`, which is not read. `false`:
+    /// there is no such chain, or it is full; nothing changed.
+    ///
+    /// # Safety
+    /// `block` is a live object of the span, and no code uses it any more.
+    #[inline]
+    pub(crate) unsafe fn add(&self, span: *const MSpan, block: *mut Block) -> bool {
+        let Some(slot) = self.slot(Self::number_of(span)) else {
+            return false;
+        };
+        if !slot.span.get().is_some_and(|gathered| core::ptr::eq(gathered, span)) {
+            return false;
+        }
+        self.current.set(slot);
+        // SAFETY: `block` is an object of this heap that the caller gives up (contract of this
+        // function).
+        if unsafe { self.add_leaf(block) } {
+            return true;
+        }
+        // SAFETY: `block` is an object of the chain's span that the caller gives up.
+        unsafe { self.extend(slot, block) }
+    }
+
+    /// Adds a block to the chain of a slot that has no room reserved. `false`: the chain is to be
+    /// sent; nothing changed.
+    ///
+    /// # Safety
+    /// `block` is a live object of the chain's span, and no code uses it any more.
+    unsafe fn extend(&self, slot: &Gathering, block: *mut Block) -> bool {
+        let (count, size) = (slot.gathered(), slot.size.load(Relaxed) as usize);
+        let is_full = (count as usize + 1) * size > OUTGOING_BYTES;
+        if is_full || self.reserved.get() + size.max(OUTGOING_STEP) > OUTBOX_BYTES {
+            return false;
+        }
+        if slot.most.get() < slot.cut.get().leaves() {
+            self.reserve(slot, (OUTGOING_STEP / size.max(1)).max(1));
+            // SAFETY: `block` is an object of this heap that the caller gives up (contract of this
+            // function).
+            return unsafe { self.add_leaf(block) };
+        }
+        slot.close_trunk();
+        let first = slot.first.replace(block);
+        // SAFETY: the caller gives the block up, so it is this chain's.
+        unsafe { Block::push_trunk(first, block, slot.cut.get()) };
+        slot.count.store(count + 1, Relaxed);
+        self.reserved.set(self.reserved.get() + size);
+        true
+    }
+
+    /// Reserves room for up to `blocks` more leaves of the chain's first trunk.
+    fn reserve(&self, slot: &Gathering, blocks: usize) {
+        let step = slot.room().min(blocks as u32);
+        slot.most.set(slot.most.get() + step);
+        self.reserved
+            .set(self.reserved.get() + step as usize * slot.size.load(Relaxed) as usize);
+    }
+
+    /// Begins a chain of `span` with `block`. Returns chains that the caller sends: the one that
+    /// had the slot before, and another one if the outbox is full.
+    ///
+    /// # Safety
+    /// `block` is a live object of `span`, and no code uses it any more.
+    pub(crate) unsafe fn begin(&self, span: &'static MSpan, block: *mut Block) -> [Option<Outgoing>; 2] {
+        let (number, cut) = (Self::number_of(span), span.cut());
+        // SAFETY: the caller gives the block up, so it is this chain's.
+        unsafe { Block::push_trunk(null_mut(), block, cut) };
+        let Some(slot) = self.slot(number) else {
+            // Not gathered.
+            let alone = Outgoing {
+                span,
+                first: block,
+                last: block,
+                count: 1,
+            };
+            return [Some(alone), None];
+        };
+        let before = self.take(number);
+        let other = if self.reserved.get() + OUTGOING_STEP.max(span.size()) > OUTBOX_BYTES {
+            self.take_next()
+        } else {
+            None
+        };
+        slot.span.set(Some(span));
+        slot.cut.set(cut);
+        slot.bytes.set(span.bytes());
+        slot.first.set(block);
+        slot.last.set(block);
+        slot.size.store(span.size() as u32, Relaxed);
+        slot.count.store(1, Relaxed);
+        self.reserved.set(self.reserved.get() + span.size());
+        self.reserve(slot, (OUTGOING_STEP / span.size().max(1)).saturating_sub(1));
+        self.set_used(number, true);
+        self.current.set(slot);
+        [before, other]
+    }
+
+    /// Notes whether the slot has a chain.
+    fn set_used(&self, number: usize, is_used: bool) {
+        if let Some(word) = self.used.get(number / 64) {
+            let bit = 1 << (number % 64);
+            let others = word.load(Relaxed) & !bit;
+            word.store(if is_used { others | bit } else { others }, Relaxed);
+        }
+    }
+
+    /// Returns the number of the first slot with a chain from number `from` on.
+    fn next_used(&self, from: usize) -> Option<usize> {
+        let words = self.used.iter().enumerate().skip(from / 64);
+        words
+            .map(|(index, word)| {
+                let below = if index == from / 64 { from % 64 } else { 0 };
+                (index, word.load(Relaxed) & u64::MAX << below)
+            })
+            .find(|&(_, word)| word != 0)
+            .map(|(index, word)| index * 64 + word.trailing_zeros() as usize)
+    }
+
+    /// Takes the chain of this slot out.
+    fn take(&self, number: usize) -> Option<Outgoing> {
+        let slot = self.slot(number)?;
+        let reserved = slot.reserved();
+        let chain = slot.take()?;
+        self.reserved.set(self.reserved.get() - reserved);
+        self.set_used(number, false);
+        Some(chain)
+    }
+
+    /// Takes the chain out whose turn it is.
+    fn take_next(&self) -> Option<Outgoing> {
+        let next = self.next_used(self.hand.get() + 1).or_else(|| self.next_used(0))?;
+        self.hand.set(next);
+        self.take(next)
+    }
+
+    /// Returns the number of gathered blocks and their bytes, as of some moment. Any thread may
+    /// call this.
+    pub(crate) fn gathered(&self) -> (u64, u64) {
+        let mut sum = (0, 0);
+        let mut from = 0;
+        while let Some(number) = self.next_used(from)
+            && let Some(slot) = self.slot(number)
+        {
+            let objects = u64::from(slot.gathered());
+            sum.0 += objects;
+            sum.1 += objects * u64::from(slot.size.load(Relaxed));
+            from = number + 1;
+        }
+        sum
+    }
+
+    /// Takes all chains out; the caller sends them.
+    pub(crate) fn drain(&self) -> impl Iterator<Item = Outgoing> {
+        core::iter::from_fn(|| self.take(self.next_used(0)?))
     }
 }

@@ -1,8 +1,8 @@
 //! The outgoing side, the mailboxes and the directory by themselves, over records that describe
 //! memory of the test's.
 
-use super::{Delivery, Directory, Mailbox, Outbox, Outgoing, Shared, Tally, deliver};
-use crate::base::geometry::{OUTGOING_BYTES, PAGE};
+use super::{Delivery, Directory, Mailbox, OUTBOX_SLOT_BYTES, Outbox, Outgoing, Shared, Tally, deliver};
+use crate::base::geometry::{OUTBOX_BYTES, OUTGOING_BYTES, PAGE};
 use crate::meta::Bump;
 use crate::mspan::{Block, CHECKED, MSpan, OWNER_MAX, OwnerId, Sent, Taken};
 use crate::os::sim::Sim;
@@ -45,9 +45,22 @@ fn give_up(block: *mut Block) -> *mut Block {
     block
 }
 
+/// An outbox with slots.
+fn outbox() -> Outbox {
+    let outbox = Outbox::new();
+    let slots = Box::leak(vec![0u128; (OUTBOX_SLOT_BYTES + 64) / 16].into_boxed_slice());
+    let slots: *mut u8 = slots.as_mut_ptr().cast();
+    // SAFETY: so many zeroed bytes, which are leaked.
+    unsafe { outbox.set_slots(slots.wrapping_add(slots.align_offset(64))) };
+    outbox
+}
+
+/// Begins a chain. Returns the one that had the slot before.
 fn begin(outbox: &Outbox, span: &'static MSpan, block: *mut Block) -> Option<Outgoing> {
     // SAFETY: the block is a live object of the span, and the test gives it up.
-    unsafe { outbox.begin(span, give_up(block)) }
+    let [before, other] = unsafe { outbox.begin(span, give_up(block)) };
+    assert!(other.is_none(), "the outbox has room");
+    before
 }
 
 fn add(outbox: &Outbox, span: &'static MSpan, block: *mut Block) -> bool {
@@ -62,7 +75,7 @@ fn add_leaf(outbox: &Outbox, block: *mut Block) -> bool {
 
 /// A chain of the first `count` of these blocks.
 fn chain(span: &'static MSpan, blocks: &[*mut Block]) -> Outgoing {
-    let outbox = Outbox::new();
+    let outbox = outbox();
     assert!(begin(&outbox, span, blocks[0]).is_none());
     for &block in &blocks[1..] {
         assert!(add(&outbox, span, block));
@@ -115,7 +128,7 @@ fn class() -> SizeClass {
 
 #[test]
 fn an_outbox_without_chains_takes_no_block_and_holds_none() {
-    let (outbox, (span, blocks)) = (Outbox::new(), span(class()));
+    let (outbox, (span, blocks)) = (outbox(), span(class()));
     assert!(!add_leaf(&outbox, blocks[0]) && !add(&outbox, span, blocks[0]));
     assert_eq!(outbox.drain().count(), 0);
     begin(&outbox, span, blocks[0]);
@@ -134,7 +147,7 @@ fn a_chain_takes_blocks_of_its_span_up_to_the_limit() {
         let (span, blocks) = span(class);
         let limit = (OUTGOING_BYTES / class.size()).max(1);
         let limit = limit.min(blocks.len());
-        let outbox = Outbox::new();
+        let outbox = outbox();
         begin(&outbox, span, blocks[0]);
         let added = blocks[1..].iter().take_while(|&&block| add(&outbox, span, block));
         assert_eq!(added.count() + 1, limit, "{class:?}");
@@ -148,7 +161,7 @@ fn a_chain_takes_blocks_of_its_span_up_to_the_limit() {
 
 #[test]
 fn a_block_of_another_span_is_no_leaf_of_the_chain() {
-    let outbox = Outbox::new();
+    let outbox = outbox();
     let (one, other) = (span(class()), span(class()));
     begin(&outbox, one.0, one.1[0]);
     assert!(!add_leaf(&outbox, other.1[0]) && !add(&outbox, other.0, other.1[0]));
@@ -164,7 +177,7 @@ fn row(count: usize) -> Vec<(&'static MSpan, Vec<*mut Block>)> {
 
 #[test]
 fn spans_with_neighbouring_records_gather_side_by_side() {
-    let (outbox, row) = (Outbox::new(), row(16));
+    let (outbox, row) = (outbox(), row(256));
     for (span, blocks) in &row {
         assert!(begin(&outbox, span, blocks[0]).is_none());
     }
@@ -184,8 +197,8 @@ fn spans_with_neighbouring_records_gather_side_by_side() {
 
 #[test]
 fn a_span_whose_slot_is_taken_pushes_the_chain_before_out() {
-    let (outbox, row) = (Outbox::new(), row(17));
-    let ((first, blocks), (last, others)) = (&row[0], &row[16]);
+    let (outbox, row) = (outbox(), row(257));
+    let ((first, blocks), (last, others)) = (&row[0], &row[256]);
     begin(&outbox, first, blocks[0]);
     add(&outbox, first, blocks[1]);
     let before = begin(&outbox, last, others[0]).expect("one slot for both");
@@ -194,10 +207,41 @@ fn a_span_whose_slot_is_taken_pushes_the_chain_before_out() {
     assert!(add(&outbox, last, others[1]));
 }
 
+#[test]
+fn an_outbox_without_slots_gathers_nothing() {
+    let (outbox, (span, blocks)) = (Outbox::new(), span(class()));
+    let alone = begin(&outbox, span, blocks[0]).expect("a chain of the block");
+    assert!(core::ptr::eq(alone.span, span) && alone.count == 1);
+    assert!(!add_leaf(&outbox, blocks[1]) && !add(&outbox, span, blocks[1]));
+    assert_eq!((outbox.drain().count(), outbox.gathered()), (0, (0, 0)));
+}
+
+#[test]
+fn a_full_outbox_sends_the_chains_in_turn() {
+    let (outbox, class) = (outbox(), SizeClass::holding(4096));
+    let records: &'static [MSpan] = Box::leak((0..200).map(|_| MSpan::new()).collect());
+    let rows: Vec<_> = records.iter().map(|span| (span, describe(span, class))).collect();
+    let mut sent = Vec::new();
+    for (span, blocks) in &rows {
+        // SAFETY: the block is a live object of the span, and the test gives it up.
+        let [before, other] = unsafe { outbox.begin(span, give_up(blocks[0])) };
+        assert!(before.is_none());
+        sent.extend(other.map(|chain| core::ptr::from_ref(chain.span)));
+        assert!(outbox.gathered().1 <= OUTBOX_BYTES as u64);
+        // The full outbox takes no second block of a span.
+        assert!(outbox.gathered().1 < OUTBOX_BYTES as u64 || !add(&outbox, span, blocks[1]));
+    }
+    let held = OUTBOX_BYTES / class.size();
+    assert_eq!(sent.len(), 200 - held, "one for each chain beyond the bound");
+    sent.extend(outbox.drain().map(|chain| core::ptr::from_ref(chain.span)));
+    assert_eq!(sent.iter().collect::<BTreeSet<_>>().len(), 200, "each chain once");
+    assert_eq!(outbox.gathered(), (0, 0));
+}
+
 #[cfg(not(feature = "stats"))]
 #[test]
 fn gathered_blocks_are_counted_by_number_and_bytes_until_they_are_sent() {
-    let outbox = Outbox::new();
+    let outbox = outbox();
     let (small, large) = (SizeClass::holding(64), SizeClass::holding(1024));
     let records = leak([MSpan::new(), MSpan::new()]);
     let blocks = [describe(&records[0], small), describe(&records[1], large)];

@@ -189,6 +189,16 @@ static void c30_to_live(void) {
         if (MALLOC(64) == (void *)live) { puts("shared"); _exit(4); }
     go_on(64);
 }
+/* Overwrites the free blocks behind their first two words, where a list may keep the places of
+ * other blocks. */
+static void leaves(void) {
+    enum { COUNT = 5000 };
+    static char *p[COUNT];
+    for (int i = 0; i < COUNT; i++) p[i] = MALLOC(64);
+    for (int i = 0; i < COUNT; i++) FREE(p[i]);
+    for (int i = 0; i < COUNT; i++) memset(p[i] + 16, 0, 48);
+    go_on(64);
+}
 static void c31(void) {
     char *p[200];
     for (int i = 0; i < 200; i++) p[i] = MALLOC(64);
@@ -288,7 +298,7 @@ static const struct entry table[] = {
     { "c31", c31 }, { "c34_size", c34_size }, { "c34_large", c34_large }, { "c34_align", c34_align }, { "in_span", in_span },
     { "written_and_freed", written_and_freed }, { "of_a_span_that_ended", of_a_span_that_ended }, { "after_flush", after_flush },
     { "c24_large", c24_large }, { "where_it_was", where_it_was }, { "not_yet_carved", not_yet_carved },
-    { "behind_the_last", behind_the_last },
+    { "behind_the_last", behind_the_last }, { "leaves", leaves },
 };
 
 int main(int argc, char **argv) { return run_case(table, sizeof table / sizeof *table, argc, argv); }

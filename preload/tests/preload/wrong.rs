@@ -68,6 +68,7 @@ caught! {
     c30_a_free_block_made_to_lead_elsewhere: "c30", "malloc", "a free block was written to";
     c30_the_links_of_a_spans_list_made_to_lead_elsewhere: "c30_in_span", "malloc", "a free block was written to";
     c30_the_links_of_a_spans_list_made_to_lead_to_a_block_in_use: "c30_to_live", "malloc", "a free block was written to";
+    the_leaves_of_a_spans_list_overwritten: "leaves", "malloc", "a free block was written to";
     c31_an_overflow_into_free_neighbours: "c31", "malloc", "a free block was written to";
     c34_free_sized_with_more_than_the_block_holds: "c34_size", "free_sized", "the size or the alignment";
     c34_free_sized_of_a_large_block_with_half_its_size: "c34_large", "free_sized", "the size or the alignment";

@@ -1,7 +1,8 @@
 //! C's `free`, and C23's `free_sized`.
 //!
 //! `free` puts the block on its bin, if the page map names its class and the block passes the
-//! checks (`push_untyped`). Otherwise `free_slow` finds the block's span, and gives the
+//! checks (`push_untyped`). A block of another thread joins the outbox if this thread gathers
+//! blocks of its span (`free_gathered`). Otherwise `free_slow` finds the block's span, and gives the
 //! block back as a free of a Rust program does.
 
 use super::find::Found;
@@ -29,8 +30,29 @@ pub unsafe fn free(ptr: *mut u8) {
     // SAFETY: a block in use is the caller's (contract of this function).
     if !unsafe { cache.push_untyped(ptr.cast()) } {
         // SAFETY: a block in use is the caller's (contract of this function).
-        unsafe { free_slow(ptr, cache) };
+        unsafe { free_gathered(ptr, cache) };
     }
+}
+
+/// Takes back a block that no bin takes. It joins the outbox if the thread gathers blocks of its
+/// span: the usual case if one thread allocates and another frees.
+///
+/// # Safety
+/// As for [`free`].
+#[inline(never)]
+unsafe fn free_gathered(ptr: *mut u8, cache: &MCache) {
+    let block: *mut Block = ptr.cast();
+    let gathered = match cache.remote_untyped(block) {
+        // SAFETY: an object begins at the block, and it is the caller's (contract of this
+        // function).
+        Some(page) => nested::quick(cache, || unsafe { cache.gather_untyped(page, block) }),
+        None => None,
+    };
+    if gathered != Some(true) {
+        // SAFETY: a block in use is the caller's (contract of this function).
+        return unsafe { free_slow(ptr, cache) };
+    }
+    clear_registers();
 }
 
 /// # Safety

@@ -13,7 +13,7 @@
 use crate::base::arch::byte_of_word;
 use crate::base::geometry::{PAGE, PAGE_SHIFT};
 use crate::mspan::{CHECKED, MSpan, State};
-use crate::sync::atomic::AtomicPtr;
+use crate::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use core::cell::Cell;
 
 /// The bits of the span's address.
@@ -103,6 +103,13 @@ impl Page {
     #[inline(always)]
     pub(crate) fn tag(self) -> usize {
         self.byte::<56>()
+    }
+
+    /// Returns where the record of the page's span lies.
+    #[inline(always)]
+    pub(crate) fn record(self) -> *const MSpan {
+        // SAFETY: an entry below the limit, which is readable for ever (PAGEMAP-3).
+        bare(unsafe { &*self.entries.wrapping_add(self.number) }.load(Relaxed))
     }
 
     /// Returns the bytes from the span's first byte to `address`, which lies in this page.
