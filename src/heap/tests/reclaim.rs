@@ -80,7 +80,8 @@ fn with_resting_spans() -> World {
         (0..count).for_each(|_| world.free(1, 2));
     }
     world.exit(1);
-    assert!(inuse(&world) >= 21 * MIB - 64 * KIB, "{}", inuse(&world));
+    // How many spans rest depends on the clock. The request below needs half a MiB of them.
+    assert!(inuse(&world) >= 20 * MIB + 512 * KIB, "{}", inuse(&world));
     world
 }
 
