@@ -50,7 +50,7 @@ use park::Whom;
 use registry::Registry;
 use sample::end_sample;
 use system::System;
-use thread::current_or;
+use thread::has_own;
 
 /// Whether objects may be sampled for the heap profile.
 const SAMPLES: bool = cfg!(sampling);
@@ -114,8 +114,7 @@ impl Heap {
     /// number of bytes.
     pub(crate) fn purge(&self, cache: &MCache) -> usize {
         self.tiers.purges.fetch_add(1, Relaxed);
-        let cache = current_or(cache);
-        if cache.is_ready() {
+        if has_own(cache) {
             self.with_cache(cache, |cache| cache.heed_purge(&self.tiers));
         }
         let holes = if self.can_park() {
@@ -136,8 +135,8 @@ impl Heap {
 
     /// Gives up the memory that the thread of `cache` keeps, because the thread will be idle.
     pub(crate) fn thread_idle(&self, cache: &MCache) {
-        // A thread that is parked has given up its memory already.
-        if cache.is_ready() {
+        // The keeper gives a cache back untouched if its thread is not at rest, as here.
+        if has_own(cache) {
             self.with_cache(cache, |cache| cache.idle(&self.tiers));
         }
     }

@@ -101,6 +101,12 @@ fn is_parked(cache: &MCache) -> bool {
     core::ptr::eq(cache, PARKED.cache())
 }
 
+/// Whether the calling thread, whose slot held `found` when its call began, has a cache. The keeper
+/// may have it at this moment.
+pub(super) fn has_own(found: &MCache) -> bool {
+    found.handover.has_owner() || is_parked(found)
+}
+
 /// Returns the cache that a value of the exit hook's key names.
 fn named(value: *mut c_void) -> Option<&'static MCache> {
     // SAFETY: `arm` sets the key to caches only, which are never freed. While the hook runs, the
@@ -137,10 +143,18 @@ fn attach(found: &MCache) -> Option<&'static MCache> {
     }
     HEAP.set_up();
     // The set-up may have allocated, and so given the thread its cache.
-    let cache = unparked(current());
+    let cache = if found.handover.has_owner() {
+        // SAFETY: the thread's cache, and caches are never freed.
+        unsafe { &*core::ptr::from_ref(found) }
+    } else {
+        unparked(current())
+    };
     if cache.handover.has_owner() {
         take_back(cache);
-        set_current(cache);
+        // A slow call of a program in C sets the slot when it ends.
+        if is_parked(current()) {
+            set_current(cache);
+        }
         return Some(cache);
     }
     let cache = HEAP.registry.new_cache(&HEAP.tiers)?;

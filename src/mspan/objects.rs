@@ -170,7 +170,7 @@ impl MSpan {
         if !unsafe { self.seems_linked(trunk) } {
             self.report_link(trunk);
         }
-        // SAFETY: as above.
+        // SAFETY: a free object of the span, and the caller's (contract of this function).
         unsafe { Block::head(trunk) }
     }
 

@@ -46,7 +46,7 @@ impl Outgoing {
         // SAFETY: an object of `span` that the caller gives up (contract of this function).
         unsafe { Block::push_trunk(null_mut(), first, cut) };
         for &block in &blocks[1..] {
-            // SAFETY: as above; the list is this call's.
+            // SAFETY: another object that the caller gives up; the list is this call's.
             let head = unsafe { Block::push(first, block, cut) };
             assert_eq!(head, first, "a trunk of the model has room");
         }

@@ -1,7 +1,8 @@
 //! The caches of idle threads, and spans that no thread has: their memory goes back.
 
-use super::super::Heap;
 use super::super::park::Whom;
+use super::super::thread::{current, unparked};
+use super::super::{HEAP, Heap};
 use super::world::World;
 use crate::base::geometry::PAGE;
 use crate::events::PurgeCause;
@@ -195,4 +196,45 @@ fn a_child_of_a_thread_without_a_cache_has_no_caches_in_use() {
     assert_eq!(used(), 1);
     heap.registry.forget_others(EMPTY.cache());
     assert_eq!((used(), heap.registry.figures().in_use), (0, 0));
+}
+
+#[test]
+fn a_thread_that_will_be_idle_gives_its_memory_up_though_the_keeper_meets_it() {
+    let meet = || {
+        let layout = std::alloc::Layout::from_size_align(100 * KIB, 8).expect("a good layout");
+        let row: Vec<*mut u8> = (0..4).map(|_| HEAP.alloc::<false>(current(), layout)).collect();
+        for ptr in row {
+            // SAFETY: a live block of this layout, freed once.
+            unsafe { HEAP.dealloc(current(), ptr, layout) };
+        }
+        let own = unparked(current());
+        // Another test that purges may have parked this thread.
+        let late = HEAP.registry.late();
+        if own.room() == 0 || !own.handover.revoke() {
+            return false;
+        }
+        drop(late);
+        HEAP.thread_idle(current());
+        assert_eq!(own.room(), 0);
+        true
+    };
+    let met = std::thread::spawn(move || (0..1000).any(|_| meet()));
+    assert!(met.join().expect("the thread has nothing"));
+}
+
+#[cfg(feature = "preload")]
+#[test]
+fn a_slow_call_that_the_keeper_meets_keeps_its_cache_and_its_slot() {
+    use super::super::c::nested::{alone, is_nested};
+    let met = std::thread::spawn(|| {
+        alone(|own| {
+            let late = HEAP.registry.late();
+            let revoked = own.handover.revoke();
+            drop(late);
+            // An operation within the call.
+            let same = HEAP.with_cache(own, |cache| core::ptr::eq(cache, own));
+            revoked && same == Some(true) && is_nested(current())
+        })
+    });
+    assert!(met.join().expect("the call ends"));
 }
