@@ -2,8 +2,8 @@
 //!
 //! `free` puts the block on its bin, if the page map names its class and the block passes the
 //! checks (`push_untyped`). A block of another thread joins the outbox if this thread gathers
-//! blocks of its span (`free_gathered`). Otherwise `free_slow` finds the block's span, and gives the
-//! block back as a free of a Rust program does.
+//! blocks of its span (`free_gathered`). Otherwise `free_slow` finds the block's span, and gives
+//! the block back as a free of a Rust program does.
 
 use super::find::Found;
 use super::nested::{self, alone, is_nested};

@@ -6,7 +6,7 @@ use super::super::c;
 use super::super::c::aligned::memalign;
 use super::super::c::free::free_sized;
 use super::super::c::malloc::{calloc, malloc};
-use super::super::c::nested::{alone, turn};
+use super::super::c::nested::{alone, is_nested, turn};
 use super::super::c::usable::usable_size as usable;
 use super::super::serve::current;
 use crate::base::geometry::{PAGE, REQUEST_MAX, RUN_MAX};
@@ -441,4 +441,19 @@ fn a_free_counts_though_its_bin_is_full() {
     let before = frees();
     row.into_iter().for_each(free);
     assert_eq!(frees(), before + 3000);
+}
+
+#[test]
+fn a_slow_call_that_the_keeper_meets_keeps_its_cache_and_its_slot() {
+    let met = std::thread::spawn(|| {
+        alone(|own| {
+            let late = HEAP.registry.late();
+            let revoked = own.handover.revoke();
+            drop(late);
+            // An operation within the call.
+            let same = HEAP.with_cache(own, |cache| core::ptr::eq(cache, own));
+            revoked && same == Some(true) && is_nested(current())
+        })
+    });
+    assert!(met.join().expect("the call ends"));
 }

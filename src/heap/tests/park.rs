@@ -221,20 +221,3 @@ fn a_thread_that_will_be_idle_gives_its_memory_up_though_the_keeper_meets_it() {
     let met = std::thread::spawn(move || (0..1000).any(|_| meet()));
     assert!(met.join().expect("the thread has nothing"));
 }
-
-#[cfg(feature = "preload")]
-#[test]
-fn a_slow_call_that_the_keeper_meets_keeps_its_cache_and_its_slot() {
-    use super::super::c::nested::{alone, is_nested};
-    let met = std::thread::spawn(|| {
-        alone(|own| {
-            let late = HEAP.registry.late();
-            let revoked = own.handover.revoke();
-            drop(late);
-            // An operation within the call.
-            let same = HEAP.with_cache(own, |cache| core::ptr::eq(cache, own));
-            revoked && same == Some(true) && is_nested(current())
-        })
-    });
-    assert!(met.join().expect("the call ends"));
-}
