@@ -194,19 +194,20 @@ impl MCache {
         idle().or_else(|| {
             let pages = *lengths().next()?;
             self.make_idle(tiers, pages);
-            idle().or_else(|| self.take_fresh(tiers, class, pages))
+            idle().or_else(|| {
+                let span = tiers.mheap.take_small(class, pages)?;
+                self.bring_memory(tiers, class, span);
+                Some(span)
+            })
         })
     }
 
-    /// Takes a span from the page heap. If the class has grown steadily, the span has memory from
-    /// here on.
-    fn take_fresh(&self, tiers: &Tiers, class: SizeClass, pages: usize) -> Option<&'static MSpan> {
-        let span = tiers.mheap.take_small(class, pages)?;
+    /// Brings memory to a span that the page heap has just given, if the class has grown steadily.
+    fn bring_memory(&self, tiers: &Tiers, class: SizeClass, span: &MSpan) {
         // Programs may write to parts of larger objects only.
         if self.spans.taken(class) >= SURE_AFTER && class.size() <= CARVE {
             tiers.mheap.populate(span);
         }
-        Some(span)
     }
 
     /// Makes pages idle, because the heap is about to grow by `pages` pages. Ends the rest of empty
