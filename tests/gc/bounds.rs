@@ -252,8 +252,8 @@ fn memory_that_plain_fields_own_brings_cycles_and_counts_for_the_limit() {
             }),
         ];
         for (heap, held) in [large, kinds, slices].iter().zip(held) {
-            // Less than half of all that was made: how far a cycle lags behind depends on the load.
-            assert!(held < 96 * MIB, "{limit:?}: {held} bytes, {}", heap.stats());
+            // Without cycles all would be held, 190 MiB at least. On a busy machine they lag behind.
+            assert!(held < 150 * MIB, "{limit:?}: {held} bytes, {}", heap.stats());
             assert!(
                 heap.stats().cycles >= 4,
                 "{limit:?}: 200 MiB and more, {}",
