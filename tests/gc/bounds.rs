@@ -252,7 +252,7 @@ fn memory_that_plain_fields_own_brings_cycles_and_counts_for_the_limit() {
             }),
         ];
         for (heap, held) in [large, kinds, slices].iter().zip(held) {
-            // Without cycles all would be held, 190 MiB at least. On a busy machine they lag behind.
+            // Without cycles all would be held, 190 MiB at least. On a busy machine they lag.
             assert!(held < 150 * MIB, "{limit:?}: {held} bytes, {}", heap.stats());
             assert!(
                 heap.stats().cycles >= 4,
