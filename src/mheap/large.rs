@@ -163,7 +163,7 @@ impl MHeap {
         // A copy needs memory for all of the new pages.
         self.inner.lock().afloat -= moves;
         if !self.make_room() {
-            self.give_run(to, Given::Unused);
+            self.give_run(to, Given::Untouched);
             return None;
         }
         Some((to, false))

@@ -275,7 +275,10 @@ impl MHeap {
             self.untake(span, &run, request);
             return None;
         }
-        self.touch_first(&run, pages);
+        // A move by page tables replaces the memory of a first touch.
+        if moves == 0 {
+            self.touch_first(&run, pages);
+        }
         span.set_run(run.base, pages, run.clean);
         span.set_pages(pages, run.pages - pages);
         self.heed(due);
@@ -359,13 +362,19 @@ impl MHeap {
                 inner.pages.counts.small -= pages;
             }
             inner.holes -= span.forget_holes() * self.os.page_size();
-            inner.pages.give_as(base, pages, state);
+            inner.headroom -= headroom;
+            // Untouched pages go back in one piece, so that all huge pages are as they were before.
+            let first = if state == Given::Untouched {
+                pages + headroom
+            } else {
+                pages
+            };
+            inner.pages.give_as(base, first, state);
+            if first < pages + headroom {
+                inner.pages.give(base.wrapping_add(first * PAGE), headroom, true);
+            }
             if state == Given::Clean {
                 inner.afloat -= pages;
-            }
-            if headroom > 0 {
-                inner.headroom -= headroom;
-                inner.pages.give(base.wrapping_add(pages * PAGE), headroom, true);
             }
             inner.spans.give(span);
             self.due(&mut inner)

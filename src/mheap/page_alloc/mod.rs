@@ -99,8 +99,6 @@ pub(super) enum Given {
     Dirty,
     /// No code touched the pages: each is as it was when it was taken.
     Untouched,
-    /// Like `Untouched`, but for the first touch of huge pages.
-    Unused,
 }
 
 /// All regions and the bins of their trackers.
@@ -234,8 +232,7 @@ impl PageAlloc {
         let kinds = || (tracker.free_pages() - tracker.dirty_pages(), tracker.dirty_pages());
         let before = kinds();
         self.update(tracker, |tracker| match state {
-            Given::Unused if tracker.wakes.get() => tracker.give(start, pages, false),
-            Given::Untouched | Given::Unused => tracker.give_untouched(start, pages),
+            Given::Untouched => tracker.give_untouched(start, pages),
             Given::Clean => tracker.give(start, pages, true),
             Given::Dirty => tracker.give(start, pages, false),
         });
