@@ -1,7 +1,7 @@
 //! Reclaim: makes as much memory idle as a thread can reach, before a request is refused.
 
 use super::park::Whom;
-use super::thread::current_or;
+use super::thread::{current_or, has_own};
 use super::{HEAP, Heap};
 use crate::events::PurgeCause;
 use crate::mcache::MCache;
@@ -24,7 +24,7 @@ impl Heap {
             self.tiers.purges.fetch_add(1, Relaxed);
         }
         let own = current_or(cache);
-        if own.is_ready() {
+        if has_own(own) {
             self.with_cache(own, |own| match calls {
                 true => own.heed_purge(&self.tiers),
                 false => _ = own.trim(&self.tiers),

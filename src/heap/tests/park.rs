@@ -199,8 +199,8 @@ fn a_child_of_a_thread_without_a_cache_has_no_caches_in_use() {
 }
 
 #[test]
-fn a_thread_that_will_be_idle_gives_its_memory_up_though_the_keeper_meets_it() {
-    let meet = || {
+fn a_thread_gives_its_memory_up_though_the_keeper_meets_it() {
+    let meet = |give_up: fn()| {
         let layout = std::alloc::Layout::from_size_align(100 * KIB, 8).expect("a good layout");
         let row: Vec<*mut u8> = (0..4).map(|_| HEAP.alloc::<false>(current(), layout)).collect();
         for ptr in row {
@@ -214,10 +214,17 @@ fn a_thread_that_will_be_idle_gives_its_memory_up_though_the_keeper_meets_it() {
             return false;
         }
         drop(late);
-        HEAP.thread_idle(current());
+        give_up();
         assert_eq!(own.room(), 0);
         true
     };
-    let met = std::thread::spawn(move || (0..1000).any(|_| meet()));
-    assert!(met.join().expect("the thread has nothing"));
+    let ways: [fn(); 3] = [
+        || HEAP.thread_idle(current()),
+        || _ = HEAP.purge(current()),
+        || HEAP.reclaim(current(), 100 * KIB),
+    ];
+    for way in ways {
+        let met = std::thread::spawn(move || (0..1000).any(|_| meet(way)));
+        assert!(met.join().expect("the thread has nothing"));
+    }
 }
