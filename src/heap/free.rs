@@ -3,6 +3,7 @@
 //! ```text
 //! dealloc ── bin has room ───────────────────────► done
 //!   └─ bin full ── dealloc_slow: another thread's block joins the outbox ──► done
+//!                    └─ dealloc_home: an own block goes on its span ──────► done
 //!                    └─ dealloc_past_bin ── put_back ─┬─ a bin of runs
 //!          C: free_slow ── find the span ──────┘      ├─ a bin that grows or is flushed
 //!                                                     └─ free: the block's span
@@ -12,8 +13,10 @@
 //! Rust's callers name the size and the alignment, so the heap knows the class. C's name the
 //! pointer alone; `c` finds the span first and then takes the same way.
 //!
-//! - FREE-1. Every free that the bins and the outbox do not take at once ends in `put_back`.
+//! - FREE-1. Every free that the bins, the outbox and the span do not take at once ends in
+//!   `put_back`.
 
+use super::thread::quick;
 use super::{Heap, SAMPLE_ALIGN, SAMPLES, end_sample};
 use crate::base::addr::Addr;
 use crate::mcache::MCache;
@@ -95,11 +98,30 @@ impl Heap {
         // SAFETY: the block is the caller's (contract of this function).
         if CHECKED || !unsafe { cache.shared.outbox.add_leaf(block) } {
             // SAFETY: the block and its layout are the caller's (contract of this function).
-            unsafe { Self::dealloc_past_bin(block, size, align, cache, heap) };
+            unsafe { Self::dealloc_home(block, size, align, cache, heap) };
         }
     }
 
-    /// Takes back a block that neither a size class's bin nor the outbox takes at once.
+    /// Takes back a block whose bin is full. It goes back on its span if that is this thread's and
+    /// the bin is closed: the usual case while the thread only frees.
+    ///
+    /// # Safety
+    /// As for `dealloc_slow`.
+    #[inline(never)]
+    unsafe fn dealloc_home(block: *mut Block, size: usize, align: usize, cache: &MCache, heap: &Self) {
+        if SizeClass::freed(size, align).is_some_and(|class| cache.bins.is_closed(class))
+            && let Some(span) = heap.tiers.mheap.map().span_of(Addr::of(block))
+            // SAFETY: the block is a live object of its span, and the caller's (contract of this
+            // function).
+            && quick(cache, |cache| unsafe { cache.free_home(span, block) }) == Some(true)
+        {
+            return;
+        }
+        // SAFETY: the block and its layout are the caller's (contract of this function).
+        unsafe { Self::dealloc_past_bin(block, size, align, cache, heap) };
+    }
+
+    /// Takes back a block that neither a size class's bin, nor the outbox, nor its span takes at once.
     ///
     /// # Safety
     /// As for `dealloc_slow`.

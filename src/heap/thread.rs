@@ -69,6 +69,14 @@ impl Heap {
     }
 }
 
+/// Does a slow operation `f` of a few instructions with `cache`. `None`: the thread must get or take
+/// back a cache first; nothing was done.
+#[inline(always)]
+pub(super) fn quick<R>(cache: &MCache, f: impl FnOnce(&MCache) -> R) -> Option<R> {
+    let entered = cache.handover.enter()?;
+    Some(finish(cache, entered, f))
+}
+
 /// Does the slow operation `f`, which the caller has entered, and leaves it.
 #[inline(always)]
 fn finish<R>(cache: &MCache, entered: Entered, f: impl FnOnce(&MCache) -> R) -> R {

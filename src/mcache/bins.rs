@@ -341,7 +341,7 @@ impl Bins {
 
     /// Whether the bin of `class` takes no blocks: the thread has not allocated of the class since
     /// the bin was made, emptied or closed.
-    pub(super) fn is_closed(&self, class: SizeClass) -> bool {
+    pub(crate) fn is_closed(&self, class: SizeClass) -> bool {
         self.cap(class) == 0
     }
 

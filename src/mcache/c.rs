@@ -203,6 +203,9 @@ impl MCache {
     #[inline(always)]
     pub(crate) unsafe fn gather_untyped(&self, page: Page, block: *mut Block) -> bool {
         let outbox = &self.shared.outbox;
+        if outbox.is_empty() {
+            return false;
+        }
         // SAFETY: the block is the caller's (contract of this function).
         if !unsafe { outbox.add_leaf(block) } {
             // SAFETY: a live object of the page's span, which is the caller's.
@@ -216,6 +219,25 @@ impl MCache {
         // SAFETY: an object of more than 8 bytes begins here, and the caller gives it up.
         unsafe { Block::set_mark(block) };
         true
+    }
+
+    /// Puts `block` back on its span, as [`free_home`](Self::free_home) does. `false`: nothing was done.
+    ///
+    /// # Safety
+    /// [`remote_untyped`](Self::remote_untyped) returned `page` for the block, and no code uses the
+    /// block any more.
+    #[inline(always)]
+    pub(crate) unsafe fn free_home_untyped(&self, page: Page, block: *mut Block) -> bool {
+        // SAFETY: an object in use lies in the page, so the record is that of its span, and records
+        // are never freed.
+        let span = unsafe { &*page.record() };
+        // SAFETY: the block is a live object of the span, and the caller's (contract of this
+        // function).
+        let done = unsafe { self.free_home(span, block) };
+        if done && let Some(exact) = self.shared.exact() {
+            exact.free_small(page.tag() - 1);
+        }
+        done
     }
 
     /// Learns about the pages that were made ready since the thread last looked.

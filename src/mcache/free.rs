@@ -156,6 +156,28 @@ impl MCache {
         true
     }
 
+    /// Puts a block whose bin is closed on its span's free list in the usual case: this thread owns
+    /// the span, and both before and after has it on no full list and in use. `false`: nothing was
+    /// done.
+    ///
+    /// # Safety
+    /// `block` is a live object of `span`, and the program uses it no more. The caller has entered a
+    /// slow operation.
+    #[inline(always)]
+    pub(crate) unsafe fn free_home(&self, span: &MSpan, block: *mut Block) -> bool {
+        if !self.spans.owns_with_room(span) || span.live() < 2 {
+            return false;
+        }
+        if CHECKED {
+            // SAFETY: the block is the caller's (contract of this function).
+            unsafe { check::leave(span, block) };
+        }
+        self.tally(span.class_index()).add(0, 1);
+        // SAFETY: SPANS-1: this thread owns the span; the block is its live object.
+        unsafe { span.push_local(block) };
+        true
+    }
+
     /// Frees a block of a span that this thread does not own, or has on a full list.
     ///
     /// # Safety

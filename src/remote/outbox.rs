@@ -221,6 +221,12 @@ impl Outbox {
         span.addr() / size_of::<MSpan>() % SLOTS
     }
 
+    /// Whether there is no chain.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reserved.get() == 0
+    }
+
     /// Adds a block as a leaf to the chain that was last added to. `false`: the block is of another
     /// span, or the trunk is full; nothing changed.
     ///

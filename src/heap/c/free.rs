@@ -1,9 +1,10 @@
 //! C's `free`, and C23's `free_sized`.
 //!
 //! `free` puts the block on its bin, if the page map names its class and the block passes the
-//! checks (`push_untyped`). A block of another thread joins the outbox if this thread gathers
-//! blocks of its span (`free_gathered`). Otherwise `free_slow` finds the block's span, and gives
-//! the block back as a free of a Rust program does.
+//! checks (`push_untyped`). If the bin is closed, a block of another thread joins the outbox if this
+//! thread gathers blocks of its span, and a block of the thread's own goes back on its span
+//! (`free_closed`). Otherwise `free_slow` finds the block's span, and gives the block back as a
+//! free of a Rust program does.
 
 use super::find::Found;
 use super::nested::{self, alone, is_nested};
@@ -30,25 +31,28 @@ pub unsafe fn free(ptr: *mut u8) {
     // SAFETY: a block in use is the caller's (contract of this function).
     if !unsafe { cache.push_untyped(ptr.cast()) } {
         // SAFETY: a block in use is the caller's (contract of this function).
-        unsafe { free_gathered(ptr, cache) };
+        unsafe { free_closed(ptr, cache) };
     }
 }
 
-/// Takes back a block that no bin takes. It joins the outbox if the thread gathers blocks of its
-/// span: the usual case if one thread allocates and another frees.
+/// Takes back a block that no bin takes. If the bin is closed, two cases are usual. One thread
+/// allocates and another frees: the block joins the outbox, if the thread gathers blocks of its
+/// span. Or the thread only frees its own blocks: the block goes back on its span.
 ///
 /// # Safety
 /// As for [`free`].
 #[inline(never)]
-unsafe fn free_gathered(ptr: *mut u8, cache: &MCache) {
+unsafe fn free_closed(ptr: *mut u8, cache: &MCache) {
     let block: *mut Block = ptr.cast();
-    let gathered = match cache.remote_untyped(block) {
-        // SAFETY: an object begins at the block, and it is the caller's (contract of this
+    let done = match cache.remote_untyped(block) {
+        // SAFETY: an object in use begins at the block, and it is the caller's (contract of this
         // function).
-        Some(page) => nested::quick(cache, || unsafe { cache.gather_untyped(page, block) }),
+        Some(page) => nested::quick(cache, || unsafe {
+            cache.gather_untyped(page, block) || cache.free_home_untyped(page, block)
+        }),
         None => None,
     };
-    if gathered != Some(true) {
+    if done != Some(true) {
         // SAFETY: a block in use is the caller's (contract of this function).
         return unsafe { free_slow(ptr, cache) };
     }
