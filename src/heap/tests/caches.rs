@@ -55,6 +55,9 @@ fn a_thread_that_only_frees_keeps_few_blocks_of_any_class() {
     world.heap.registry.end_rest(&world.heap.tiers);
     let figures = world.check();
     assert!(full > 30 * MIB && figures.inuse < 4 * MIB, "{figures:?} of {full}");
+    // Each block that went past its bin is counted.
+    let stats = world.heap.stats();
+    assert_eq!((stats.heap_objects, stats.mallocs - stats.frees), (0, 0));
     world.end();
 }
 
