@@ -48,9 +48,7 @@ pub(crate) const ROOM_MAX: usize = 256 << 20;
 pub(crate) const SPARE_BYTES: usize = 512 << 10;
 /// Bytes of objects of one span that a thread gathers before it sends them to the span's owner.
 pub(crate) const OUTGOING_BYTES: usize = 16 << 10;
-/// Bytes of such objects for which a thread reserves room at a time, and the most bytes of all
-/// spans' objects for which it does.
-pub(crate) const OUTGOING_STEP: usize = 2 << 10;
+/// Most bytes of such objects that a thread gathers for all spans.
 pub(crate) const OUTBOX_BYTES: usize = 512 << 10;
 /// Smallest growth, in huge pages, of the ready part of a region, except for the first growth.
 pub(crate) const GROW_MIN_HUGE: usize = 2;

@@ -129,7 +129,7 @@ impl Heap {
     /// Wakes the background thread if many pages are free. Without that thread, the caller looks
     /// after them. Called at the end of each slow free.
     #[inline(always)]
-    pub(super) fn after_free(&self) {
+    pub(in crate::heap) fn after_free(&self) {
         if self.tiers.mheap.idle_bytes() >= MUCH && !self.background.watch.is_awake() {
             self.background.look_after_pages(self);
         }

@@ -22,7 +22,7 @@ use super::MCache;
 use super::bins::{Bins, Slot, nothing};
 use crate::base::arch;
 pub(super) use crate::mheap::page_map::tag::Main;
-use crate::mheap::page_map::tag::Page;
+pub(crate) use crate::mheap::page_map::tag::Page;
 use crate::mspan::Block;
 use crate::size_class::{SizeClass, begins_object};
 use crate::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -78,6 +78,15 @@ fn load_tag(size: usize) -> usize {
     debug_assert!(size < SIZES);
     // SAFETY: reads a byte of the table: `size` is below `SIZES`, as the caller has checked.
     unsafe { arch::byte(&raw const BY_BYTES, size) }
+}
+
+/// The result of [`MCache::push_untyped`].
+pub(crate) enum Pushed {
+    Done,
+    /// The bin of this page's class is full, and an object begins at the block; nothing was done.
+    Full(Page),
+    /// This thread does not know the page, or the pointer is wrong; nothing was done.
+    Not,
 }
 
 impl Bins {
@@ -145,27 +154,29 @@ impl MCache {
         block
     }
 
-    /// Puts `block` on the bin of its class. `false`: the bin is full, this thread does not know
-    /// the page, or the pointer is wrong; nothing was done.
+    /// Puts `block` on the bin of its class.
     ///
     /// # Safety
     /// If `block` is an object of this heap and not free, no code uses it any more.
     #[inline(always)]
-    pub(crate) unsafe fn push_untyped(&self, block: *mut Block) -> bool {
+    pub(crate) unsafe fn push_untyped(&self, block: *mut Block) -> Pushed {
         let Some(page) = self.main.page(block.addr()) else {
-            return false;
+            return Pushed::Not;
         };
         let tag = page.tag();
         let top = self.bins.top_at(tag).get();
         // SAFETY: BIN-2: there is a slot at the top, and in a full bin it holds null.
         if self.last.get() != block || unsafe { *top } != block {
-            if !begins_object(tag, page.offset(block.addr())) || top == self.bins.end_at(tag).get() {
-                return false;
+            if !begins_object(tag, page.offset(block.addr())) {
+                return Pushed::Not;
+            }
+            if top == self.bins.end_at(tag).get() {
+                return Pushed::Full(page);
             }
             // SAFETY: an object begins here. It has at least 16 bytes (C-1), and only C's pointers
             // come here.
             if unsafe { Block::second(block) } == Block::mark(block) {
-                return false;
+                return Pushed::Not;
             }
             // SAFETY: the slot lies below the bin's end, so it is this cache's.
             unsafe { *top = block };
@@ -176,42 +187,28 @@ impl MCache {
         // SAFETY: an object begins here, and the caller gives it up.
         unsafe { Block::set_mark(block) };
         self.bins.top_at(tag).set(step_over::<1>(Block::mark(block), top));
-        true
+        Pushed::Done
     }
 
-    /// Returns the page of `block` if an object in use begins there whose bin is closed: the thread
-    /// only frees blocks of this class.
+    /// Returns whether `block`, whose bin on `page` is full, is in use and its bin closed: the
+    /// thread only frees blocks of this class.
     #[inline(always)]
-    pub(crate) fn remote_untyped(&self, block: *mut Block) -> Option<Page> {
-        let page = self.main.page(block.addr())?;
-        let tag = page.tag();
-        let is_closed = self.bins.end_at(tag).get() == nothing();
-        if tag == 0 || !is_closed || !begins_object(tag, page.offset(block.addr())) {
-            return None;
-        }
+    pub(crate) fn is_closed(&self, page: Page, block: *mut Block) -> bool {
         // SAFETY: an object begins here. It has at least 16 bytes (C-1), and only C's pointers come
         // here.
-        (!unsafe { Block::is_marked(block) }).then_some(page)
+        self.bins.end_at(page.tag()).get() == nothing() && !unsafe { Block::is_marked(block) }
     }
 
     /// Adds `block` to the chain of its span. `false`: there is none, or it is full; nothing was
     /// done.
     ///
     /// # Safety
-    /// [`remote_untyped`](Self::remote_untyped) returned `page` for the block, and no code uses the
-    /// block any more.
+    /// [`is_closed`](Self::is_closed) is true for the block, and no code uses it any more.
     #[inline(always)]
     pub(crate) unsafe fn gather_untyped(&self, page: Page, block: *mut Block) -> bool {
-        let outbox = &self.shared.outbox;
-        if outbox.is_empty() {
+        // SAFETY: a live object of the page's span, which is the caller's.
+        if !unsafe { self.shared.outbox.add(page.record(), block) } {
             return false;
-        }
-        // SAFETY: the block is the caller's (contract of this function).
-        if !unsafe { outbox.add_leaf(block) } {
-            // SAFETY: a live object of the page's span, which is the caller's.
-            if !unsafe { outbox.add(page.record(), block) } {
-                return false;
-            }
         }
         if let Some(exact) = self.shared.exact() {
             exact.free_small(page.tag() - 1);
@@ -221,16 +218,19 @@ impl MCache {
         true
     }
 
-    /// Puts `block` back on its span, as [`free_home`](Self::free_home) does. `false`: nothing was done.
+    /// Puts `block` back on its span, as [`free_home`](Self::free_home) does. `false`: that is not
+    /// possible, or another way is to find out more about the block; nothing was done.
     ///
     /// # Safety
-    /// [`remote_untyped`](Self::remote_untyped) returned `page` for the block, and no code uses the
-    /// block any more.
+    /// As for [`gather_untyped`](Self::gather_untyped). The cache is ready.
     #[inline(always)]
     pub(crate) unsafe fn free_home_untyped(&self, page: Page, block: *mut Block) -> bool {
-        // SAFETY: an object in use lies in the page, so the record is that of its span, and records
-        // are never freed.
+        // SAFETY: a record, which is never freed; an object in use begins on the page.
         let span = unsafe { &*page.record() };
+        // A sunk object has no mark (HOLE-2), and neither has one that was never handed out.
+        if span.sunk() > 0 || !span.has_carved(page.offset(block.addr())) {
+            return false;
+        }
         // SAFETY: the block is a live object of the span, and the caller's (contract of this
         // function).
         let done = unsafe { self.free_home(span, block) };
@@ -238,6 +238,30 @@ impl MCache {
             exact.free_small(page.tag() - 1);
         }
         done
+    }
+
+    /// Begins a chain with `block`, if another thread has its span, or no thread. `false`: another
+    /// way is to find out more about the block; nothing was done.
+    ///
+    /// # Safety
+    /// As for [`gather_untyped`](Self::gather_untyped). The cache is ready.
+    #[inline(always)]
+    pub(crate) unsafe fn begin_untyped(&self, tiers: &Tiers, page: Page, block: *mut Block) -> bool {
+        // SAFETY: a record, which is never freed; an object in use begins on the page.
+        let span = unsafe { &*page.record() };
+        // A sunk object has no mark (HOLE-2).
+        let is_clear = span.is_object(block) && span.sunk() == 0;
+        if !is_clear || self.spans.owns_with_room(span) || self.spans.owns_full(span) {
+            return false;
+        }
+        if let Some(exact) = self.shared.exact() {
+            exact.free_small(page.tag() - 1);
+        }
+        // SAFETY: an object of more than 8 bytes begins here, and the caller gives it up.
+        unsafe { Block::set_mark(block) };
+        // SAFETY: a live object of the span, which the caller gives up; the cache is ready.
+        unsafe { self.free_remote(tiers, span, block) };
+        true
     }
 
     /// Learns about the pages that were made ready since the thread last looked.

@@ -243,14 +243,13 @@ impl MCache {
     ///
     /// # Safety
     /// As for `free_slow`.
-    unsafe fn free_remote(&self, tiers: &Tiers, span: &'static MSpan, block: *mut Block) {
+    #[inline]
+    pub(super) unsafe fn free_remote(&self, tiers: &Tiers, span: &'static MSpan, block: *mut Block) {
         // SAFETY: the block is the caller's (contract of this function).
-        let chains = unsafe { self.shared.outbox.begin(span, block) };
-        for chain in chains.into_iter().flatten() {
-            self.send(tiers, chain);
-        }
+        unsafe { self.shared.outbox.begin(span, block, |chain| self.send(tiers, chain)) };
     }
 
+    #[inline(never)]
     fn send(&self, tiers: &Tiers, chain: Outgoing) {
         let span = chain.span;
         // Gathered blocks count as live until they are sent.

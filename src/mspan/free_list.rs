@@ -27,7 +27,7 @@
 //! - FREELIST-2. Only the first trunk of a list grows. A list's owner knows the number of its
 //!   objects, trunks and leaves together.
 
-use super::mark::{CHECKED, coded, coded_leaf, decoded};
+use super::mark::{CHECKED, coded, coded_leaf, decoded, with_leaves, with_one_more};
 use crate::base::addr::Addr;
 use crate::base::prefetch::prefetch;
 
@@ -91,6 +91,23 @@ impl Cut {
         }
         // SAFETY: the caller's trunk has room for the number (FREELIST-1).
         usize::from(unsafe { count_of(trunk).read() })
+    }
+
+    /// Notes the number of leaves of a trunk that has noted none yet.
+    ///
+    /// # Safety
+    /// `trunk` is a trunk of the span, and the caller's.
+    #[inline(always)]
+    pub(crate) unsafe fn note_count(self, trunk: *mut Block, count: usize) {
+        if CHECKED {
+            // SAFETY: the trunk is at least a word long and aligned to 8.
+            let word = unsafe { (*trunk).next };
+            // SAFETY: the trunk is at least a word long and aligned to 8.
+            unsafe { (*trunk).next = with_leaves(word, count) };
+        } else {
+            // SAFETY: `trunk` is a trunk, and the caller's (contract of this function).
+            unsafe { self.set_count(trunk, count) };
+        }
     }
 
     /// Notes the number of a trunk's leaves.
@@ -161,6 +178,10 @@ impl Block {
     /// The block is at least a word long and aligned to 8, and the caller's.
     #[inline(always)]
     pub(crate) unsafe fn link(block: *mut Block, next: *mut Block) {
+        // Only unit tests come here without a secret.
+        if cfg!(test) {
+            super::draw_early();
+        }
         // SAFETY: the block has a first word and is the caller's (contract of this function).
         unsafe { (*block).next = coded(block, next, 0) };
     }
@@ -218,12 +239,17 @@ impl Block {
     #[inline(always)]
     pub(crate) unsafe fn push(head: *mut Block, block: *mut Block, cut: Cut) -> *mut Block {
         // SAFETY: `head` is the first trunk of the caller's list.
-        let count = unsafe { cut.count(head) };
+        let (word, count) = unsafe { ((*head).next, cut.count(head)) };
         if count < cut.leaves as usize {
             // SAFETY: the trunk has room for one more leaf.
             unsafe { Self::set_leaf(head, count, cut.offset(block)) };
-            // SAFETY: `head` is the first trunk of the caller's list.
-            unsafe { cut.set_count(head, count + 1) };
+            if CHECKED {
+                // SAFETY: `head` is the first trunk of the caller's list.
+                unsafe { (*head).next = with_one_more(head, word) };
+            } else {
+                // SAFETY: `head` is the first trunk of the caller's list.
+                unsafe { cut.set_count(head, count + 1) };
+            }
             return head;
         }
         // SAFETY: the block and the list are the caller's (contract of this function).

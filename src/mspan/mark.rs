@@ -121,6 +121,18 @@ pub(super) fn decoded(block: *mut Block, word: *mut Block) -> (*mut Block, usize
     }
 }
 
+/// Returns `word`, the first of a trunk without leaves, as the word of a trunk with so many.
+#[inline(always)]
+pub(super) fn with_leaves(word: *mut Block, leaves: usize) -> *mut Block {
+    word.map_addr(|word| word ^ leaves << 48)
+}
+
+/// Returns `word`, the first of the trunk `block`, as the word of that trunk with one more leaf.
+#[inline(always)]
+pub(super) fn with_one_more(block: *mut Block, word: *mut Block) -> *mut Block {
+    word.map_addr(|word| (word ^ key(block)).wrapping_add(1 << 48) ^ key(block))
+}
+
 /// Encodes the place of a leaf of `trunk`, or decodes it. If the program writes over a trunk, the
 /// places that stand there then mostly name no object.
 #[inline(always)]
@@ -138,38 +150,30 @@ pub(super) fn coded_leaf(trunk: *mut Block, place: u16) -> u16 {
 /// block to another would keep the distance it leads, perhaps to an object.
 #[inline(always)]
 fn key(block: *mut Block) -> usize {
-    block.addr().wrapping_mul(MIX) ^ secret()
+    // Relaxed: the secret was drawn before the first block was linked, and whoever passes a linked
+    // block on orders this too.
+    block.addr().wrapping_mul(MIX) ^ SECRET.load(Relaxed)
 }
 
 /// An odd number without a pattern: 2^64 over the golden ratio.
 const MIX: usize = 0x9e37_79b9_7f4a_7c15;
 
-/// Returns a number that only this process knows. It is the same for the whole life of the process
-/// and in its fork children.
-#[inline]
-fn secret() -> usize {
-    match SECRET.load(Relaxed) {
-        0 => draw_secret(),
-        secret => secret,
-    }
-}
-
-/// Draws the secret at the start of the process. Later a seccomp filter may forbid it.
+/// Draws the secret, unless that was done. At the start of the process: later a seccomp filter may
+/// forbid it.
+#[inline(always)]
 pub(crate) fn draw_early() {
-    if CHECKED {
-        secret();
+    if CHECKED && SECRET.load(Relaxed) == 0 {
+        draw_secret();
     }
 }
 
+/// A number that only this process knows. It is the same for the whole life of the process and in
+/// its fork children. 0: not drawn yet.
 static SECRET: AtomicUsize = AtomicUsize::new(0);
 
 #[cold]
 #[inline(never)]
-fn draw_secret() -> usize {
+fn draw_secret() {
     // Relaxed: one value wins, and it guards no memory.
-    let drawn = crate::os::random() | 1;
-    match SECRET.compare_exchange(0, drawn, Relaxed, Relaxed) {
-        Ok(_) => drawn,
-        Err(first) => first,
-    }
+    let _ = SECRET.compare_exchange(0, crate::os::random() | 1, Relaxed, Relaxed);
 }

@@ -6,7 +6,7 @@ use super::{Block, BlockRef, CHECKED, Cut, MSpan, State, Taken};
 use crate::base::addr::Addr;
 use crate::base::geometry::CARVE;
 use crate::base::prefetch::prefetch;
-use crate::size_class::SizeClass;
+use crate::size_class::{First, SizeClass};
 use crate::sync::atomic::Ordering::Relaxed;
 use core::ptr::null_mut;
 
@@ -124,18 +124,20 @@ impl MSpan {
     ///
     /// # Safety
     /// The contract of `Block::take`.
+    #[inline(always)]
     unsafe fn take_checked(&self, head: *mut Block, count: u32, mut put: impl FnMut(*mut Block)) -> *mut Block {
-        let (cut, mut trunk, mut wanted) = (self.cut(), head, count as usize);
+        let known = self.recogniser();
+        let (mut trunk, mut wanted) = (known.object_or_null(head), count as usize);
         while wanted > 0 {
-            // SAFETY: `trunk` is where the caller's list goes on.
-            let (next, leaves) = unsafe { self.recognise(trunk) };
+            // SAFETY: `trunk` is an object where the caller's list goes on, or null.
+            let (next, leaves) = unsafe { known.recognise(trunk) };
             prefetch(next);
             let stay = leaves - leaves.min(wanted);
             for index in (stay..leaves).rev() {
                 // SAFETY: the index is below the number of the trunk's leaves.
-                let block = unsafe { Block::leaf(trunk, index, cut) };
+                let block = unsafe { Block::leaf(trunk, index, known.cut) };
                 prefetch(block);
-                if !self.is_object(block) {
+                if !known.is_object(block) {
                     self.report_link(trunk);
                 }
                 put(block);
@@ -143,7 +145,7 @@ impl MSpan {
             wanted -= leaves - stay;
             if wanted == 0 {
                 // SAFETY: the trunk is the caller's and had at least `stay` leaves.
-                unsafe { cut.set_count(trunk, stay) };
+                unsafe { known.cut.set_count(trunk, stay) };
                 break;
             }
             // SAFETY: `trunk` is on no list any more and is the caller's.
@@ -155,23 +157,18 @@ impl MSpan {
         trunk
     }
 
-    /// Returns the trunk behind `trunk`, and the number of leaves of `trunk`. If the program wrote
-    /// to `trunk` or its list is too short, ends the process.
-    ///
-    /// # Safety
-    /// `trunk` is null, or where a list of this span that is the caller's goes on.
-    #[inline]
-    unsafe fn recognise(&self, trunk: *mut Block) -> (*mut Block, usize) {
-        if trunk.is_null() || !self.is_free_object(trunk) {
-            self.report_link(trunk);
+    /// Returns what it takes to recognise this span's trunks. The span is small.
+    #[inline(always)]
+    fn recogniser(&self) -> Recogniser<'_> {
+        let Some(class) = self.class() else {
+            self.report_link(null_mut());
+        };
+        Recogniser {
+            span: self,
+            cut: self.cut(),
+            objects: First::new(class, self.carved.load(Relaxed)),
+            is_marked: self.size() > 8,
         }
-        // Whether the next trunk is marked is found out once the list gets there.
-        // SAFETY: a free object of the span, and the caller's (contract of this function).
-        if !unsafe { self.seems_linked(trunk) } {
-            self.report_link(trunk);
-        }
-        // SAFETY: a free object of the span, and the caller's (contract of this function).
-        unsafe { Block::head(trunk) }
     }
 
     /// Returns whether the first word of `block` is that of a trunk (FREEMARK-2).
@@ -196,10 +193,11 @@ impl MSpan {
             // function).
             return unsafe { Block::last(head, count, cut) };
         }
-        let (mut trunk, mut left) = (head, count as usize);
+        let known = self.recogniser();
+        let (mut trunk, mut left) = (known.object_or_null(head), count as usize);
         loop {
-            // SAFETY: `trunk` is where the caller's list goes on.
-            let (next, leaves) = unsafe { self.recognise(trunk) };
+            // SAFETY: `trunk` is an object where the caller's list goes on, or null.
+            let (next, leaves) = unsafe { known.recognise(trunk) };
             left = left.saturating_sub(leaves + 1);
             if left == 0 {
                 return trunk;
@@ -219,9 +217,14 @@ impl MSpan {
     /// Returns whether a carved object of this small span begins at `ptr`.
     pub(crate) fn is_object<T>(&self, ptr: *mut T) -> bool {
         let offset = Addr::of(ptr).offset_from(Addr::of(self.base()));
-        let carved = self.carved.load(Relaxed) as usize;
         let exact = self.class().is_some_and(|class| class.begins_object(offset));
-        exact && offset < carved * self.size()
+        exact && self.has_carved(offset)
+    }
+
+    /// Returns whether the object that begins `offset` bytes from the span's start is carved.
+    #[inline(always)]
+    pub(crate) fn has_carved(&self, offset: usize) -> bool {
+        offset < self.carved.load(Relaxed) as usize * self.size()
     }
 
     #[cold]
@@ -300,5 +303,51 @@ impl MSpan {
             self.mark_tail();
         }
         self.base().wrapping_add(carved as usize * self.size())
+    }
+}
+
+/// The facts of a small span by which its trunks are recognised, read once for a whole list.
+#[derive(Clone, Copy)]
+struct Recogniser<'a> {
+    span: &'a MSpan,
+    cut: Cut,
+    objects: First,
+    is_marked: bool,
+}
+
+impl Recogniser<'_> {
+    /// Returns whether a carved object of the span begins at `block`, which lies below 2^48.
+    #[inline(always)]
+    fn is_object(self, block: *mut Block) -> bool {
+        self.objects.begins(self.cut.offset(block))
+    }
+
+    /// Returns `block`. If it is neither null nor an object of the span, ends the process.
+    #[inline(always)]
+    fn object_or_null(self, block: *mut Block) -> *mut Block {
+        if !block.is_null() && !self.is_object(block) {
+            self.span.report_link(block);
+        }
+        block
+    }
+
+    /// Returns the trunk behind `trunk`, an object or null, and the number of leaves of `trunk`. If
+    /// the program wrote to `trunk` or its list is too short, ends the process.
+    ///
+    /// # Safety
+    /// `trunk` is null, or an object where a list of this span that is the caller's goes on.
+    #[inline(always)]
+    unsafe fn recognise(self, trunk: *mut Block) -> (*mut Block, usize) {
+        // SAFETY: an object of the span of more than 8 bytes has a second word.
+        if trunk.is_null() || self.is_marked && !unsafe { Block::is_marked(trunk) } {
+            self.span.report_link(trunk);
+        }
+        // SAFETY: a free object of the span, and the caller's (contract of this function).
+        let (next, leaves) = unsafe { Block::head(trunk) };
+        // Whether the next trunk is marked is found out once the list gets there.
+        if leaves > self.cut.leaves() as usize || !next.is_null() && !self.is_object(next) {
+            self.span.report_link(trunk);
+        }
+        (next, leaves)
     }
 }

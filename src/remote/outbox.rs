@@ -9,8 +9,8 @@
 //! The slots lie behind the cache's record. Their memory is untouched until the thread begins its
 //! first chain.
 //!
-//! A chain reserves room for its blocks in steps, and all chains together have a bound. If a chain
-//! needs more, it is sent; so is one of the others, in turn, because a thread may not come back to
+//! Each chain has a bound, and all chains together have one. A chain that reaches a bound is sent. If
+//! it is the common bound, so is one of the others, in turn, because a thread may not come back to
 //! them.
 //!
 //! - OUTBOX-1. The blocks of a chain count as live in their span until they are sent. So the span
@@ -21,8 +21,8 @@
 //!   throughout.
 
 use super::{Delivery, Directory, deliver};
-use crate::base::geometry::{OUTBOX_BYTES, OUTGOING_BYTES, OUTGOING_STEP};
-use crate::mspan::{Block, Cut, MSpan, OwnerId, Sent, Taken};
+use crate::base::geometry::{OUTBOX_BYTES, OUTGOING_BYTES};
+use crate::mspan::{Block, CHECKED, Cut, MSpan, OwnerId, Sent, Taken};
 use crate::sync::tally::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use core::cell::Cell;
 use core::ptr::{null, null_mut};
@@ -82,11 +82,13 @@ impl Outgoing {
 pub(crate) struct Gathering {
     cut: Cell<Cut>,
     /// The span's length in bytes; 0 while there is no chain.
-    bytes: Cell<usize>,
+    bytes: Cell<u32>,
+    /// The most blocks of the chain.
+    limit: Cell<u32>,
     /// The chain's first trunk; null while there is no chain.
     first: Cell<*mut Block>,
-    /// Leaves of the first trunk, which does not note their number yet. The next field is the
-    /// number for which the chain has reserved room.
+    /// Leaves of the first trunk, which does not note their number yet. The next field is the most
+    /// that it may get.
     leaves: AtomicU32,
     most: Cell<u32>,
     /// Blocks of the chain without those leaves.
@@ -105,6 +107,7 @@ impl Gathering {
         Self {
             cut: Cell::new(Cut::NONE),
             bytes: Cell::new(0),
+            limit: Cell::new(0),
             first: Cell::new(null_mut()),
             leaves: AtomicU32::new(0),
             most: Cell::new(0),
@@ -120,26 +123,27 @@ impl Gathering {
         self.count.load(Relaxed) + self.leaves.load(Relaxed)
     }
 
-    /// Returns the bytes of the blocks for which the chain has reserved room.
-    fn reserved(&self) -> usize {
-        (self.count.load(Relaxed) + self.most.get()) as usize * self.size.load(Relaxed) as usize
+    /// Returns the bytes of the chain's blocks.
+    fn gathered_bytes(&self) -> usize {
+        self.gathered() as usize * self.size.load(Relaxed) as usize
     }
 
-    /// Returns for how many more leaves the chain may reserve room in its first trunk.
-    fn room(&self) -> u32 {
-        let (size, most) = (self.size.load(Relaxed), self.most.get());
-        let limit = OUTGOING_BYTES as u32 / size.max(1);
-        let left = limit.saturating_sub(self.count.load(Relaxed) + most);
-        left.min(self.cut.get().leaves() - most)
+    /// Makes `block` the first trunk, without leaves, of a chain that has `others` other blocks.
+    #[inline(always)]
+    fn open_trunk(&self, block: *mut Block, others: u32) {
+        self.first.set(block);
+        self.count.store(others + 1, Relaxed);
+        let left = self.limit.get().saturating_sub(others + 1);
+        self.most.set(left.min(self.cut.get().leaves()));
     }
 
     /// Notes the number of leaves in the first trunk.
+    #[inline(always)]
     fn close_trunk(&self) {
         let leaves = self.leaves.load(Relaxed) as usize;
         self.leaves.store(0, Relaxed);
-        self.most.set(0);
         // SAFETY: the trunk is this thread's and has that many leaves.
-        unsafe { self.cut.get().set_count(self.first.get(), leaves) };
+        unsafe { self.cut.get().note_count(self.first.get(), leaves) };
     }
 
     fn take(&self) -> Option<Outgoing> {
@@ -147,6 +151,7 @@ impl Gathering {
         let count = self.gathered();
         self.close_trunk();
         self.count.store(0, Relaxed);
+        self.most.set(0);
         self.bytes.set(0);
         Some(Outgoing {
             span,
@@ -177,8 +182,8 @@ pub(crate) struct Outbox {
     current: Cell<*const Gathering>,
     /// Where the slots lie; null if there are none.
     slots: Cell<*const Gathering>,
-    /// Bytes of blocks for which chains have reserved room.
-    reserved: Cell<usize>,
+    /// Bytes of all gathered blocks.
+    bytes: Cell<usize>,
     /// The slot whose chain was last sent to make room.
     hand: Cell<usize>,
     /// A bit for each slot with a chain.
@@ -191,7 +196,7 @@ impl Outbox {
         Self {
             current: Cell::new(&raw const NONE.0),
             slots: Cell::new(null()),
-            reserved: Cell::new(0),
+            bytes: Cell::new(0),
             hand: Cell::new(0),
             used: [const { AtomicU64::new(0) }; SLOTS / 64],
         }
@@ -221,14 +226,8 @@ impl Outbox {
         span.addr() / size_of::<MSpan>() % SLOTS
     }
 
-    /// Whether there is no chain.
-    #[inline(always)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.reserved.get() == 0
-    }
-
     /// Adds a block as a leaf to the chain that was last added to. `false`: the block is of another
-    /// span, or the trunk is full; nothing changed.
+    /// span, or the trunk or the outbox is full; nothing changed.
     ///
     /// # Safety
     /// `block` was handed out by this heap, and no code uses it any more.
@@ -236,11 +235,31 @@ impl Outbox {
     pub(crate) unsafe fn add_leaf(&self, block: *mut Block) -> bool {
         // SAFETY: a slot of this outbox, or the one that never has a chain.
         let slot = unsafe { &*self.current.get() };
-        let (cut, leaves) = (slot.cut.get(), slot.leaves.load(Relaxed));
-        let offset = cut.offset(block);
-        if offset >= slot.bytes.get() || leaves >= slot.most.get() {
+        if slot.cut.get().offset(block) >= slot.bytes.get() as usize {
             return false;
         }
+        // SAFETY: the block lies in the chain's span, so it is an object of that; the caller gives
+        // it up.
+        unsafe { self.add_to_trunk(slot, block) }
+    }
+
+    /// Adds a block as a leaf to the chain of `slot`. `false`: the trunk or the outbox is full;
+    /// nothing changed.
+    ///
+    /// # Safety
+    /// `block` is a live object of the chain's span, and no code uses it any more.
+    #[inline(always)]
+    unsafe fn add_to_trunk(&self, slot: &Gathering, block: *mut Block) -> bool {
+        let leaves = slot.leaves.load(Relaxed);
+        if leaves >= slot.most.get() {
+            return false;
+        }
+        let bytes = self.bytes.get() + slot.size.load(Relaxed) as usize;
+        if bytes > OUTBOX_BYTES {
+            return false;
+        }
+        self.bytes.set(bytes);
+        let offset = slot.cut.get().offset(block);
         // SAFETY: the chain is this thread's, and its first trunk has room for one more leaf.
         unsafe { Block::set_leaf(slot.first.get(), leaves as usize, offset) };
         slot.leaves.store(leaves + 1, Relaxed);
@@ -248,99 +267,95 @@ impl Outbox {
     }
 
     /// Adds a block to the chain of the span whose record is at `span`, which is not read. `false`:
-    /// there is no such chain, or it is full; nothing changed.
+    /// there is no such chain, or it or the outbox is full; nothing changed.
     ///
     /// # Safety
     /// `block` is a live object of the span, and no code uses it any more.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn add(&self, span: *const MSpan, block: *mut Block) -> bool {
         let Some(slot) = self.slot(Self::number_of(span)) else {
             return false;
         };
-        if !slot.span.get().is_some_and(|gathered| core::ptr::eq(gathered, span)) {
+        if slot.span.get().map_or(null(), core::ptr::from_ref) != span {
             return false;
         }
-        self.current.set(slot);
-        // SAFETY: `block` is an object of this heap that the caller gives up (contract of this
-        // function).
-        if unsafe { self.add_leaf(block) } {
+        // Only typed frees look there.
+        if !CHECKED {
+            self.current.set(slot);
+        }
+        // SAFETY: `block` is an object of the chain's span that the caller gives up.
+        if unsafe { self.add_to_trunk(slot, block) } {
             return true;
         }
         // SAFETY: `block` is an object of the chain's span that the caller gives up.
         unsafe { self.extend(slot, block) }
     }
 
-    /// Adds a block to the chain of a slot that has no room reserved. `false`: the chain is to be
-    /// sent; nothing changed.
+    /// Adds a block as a trunk to the chain of a slot. `false`: the chain is to be sent; nothing
+    /// changed.
     ///
     /// # Safety
     /// `block` is a live object of the chain's span, and no code uses it any more.
+    #[inline(always)]
     unsafe fn extend(&self, slot: &Gathering, block: *mut Block) -> bool {
-        let (count, size) = (slot.gathered(), slot.size.load(Relaxed) as usize);
-        let is_full = (count as usize + 1) * size > OUTGOING_BYTES;
-        if is_full || self.reserved.get() + size.max(OUTGOING_STEP) > OUTBOX_BYTES {
+        let count = slot.gathered();
+        if count >= slot.limit.get() {
             return false;
         }
-        if slot.most.get() < slot.cut.get().leaves() {
-            self.reserve(slot, (OUTGOING_STEP / size.max(1)).max(1));
-            // SAFETY: `block` is an object of this heap that the caller gives up (contract of this
-            // function).
-            return unsafe { self.add_leaf(block) };
+        let bytes = self.bytes.get() + slot.size.load(Relaxed) as usize;
+        if bytes > OUTBOX_BYTES {
+            return false;
         }
         slot.close_trunk();
-        let first = slot.first.replace(block);
-        // SAFETY: the caller gives the block up, so it is this chain's.
-        unsafe { Block::push_trunk(first, block, slot.cut.get()) };
-        slot.count.store(count + 1, Relaxed);
-        self.reserved.set(self.reserved.get() + size);
+        // SAFETY: the caller gives the block up, so it is this chain's, which has a trunk.
+        unsafe { Block::push_trunk(slot.first.get(), block, slot.cut.get()) };
+        slot.open_trunk(block, count);
+        self.bytes.set(bytes);
         true
     }
 
-    /// Reserves room for up to `blocks` more leaves of the chain's first trunk.
-    fn reserve(&self, slot: &Gathering, blocks: usize) {
-        let step = slot.room().min(blocks as u32);
-        slot.most.set(slot.most.get() + step);
-        self.reserved
-            .set(self.reserved.get() + step as usize * slot.size.load(Relaxed) as usize);
-    }
-
-    /// Begins a chain of `span` with `block`. Returns chains that the caller sends: the one that
-    /// had the slot before, and another one if the outbox is full.
+    /// Adds a block for which there was no room, or begins a chain of `span` with it. Passes the
+    /// chains that make room to `send`.
     ///
     /// # Safety
     /// `block` is a live object of `span`, and no code uses it any more.
-    pub(crate) unsafe fn begin(&self, span: &'static MSpan, block: *mut Block) -> [Option<Outgoing>; 2] {
+    #[inline(always)]
+    pub(crate) unsafe fn begin(&self, span: &'static MSpan, block: *mut Block, send: impl Fn(Outgoing)) {
         let (number, cut) = (Self::number_of(span), span.cut());
+        while self.bytes.get() + span.size() > OUTBOX_BYTES
+            && let Some(chain) = self.take_next()
+        {
+            send(chain);
+        }
+        // SAFETY: the block is the caller's (contract of this function).
+        if unsafe { self.add(span, block) } {
+            return;
+        }
         // SAFETY: the caller gives the block up, so it is this chain's.
         unsafe { Block::push_trunk(null_mut(), block, cut) };
         let Some(slot) = self.slot(number) else {
             // Not gathered.
-            let alone = Outgoing {
+            return send(Outgoing {
                 span,
                 first: block,
                 last: block,
                 count: 1,
-            };
-            return [Some(alone), None];
+            });
         };
         let before = self.take(number);
-        let other = if self.reserved.get() + OUTGOING_STEP.max(span.size()) > OUTBOX_BYTES {
-            self.take_next()
-        } else {
-            None
-        };
         slot.span.set(Some(span));
         slot.cut.set(cut);
-        slot.bytes.set(span.bytes());
-        slot.first.set(block);
+        slot.bytes.set(span.bytes() as u32);
+        slot.limit.set((OUTGOING_BYTES / span.size().max(1)) as u32);
+        slot.open_trunk(block, 0);
         slot.last.set(block);
         slot.size.store(span.size() as u32, Relaxed);
-        slot.count.store(1, Relaxed);
-        self.reserved.set(self.reserved.get() + span.size());
-        self.reserve(slot, (OUTGOING_STEP / span.size().max(1)).saturating_sub(1));
+        self.bytes.set(self.bytes.get() + span.size());
         self.set_used(number, true);
         self.current.set(slot);
-        [before, other]
+        if let Some(before) = before {
+            send(before);
+        }
     }
 
     /// Notes whether the slot has a chain.
@@ -367,9 +382,9 @@ impl Outbox {
     /// Takes the chain of this slot out.
     fn take(&self, number: usize) -> Option<Outgoing> {
         let slot = self.slot(number)?;
-        let reserved = slot.reserved();
+        let bytes = slot.gathered_bytes();
         let chain = slot.take()?;
-        self.reserved.set(self.reserved.get() - reserved);
+        self.bytes.set(self.bytes.get() - bytes);
         self.set_used(number, false);
         Some(chain)
     }

@@ -8,6 +8,7 @@ use crate::mspan::{Block, CHECKED, MSpan, OWNER_MAX, OwnerId, Sent, Taken};
 use crate::os::sim::Sim;
 use crate::size_class::SizeClass;
 use crate::sync::atomic::Ordering::Relaxed;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 /// Numbers of mailboxes in one leaf of the directory, and the first number beyond all leaves.
@@ -55,12 +56,14 @@ fn outbox() -> Outbox {
     outbox
 }
 
-/// Begins a chain. Returns the one that had the slot before.
+/// Begins a chain, or adds to one of a full outbox. Returns the chain that made room.
 fn begin(outbox: &Outbox, span: &'static MSpan, block: *mut Block) -> Option<Outgoing> {
+    let sent = RefCell::new(Vec::new());
     // SAFETY: the block is a live object of the span, and the test gives it up.
-    let [before, other] = unsafe { outbox.begin(span, give_up(block)) };
-    assert!(other.is_none(), "the outbox has room");
-    before
+    unsafe { outbox.begin(span, give_up(block), |chain| sent.borrow_mut().push(chain)) };
+    let mut sent = sent.into_inner();
+    assert!(sent.len() <= 1, "one chain makes room");
+    sent.pop()
 }
 
 fn add(outbox: &Outbox, span: &'static MSpan, block: *mut Block) -> bool {
@@ -223,10 +226,7 @@ fn a_full_outbox_sends_the_chains_in_turn() {
     let rows: Vec<_> = records.iter().map(|span| (span, describe(span, class))).collect();
     let mut sent = Vec::new();
     for (span, blocks) in &rows {
-        // SAFETY: the block is a live object of the span, and the test gives it up.
-        let [before, other] = unsafe { outbox.begin(span, give_up(blocks[0])) };
-        assert!(before.is_none());
-        sent.extend(other.map(|chain| core::ptr::from_ref(chain.span)));
+        sent.extend(begin(&outbox, span, blocks[0]).map(|chain| core::ptr::from_ref(chain.span)));
         assert!(outbox.gathered().1 <= OUTBOX_BYTES as u64);
         // The full outbox takes no second block of a span.
         assert!(outbox.gathered().1 < OUTBOX_BYTES as u64 || !add(&outbox, span, blocks[1]));
@@ -236,6 +236,25 @@ fn a_full_outbox_sends_the_chains_in_turn() {
     sent.extend(outbox.drain().map(|chain| core::ptr::from_ref(chain.span)));
     assert_eq!(sent.iter().collect::<BTreeSet<_>>().len(), 200, "each chain once");
     assert_eq!(outbox.gathered(), (0, 0));
+}
+
+#[test]
+fn a_block_that_a_full_outbox_has_no_room_for_joins_its_chain_and_another_goes() {
+    let (outbox, class) = (outbox(), SizeClass::holding(4096));
+    let records: &'static [MSpan] = Box::leak((0..OUTBOX_BYTES / class.size()).map(|_| MSpan::new()).collect());
+    let rows: Vec<_> = records.iter().map(|span| (span, describe(span, class))).collect();
+    for (span, blocks) in &rows {
+        assert!(begin(&outbox, span, blocks[0]).is_none());
+    }
+    let full = outbox.gathered();
+    // Eight chains in a row are sent, at most one of which is of these eight.
+    for (span, blocks) in rows.iter().step_by(15).take(8) {
+        assert!(!add(&outbox, span, blocks[1]), "there is no room");
+        assert!(begin(&outbox, span, blocks[1]).is_some(), "a chain makes room");
+        assert_eq!(outbox.gathered(), full);
+    }
+    let grown = outbox.drain().filter(|chain| chain.count == 2).count();
+    assert!(grown >= 7, "{grown} of 8 chains grew");
 }
 
 #[cfg(not(feature = "stats"))]

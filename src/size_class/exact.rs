@@ -8,6 +8,9 @@
 //! - For any other offset, with remainder `r`, the product is at least `r * m`, and so at least
 //!   `m`.
 //! - `e` is at most `size`, so `objects * e` is at most a span's bytes, far below `m`.
+//!
+//! The same holds for a number of objects below all of a span's, and for every offset whose amount is
+//! below 2^48: `k * e` is below 2^48 too, and `m` is at least 2^49.
 
 use super::SizeClass;
 use super::table::COUNT;
@@ -45,5 +48,32 @@ pub(crate) fn begins_object(tag: usize, offset: usize) -> bool {
     match (EXACT.factors.get(tag), EXACT.bounds.get(tag)) {
         (Some(&factor), Some(&bound)) => (offset as u64).wrapping_mul(factor) < bound,
         _ => false,
+    }
+}
+
+/// The first objects of a span: decides whether one begins at an offset.
+#[derive(Clone, Copy)]
+pub(crate) struct First {
+    factor: u64,
+    bound: u64,
+}
+
+impl First {
+    /// Describes the first `count` objects of a span of `class`.
+    #[inline(always)]
+    pub(crate) fn new(class: SizeClass, count: u32) -> Self {
+        let factor = EXACT.factors.get(class.index() + 1).copied().unwrap_or(0);
+        let error = factor.wrapping_mul(class.size() as u64);
+        Self {
+            factor,
+            bound: u64::from(count) * error,
+        }
+    }
+
+    /// Returns whether one of the objects begins at `offset`, which is below 2^48 or, below zero,
+    /// above -2^48.
+    #[inline(always)]
+    pub(crate) fn begins(self, offset: usize) -> bool {
+        (offset as u64).wrapping_mul(self.factor) < self.bound
     }
 }

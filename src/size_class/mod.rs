@@ -19,7 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod exact;
-pub(crate) use exact::begins_object;
+pub(crate) use exact::{First, begins_object};
 mod run;
 pub(crate) use run::{RUN_CLASSES, RunClass, large_pages};
 mod table;

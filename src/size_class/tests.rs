@@ -187,3 +187,35 @@ fn every_offset_of_a_span_is_told_from_where_an_object_begins() {
         assert!(!begins_object(0, 0));
     }
 }
+
+#[test]
+fn the_first_objects_of_a_span_begin_at_multiples_of_their_size_and_nowhere_else() {
+    for class in SizeClass::all() {
+        let all = class.objects();
+        for count in [0, 1, all / 2, all] {
+            let first = First::new(class, count as u32);
+            let wanted = |offset: usize| offset.is_multiple_of(class.size()) && offset < count * class.size();
+            for offset in 0..2 * class.span_bytes().min(64 << 10) {
+                assert_eq!(first.begins(offset), wanted(offset), "{class:?}: {count} at {offset}");
+            }
+            for far in (0..48).map(|bit| 1_usize << bit).chain([(1 << 48) - 1]) {
+                for near in (0..=64).chain([class.size(), class.span_bytes()]) {
+                    let below = (far - near.min(far)).wrapping_neg();
+                    assert_eq!(
+                        first.begins(below),
+                        below == 0 && count > 0,
+                        "{class:?}: {count} at {below:#x}"
+                    );
+                    let multiple = far / class.size() * class.size();
+                    for offset in [far - near.min(far), multiple, multiple.wrapping_neg()] {
+                        assert_eq!(
+                            first.begins(offset),
+                            wanted(offset),
+                            "{class:?}: {count} at {offset:#x}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

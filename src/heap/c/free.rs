@@ -15,7 +15,7 @@ use crate::heap::free::Bin;
 use crate::heap::sample::end_sample;
 use crate::heap::serve::current;
 use crate::mcache::MCache;
-use crate::mcache::c::clear_registers;
+use crate::mcache::c::{Page, Pushed, clear_registers};
 use crate::mspan::{Block, MSpan};
 use crate::os::errno::kept;
 use crate::os::report::{ALREADY_FREE, misuse};
@@ -29,34 +29,63 @@ use crate::size_class::RunClass;
 pub unsafe fn free(ptr: *mut u8) {
     let cache = current();
     // SAFETY: a block in use is the caller's (contract of this function).
-    if !unsafe { cache.push_untyped(ptr.cast()) } {
+    match unsafe { cache.push_untyped(ptr.cast()) } {
+        Pushed::Done => {}
         // SAFETY: a block in use is the caller's (contract of this function).
-        unsafe { free_closed(ptr, cache) };
+        Pushed::Full(page) => unsafe { free_closed(ptr, cache, page) },
+        // SAFETY: a block in use is the caller's (contract of this function).
+        Pushed::Not => unsafe { free_slow(ptr, cache) },
     }
 }
 
-/// Takes back a block that no bin takes. If the bin is closed, two cases are usual. One thread
-/// allocates and another frees: the block joins the outbox, if the thread gathers blocks of its
-/// span. Or the thread only frees its own blocks: the block goes back on its span.
+/// Takes back a block on `page` whose bin is full. If the bin is closed, two cases are usual. One
+/// thread allocates and another frees: the block joins the outbox, if the thread gathers blocks of
+/// its span. Or the thread only frees its own blocks: the block goes back on its span.
+///
+/// The function calls others in its last step only, so it saves no registers.
 ///
 /// # Safety
-/// As for [`free`].
+/// As for [`free`]; an object begins at `ptr`.
 #[inline(never)]
-unsafe fn free_closed(ptr: *mut u8, cache: &MCache) {
+unsafe fn free_closed(ptr: *mut u8, cache: &MCache, page: Page) {
     let block: *mut Block = ptr.cast();
-    let done = match cache.remote_untyped(block) {
-        // SAFETY: an object in use begins at the block, and it is the caller's (contract of this
-        // function).
-        Some(page) => nested::quick(cache, || unsafe {
-            cache.gather_untyped(page, block) || cache.free_home_untyped(page, block)
-        }),
-        None => None,
-    };
-    if done != Some(true) {
+    if !cache.is_closed(page, block) {
         // SAFETY: a block in use is the caller's (contract of this function).
         return unsafe { free_slow(ptr, cache) };
     }
-    clear_registers();
+    // SAFETY: the block is the caller's, in use, and an object of the page's span.
+    let take = || unsafe { cache.gather_untyped(page, block) || cache.free_home_untyped(page, block) };
+    if nested::quick(cache, take) {
+        clear_registers();
+        nested::end_quick();
+    } else {
+        // SAFETY: an object in use begins at the block, which is the caller's.
+        unsafe { free_begun(ptr, cache, page) };
+    }
+}
+
+/// Takes back a block that is to begin a chain.
+///
+/// # Safety
+/// As for [`free_closed`]; the block is in use and its bin closed.
+#[inline(never)]
+unsafe fn free_begun(ptr: *mut u8, cache: &MCache, page: Page) {
+    let begin = || {
+        // SAFETY: the block is the caller's, and a live object of the page's span; the cache is
+        // ready inside of `quick`.
+        let begun = unsafe { cache.begin_untyped(&HEAP.tiers, page, ptr.cast()) };
+        if begun {
+            HEAP.after_free();
+        }
+        begun
+    };
+    if kept(|| nested::quick(cache, begin)) {
+        clear_registers();
+        nested::end_quick();
+    } else {
+        // SAFETY: a block in use is the caller's (contract of this function).
+        unsafe { free_slow(ptr, cache) };
+    }
 }
 
 /// # Safety

@@ -21,6 +21,7 @@ use super::spare;
 use crate::heap::HEAP;
 use crate::heap::serve::{current, set_current};
 use crate::heap::thread;
+use crate::mcache::c::clear_registers;
 use crate::mcache::{BUSY, MCache};
 use crate::mspan::Block;
 use crate::sync::atomic::{
@@ -60,10 +61,13 @@ pub(in crate::heap) fn alone<R>(f: impl FnOnce(&'static MCache) -> R) -> R {
 }
 
 /// Runs `f`, a few instructions, as [`alone`] does: with `cache`, which the thread's slot holds.
-/// `None`: the thread must take the cache back first; nothing was done.
+/// `false`: `f` returned that, or the thread must take the cache back first and nothing was done.
+/// If the result is true, the caller ends with [`end_quick`].
 #[inline(always)]
-pub(super) fn quick<R>(cache: &MCache, f: impl FnOnce() -> R) -> Option<R> {
-    let entered = cache.handover.enter()?;
+pub(super) fn quick(cache: &MCache, f: impl FnOnce() -> bool) -> bool {
+    let Some(entered) = cache.handover.enter() else {
+        return false;
+    };
     // SAFETY: a thread's slot holds caches only, which are never freed.
     let own: &'static MCache = unsafe { &*core::ptr::from_ref(cache) };
     set_current(BUSY.cache());
@@ -72,10 +76,23 @@ pub(super) fn quick<R>(cache: &MCache, f: impl FnOnce() -> R) -> Option<R> {
     compiler_fence(SeqCst);
     set_current(own);
     own.handover.leave(entered);
+    result
+}
+
+/// Does what nested calls left to do during a call of [`quick`].
+#[inline(always)]
+pub(super) fn end_quick() {
     if WAITING.load(Relaxed) {
-        serve();
+        serve_last();
     }
-    Some(result)
+}
+
+/// Does what nested calls left to do, as the last step of a call.
+#[cold]
+#[inline(never)]
+fn serve_last() {
+    serve();
+    clear_registers();
 }
 
 /// Begins a slow operation with the calling thread's cache. `None`: it has none.

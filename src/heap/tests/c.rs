@@ -10,6 +10,7 @@ use super::super::c::nested::{alone, is_nested, turn};
 use super::super::c::usable::usable_size as usable;
 use super::super::serve::current;
 use crate::base::geometry::{PAGE, REQUEST_MAX, RUN_MAX};
+use crate::mcache::c::Pushed;
 use crate::os::errno;
 use crate::size_class::SizeClass;
 use std::ptr::null_mut;
@@ -120,7 +121,7 @@ fn a_thread_learns_by_its_first_free_which_pages_there_are() {
         let ptr = malloc(200);
         // SAFETY: the block is the test's, which gives it up.
         let pushed = unsafe { current().push_untyped(ptr.cast()) };
-        assert!(pushed, "the fast path knows the page");
+        assert!(matches!(pushed, Pushed::Done), "the fast path knows the page");
     })
     .join()
     .expect("the block is free");
