@@ -5,11 +5,9 @@
 //! of `mspan::mark`. If a rule is broken, the process ends with one line before two owners hold the
 //! block. No link is followed that was not recognised.
 
-use crate::base::addr::Addr;
 use crate::mspan::{Block, MSpan, State};
-use crate::os::report::{ALREADY_FREE, NO_BLOCK, misuse};
+use crate::os::report::{ALREADY_FREE, misuse};
 use crate::size_class::SizeClass;
-use crate::tiers::Tiers;
 
 /// Whether objects of `class` have marks. Objects of the smallest class have no second word for
 /// one, and C's `malloc` does not use that class.
@@ -74,11 +72,9 @@ pub(super) unsafe fn leave(span: &MSpan, block: *mut Block) {
     }
 }
 
-/// Checks `block`, which is about to leave a bin of `class` for its span.
-pub(super) fn flush(tiers: &Tiers, class: SizeClass, block: *mut Block) {
-    let Some(span) = tiers.mheap.map().span_of(Addr::of(block)) else {
-        misuse("free", block.addr(), class.size(), NO_BLOCK);
-    };
+/// Checks `block`, which is about to leave a bin of `class` for `span`.
+#[inline]
+pub(super) fn flush(span: &MSpan, class: SizeClass, block: *mut Block) {
     if span.state() == State::Large {
         // Rust's sized deallocation may put an object here that is large for its alignment.
         return;

@@ -101,12 +101,15 @@ impl MCache {
     /// Gives all blocks of a bin but the youngest `keep` back to their spans.
     fn flush(&self, tiers: &Tiers, class: SizeClass, keep: usize) {
         self.bins.flush(class, keep, |block| {
+            let Some(span) = tiers.mheap.map().span_of(Addr::of(block)) else {
+                return self.free_foreign(block);
+            };
             if CHECKED {
-                check::flush(tiers, class, block);
+                check::flush(span, class, block);
             }
             // SAFETY: the block is free and this thread's (BIN-1). The cache is ready, so it is
             // taken.
-            unsafe { self.free(tiers, block) };
+            unsafe { self.free_in(tiers, span, block) };
         });
     }
 
@@ -134,6 +137,17 @@ impl MCache {
             // SAFETY: the block is the caller's (contract of this function).
             unsafe { check::leave(span, block) };
         }
+        // SAFETY: the block is the caller's (contract of this function).
+        unsafe { self.free_in(tiers, span, block) }
+    }
+
+    /// Returns a block, which is marked in checked builds, to `span`. `false`: a sentinel cannot,
+    /// nothing was done.
+    ///
+    /// # Safety
+    /// As for [`free`](Self::free); the block is one of `span`.
+    #[inline(always)]
+    unsafe fn free_in(&self, tiers: &Tiers, span: &'static MSpan, block: *mut Block) -> bool {
         if self.spans.owns_with_room(span) {
             self.tally(span.class_index()).add(0, 1);
             // SAFETY: SPANS-1: this thread owns the span; the block is its live object.
