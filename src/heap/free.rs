@@ -121,7 +121,8 @@ impl Heap {
         unsafe { Self::dealloc_past_bin(block, size, align, cache, heap) };
     }
 
-    /// Takes back a block that neither a size class's bin, nor the outbox, nor its span takes at once.
+    /// Takes back a block that neither a size class's bin, nor the outbox, nor its span takes at
+    /// once.
     ///
     /// # Safety
     /// As for `dealloc_slow`.

@@ -69,8 +69,8 @@ impl Heap {
     }
 }
 
-/// Does a slow operation `f` of a few instructions with `cache`. `None`: the thread must get or take
-/// back a cache first; nothing was done.
+/// Does a slow operation `f` of a few instructions with `cache`. `None`: the thread must get or
+/// take back a cache first; nothing was done.
 #[inline(always)]
 pub(super) fn quick<R>(cache: &MCache, f: impl FnOnce(&MCache) -> R) -> Option<R> {
     let entered = cache.handover.enter()?;

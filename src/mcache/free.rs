@@ -175,8 +175,8 @@ impl MCache {
     /// done.
     ///
     /// # Safety
-    /// `block` is a live object of `span`, and the program uses it no more. The caller has entered a
-    /// slow operation.
+    /// `block` is a live object of `span`, and the program uses it no more. The caller has entered
+    /// a slow operation.
     #[inline(always)]
     pub(crate) unsafe fn free_home(&self, span: &MSpan, block: *mut Block) -> bool {
         if !self.spans.owns_with_room(span) || span.live() < 2 {

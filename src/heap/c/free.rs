@@ -1,8 +1,8 @@
 //! C's `free`, and C23's `free_sized`.
 //!
 //! `free` puts the block on its bin, if the page map names its class and the block passes the
-//! checks (`push_untyped`). If the bin is closed, a block of another thread joins the outbox if this
-//! thread gathers blocks of its span, and a block of the thread's own goes back on its span
+//! checks (`push_untyped`). If the bin is closed, a block of another thread joins the outbox if
+//! this thread gathers blocks of its span, and a block of the thread's own goes back on its span
 //! (`free_closed`). Otherwise `free_slow` finds the block's span, and gives the block back as a
 //! free of a Rust program does.
 
