@@ -171,8 +171,7 @@ impl MCache {
     }
 
     /// Puts a block whose bin is closed on its span's free list in the usual case: this thread owns
-    /// the span, and both before and after has it on no full list and in use. `false`: nothing was
-    /// done.
+    /// the span and has it on no full list, and other objects stay live. `false`: nothing was done.
     ///
     /// # Safety
     /// `block` is a live object of `span`, and the program uses it no more. The caller has entered
