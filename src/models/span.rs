@@ -105,6 +105,9 @@ impl World {
             });
         };
         let head = self.span.block(taken.head);
+        // SAFETY: the list belongs to this thread.
+        let length = unsafe { self.span.length(head) };
+        assert_eq!(length, taken.count, "the list has as many blocks as the word says");
         // All of the list, so this changes nothing in it.
         // SAFETY: the list belongs to this thread, and has so many objects.
         unsafe { Block::take(head, taken.count, self.span.cut(), check) };
@@ -189,6 +192,11 @@ fn models_an_owner_gets_the_leaves_of_a_chain_as_their_sender_left_them() {
     loom::model(|| {
         let world = World::new();
         let sender = thread::spawn(move || world.free_chain(2, &[0, 1]));
+        // The sender goes first, and the checker then moves this thread's steps forward. Without
+        // this it tries one order only: the sender's own load hides from it that the sender's
+        // exchange depends on this thread's load.
+        thread::yield_now();
+        // As in a refill: the list first, the mail later.
         world.receive(1, world.span.word.take());
         world.collect(1);
         sender.join().unwrap();

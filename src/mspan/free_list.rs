@@ -81,7 +81,7 @@ impl Cut {
     /// # Safety
     /// `trunk` is a trunk of the span, and the caller's.
     #[inline(always)]
-    unsafe fn count(self, trunk: *mut Block) -> usize {
+    pub(super) unsafe fn count(self, trunk: *mut Block) -> usize {
         if CHECKED {
             // SAFETY: `trunk` is a trunk, and the caller's (contract of this function).
             return unsafe { Block::head(trunk) }.1;
@@ -178,10 +178,6 @@ impl Block {
     /// The block is at least a word long and aligned to 8, and the caller's.
     #[inline(always)]
     pub(crate) unsafe fn link(block: *mut Block, next: *mut Block) {
-        // Only unit tests come here without a secret.
-        if cfg!(test) {
-            super::draw_early();
-        }
         // SAFETY: the block has a first word and is the caller's (contract of this function).
         unsafe { (*block).next = coded(block, next, 0) };
     }

@@ -150,16 +150,16 @@ pub(super) fn coded_leaf(trunk: *mut Block, place: u16) -> u16 {
 /// block to another would keep the distance it leads, perhaps to an object.
 #[inline(always)]
 fn key(block: *mut Block) -> usize {
-    // Relaxed: the secret was drawn before the first block was linked, and whoever passes a linked
-    // block on orders this too.
+    // Relaxed: the secret was drawn before the first span was cut, and a thread that passes a block
+    // of a span on orders this too.
     block.addr().wrapping_mul(MIX) ^ SECRET.load(Relaxed)
 }
 
 /// An odd number without a pattern: 2^64 over the golden ratio.
 const MIX: usize = 0x9e37_79b9_7f4a_7c15;
 
-/// Draws the secret, unless that was done. At the start of the process: later a seccomp filter may
-/// forbid it.
+/// Draws the secret, unless that was done. The start of the process calls it, because later a
+/// seccomp filter may forbid it, and so does the first span.
 #[inline(always)]
 pub(crate) fn draw_early() {
     if CHECKED && SECRET.load(Relaxed) == 0 {

@@ -29,6 +29,8 @@ mod free_list_tests;
 mod holes;
 mod large;
 mod mark;
+#[cfg(greyspan_loom)]
+mod models;
 mod objects;
 mod word;
 #[cfg(test)]
@@ -218,12 +220,6 @@ impl MSpan {
         } else {
             null_mut()
         }
-    }
-
-    /// Limits the span to fewer objects than its class has. For the models.
-    #[cfg(greyspan_loom)]
-    pub(crate) fn limit_objects(&self, objects: u32) {
-        self.objects.store(objects, Relaxed);
     }
 
     /// Returns the use of the span.

@@ -2,7 +2,7 @@
 //! untouched memory. The span's owner calls this, and frees look up objects here. MSPAN-2 to
 //! MSPAN-4 hold for the record's counters.
 
-use super::{Block, BlockRef, CHECKED, Cut, MSpan, State, Taken};
+use super::{Block, BlockRef, CHECKED, Cut, MSpan, State, Taken, draw_early};
 use crate::base::addr::Addr;
 use crate::base::geometry::CARVE;
 use crate::base::prefetch::prefetch;
@@ -15,6 +15,7 @@ impl MSpan {
     /// class's lengths.
     pub(crate) fn init_small(&self, class: SizeClass) {
         debug_assert!(class.lengths().contains(&self.pages()));
+        draw_early();
         self.free.store(null_mut(), Relaxed);
         self.live.store(0, Relaxed);
         self.carved.store(0, Relaxed);

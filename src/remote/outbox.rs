@@ -9,9 +9,9 @@
 //! The slots lie behind the cache's record. Their memory is untouched until the thread begins its
 //! first chain.
 //!
-//! Each chain has a bound, and all chains together have one. A chain that reaches a bound is sent. If
-//! it is the common bound, so is one of the others, in turn, because a thread may not come back to
-//! them.
+//! Each chain has a bound, and all chains together have one. A chain at its bound is sent. At the
+//! common bound other chains are sent in turn, because a thread may not come back to them, and so
+//! that a chain which a block joins grows long.
 //!
 //! - OUTBOX-1. The blocks of a chain count as live in their span until they are sent. So the span
 //!   keeps its class and its pages.
@@ -19,6 +19,8 @@
 //! - OUTBOX-3. Threads that gather statistics read the number and size of the gathered blocks, so
 //!   that freed blocks do not count as held. These counts order nothing, so they are relaxed
 //!   throughout.
+//! - OUTBOX-4. A trunk notes the number of its leaves before the next trunk takes its place, and
+//!   before its chain is sent: the thread that takes the list finds all of its blocks.
 
 use super::{Delivery, Directory, deliver};
 use crate::base::geometry::{OUTBOX_BYTES, OUTGOING_BYTES};
@@ -33,6 +35,8 @@ pub(crate) struct Outgoing {
     first: *mut Block,
     last: *mut Block,
     pub(crate) count: u32,
+    /// Leaves of the first trunk, which does not note their number yet (OUTBOX-4).
+    leaves: u32,
 }
 
 impl Outgoing {
@@ -45,34 +49,43 @@ impl Outgoing {
         let (cut, first) = (span.cut(), blocks[0]);
         // SAFETY: an object of `span` that the caller gives up (contract of this function).
         unsafe { Block::push_trunk(null_mut(), first, cut) };
-        for &block in &blocks[1..] {
-            // SAFETY: another object that the caller gives up; the list is this call's.
-            let head = unsafe { Block::push(first, block, cut) };
-            assert_eq!(head, first, "a trunk of the model has room");
+        for (index, &block) in blocks[1..].iter().enumerate() {
+            // SAFETY: the trunk is this call's, and a trunk of the models has room.
+            unsafe { Block::set_leaf(first, index, cut.offset(block)) };
         }
         Self {
             span,
             first,
             last: first,
             count: blocks.len() as u32,
+            leaves: blocks.len() as u32 - 1,
         }
     }
 
     /// Sends the chain. `Some`: the sender `me` owns the span now and has taken this list.
     pub(crate) fn send(self, directory: &Directory, me: OwnerId) -> Option<Taken> {
         let span = self.span;
+        // SAFETY: the trunk is this thread's until the exchange succeeds, and has that many leaves.
+        let note = || unsafe { span.cut().note_count(self.first, self.leaves as usize) };
+        if !crate::sync::broken!("leaves_noted_late") {
+            note();
+        }
         let link = |head| {
             // SAFETY: the chain is the caller's until the exchange succeeds.
             unsafe { Block::set_next(self.last, span.block(head)) };
         };
-        match span.word.send(me, span.block_ref(self.first), self.count, link) {
+        let taken = match span.word.send(me, span.block_ref(self.first), self.count, link) {
             Sent::Queued => None,
             Sent::Claimed(taken) => Some(taken),
             Sent::Notify => match deliver(directory, me, span) {
                 Delivery::Done => None,
                 Delivery::Mine(taken) => Some(taken),
             },
+        };
+        if crate::sync::broken!("leaves_noted_late") {
+            note();
         }
+        taken
     }
 }
 
@@ -148,8 +161,8 @@ impl Gathering {
 
     fn take(&self) -> Option<Outgoing> {
         let span = self.span.take()?;
-        let count = self.gathered();
-        self.close_trunk();
+        let (count, leaves) = (self.gathered(), self.leaves.load(Relaxed));
+        self.leaves.store(0, Relaxed);
         self.count.store(0, Relaxed);
         self.most.set(0);
         self.bytes.set(0);
@@ -158,6 +171,7 @@ impl Gathering {
             first: self.first.get(),
             last: self.last.get(),
             count,
+            leaves,
         })
     }
 }
@@ -340,6 +354,7 @@ impl Outbox {
                 first: block,
                 last: block,
                 count: 1,
+                leaves: 0,
             });
         };
         let before = self.take(number);

@@ -9,8 +9,8 @@
 //!   `m`.
 //! - `e` is at most `size`, so `objects * e` is at most a span's bytes, far below `m`.
 //!
-//! The same holds for a number of objects below all of a span's, and for every offset whose amount is
-//! below 2^48: `k * e` is below 2^48 too, and `m` is at least 2^49.
+//! The same holds for a number of objects below all of a span's, and for every offset between
+//! -2^48 and 2^48: `k * e` is below 2^48 too, and `m` is at least 2^49.
 
 use super::SizeClass;
 use super::table::COUNT;

@@ -13,7 +13,9 @@ use crate::base::geometry::{PAGE, REQUEST_MAX, RUN_MAX};
 use crate::mcache::c::Pushed;
 use crate::os::errno;
 use crate::size_class::SizeClass;
+use std::collections::BTreeSet;
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 const KIB: usize = 1 << 10;
 
@@ -125,6 +127,32 @@ fn a_thread_learns_by_its_first_free_which_pages_there_are() {
     })
     .join()
     .expect("the block is free");
+}
+
+#[test]
+fn a_thread_that_only_frees_gathers_all_blocks_of_another_thread_and_the_owner_gets_them_back() {
+    let _turn = turn();
+    // More than the first span has, so that chains begin in both ways, and fewer than a full chain.
+    const COUNT: u64 = 70;
+    let make = || (0..COUNT).map(|_| AtomicPtr::new(malloc(200)));
+    let (blocks, again): (Vec<_>, Vec<_>) = (make().collect(), make().collect());
+    let known: BTreeSet<usize> = blocks.iter().map(|block| block.load(Relaxed).addr()).collect();
+    std::thread::spawn(|| {
+        free(malloc(3000));
+        blocks.into_iter().for_each(|block| free(block.into_inner()));
+        assert_eq!(current().shared.outbox.gathered().0, COUNT);
+    })
+    .join()
+    .expect("the blocks are free");
+    let blocks: Vec<_> = make().chain(make()).chain(make()).collect();
+    let returned = blocks
+        .iter()
+        .filter(|block| known.contains(&block.load(Relaxed).addr()));
+    assert_eq!(returned.count() as u64, COUNT);
+    blocks
+        .into_iter()
+        .chain(again)
+        .for_each(|block| free(block.into_inner()));
 }
 
 #[test]

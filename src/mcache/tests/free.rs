@@ -1,8 +1,6 @@
 //! Freed blocks, empty spans, and the spans that a thread gives up.
 
 use super::*;
-#[cfg(checked)]
-use crate::mcache::c::Pushed;
 
 /// Live objects by the tallies and by the spans' own counts, per class and of large objects.
 fn agree(place: &Place) {
@@ -96,13 +94,13 @@ fn a_free_that_names_no_size_knows_the_present_class_of_a_span() {
     let other = other.expect("a class with spans of this length");
     place.own.learn_map(place.tiers);
     // SAFETY: the block is live, and given up.
-    assert!(matches!(unsafe { place.own.push_untyped(block) }, Pushed::Done));
+    assert!(matches!(unsafe { place.own.push_untyped(block) }, c::Pushed::Done));
     place.own.end_idle(place.tiers, 0);
     let block = place.take(place.own, other);
     assert!(eq(place.span(block).expect("a span"), span));
     let held = place.own.bins.held(other);
     // SAFETY: the block is live, and given up.
-    assert!(matches!(unsafe { place.own.push_untyped(block) }, Pushed::Done));
+    assert!(matches!(unsafe { place.own.push_untyped(block) }, c::Pushed::Done));
     assert_eq!(
         (place.own.bins.held(other), place.own.bins.pop(other)),
         (held + 1, block)
@@ -124,7 +122,7 @@ fn a_free_into_a_span_that_has_ended_is_left_to_the_slow_path() {
     // SAFETY: the pages are still the heap's. A program may have written to the block by mistake.
     unsafe { Block::clear_mark(row[0]) };
     // SAFETY: the block is free: nothing is done with it.
-    assert!(matches!(unsafe { place.own.push_untyped(row[0]) }, Pushed::Not));
+    assert!(matches!(unsafe { place.own.push_untyped(row[0]) }, c::Pushed::Not));
 }
 
 #[test]
