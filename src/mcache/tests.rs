@@ -5,6 +5,8 @@ mod held;
 mod keep;
 mod overflow;
 mod refill;
+#[cfg(checked)]
+mod untyped;
 
 use super::bins::Bins;
 use super::*;

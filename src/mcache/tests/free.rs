@@ -83,48 +83,6 @@ fn a_trim_tells_the_bytes_that_it_gave_to_the_page_heap() {
     assert_eq!((place.inuse(), place.own.trim(place.tiers)), (0, 0));
 }
 
-#[cfg(checked)]
-#[test]
-fn a_free_that_names_no_size_knows_the_present_class_of_a_span() {
-    let place = Place::new();
-    let block = place.take(place.own, class());
-    let span = place.span(block).expect("a span");
-    let mut others = SizeClass::all().filter(|&other| other != class() && other.size() >= 64);
-    let other = others.find(|other| other.lengths()[0] == span.pages());
-    let other = other.expect("a class with spans of this length");
-    place.own.learn_map(place.tiers);
-    // SAFETY: the block is live, and given up.
-    assert!(matches!(unsafe { place.own.push_untyped(block) }, c::Pushed::Done));
-    place.own.end_idle(place.tiers, 0);
-    let block = place.take(place.own, other);
-    assert!(eq(place.span(block).expect("a span"), span));
-    let held = place.own.bins.held(other);
-    // SAFETY: the block is live, and given up.
-    assert!(matches!(unsafe { place.own.push_untyped(block) }, c::Pushed::Done));
-    assert_eq!(
-        (place.own.bins.held(other), place.own.bins.pop(other)),
-        (held + 1, block)
-    );
-}
-
-#[cfg(checked)]
-#[test]
-fn a_free_into_a_span_that_has_ended_is_left_to_the_slow_path() {
-    let place = Place::new();
-    let class = SizeClass::holding(2 * KIB);
-    let row = exhaust(&place, class);
-    place.take(place.own, class);
-    place.own.learn_map(place.tiers);
-    let span = place.span(row[0]).expect("a span");
-    row.iter().for_each(|&block| place.free_to_span(place.own, block));
-    assert_eq!(span.state(), State::Free);
-    assert!(bins(&place).held(class) < bins(&place).cap(class));
-    // SAFETY: the pages are still the heap's. A program may have written to the block by mistake.
-    unsafe { Block::clear_mark(row[0]) };
-    // SAFETY: the block is free: nothing is done with it.
-    assert!(matches!(unsafe { place.own.push_untyped(row[0]) }, c::Pushed::Not));
-}
-
 #[test]
 fn a_span_that_a_thread_has_given_up_is_not_its_own_any_more() {
     let place = Place::new();
