@@ -61,6 +61,7 @@ fn a_quick_run_prints_a_table_and_writes_json_and_a_page() {
         "xmalloc",
         "peak RSS",
         "over all rows",
+        "mixed  threads",
         "worst rows of greyspan",
     ] {
         assert!(stdout.contains(part), "no {part:?} in\n{stdout}");
@@ -96,8 +97,8 @@ fn a_quick_run_prints_a_table_and_writes_json_and_a_page() {
     assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
     assert_eq!(
         page.matches("<svg viewBox=\"0 0 14 14\"").count(),
-        4,
-        "marks of two allocators in totals and legend"
+        8,
+        "marks of two allocators in two tables of groups, in the totals and in the legend"
     );
 
     // `show` reads the written file again, and merges it with itself.
@@ -152,7 +153,7 @@ fn idle_benches_show_their_memory_over_time_in_both_forms() {
         "--scale",
         "0.001",
         "--preload",
-        "--so",
+        "--lib",
         &same,
         "--alloc",
         "system,same",
@@ -338,6 +339,22 @@ fn any_command_runs_under_each_library() {
         seconds.len() == 2 && seconds.iter().all(|&seconds| (0.05..20.0).contains(&seconds)),
         "{seconds:?}"
     );
+
+    for key in [
+        "major_faults",
+        "voluntary_switches",
+        "involuntary_switches",
+        "user_seconds",
+        "system_seconds",
+    ] {
+        assert_eq!(cell[key].as_array().map(Vec::len), Some(2), "{key} in {cell}");
+    }
+    for part in ["CPU time", "wall time", "peak RSS", "page faults", "context switches"] {
+        assert!(
+            stdout.lines().any(|line| line.starts_with(part)),
+            "no {part} in {stdout}"
+        );
+    }
 
     let (code, stdout, _) = finished(&[
         "exec", "bad", "--alloc", "system", "--repeat", "1", "--", "/bin/sh", "-c", "exit 9",

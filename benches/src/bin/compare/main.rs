@@ -27,8 +27,8 @@ use std::time::Duration;
 
 const HELP: &str = "usage:
   compare run [--alloc a,b] [--bench x,y] [--threads 1,2] [--repeat N] [--json FILE] [--html FILE] [--svg FILE]
-              [--quick] [--notes] [--scale S] [--timeout SECONDS] [--cells FOLDER] [--preload] [--so NAME=PATH]
-  compare exec NAME [--alloc a,b] [--so NAME=PATH] [--repeat N] [--json FILE] [--html FILE] [--svg FILE]
+              [--quick] [--notes] [--scale S] [--timeout SECONDS] [--cells FOLDER] [--preload] [--lib NAME=PATH]
+  compare exec NAME [--alloc a,b] [--lib NAME=PATH] [--repeat N] [--json FILE] [--html FILE] [--svg FILE]
               [--timeout SECONDS] -- COMMAND...
   compare show FILE... [--json FILE] [--html FILE] [--svg FILE] [--notes]
   compare map [BENCH] [--threads N] [--scale S] [--svg FILE] [--json FILE] [--timeout SECONDS] [--cells FOLDER]
@@ -48,10 +48,10 @@ run     runs each chosen bench under each chosen allocator and prints a table of
           --timeout  time limit of each run (default 120 s)
           --cells    uses the cell programs in FOLDER instead of building them
           --preload  runs one program under each allocator's shared library, as exec does, instead of one per allocator
-          --so       with --preload: also uses the library PATH, with NAME as the allocator's name
+          --lib      with --preload: also uses the library PATH, with NAME as the allocator's name
 exec    runs COMMAND under each allocator's shared library: greyspan's, which it builds, and the installed rivals';
         NAME is the name of the row in the table
-          --so       also uses the library PATH, with NAME as the allocator's name
+          --lib      also uses the library PATH, with NAME as the allocator's name
           --timeout  time limit of each run (default 600 s)
 show    prints and draws the figures in files that --json wrote; several files of one machine are merged
 map     runs one bench under greyspan and prints a map of its heap at the moment of the largest use
