@@ -363,6 +363,61 @@ fn any_command_runs_under_each_library() {
     assert!(stdout.contains("FAILED: bad under system"), "{stdout}");
 }
 
+/// Uses a program in place of valgrind: it runs the command and leaves counts of two processes.
+#[test]
+fn counts_of_all_processes_are_added_up_and_have_their_tables() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = scratch("count");
+    let (valgrind, json) = (path(&folder, "valgrind"), path(&folder, "out.json"));
+    let script = "#!/bin/sh\nfor word; do case $word in --cachegrind-out-file=*) out=${word#*=} ;; esac; done\n\
+                  while [ \"${1#-}\" != \"$1\" ]; do shift; done\n\
+                  for part in 1 2; do printf 'events: Ir D1mr DLmr D1mw DLmw\\nsummary: 50 4 3 2 1\\n' > \"${out%\\%p}$part\"; done\n\
+                  exec \"$@\"\n";
+    fs::write(&valgrind, script).expect("a script");
+    fs::set_permissions(&valgrind, fs::Permissions::from_mode(0o755)).expect("a program");
+    let search = format!("{}:/usr/bin:/bin", folder.display());
+    let run = |command: &str| {
+        let words = [
+            "exec", "one", "--count", "--alloc", "system", "--json", &json, "--", "/bin/sh", "-c", command,
+        ];
+        compare(&words).env("PATH", &search).output().expect("the program")
+    };
+    let output = run("exit 0");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{stdout}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        stdout.contains("has no TLB") && !stdout.contains("wall time"),
+        "{stdout}"
+    );
+    let results: Value = serde_json::from_str(&fs::read_to_string(&json).expect("the file")).expect("JSON");
+    let cell = &results["cells"][0];
+    let counts = ["instructions", "d1_misses", "ll_misses"].map(|key| cell[key][0].as_u64());
+    assert_eq!(counts, [Some(100), Some(12), Some(8)]);
+    // `show` reads them again.
+    let (code, again, _) = finished(&["show", &json]);
+    assert!(code == 0 && again.contains("D1 misses"), "{again}");
+
+    let output = run("exit 3");
+    assert_eq!(output.status.code(), Some(1));
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("FAILED: one under system"), "{stdout}");
+    let words = ["exec", "one", "--count", "--alloc", "system", "--", "/bin/true"];
+    let output = compare(&words)
+        .env("PATH", "/no/such/folder")
+        .output()
+        .expect("the program");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(2) && stderr.contains("needs valgrind"),
+        "{stderr}"
+    );
+}
+
 /// Uses two programs in place of Cargo: one that notes its arguments and fails, and one that does
 /// not exist.
 #[test]

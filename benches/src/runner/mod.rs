@@ -12,6 +12,7 @@
 
 pub mod arguments;
 pub mod child;
+pub mod count;
 pub mod curves;
 pub mod exec;
 pub mod groups;
