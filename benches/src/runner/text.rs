@@ -374,6 +374,7 @@ pub fn note(cell: &Cell, key: &str) -> String {
         value if value.is_nan() => "-".to_owned(),
         value if key.ends_with("_ppm") => format!("{:.3} %", value / 1e4),
         value if key.ends_with("_ps_per_op") => format!("{:.1} ns", value / 1e3),
+        value if key.ends_with("_ns") => seconds(value / 1e9),
         value => mebibytes(value),
     }
 }
@@ -488,11 +489,13 @@ mod tests {
         results.cells[0]
             .notes
             .insert("rss_after_10s".to_owned(), vec![3.0 * 1_048_576.0]);
+        results.cells[0].notes.insert("p99.9_ns".to_owned(), vec![1500.0]);
         let text = notes(&results);
+        assert!(text.contains("1.50 us"), "{text}");
         assert!(text.contains("1.234 %") && text.contains("3.00 MiB"), "{text}");
         assert!(
             text.lines()
-                .any(|line| line.starts_with("system") && line.matches('-').count() == 2),
+                .any(|line| line.starts_with("system") && line.matches('-').count() == 3),
             "{text}"
         );
     }

@@ -26,6 +26,7 @@ mod idle_rows;
 mod json;
 mod large;
 mod larson;
+mod latency;
 mod lru;
 mod many64;
 mod medium;

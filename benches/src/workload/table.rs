@@ -405,6 +405,34 @@ pub const WORKLOADS: &[Workload] = &[
     )
     .one(),
     row(
+        "latency-32k-p99.9",
+        "630 MiB of blocks of up to 32 KiB replaced at random; the time that one op in thousand exceeds",
+        latency::to_32k::<1_000>,
+    )
+    .one()
+    .of(Group::Latency),
+    row(
+        "latency-32k-p99.99",
+        "630 MiB of blocks of up to 32 KiB replaced at random; the time that one op in ten thousand exceeds",
+        latency::to_32k::<10_000>,
+    )
+    .one()
+    .of(Group::Latency),
+    row(
+        "latency-256k-p99.9",
+        "630 MiB of blocks of up to 256 KiB replaced at random; the time that one op in thousand exceeds",
+        latency::to_256k::<1_000>,
+    )
+    .one()
+    .of(Group::Latency),
+    row(
+        "latency-256k-p99.99",
+        "630 MiB of blocks of up to 256 KiB replaced at random; the time that one op in ten thousand exceeds",
+        latency::to_256k::<10_000>,
+    )
+    .one()
+    .of(Group::Latency),
+    row(
         "idle-after-peak",
         "512 MiB of mixed objects, 95 % dropped at random, then 10 s of sleep; an op is an object",
         idle::run,
