@@ -1,5 +1,5 @@
-//! The groups of rows, and the means of each. No mean is taken over all rows: the rows of fixed sizes
-//! are many, cheap, and the least like programs.
+//! The groups of rows, and the means of each. No mean is taken over all rows: the rows of fixed
+//! sizes are many, and the least like programs.
 
 use super::numbers::geometric_mean;
 use super::results::{Cell, Results};

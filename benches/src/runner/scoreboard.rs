@@ -1,5 +1,5 @@
-//! The scoreboard as one SVG that stands alone: each allocator's geometric means over the headline's
-//! groups of rows, time across, memory upward.
+//! The scoreboard as one SVG that stands alone: each allocator's geometric means over the groups of
+//! the headline, time across, memory upward.
 
 use super::html::{STYLE, escape, places};
 use super::plot::{self, Point};

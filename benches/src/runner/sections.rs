@@ -1,5 +1,5 @@
-//! Two sections of the HTML page: the means of each group of rows, and one table for each measure of
-//! the programs.
+//! Two sections of the HTML page: the means of each group of rows, and one table for each measure
+//! of the programs.
 
 use super::html::{Page, escape};
 use super::measures::{Measure, Sheet};
