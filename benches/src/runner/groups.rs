@@ -102,8 +102,11 @@ pub fn words(groups: &[(Group, usize)]) -> String {
     groups.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
-/// The kinds of means, for tables: a name and a way to read one.
-pub const KINDS: [(&str, fn(&Total) -> f64); 3] = [
+/// A kind of mean, for tables: a name and a way to read one.
+pub type Kind = (&'static str, fn(&Total) -> f64);
+
+/// The kinds of means.
+pub const KINDS: [Kind; 3] = [
     ("time", |total| total.time.mean),
     ("CPU time", |total| total.cpu.mean),
     ("peak RSS", |total| total.rss.mean),
