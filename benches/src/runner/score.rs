@@ -1,6 +1,6 @@
 //! Computes the score of each allocator: in each row, its median divided by the best median of the
-//! *others*; over the rows of a group, the geometric mean of these ratios. A ratio below 1 beats all
-//! others. This module has no side effects.
+//! *others*; over the rows of a group, the geometric mean of these ratios. A ratio below 1 beats
+//! all others. This module has no side effects.
 
 use super::numbers::{extremes, geometric_mean, median};
 use super::results::{Cell, Results};
