@@ -519,6 +519,7 @@ mod tests {
         for part in ["<h3>CPU time</h3>", "a&lt;program&gt;", "programs (1)", "FAILED"] {
             assert!(page.contains(part), "no {part}");
         }
+        assert!(!page.contains("a<program>"), "a program's name became markup");
         for outside in ["http:", "https:", "src=", "url(", "@import"] {
             assert!(!page.contains(outside), "the page asks for {outside}");
         }
