@@ -123,7 +123,8 @@ row R R --vanilla --no-echo "--file=$own/frames.R" --args "$work/part" 1
 row gawk gawk -f "$own/counts.awk" "$work/part"
 row jq jq -c 'group_by(.tags[1]) | map({tag: .[0].tags[1], names: (map(.name) | unique | length), x: (map(.at.x) | add)})' "$work/rows.json"
 # Compilers.
-row gcc gcc -O2 -w -c "$(pick "$project/preload/tests/c/semantics.c" "$project/preload/tests/c/inject.c")" "$project"/preload/tests/c/{forks,park,wrong}.c
+sources=("$project"/preload/tests/c/{forks,park,wrong,semantics}.c)
+row gcc gcc -O2 -w -c "${sources[@]:0:$(pick 4 1)}"
 row g++ g++ -O2 -std=c++17 "$(pick -c -fsyntax-only)" -o "$work/object" "$(pick "$scripts/words.cc" "$own/queue.cc")"
 # Databases, and servers under load.
 row sqlite3 sqlite3 :memory: ".read $work/load.sql"

@@ -202,6 +202,7 @@ fn wrong_arguments_are_answered_before_anything_runs() {
             &["exec", "name", "--alloc", "nonesuch", "--", "true"],
             "unknown \"nonesuch\"",
         ),
+        (&["exec", "name", "--lib", "x", "--", "true"], "--lib needs NAME=PATH"),
         (&["show", "/no/such/file"], "/no/such/file"),
         (&["walk"], "unknown command \"walk\""),
         (&[], "no command"),
@@ -356,6 +357,26 @@ fn any_command_runs_under_each_library() {
         );
     }
 
+    // More libraries, by either spelling; the C library, put before itself, changes nothing.
+    let maps = fs::read_to_string("/proc/self/maps").expect("procfs");
+    if let Some(library) = maps.split_whitespace().find(|word| word.contains("/libc.so")) {
+        let (one, two) = (format!("one={library}"), format!("two={library}"));
+        let words = [
+            "exec", "quick", "--lib", &one, "--so", &two, "--alloc", "one,two", "--repeat", "1", "--", "true",
+        ];
+        let (code, stdout, stderr) = finished(&words);
+        assert_eq!(code, 0, "{stdout}{stderr}");
+        let heading: Vec<_> = stdout
+            .lines()
+            .find(|line| line.starts_with("CPU time "))
+            .into_iter()
+            .collect();
+        assert!(
+            heading.concat().contains("one") && heading.concat().contains("two"),
+            "{stdout}"
+        );
+    }
+
     let (code, stdout, _) = finished(&[
         "exec", "bad", "--alloc", "system", "--repeat", "1", "--", "/bin/sh", "-c", "exit 9",
     ]);
@@ -455,6 +476,27 @@ fn greyspan_is_built_for_exec_or_its_absence_is_told() {
     let noted = fs::read_to_string(noted).expect("what Cargo was asked for");
     assert!(noted.contains("build") && noted.contains("greyspan-preload"), "{noted}");
     assert_eq!(noted.lines().count(), 1);
+}
+
+/// The script of the programs answers before it builds or measures.
+#[test]
+fn wrong_arguments_of_the_script_of_programs_are_answered_at_once() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/programs.sh");
+    for (words, part) in [
+        (&[][..], "expected a name"),
+        (&["--cont", "name"], "unknown option --cont"),
+        (&["name", "--only"], "--only needs a value"),
+        (&["a/b"], "expected a name"),
+        (&["name", "1", "2"], "expected a name"),
+    ] {
+        let output = Command::new("bash").arg(script).args(words).output().expect("bash");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {stderr}");
+        assert!(
+            stderr.contains(part) && stderr.contains("--count"),
+            "{words:?}: {stderr}"
+        );
+    }
 }
 
 #[test]

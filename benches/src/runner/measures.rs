@@ -144,6 +144,8 @@ pub struct Sheet {
     pub allocators: Vec<String>,
     /// The programs.
     pub lines: Vec<Line>,
+    /// Whether there are several rounds, and so a spread.
+    pub spread: bool,
     /// For each allocator, the geometric mean of its ratios to the best of the others; `None` if it
     /// has none, or if the measure has no ratios.
     pub means: Vec<Option<f64>>,
@@ -175,8 +177,13 @@ pub fn sheets(results: &Results) -> Vec<Sheet> {
     let programs: Vec<&[Cell]> = results.rows().filter(|row| is_program(&row[0])).collect();
     let mut allocators = score::allocators(results);
     allocators.retain(|alloc| programs.iter().copied().flatten().any(|cell| cell.alloc == *alloc));
+    let has_rounds = |measure: &Measure| {
+        let mut cells = programs.iter().copied().flatten();
+        cells.any(|cell| (measure.values)(cell).len() > 1)
+    };
     let sheet = |measure: &Measure| Sheet {
         measure: *measure,
+        spread: has_rounds(measure),
         means: allocators.iter().map(|alloc| mean(&programs, measure, alloc)).collect(),
         lines: programs.iter().map(|row| line(row, measure, &allocators)).collect(),
         allocators: allocators.clone(),
@@ -245,11 +252,12 @@ fn table(sheet: &Sheet, subject: &str) -> String {
     } = sheet.measure;
     let mut headings = vec![name];
     headings.extend(sheet.allocators.iter().map(String::as_str));
-    headings.extend(if ratios {
-        &["best other", "ratio", "spread"][..]
-    } else {
-        &["spread"]
-    });
+    if ratios {
+        headings.extend(["best other", "ratio"]);
+    }
+    if sheet.spread {
+        headings.push("spread");
+    }
     let mut table = Table::new(&headings);
     for line in &sheet.lines {
         let mut entries = vec![line.name.clone()];
@@ -266,7 +274,9 @@ fn table(sheet: &Sheet, subject: &str) -> String {
             entries.push(best.unwrap_or("-".to_owned()));
             entries.push(own.map_or("-".to_owned(), |figure| text::ratio(&figure)));
         }
-        entries.push(format!("{:.0} %", line.spread * 100.0));
+        if sheet.spread {
+            entries.push(format!("{:.0} %", line.spread * 100.0));
+        }
         table.row(entries);
     }
     if ratios {
@@ -353,7 +363,7 @@ mod tests {
         let text = text(&results(cells));
         assert_eq!(
             words(&text, "instructions")[1],
-            ["perl", "150", "M", "300", "M", "FAILED", "system", "0.50", "0", "%"]
+            ["perl", "150", "M", "300", "M", "FAILED", "system", "0.50"]
         );
         assert_eq!(words(&text, "D1 misses")[1][1..3], ["1.23", "M"]);
         assert_eq!(words(&text, "LL misses")[1][1..3], ["0.0001", "M"]);

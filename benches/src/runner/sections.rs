@@ -86,10 +86,13 @@ impl Page<'_> {
         for alloc in &sheet.allocators {
             write!(out, "<th>{}</th>", escape(alloc)).expect("text grows");
         }
-        out.push_str(if ratios {
-            "<th class=\"text apart\">best other</th><th>ratio</th><th>spread</th></tr>\n"
-        } else {
+        if ratios {
+            out.push_str("<th class=\"text apart\">best other</th><th>ratio</th>");
+        }
+        out.push_str(if sheet.spread {
             "<th>spread</th></tr>\n"
+        } else {
+            "</tr>\n"
         });
         for line in &sheet.lines {
             write!(out, "<tr><td class=\"text\">{}</td>", escape(&line.name)).expect("text grows");
@@ -117,14 +120,17 @@ impl Page<'_> {
                     _ => "<td class=\"text apart\">–</td><td>–</td>".to_owned(),
                 });
             }
-            writeln!(out, "<td>{:.0} %</td></tr>", line.spread * 100.0).expect("text grows");
+            if sheet.spread {
+                write!(out, "<td>{:.0} %</td>", line.spread * 100.0).expect("text grows");
+            }
+            out.push_str("</tr>\n");
         }
         if ratios {
             out.push_str("<tr class=\"next\"><td class=\"text\">mean ratio</td>");
             for mean in &sheet.means {
                 write!(out, "<td>{}</td>", groups::mean(mean.unwrap_or(f64::NAN))).expect("text grows");
             }
-            out.push_str("<td class=\"apart\"></td><td></td><td></td></tr>\n");
+            out.push_str("<td class=\"apart\"></td><td></td></tr>\n");
         }
         out + "</table></div>\n"
     }
