@@ -503,7 +503,14 @@ fn wrong_arguments_of_the_script_of_programs_are_answered_at_once() {
 fn the_list_names_allocators_and_benches() {
     let (code, stdout, _) = finished(&["list"]);
     assert_eq!(code, 0);
-    for part in ["greyspan", "snmalloc-rs", "larson", "two or more"] {
+    for part in [
+        "greyspan",
+        "snmalloc-rs",
+        "larson",
+        "two or more",
+        "fixed sizes",
+        "latency-32k-p99.9 ",
+    ] {
         assert!(stdout.contains(part), "no {part:?} in\n{stdout}");
     }
     assert!(!stdout.contains(" test-"), "{stdout}");

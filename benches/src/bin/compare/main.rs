@@ -15,7 +15,7 @@ use greyspan_bench::runner::machine::{self, Machine};
 use greyspan_bench::runner::plan::{self, Row};
 use greyspan_bench::runner::results::{Cell, Results, Sample, Settings, VERSION};
 use greyspan_bench::runner::{
-    ALLOCATORS, Allocator, Build, Programs, child, count, exec, html, rounds, scoreboard, target_folder, text,
+    ALLOCATORS, Allocator, Build, Programs, child, count, exec, groups, html, rounds, scoreboard, target_folder, text,
 };
 use greyspan_bench::workload::{IDLE, WORKLOADS, Workload};
 use std::collections::BTreeMap;
@@ -126,9 +126,10 @@ fn list() -> u8 {
     println!("benches:");
     for workload in WORKLOADS.iter().chain(IDLE) {
         println!(
-            "  {:<18} {:<13} {}",
+            "  {:<20} {:<13} {:<12} {}",
             workload.name,
             plan::words(workload.threads),
+            groups::name(workload.group),
             workload.help
         );
     }
