@@ -61,7 +61,7 @@ git clone --quiet --no-local "$project" "$work/clone"
 for _ in 1 2 3 4 5 6; do cat "$project"/src/*.rs "$project"/src/*/*.rs; done > "$work/all"
 head -c "$(pick 10000000 200000)" "$work/all" > "$work/text"
 head -c "$(pick 2000000 100000)" "$work/all" > "$work/part"
-for kind in json:100000:3000 xml:200000:8000 dot:150:20 lines:500000:20000; do
+for kind in json:100000:3000 xml:200000:8000 dot:240:60 lines:500000:20000; do
     IFS=: read -r kind full short <<< "$kind"
     awk -v KIND="$kind" -v ROWS="$(pick "$full" "$short")" -f "$own/generate.awk" > "$work/rows.$kind"
 done
@@ -72,12 +72,13 @@ PATH=/usr/bin:/bin:$PATH
 if command -v g++ > /dev/null; then g++ -O2 -std=c++17 -pthread -o "$work/queue" "$own/queue.cc"; fi
 
 files=() failed=0 left=()
+wanted() { [[ -z $only || ,$only, == *,$1,* ]]; }
 # row NAME COMMAND...: measures one program. A failure under an allocator is printed here and shown
 # in the table.
 row() {
     local row=$1 result=0
     shift
-    if [[ -n $only && ,$only, != *,$row,* ]]; then return; fi
+    wanted "$row" || return 0
     if ! command -v "$1" > /dev/null; then
         left+=("$row: $1 is missing")
         return
@@ -101,6 +102,7 @@ row() {
 # part NAME TIMES: runs the part NAME of the tests in preload/tests, each time in a new folder.
 # TIMES repeats the work of short parts. These programs fork.
 part() {
+    wanted "$1" || return 0
     if [[ -n $count ]]; then
         left+=("$1: it forks")
         return

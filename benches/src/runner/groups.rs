@@ -226,5 +226,7 @@ mod tests {
         assert_eq!(line("CPU time", 0), ["CPU", "time", "programs"]);
         assert_eq!(line("greyspan", 1), ["greyspan", "0.500"]);
         assert_eq!(line("rows", 2), ["rows", "1", "1", "1", "1"]);
+        let report = super::super::text::totals(&results(&[("perl", 0, 3.0), ("churn", 1, 2.0)]));
+        assert!(report.contains("in CPU time: perl 3.00\n") && report.contains("in time: perl 3.00, churn 2.00\n"));
     }
 }

@@ -162,7 +162,12 @@ impl Page<'_> {
         }
         out.push_str("</table></div>\n");
         if let Some(total) = totals.iter().find(|total| total.alloc == self.subject) {
-            for (what, sum) in [("time", &total.time), ("peak memory", &total.rss)] {
+            let sums = [
+                ("time", &total.time),
+                ("CPU time", &total.cpu),
+                ("peak memory", &total.rss),
+            ];
+            for (what, sum) in sums.into_iter().filter(|(_, sum)| !sum.worst.is_empty()) {
                 writeln!(
                     out,
                     "<p>Worst rows of {} in {what}: {}.</p>",

@@ -316,7 +316,12 @@ pub fn totals(results: &Results) -> String {
     );
     let subject = score::subject(results).unwrap_or_default();
     if let Some(total) = totals.iter().find(|total| total.alloc == subject) {
-        for (what, sum) in [("time", &total.time), ("peak RSS", &total.rss)] {
+        let sums = [
+            ("time", &total.time),
+            ("CPU time", &total.cpu),
+            ("peak RSS", &total.rss),
+        ];
+        for (what, sum) in sums.into_iter().filter(|(_, sum)| !sum.worst.is_empty()) {
             let worst = sum.worst.iter().filter(|row| row.2 > 1.0).take(WORST);
             let worst: Vec<String> = worst
                 .map(|(bench, threads, ratio)| format!("{} {ratio:.2}", row_name(bench, *threads)))
