@@ -29,7 +29,7 @@ while [[ $# -gt 0 ]]; do
         --count) count=1 ;;
         --only | --lib)
             [[ $# -gt 1 ]] || usage "$1 needs a value"
-            if [[ $1 == --only ]]; then only=$2; else options+=(--lib "$2"); fi
+            if [[ $1 == --only ]]; then only=$2; else options+=(--lib "${2%%=*}=$(realpath -- "${2#*=}")"); fi
             shift
             ;;
         -*) usage "unknown option $1" ;;
