@@ -117,7 +117,7 @@ part bash 4
 row perl perl "$scripts/words.pl" "$work/text"
 row lua lua5.4 "$scripts/trees.lua" "$(pick 5 1)"
 row ruby ruby "$own/words.rb" "$work/text" 1
-row node node "$scripts/buffers.js"
+row node node "$(pick "$scripts/buffers.js" "$own/documents.js")" "$work/text"
 # Without an allocator of its own, and without extensions, which Debian's PHP loads with RTLD_DEEPBIND.
 USE_ZEND_ALLOC=0 row php php -n -d memory_limit=-1 "$own/documents.php" "$work/text" 1
 row tclsh tclsh "$own/tables.tcl" "$work/text" 1
