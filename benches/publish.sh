@@ -2,7 +2,7 @@
 # Makes the published scoreboard: every bench under every rival that builds, 5 rounds after one
 # warm-up round, on an idle machine.
 #   benches/publish.sh NAME        writes benches/results/NAME.json, NAME.html and NAME.txt
-# NAME names the machine. Takes about 30 minutes on 2 cores, plus about 5 to build.
+# NAME names the machine. Takes about 35 minutes on 2 cores, plus about 5 to build.
 set -euo pipefail
 if [[ $# -ne 1 || $1 == -* || $1 == */* ]]; then
     echo "error: expected a name for the machine; usage: benches/publish.sh NAME" >&2

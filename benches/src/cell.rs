@@ -69,14 +69,17 @@ pub fn main(allocator: &'static str, metadata: Option<fn() -> u64>, purge: Optio
     let usage = measure::usage();
     let mut line = format!(
         "{{\"alloc\":\"{allocator}\",\"bench\":\"{}\",\"threads\":{threads},\"scale\":{scale},\"seconds\":{:.9},\
-         \"ops\":{},\"checksum\":\"{:016x}\",\"rss_bytes\":{},\"minor_faults\":{},\"user_seconds\":{:.6},\
-         \"system_seconds\":{:.6},\"notes\":{{",
+         \"ops\":{},\"checksum\":\"{:016x}\",\"rss_bytes\":{},\"minor_faults\":{},\"major_faults\":{},\
+         \"voluntary_switches\":{},\"involuntary_switches\":{},\"user_seconds\":{:.6},\"system_seconds\":{:.6},\"notes\":{{",
         workload.name,
         outcome.seconds,
         outcome.ops,
         outcome.checksum,
         memory.peak,
         usage.minor_faults,
+        usage.major_faults,
+        usage.voluntary_switches,
+        usage.involuntary_switches,
         usage.user_seconds,
         usage.system_seconds
     );

@@ -54,6 +54,12 @@ fn parse(status: &[u8]) -> Memory {
 pub struct Usage {
     /// Page faults that needed no read from a device.
     pub minor_faults: u64,
+    /// Page faults that waited for a device.
+    pub major_faults: u64,
+    /// The times that a thread gave up its processor, most often to wait.
+    pub voluntary_switches: u64,
+    /// The times that the kernel took the processor from a thread that could have gone on.
+    pub involuntary_switches: u64,
     /// Seconds of processor time in user mode.
     pub user_seconds: f64,
     /// Seconds of processor time in the kernel.
@@ -89,11 +95,15 @@ fn usage_of(target: libc::c_int) -> Usage {
 
 pub(crate) fn from_raw(raw: &libc::rusage) -> Usage {
     let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    let count = |number: libc::c_long| u64::try_from(number).unwrap_or(0);
     Usage {
-        minor_faults: u64::try_from(raw.ru_minflt).unwrap_or(0),
+        minor_faults: count(raw.ru_minflt),
+        major_faults: count(raw.ru_majflt),
+        voluntary_switches: count(raw.ru_nvcsw),
+        involuntary_switches: count(raw.ru_nivcsw),
         user_seconds: seconds(raw.ru_utime),
         system_seconds: seconds(raw.ru_stime),
-        peak: u64::try_from(raw.ru_maxrss).unwrap_or(0) * 1024,
+        peak: count(raw.ru_maxrss) * 1024,
     }
 }
 

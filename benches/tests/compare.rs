@@ -61,6 +61,7 @@ fn a_quick_run_prints_a_table_and_writes_json_and_a_page() {
         "xmalloc",
         "peak RSS",
         "over all rows",
+        "mixed  threads",
         "worst rows of greyspan",
     ] {
         assert!(stdout.contains(part), "no {part:?} in\n{stdout}");
@@ -96,8 +97,8 @@ fn a_quick_run_prints_a_table_and_writes_json_and_a_page() {
     assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
     assert_eq!(
         page.matches("<svg viewBox=\"0 0 14 14\"").count(),
-        4,
-        "marks of two allocators in totals and legend"
+        8,
+        "marks of two allocators in two tables of groups, in the totals and in the legend"
     );
 
     // `show` reads the written file again, and merges it with itself.
@@ -152,7 +153,7 @@ fn idle_benches_show_their_memory_over_time_in_both_forms() {
         "--scale",
         "0.001",
         "--preload",
-        "--so",
+        "--lib",
         &same,
         "--alloc",
         "system,same",
@@ -201,6 +202,7 @@ fn wrong_arguments_are_answered_before_anything_runs() {
             &["exec", "name", "--alloc", "nonesuch", "--", "true"],
             "unknown \"nonesuch\"",
         ),
+        (&["exec", "name", "--lib", "x", "--", "true"], "--lib needs NAME=PATH"),
         (&["show", "/no/such/file"], "/no/such/file"),
         (&["walk"], "unknown command \"walk\""),
         (&[], "no command"),
@@ -339,11 +341,102 @@ fn any_command_runs_under_each_library() {
         "{seconds:?}"
     );
 
+    for key in [
+        "major_faults",
+        "voluntary_switches",
+        "involuntary_switches",
+        "user_seconds",
+        "system_seconds",
+    ] {
+        assert_eq!(cell[key].as_array().map(Vec::len), Some(2), "{key} in {cell}");
+    }
+    for part in ["CPU time", "wall time", "peak RSS", "page faults", "context switches"] {
+        assert!(
+            stdout.lines().any(|line| line.starts_with(part)),
+            "no {part} in {stdout}"
+        );
+    }
+
+    // More libraries, by either spelling; the C library, put before itself, changes nothing.
+    let maps = fs::read_to_string("/proc/self/maps").expect("procfs");
+    if let Some(library) = maps.split_whitespace().find(|word| word.contains("/libc.so")) {
+        let (one, two) = (format!("one={library}"), format!("two={library}"));
+        let words = [
+            "exec", "quick", "--lib", &one, "--so", &two, "--alloc", "one,two", "--repeat", "1", "--", "true",
+        ];
+        let (code, stdout, stderr) = finished(&words);
+        assert_eq!(code, 0, "{stdout}{stderr}");
+        let heading: Vec<_> = stdout
+            .lines()
+            .find(|line| line.starts_with("CPU time "))
+            .into_iter()
+            .collect();
+        assert!(
+            heading.concat().contains("one") && heading.concat().contains("two"),
+            "{stdout}"
+        );
+    }
+
     let (code, stdout, _) = finished(&[
         "exec", "bad", "--alloc", "system", "--repeat", "1", "--", "/bin/sh", "-c", "exit 9",
     ]);
     assert_eq!(code, 1);
     assert!(stdout.contains("FAILED: bad under system"), "{stdout}");
+}
+
+/// Uses a program in place of valgrind: it runs the command and leaves counts of two processes.
+#[test]
+fn counts_of_all_processes_are_added_up_and_have_their_tables() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = scratch("count");
+    let (valgrind, json) = (path(&folder, "valgrind"), path(&folder, "out.json"));
+    let script = "#!/bin/sh\nfor word; do case $word in --cachegrind-out-file=*) out=${word#*=} ;; esac; done\n\
+                  while [ \"${1#-}\" != \"$1\" ]; do shift; done\n\
+                  for part in 1 2; do printf 'events: Ir D1mr DLmr D1mw DLmw\\nsummary: 50 4 3 2 1\\n' > \"${out%\\%p}$part\"; done\n\
+                  exec \"$@\"\n";
+    fs::write(&valgrind, script).expect("a script");
+    fs::set_permissions(&valgrind, fs::Permissions::from_mode(0o755)).expect("a program");
+    let search = format!("{}:/usr/bin:/bin", folder.display());
+    let run = |command: &str| {
+        let words = [
+            "exec", "one", "--count", "--alloc", "system", "--json", &json, "--", "/bin/sh", "-c", command,
+        ];
+        compare(&words).env("PATH", &search).output().expect("the program")
+    };
+    let output = run("exit 0");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{stdout}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        stdout.contains("has no TLB") && !stdout.contains("wall time"),
+        "{stdout}"
+    );
+    let results: Value = serde_json::from_str(&fs::read_to_string(&json).expect("the file")).expect("JSON");
+    let cell = &results["cells"][0];
+    let counts = ["instructions", "d1_misses", "ll_misses"].map(|key| cell[key][0].as_u64());
+    assert_eq!(counts, [Some(100), Some(12), Some(8)]);
+    // `show` reads them again.
+    let (code, again, _) = finished(&["show", &json]);
+    assert!(code == 0 && again.contains("D1 misses"), "{again}");
+
+    let output = run("exit 3");
+    assert_eq!(output.status.code(), Some(1));
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("FAILED: one under system"), "{stdout}");
+    let words = ["exec", "one", "--count", "--alloc", "system", "--", "/bin/true"];
+    let output = compare(&words)
+        .env("PATH", "/no/such/folder")
+        .output()
+        .expect("the program");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(2) && stderr.contains("needs valgrind"),
+        "{stderr}"
+    );
 }
 
 /// Uses two programs in place of Cargo: one that notes its arguments and fails, and one that does
@@ -385,11 +478,39 @@ fn greyspan_is_built_for_exec_or_its_absence_is_told() {
     assert_eq!(noted.lines().count(), 1);
 }
 
+/// The script of the programs answers before it builds or measures.
+#[test]
+fn wrong_arguments_of_the_script_of_programs_are_answered_at_once() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/programs.sh");
+    for (words, part) in [
+        (&[][..], "expected a name"),
+        (&["--cont", "name"], "unknown option --cont"),
+        (&["name", "--only"], "--only needs a value"),
+        (&["a/b"], "expected a name"),
+        (&["name", "1", "2"], "expected a name"),
+    ] {
+        let output = Command::new("bash").arg(script).args(words).output().expect("bash");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {stderr}");
+        assert!(
+            stderr.contains(part) && stderr.contains("--count"),
+            "{words:?}: {stderr}"
+        );
+    }
+}
+
 #[test]
 fn the_list_names_allocators_and_benches() {
     let (code, stdout, _) = finished(&["list"]);
     assert_eq!(code, 0);
-    for part in ["greyspan", "snmalloc-rs", "larson", "two or more"] {
+    for part in [
+        "greyspan",
+        "snmalloc-rs",
+        "larson",
+        "two or more",
+        "fixed sizes",
+        "latency-32k-p99.9 ",
+    ] {
         assert!(stdout.contains(part), "no {part:?} in\n{stdout}");
     }
     assert!(!stdout.contains(" test-"), "{stdout}");

@@ -71,7 +71,7 @@ pub fn find(target: &Path) -> Vec<Preload> {
 
 /// Tells how to get a library that [`find`] does not find, for messages.
 pub const HOW_TO_GET: &str = "greyspan is built; Debian has libmimalloc2.0, libjemalloc2 and libtcmalloc-minimal4; others by \
-                              --so NAME=PATH";
+                              --lib NAME=PATH";
 
 /// Parses `NAME=PATH`.
 ///
@@ -80,10 +80,10 @@ pub const HOW_TO_GET: &str = "greyspan is built; Debian has libmimalloc2.0, libj
 pub fn named(text: &str) -> Result<Preload, String> {
     let (name, path) = text
         .split_once('=')
-        .ok_or_else(|| format!("--so needs NAME=PATH, not {text:?}"))?;
-    let path = std::path::absolute(path).map_err(|error| format!("--so {text}: {error}"))?;
+        .ok_or_else(|| format!("--lib needs NAME=PATH, not {text:?}"))?;
+    let path = std::path::absolute(path).map_err(|error| format!("--lib {text}: {error}"))?;
     if name.is_empty() || !path.is_file() {
-        return Err(format!("--so {text}: no such file"));
+        return Err(format!("--lib {text}: no such file"));
     }
     Ok((name.to_owned(), Some(path)))
 }
@@ -215,6 +215,9 @@ fn measure(library: &OsString, words: Vec<OsString>) -> Result<Value, String> {
         "seconds": seconds,
         "rss_bytes": usage.peak,
         "minor_faults": usage.minor_faults,
+        "major_faults": usage.major_faults,
+        "voluntary_switches": usage.voluntary_switches,
+        "involuntary_switches": usage.involuntary_switches,
         "user_seconds": usage.user_seconds,
         "system_seconds": usage.system_seconds,
     }))
@@ -233,6 +236,9 @@ mod tests {
         .unwrap();
         assert!(sample["seconds"].as_f64().unwrap() >= 0.02, "{sample}");
         assert!(sample["rss_bytes"].as_u64().unwrap() > 100_000, "{sample}");
+        // The shell waits for `sleep`, which itself waits.
+        assert!(sample["voluntary_switches"].as_u64() >= Some(1), "{sample}");
+        assert!(sample["major_faults"].is_u64() && sample["involuntary_switches"].is_u64());
     }
 
     #[test]

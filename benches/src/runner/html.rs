@@ -1,12 +1,12 @@
 //! The report as one self-contained HTML page: it holds its style and plots, has no script, and
 //! loads nothing.
 
-use super::curves;
 use super::numbers::{mebibytes, median, seconds};
 use super::plot::{self, Dot, Line, Point};
 use super::results::{Cell, Results};
 use super::score::{self, Figure, Figures, LIMITS, Standing, Sum};
 use super::text::{self, row_name};
+use super::{curves, groups};
 use std::fmt::Write;
 
 pub(super) const STYLE: &str = include_str!("report.css");
@@ -55,7 +55,9 @@ pub fn page(results: &Results) -> String {
     let title = escape(&title);
     let parts = [
         page.head(&title),
+        page.groups(),
         page.totals(),
+        page.programs(),
         page.scatter(),
         page.strip(),
         curves::section(page.results, &page.places, |alloc| page.key(alloc)),
@@ -92,9 +94,9 @@ pub(super) fn places(allocators: &[String], subject: &str) -> Vec<(String, usize
     allocators.iter().map(place).collect()
 }
 
-struct Page<'a> {
-    results: &'a Results,
-    subject: String,
+pub(super) struct Page<'a> {
+    pub(super) results: &'a Results,
+    pub(super) subject: String,
     places: Vec<(String, usize)>,
 }
 
@@ -130,10 +132,9 @@ impl Page<'_> {
             return String::new();
         }
         let mut out = String::from(
-            "<h2>Over all rows</h2>\n<p class=\"quiet\">The geometric mean of each row's ratio to the best of the <em>other</em> \
-             allocators, and the number of rows with a ratio above 1.10 and above 1.25. Below 1 is better than the best of the others.</p>\n\
-             <div class=\"wide\"><table>\n<tr><th class=\"text\">allocator</th><th>time</th><th>&gt; 1.10</th><th>&gt; 1.25</th>\
-             <th class=\"apart\">peak memory</th><th>&gt; 1.10</th><th>&gt; 1.25</th><th class=\"apart\">rows</th><th>failed</th></tr>\n",
+            "<h2>Over all rows</h2>\n<p class=\"quiet\">The number of rows with a ratio above 1.10 and above 1.25.</p>\n\
+             <div class=\"wide\"><table>\n<tr><th class=\"text\">allocator</th><th>time &gt; 1.10</th><th>&gt; 1.25</th>\
+             <th class=\"apart\">peak memory &gt; 1.10</th><th>&gt; 1.25</th><th class=\"apart\">rows</th><th>failed</th></tr>\n",
         );
         for total in &totals {
             let class = if total.alloc == self.subject {
@@ -149,17 +150,7 @@ impl Page<'_> {
             )
             .expect("text grows");
             for (sum, class) in [(&total.time, ""), (&total.rss, " class=\"apart\"")] {
-                let mean = if sum.mean.is_nan() {
-                    "–".to_owned()
-                } else {
-                    format!("{:.3}", sum.mean)
-                };
-                write!(
-                    out,
-                    "<td{class}>{mean}</td><td>{}</td><td>{}</td>",
-                    sum.above[0], sum.above[1]
-                )
-                .expect("text grows");
+                write!(out, "<td{class}>{}</td><td>{}</td>", sum.above[0], sum.above[1]).expect("text grows");
             }
             let failed = if total.failed > 0 { " class=\"bad\"" } else { "" };
             writeln!(
@@ -171,7 +162,12 @@ impl Page<'_> {
         }
         out.push_str("</table></div>\n");
         if let Some(total) = totals.iter().find(|total| total.alloc == self.subject) {
-            for (what, sum) in [("time", &total.time), ("peak memory", &total.rss)] {
+            let sums = [
+                ("time", &total.time),
+                ("CPU time", &total.cpu),
+                ("peak memory", &total.rss),
+            ];
+            for (what, sum) in sums.into_iter().filter(|(_, sum)| !sum.worst.is_empty()) {
                 writeln!(
                     out,
                     "<p>Worst rows of {} in {what}: {}.</p>",
@@ -185,7 +181,7 @@ impl Page<'_> {
     }
 
     /// Returns an allocator's mark for the legend.
-    fn key(&self, alloc: &str) -> String {
+    pub(super) fn key(&self, alloc: &str) -> String {
         let mark = plot::mark(self.place(alloc), 7.0, 7.0, 5.0, false);
         format!("<svg viewBox=\"0 0 14 14\" width=\"14\" height=\"14\" aria-hidden=\"true\">{mark}</svg>")
     }
@@ -207,21 +203,22 @@ impl Page<'_> {
                 }
             }
         }
-        for total in score::totals(self.results).iter().filter(|total| total.rows > 0) {
-            let (time, rss) = (total.time.mean, total.rss.mean);
+        let (groups, means) = groups::headline(self.results);
+        for groups::Means { alloc, time, rss } in means {
             points.push(Point {
-                place: self.place(&total.alloc),
-                label: Some(total.alloc.clone()),
+                place: self.place(&alloc),
+                title: format!("{alloc}: geometric means: time {time:.3}, peak memory {rss:.3}"),
+                label: Some(alloc),
                 ratios: (time, rss),
-                title: format!("{}: geometric means: time {time:.3}, peak memory {rss:.3}", total.alloc),
             });
         }
         if points.is_empty() {
             return String::new();
         }
         format!(
-            "<h2>Time and memory together</h2>\n<p class=\"quiet\">Large marks: each allocator's geometric means. Dots: the rows of {}. \
+            "<h2>Time and memory together</h2>\n<p class=\"quiet\">Large marks: each allocator's geometric means over {}. Dots: the rows of {}. \
              Left and low is better; both scales double from line to line.</p>\n<div class=\"wide\">{}</div>\n",
+            escape(&groups::words(&groups)),
             escape(&self.subject),
             plot::scatter(&points)
         )
@@ -348,7 +345,7 @@ impl Page<'_> {
                     escape(&cell.alloc)
                 )
                 .expect("text grows");
-                let Some(Figures { time, rss }) = &standing.figures else {
+                let Some(Figures { time, rss, .. }) = &standing.figures else {
                     writeln!(out, "{}</tr>", missing(standing, 8)).expect("text grows");
                     continue;
                 };
@@ -512,12 +509,28 @@ mod tests {
 
     #[test]
     fn the_page_stands_alone_and_closes_what_it_opens() {
-        let page = page(&results());
+        let mut results = results();
+        let programs = ["greyspan", "system"].map(|alloc| {
+            let mut cell = Cell::new(alloc, "a<program>", 0);
+            (cell.seconds, cell.rss_bytes) = (vec![1.0], vec![20 << 20]);
+            (cell.user_seconds, cell.system_seconds) = (vec![1.0], vec![0.5]);
+            cell
+        });
+        let mut broken = Cell::new("snmalloc", "a<program>", 0);
+        broken.failure = Some("signal".to_owned());
+        results.cells.extend(programs);
+        results.cells.push(broken);
+        let page = page(&results);
+        for part in ["<h3>CPU time</h3>", "a&lt;program&gt;", "programs (1)", "FAILED"] {
+            assert!(page.contains(part), "no {part}");
+        }
+        assert!(!page.contains("a<program>"), "a program's name became markup");
         for outside in ["http:", "https:", "src=", "url(", "@import"] {
             assert!(!page.contains(outside), "the page asks for {outside}");
         }
         for tag in [
-            "section", "table", "tr", "td", "svg", "g", "div", "p", "h2", "details", "span", "text", "title",
+            "section", "table", "tr", "td", "svg", "g", "div", "p", "h2", "details", "span", "text", "title", "h3",
+            "th",
         ] {
             let (opened, closed) = (
                 page.matches(&format!("<{tag} ")).count() + page.matches(&format!("<{tag}>")).count(),

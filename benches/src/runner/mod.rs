@@ -12,10 +12,13 @@
 
 pub mod arguments;
 pub mod child;
+pub mod count;
 pub mod curves;
 pub mod exec;
+pub mod groups;
 pub mod html;
 pub mod machine;
+pub mod measures;
 pub mod numbers;
 pub mod plan;
 pub mod plot;
@@ -23,6 +26,7 @@ pub mod results;
 pub mod rounds;
 pub mod score;
 pub mod scoreboard;
+mod sections;
 pub mod table;
 pub mod text;
 

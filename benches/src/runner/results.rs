@@ -61,6 +61,21 @@ pub struct Cell {
     pub rss_bytes: Vec<u64>,
     /// Page faults that needed no read from a device.
     pub minor_faults: Vec<u64>,
+    /// Page faults that waited for a device. Older files have neither these nor the switches.
+    pub major_faults: Vec<u64>,
+    /// The times that a thread gave up its processor, most often to wait.
+    pub voluntary_switches: Vec<u64>,
+    /// The times that the kernel took the processor from a thread that could have gone on.
+    pub involuntary_switches: Vec<u64>,
+    /// Instructions that cachegrind counted, if it ran the command.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub instructions: Vec<u64>,
+    /// Data misses of cachegrind's first cache.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub d1_misses: Vec<u64>,
+    /// Data misses of cachegrind's last cache.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ll_misses: Vec<u64>,
     /// Processor time in user mode, of the whole process.
     pub user_seconds: Vec<f64>,
     /// Processor time in the kernel, of the whole process.
@@ -97,6 +112,12 @@ pub struct Sample {
     pub rss_bytes: u64,
     /// A count.
     pub minor_faults: u64,
+    /// A count.
+    pub major_faults: u64,
+    /// A count.
+    pub voluntary_switches: u64,
+    /// A count.
+    pub involuntary_switches: u64,
     /// In seconds.
     pub user_seconds: f64,
     /// In seconds.
@@ -123,6 +144,12 @@ impl Default for Cell {
             seconds: Vec::new(),
             rss_bytes: Vec::new(),
             minor_faults: Vec::new(),
+            major_faults: Vec::new(),
+            voluntary_switches: Vec::new(),
+            involuntary_switches: Vec::new(),
+            instructions: Vec::new(),
+            d1_misses: Vec::new(),
+            ll_misses: Vec::new(),
             user_seconds: Vec::new(),
             system_seconds: Vec::new(),
             others: Vec::new(),
@@ -171,6 +198,9 @@ impl Cell {
         self.seconds.push(sample.seconds);
         self.rss_bytes.push(sample.rss_bytes);
         self.minor_faults.push(sample.minor_faults);
+        self.major_faults.push(sample.major_faults);
+        self.voluntary_switches.push(sample.voluntary_switches);
+        self.involuntary_switches.push(sample.involuntary_switches);
         self.user_seconds.push(sample.user_seconds);
         self.system_seconds.push(sample.system_seconds);
         self.others.push(others);
@@ -187,6 +217,12 @@ impl Cell {
         self.seconds.extend(other.seconds);
         self.rss_bytes.extend(other.rss_bytes);
         self.minor_faults.extend(other.minor_faults);
+        self.major_faults.extend(other.major_faults);
+        self.voluntary_switches.extend(other.voluntary_switches);
+        self.involuntary_switches.extend(other.involuntary_switches);
+        self.instructions.extend(other.instructions);
+        self.d1_misses.extend(other.d1_misses);
+        self.ll_misses.extend(other.ll_misses);
         self.user_seconds.extend(other.user_seconds);
         self.system_seconds.extend(other.system_seconds);
         self.others.extend(other.others);
@@ -309,6 +345,9 @@ mod tests {
         Sample {
             seconds,
             rss_bytes: 1 << 20,
+            major_faults: 3,
+            voluntary_switches: 4,
+            involuntary_switches: 5,
             ops: 10,
             checksum: checksum.to_owned(),
             notes: BTreeMap::from([("resident".to_owned(), 7.0)]),
@@ -349,6 +388,10 @@ mod tests {
             (first["seconds"][0].as_f64(), first["rss_bytes"][0].as_u64()),
             (Some(1.5), Some(1 << 20))
         );
+        assert_eq!(
+            (&first["major_faults"][0], &first["voluntary_switches"][0]),
+            (&3.into(), &4.into())
+        );
         assert_eq!(first.get("failure"), None);
         assert_eq!(Results::parse(&text).unwrap().to_json(), text);
     }
@@ -374,7 +417,7 @@ mod tests {
         let names: Vec<_> = first
             .cells
             .iter()
-            .map(|cell| (&*cell.bench, &*cell.alloc, cell.seconds.len()))
+            .map(|cell| (&*cell.bench, &*cell.alloc, cell.involuntary_switches.len()))
             .collect();
         assert_eq!(
             names,

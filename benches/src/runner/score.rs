@@ -1,9 +1,10 @@
 //! Computes the score of each allocator: in each row, its median divided by the best median of the
-//! *others*; over all rows, the geometric mean of these ratios. A ratio below 1 is better than all
-//! others. This module has no side effects.
+//! *others*; over the rows of a group, the geometric mean of these ratios. A ratio below 1 beats
+//! all others. This module has no side effects.
 
 use super::numbers::{extremes, geometric_mean, median};
 use super::results::{Cell, Results};
+use super::{groups, measures};
 
 /// A row whose best peak is below this many bytes is the row of a small program, and
 /// [`SMALL_SLACK`] applies.
@@ -63,13 +64,15 @@ pub struct Standing<'a> {
     pub figures: Option<Figures>,
 }
 
-/// The two figures of a cell.
+/// The figures of a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figures {
     /// In seconds.
     pub time: Figure,
     /// Peak resident memory, in bytes.
     pub rss: Figure,
+    /// Processor time, in seconds, of a program; a bench has none, because its set-up would count.
+    pub cpu: Option<Figure>,
 }
 
 /// Compares the cells of one row; the result has the order of its cells.
@@ -81,14 +84,17 @@ pub fn row(cells: &[Cell]) -> Vec<Standing<'_>> {
         running.map(|cell| (&*cell.alloc, median(&values(cell)))).collect()
     };
     let (times, peaks) = (medians(seconds), medians(rss_bytes));
-    let standing = |cell| Standing {
+    let is_program = cells.iter().all(groups::is_program);
+    let processor = measures::figures(cells, &measures::CPU);
+    let standing = |(cell, cpu)| Standing {
         cell,
         figures: counts(cell).then(|| Figures {
             time: figure(&cell.alloc, &seconds(cell), &times, |_| 0.0),
             rss: figure(&cell.alloc, &rss_bytes(cell), &peaks, slack),
+            cpu: if is_program { cpu } else { None },
         }),
     };
-    cells.iter().map(standing).collect()
+    cells.iter().zip(processor).map(standing).collect()
 }
 
 fn seconds(cell: &Cell) -> Vec<f64> {
@@ -99,11 +105,13 @@ fn rss_bytes(cell: &Cell) -> Vec<f64> {
     cell.rss_bytes.iter().map(|&bytes| bytes as f64).collect()
 }
 
-fn slack(best: f64) -> f64 {
+/// Returns how far above the best peak of a row another one counts as equal.
+pub(super) fn slack(best: f64) -> f64 {
     if best < SMALL { SMALL_SLACK } else { 0.0 }
 }
 
-fn figure(alloc: &str, values: &[f64], medians: &[(&str, f64)], slack: impl Fn(f64) -> f64) -> Figure {
+/// Compares the `values` of `alloc` with the medians of its row.
+pub(super) fn figure(alloc: &str, values: &[f64], medians: &[(&str, f64)], slack: impl Fn(f64) -> f64) -> Figure {
     let own = median(values);
     let (min, max) = extremes(values);
     let others = medians.iter().filter(|(name, value)| *name != alloc && *value > 0.0);
@@ -134,6 +142,8 @@ pub struct Total {
     pub time: Sum,
     /// The score in peak resident memory.
     pub rss: Sum,
+    /// The score in processor time, over the programs.
+    pub cpu: Sum,
     /// The rows in which it and at least one other allocator have figures.
     pub rows: usize,
     /// The rows in which it failed.
@@ -151,25 +161,32 @@ pub struct Sum {
     pub worst: Vec<(String, usize, f64)>,
 }
 
-/// Returns the totals of all allocators, in the order in which they first appear.
+/// Returns the totals over all rows, of all allocators in the order in which they first appear.
 #[must_use]
 pub fn totals(results: &Results) -> Vec<Total> {
-    let rows: Vec<Vec<Standing<'_>>> = results.rows().map(row).collect();
+    totals_where(results, |_| true)
+}
+
+/// Returns the totals over the rows whose cells are `wanted`.
+#[must_use]
+pub fn totals_where(results: &Results, wanted: impl Fn(&Cell) -> bool) -> Vec<Total> {
+    let rows: Vec<Vec<Standing<'_>>> = results.rows().filter(|row| wanted(&row[0])).map(row).collect();
     allocators(results)
         .into_iter()
         .map(|alloc| {
             let mine = || rows.iter().flatten().filter(|standing| standing.cell.alloc == alloc);
-            let sum = |pick: fn(&Figures) -> &Figure| {
+            let sum = |pick: fn(&Figures) -> Option<&Figure>| {
                 let ratio = |standing: &Standing<'_>| {
-                    let ratio = pick(standing.figures.as_ref()?).ratio()?;
+                    let ratio = pick(standing.figures.as_ref()?)?.ratio()?;
                     Some((standing.cell.bench.clone(), standing.cell.threads, ratio))
                 };
                 Sum::of(mine().filter_map(ratio).collect())
             };
-            let (time, rss) = (sum(|figures| &figures.time), sum(|figures| &figures.rss));
+            let (time, rss) = (sum(|figures| Some(&figures.time)), sum(|figures| Some(&figures.rss)));
             Total {
                 rows: time.worst.len(),
                 failed: mine().filter(|standing| standing.cell.failure.is_some()).count(),
+                cpu: sum(|figures| figures.cpu.as_ref()),
                 alloc,
                 time,
                 rss,

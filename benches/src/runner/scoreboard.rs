@@ -1,10 +1,10 @@
-//! The scoreboard as one SVG that stands alone: each allocator's geometric means, time across,
-//! memory upward.
+//! The scoreboard as one SVG that stands alone: each allocator's geometric means over the groups of
+//! the headline, time across, memory upward.
 
 use super::html::{STYLE, escape, places};
 use super::plot::{self, Point};
 use super::results::Results;
-use super::score;
+use super::{groups, score};
 
 /// Height of the lines of text above the plot.
 const HEAD: usize = 64;
@@ -14,12 +14,11 @@ const HEAD: usize = 64;
 pub fn picture(results: &Results) -> String {
     let subject = score::subject(results).unwrap_or_default();
     let places = places(&score::allocators(results), &subject);
-    let totals = score::totals(results);
-    let standing = |total: &&score::Total| total.rows > 0 && total.time.mean.is_finite();
-    let points = totals.iter().filter(standing).map(|total| {
-        let place = places.iter().find(|(name, _)| *name == total.alloc);
-        let (time, rss) = (total.time.mean, total.rss.mean);
-        let label = format!("{} {time:.2}, {rss:.2}", total.alloc);
+    let (named, means) = groups::headline(results);
+    let points = means.iter().map(|groups::Means { alloc, time, rss }| {
+        let place = places.iter().find(|(name, _)| name == alloc);
+        let (time, rss) = (*time, *rss);
+        let label = format!("{alloc} {time:.2}, {rss:.2}");
         Point {
             place: place.map_or(0, |(_, place)| *place),
             label: Some(label.clone()),
@@ -29,12 +28,14 @@ pub fn picture(results: &Results) -> String {
     });
     let plot = plot::scatter(&points.collect::<Vec<_>>());
     let plot = plot.replacen("<svg ", &format!("<svg y=\"{HEAD}\" "), 1);
-    let rows = totals.iter().map(|total| total.rows).max().unwrap_or(0);
     let machine = &results.machine;
     let version = machine.versions.get(&subject).map_or("", String::as_str);
     let lines = [
         "Time and peak memory, each allocator against the best of the others".to_owned(),
-        format!("geometric means of {rows} rows; left and low is good; both scales double from line to line"),
+        format!(
+            "geometric means over {}; left and low is good; both scales double",
+            groups::words(&named)
+        ),
         format!(
             "{subject} {version}; {}, {} cores, Linux {}; {} UTC",
             machine.cpu, machine.cores, machine.kernel, machine.date

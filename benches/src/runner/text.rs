@@ -1,10 +1,12 @@
-//! The report as text: every cell, then the comparison row by row, then the totals.
+//! The report as text: every cell, then the comparison row by row, then the totals. Programs have a
+//! table per measure instead of the first two.
 
-use super::curves;
+use super::groups::is_program;
 use super::numbers::{mebibytes, median, seconds};
 use super::results::{Cell, Results};
 use super::score::{self, Against, Figure, LIMITS, Standing, Total};
 use super::table::Table;
+use super::{curves, groups, measures};
 use std::fmt::Write;
 
 /// Explains the asterisk behind a ratio.
@@ -12,6 +14,9 @@ pub const EQUAL: &str =
     "counts as equal, because the row's best peak is below 16 MiB and this one is at most 2 MiB above it";
 /// Explains the tilde before a time.
 pub const SHARE: &str = "a slow cell did only a part of the work; its time is extrapolated to the whole";
+/// How `--count` measures.
+pub const COUNTED: &str =
+    "each command ran once, under cachegrind: it counts instructions and simulates data caches, and has no TLB";
 /// The report names this many of the worst rows.
 const WORST: usize = 10;
 
@@ -42,8 +47,11 @@ pub fn head_lines(results: &Results) -> Vec<String> {
     )];
     let rounds = results.cells.iter().map(|cell| cell.seconds.len()).max().unwrap_or(0);
     let word = if rounds == 1 { "round" } else { "rounds" };
-    let mut how =
-        format!("{rounds} {word} after one warm-up round, allocators in turns; each cell ran in its own process");
+    let counted = results.cells.iter().any(|cell| !cell.instructions.is_empty());
+    let mut how = match rounds {
+        0 if counted => COUNTED.to_owned(),
+        _ => format!("{rounds} {word} after one warm-up round, allocators in turns; each cell ran in its own process"),
+    };
     if settings.command.is_none() && settings.scale < 1.0 {
         write!(
             how,
@@ -106,21 +114,44 @@ pub fn cells(results: &Results) -> String {
         "bench", "threads", "alloc", "ns/op", "median", "spread", "x other", "peak RSS", "x other", "faults",
     ];
     let mut table = Table::with_names(3, &headings);
-    let mut broken = String::new();
-    for row in results.rows() {
+    for row in benches(results) {
         for standing in score::row(row) {
             table.row(cell(&standing));
-            if let Some(failure) = &standing.cell.failure {
-                let (name, alloc) = (name(standing.cell), &standing.cell.alloc);
-                writeln!(broken, "FAILED: {name} under {alloc}: {failure}").expect("text grows");
-            }
         }
         table.gap();
     }
+    if benches(results).next().is_none() {
+        return String::new();
+    }
     format!(
         "{table}x other: the median divided by the best median of the other allocators in the row; below 1 beats all.\n\
-         *: {EQUAL}.\n~: {SHARE}.\n{broken}"
+         *: {EQUAL}.\n~: {SHARE}.\n"
     )
+}
+
+fn benches(results: &Results) -> impl Iterator<Item = &[Cell]> {
+    results.rows().filter(|row| !is_program(&row[0]))
+}
+
+/// Returns one line for each cell that failed.
+#[must_use]
+pub fn failures(results: &Results) -> String {
+    let line = |cell: &Cell| {
+        let failure = cell.failure.as_ref()?;
+        Some(format!("FAILED: {} under {}: {failure}\n", name(cell), cell.alloc))
+    };
+    results.cells.iter().filter_map(line).collect()
+}
+
+/// Returns the tables of the programs, one per measure.
+#[must_use]
+pub fn programs(results: &Results) -> String {
+    let tables = measures::text(results);
+    let subject = score::subject(results).unwrap_or_default();
+    match tables.is_empty() {
+        true => tables,
+        false => format!("{tables}\n{}", measures::legend(&subject)),
+    }
 }
 
 /// Returns a cell's entries in the table.
@@ -135,12 +166,7 @@ fn cell(standing: &Standing<'_>) -> Vec<String> {
         failure,
         ..
     } = standing.cell;
-    let threads = if *threads == 0 {
-        "-".to_owned()
-    } else {
-        threads.to_string()
-    };
-    let mut entries = vec![bench.clone(), threads, alloc.clone()];
+    let mut entries = vec![bench.clone(), threads.to_string(), alloc.clone()];
     let Some(figures) = &standing.figures else {
         entries.push("-".to_owned());
         entries.push(if failure.is_some() { "FAILED" } else { "not run" }.to_owned());
@@ -207,7 +233,7 @@ pub fn score(results: &Results) -> String {
     ];
     let mut table = Table::new(&headings);
     let mut any = false;
-    for row in results.rows() {
+    for row in benches(results) {
         let row = score::row(row);
         let Some(own) = row.iter().find(|standing| standing.cell.alloc == subject) else {
             continue;
@@ -269,38 +295,33 @@ pub fn totals(results: &Results) -> String {
     }
     let mut table = Table::new(&[
         "over all rows",
-        "time",
-        "> 1.10",
+        "time > 1.10",
         "> 1.25",
-        "peak RSS",
-        "> 1.10",
+        "peak RSS > 1.10",
         "> 1.25",
         "rows",
         "failed",
     ]);
     for total in &totals {
-        let mean = |mean: f64| {
-            if mean.is_nan() {
-                "-".to_owned()
-            } else {
-                format!("{mean:.3}")
-            }
-        };
         let mut entries = vec![total.alloc.clone()];
         for sum in [&total.time, &total.rss] {
-            entries.push(mean(sum.mean));
             entries.extend(sum.above.map(|count| count.to_string()));
         }
         entries.extend([total.rows.to_string(), total.failed.to_string()]);
         table.row(entries);
     }
     let mut text = format!(
-        "Over all rows: the geometric mean of the ratio to the best of the other allocators (below 1 beats them),\n\
-         and the number of rows with a ratio above 1.10 and above 1.25\n{table}"
+        "{}\nOver all rows: the number of rows with a ratio above 1.10 and above 1.25\n{table}",
+        groups::text(results)
     );
     let subject = score::subject(results).unwrap_or_default();
     if let Some(total) = totals.iter().find(|total| total.alloc == subject) {
-        for (what, sum) in [("time", &total.time), ("peak RSS", &total.rss)] {
+        let sums = [
+            ("time", &total.time),
+            ("CPU time", &total.cpu),
+            ("peak RSS", &total.rss),
+        ];
+        for (what, sum) in sums.into_iter().filter(|(_, sum)| !sum.worst.is_empty()) {
             let worst = sum.worst.iter().filter(|row| row.2 > 1.0).take(WORST);
             let worst: Vec<String> = worst
                 .map(|(bench, threads, ratio)| format!("{} {ratio:.2}", row_name(bench, *threads)))
@@ -358,6 +379,7 @@ pub fn note(cell: &Cell, key: &str) -> String {
         value if value.is_nan() => "-".to_owned(),
         value if key.ends_with("_ppm") => format!("{:.3} %", value / 1e4),
         value if key.ends_with("_ps_per_op") => format!("{:.1} ns", value / 1e3),
+        value if key.ends_with("_ns") => seconds(value / 1e9),
         value => mebibytes(value),
     }
 }
@@ -365,7 +387,7 @@ pub fn note(cell: &Cell, key: &str) -> String {
 /// Returns the whole report.
 #[must_use]
 pub fn report(results: &Results, with_notes: bool) -> String {
-    let mut parts = vec![cells(results)];
+    let mut parts = vec![cells(results), programs(results), failures(results)];
     if with_notes {
         parts.push(notes(results));
     }
@@ -429,10 +451,8 @@ mod tests {
             line("larson  2        system").unwrap(),
             ["larson", "2", "system", "-", "FAILED"]
         );
-        assert!(
-            text.contains("FAILED: larson x2 under system: signal: 11 (SIGSEGV)"),
-            "{text}"
-        );
+        let text = failures(&results());
+        assert_eq!(text, "FAILED: larson x2 under system: signal: 11 (SIGSEGV)\n");
     }
 
     #[test]
@@ -448,12 +468,14 @@ mod tests {
             text.contains("worst rows of greyspan in time: larson x2 1.50\n"),
             "{text}"
         );
-        // The geometric mean of 0.5 and 1.5.
-        let greyspan = text.lines().find(|line| line.starts_with("greyspan")).unwrap();
-        assert_eq!(
-            greyspan.split_whitespace().collect::<Vec<_>>(),
-            ["greyspan", "0.866", "1", "1", "1.225", "1", "1", "2", "0"]
-        );
+        let greyspan = |nth| {
+            let mut lines = text.lines().filter(|line| line.starts_with("greyspan"));
+            lines.nth(nth).unwrap().split_whitespace().collect::<Vec<_>>()
+        };
+        // A row of mixed sizes and one of threads: two groups, each with its mean.
+        assert_eq!(greyspan(0), ["greyspan", "0.500", "1.500"]);
+        assert_eq!(greyspan(1), ["greyspan", "1.000", "1.500"]);
+        assert_eq!(greyspan(2), ["greyspan", "1", "1", "1", "1", "2", "0"]);
     }
 
     #[test]
@@ -472,11 +494,13 @@ mod tests {
         results.cells[0]
             .notes
             .insert("rss_after_10s".to_owned(), vec![3.0 * 1_048_576.0]);
+        results.cells[0].notes.insert("p99.9_ns".to_owned(), vec![1500.0]);
         let text = notes(&results);
+        assert!(text.contains("1.50 us"), "{text}");
         assert!(text.contains("1.234 %") && text.contains("3.00 MiB"), "{text}");
         assert!(
             text.lines()
-                .any(|line| line.starts_with("system") && line.matches('-').count() == 2),
+                .any(|line| line.starts_with("system") && line.matches('-').count() == 3),
             "{text}"
         );
     }

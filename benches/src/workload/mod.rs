@@ -26,6 +26,7 @@ mod idle_rows;
 mod json;
 mod large;
 mod larson;
+mod latency;
 mod lru;
 mod many64;
 mod medium;
@@ -98,6 +99,26 @@ pub enum Threads {
     Many,
 }
 
+/// A kind of rows. The report gives the mean of each group: a mean over all rows would follow the
+/// group with the most rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Whole programs, which are commands and no workloads.
+    Programs,
+    /// Mixed sizes and lifetimes, as programs have them.
+    Mixed,
+    /// Threads that pass blocks on, or come and go.
+    Threads,
+    /// Blocks of 256 KiB and more, or that grow so far.
+    Large,
+    /// Small blocks of one size.
+    Fixed,
+    /// The slowest of many operations.
+    Latency,
+    /// Memory of a process that sleeps.
+    Rest,
+}
+
 /// One row of [`WORKLOADS`].
 #[derive(Clone, Copy, Debug)]
 pub struct Workload {
@@ -112,6 +133,8 @@ pub struct Workload {
     /// Whether it soon reaches a steady state: the live data does not depend on the number of
     /// operations, and half of them take half the time.
     pub steady: bool,
+    /// The group whose mean it is part of.
+    pub group: Group,
 }
 
 const fn row(name: &'static str, help: &'static str, run: fn(&Context) -> Outcome) -> Workload {
@@ -121,12 +144,17 @@ const fn row(name: &'static str, help: &'static str, run: fn(&Context) -> Outcom
         run,
         threads: Threads::Any,
         steady: false,
+        group: Group::Mixed,
     }
 }
 
 impl Workload {
     const fn steady(self) -> Self {
         Self { steady: true, ..self }
+    }
+
+    const fn of(self, group: Group) -> Self {
+        Self { group, ..self }
     }
 
     const fn one(self) -> Self {

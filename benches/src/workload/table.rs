@@ -13,115 +13,134 @@ pub const WORKLOADS: &[Workload] = &[
         box64::run,
     )
     .one()
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "lifo-8",
         "batches of 100 boxes of 8 bytes, dropped in reverse order; an op is one box",
         fixed::lifo::<1>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "lifo-16",
         "batches of 100 boxes of 16 bytes, dropped in reverse order; an op is one box",
         fixed::lifo::<2>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "lifo-64",
         "batches of 100 boxes of 64 bytes, dropped in reverse order; an op is one box",
         fixed::lifo::<8>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "lifo-256",
         "batches of 100 boxes of 256 bytes, dropped in reverse order; an op is one box",
         fixed::lifo::<32>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "lifo-1k",
         "batches of 100 boxes of 1 KiB, dropped in reverse order; an op is one box",
         fixed::lifo::<128>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "lifo-8k",
         "batches of 100 boxes of 8 KiB, dropped in reverse order; an op is one box",
         fixed::lifo::<1024>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "lifo-32k",
         "batches of 100 boxes of 32 KiB, dropped in reverse order; an op is one box",
         fixed::lifo::<4096>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "lifo-256k",
         "batches of 100 boxes of 256 KiB, dropped in reverse order; an op is one box",
         fixed::lifo::<32_768>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Large),
     row(
         "lifo-4m",
         "batches of 100 boxes of 4 MiB, dropped in reverse order; an op is one box",
         fixed::lifo::<524_288>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Large),
     row(
         "fifo-8",
         "batches of 100 boxes of 8 bytes, dropped in the same order; an op is one box",
         fixed::fifo::<1>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "fifo-16",
         "batches of 100 boxes of 16 bytes, dropped in the same order; an op is one box",
         fixed::fifo::<2>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "fifo-64",
         "batches of 100 boxes of 64 bytes, dropped in the same order; an op is one box",
         fixed::fifo::<8>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "fifo-256",
         "batches of 100 boxes of 256 bytes, dropped in the same order; an op is one box",
         fixed::fifo::<32>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "fifo-1k",
         "batches of 100 boxes of 1 KiB, dropped in the same order; an op is one box",
         fixed::fifo::<128>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "fifo-8k",
         "batches of 100 boxes of 8 KiB, dropped in the same order; an op is one box",
         fixed::fifo::<1024>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "fifo-32k",
         "batches of 100 boxes of 32 KiB, dropped in the same order; an op is one box",
         fixed::fifo::<4096>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "fifo-256k",
         "batches of 100 boxes of 256 KiB, dropped in the same order; an op is one box",
         fixed::fifo::<32_768>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Large),
     row(
         "fifo-4m",
         "batches of 100 boxes of 4 MiB, dropped in the same order; an op is one box",
         fixed::fifo::<524_288>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Large),
     row(
         "churn",
         "100k live objects of 16 B to 1 KiB, replaced at random; an op is one replacement",
@@ -133,49 +152,57 @@ pub const WORKLOADS: &[Workload] = &[
         xmalloc::run,
     )
     .many()
-    .steady(),
+    .steady()
+    .of(Group::Threads),
     row(
         "threads",
         "threads run one after another, each makes 100 mixed objects; an op is a thread",
         threads::run,
     )
-    .one(),
+    .one()
+    .of(Group::Threads),
     row(
         "one-box",
         "the smallest program, started repeatedly: one small box; an op is a process",
         one_box::run,
     )
-    .one(),
+    .one()
+    .of(Group::Fixed),
     row(
         "many64",
         "1 GiB of linked 64-byte boxes; reports resident and metadata bytes at the peak",
         many64::run,
     )
-    .one(),
+    .one()
+    .of(Group::Fixed),
     row(
         "vec-growth",
         "a Vec<u64> pushed up to 1 GiB; an op is a push",
         vec_growth::run,
     )
-    .one(),
+    .one()
+    .of(Group::Large),
     row(
         "large",
         "64 blocks of 64 KiB to 2 MiB, replaced at random, each page written",
         large::to_2m,
     )
-    .steady(),
+    .steady()
+    .of(Group::Large),
     row(
         "large-4m",
         "32 blocks of 64 KiB to 4 MiB, replaced at random, each page written",
         large::to_4m,
     )
-    .steady(),
+    .steady()
+    .of(Group::Large),
     row(
         "large-4m-untouched",
         "32 blocks of 64 KiB to 4 MiB, replaced at random, only the ends written",
         large::to_4m_untouched,
     )
-    .steady(),
+    .steady()
+    .of(Group::Large),
     row(
         "medium-churn",
         "300 blocks of 8 to 32 KiB, replaced at random, each page written",
@@ -187,37 +214,43 @@ pub const WORKLOADS: &[Workload] = &[
         "byte vectors grown to 1 MiB by 32 bytes at a time; an op is one append",
         vec_medium::run,
     )
-    .steady(),
+    .steady()
+    .of(Group::Large),
     row(
         "zeroed-64",
         "zeroed blocks of 64 bytes, one word read; an op is one block",
         zeroed::run::<64>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "zeroed-4k",
         "zeroed blocks of 4 KiB, one word read; an op is one block",
         zeroed::run::<4096>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "zeroed-16k",
         "zeroed blocks of 16 KiB, each page written; an op is one block",
         zeroed::run::<16_384>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "zeroed-256k",
         "zeroed blocks of 256 KiB, each page written; an op is one block",
         zeroed::run::<262_144>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Large),
     row(
         "zeroed-1m",
         "zeroed blocks of 1 MiB, each page written; an op is one block",
         zeroed::run::<1_048_576>,
     )
-    .steady(),
+    .steady()
+    .of(Group::Large),
     row(
         "hashmap",
         "a HashMap from strings to vectors: insert, grow, remove; an op is one step",
@@ -232,12 +265,14 @@ pub const WORKLOADS: &[Workload] = &[
         "larson",
         "slots of 10 to 500 bytes replaced at random, handed on to a new thread each round",
         larson::run,
-    ),
+    )
+    .of(Group::Threads),
     row(
         "mstress",
         "mixed sizes and lifetimes, some objects swapped between threads, threads that exit",
         mstress::run,
-    ),
+    )
+    .of(Group::Threads),
     row(
         "string-build",
         "lines built from words and numbers, the last 1000 kept; an op is one line",
@@ -254,19 +289,22 @@ pub const WORKLOADS: &[Workload] = &[
         "sh8",
         "the bursts of sh6, a third of each freed by other threads and later generations",
         bursts::sh8,
-    ),
+    )
+    .of(Group::Threads),
     row(
         "cache-scratch",
         "tiny neighbouring objects given to several threads, each written many times",
         cache_lines::scratch,
     )
-    .many(),
+    .many()
+    .of(Group::Threads),
     row(
         "cache-thrash",
         "tiny objects made by the thread that writes them many times",
         cache_lines::thrash,
     )
-    .many(),
+    .many()
+    .of(Group::Threads),
     row(
         "rptest",
         "1000 blocks of 16 B to 16 KiB, evenly spread, some freed by other threads",
@@ -291,7 +329,8 @@ pub const WORKLOADS: &[Workload] = &[
         glibc::simple,
     )
     .one()
-    .steady(),
+    .steady()
+    .of(Group::Fixed),
     row(
         "glibc-thread",
         "1024 places per thread, filled and freed at random with 4 B to 32 KiB; an op is one step",
@@ -302,12 +341,14 @@ pub const WORKLOADS: &[Workload] = &[
         "mleak",
         "waves of threads with thread-local data that free everything; an op is a thread",
         mleak::run,
-    ),
+    )
+    .of(Group::Threads),
     row(
         "thread-spawn",
         "threads started 8 at a time, each returns one box; an op is a thread",
         thread_spawn::run,
-    ),
+    )
+    .of(Group::Threads),
     row(
         "rc-graph",
         "a graph of Rc and Weak whose nodes are replaced at random; an op is one node",
@@ -364,6 +405,34 @@ pub const WORKLOADS: &[Workload] = &[
     )
     .one(),
     row(
+        "latency-32k-p99.9",
+        "630 MiB of blocks of up to 32 KiB replaced at random; the time that one op in thousand exceeds",
+        latency::to_32k::<1_000>,
+    )
+    .one()
+    .of(Group::Latency),
+    row(
+        "latency-32k-p99.99",
+        "630 MiB of blocks of up to 32 KiB replaced at random; the time that one op in ten thousand exceeds",
+        latency::to_32k::<10_000>,
+    )
+    .one()
+    .of(Group::Latency),
+    row(
+        "latency-256k-p99.9",
+        "630 MiB of blocks of up to 256 KiB replaced at random; the time that one op in thousand exceeds",
+        latency::to_256k::<1_000>,
+    )
+    .one()
+    .of(Group::Latency),
+    row(
+        "latency-256k-p99.99",
+        "630 MiB of blocks of up to 256 KiB replaced at random; the time that one op in ten thousand exceeds",
+        latency::to_256k::<10_000>,
+    )
+    .one()
+    .of(Group::Latency),
+    row(
         "idle-after-peak",
         "512 MiB of mixed objects, 95 % dropped at random, then 10 s of sleep; an op is an object",
         idle::run,
@@ -379,43 +448,50 @@ pub const IDLE: &[Workload] = &[
         "8 threads fill 1 GiB of 64 B to 4 KiB, free 95 % at random, sleep 10 s, free the rest, sleep",
         idle_rows::partial,
     )
-    .one(),
+    .one()
+    .of(Group::Rest),
     row(
         "idle-exchange",
         "idle-partial in which each thread frees the blocks of another one",
         idle_rows::exchange,
     )
-    .one(),
+    .one()
+    .of(Group::Rest),
     row(
         "idle-purge",
         "idle-partial with a call of purge, malloc_trim or the like after the frees of 95 %",
         idle_rows::purge,
     )
-    .one(),
+    .one()
+    .of(Group::Rest),
     row(
         "idle-batches",
         "4 threads make and free 15 batches each of 300 blocks of 1 MiB, and sleep 4 s",
         idle_rows::batches,
     )
-    .one(),
+    .one()
+    .of(Group::Rest),
     row(
         "idle-threads",
         "1000 threads replace 16 B to 32 KiB in 200 slots each, free everything, and sleep 3 s",
         idle_rows::threads,
     )
-    .one(),
+    .one()
+    .of(Group::Rest),
     row(
         "idle-small",
         "1500 threads make and free 60 small blocks each, and sleep 3 s",
         idle_rows::small,
     )
-    .one(),
+    .one()
+    .of(Group::Rest),
     row(
         "idle-owner",
         "a thread fills 400,000 x 2000 B and sleeps while another frees them; 4 s later a third fills as much",
         idle_rows::owner,
     )
-    .one(),
+    .one()
+    .of(Group::Rest),
 ];
 
 /// The workloads that test the runner.

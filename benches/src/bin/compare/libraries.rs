@@ -7,10 +7,14 @@ use greyspan_bench::runner::{Build, not_built, target_folder};
 use std::collections::BTreeMap;
 use std::fs;
 
-/// Takes `--so` and `--alloc`, and returns the libraries that they choose.
+/// Takes `--lib` (also spelled `--so`) and `--alloc`, and returns the libraries that they choose.
 pub(crate) fn chosen(arguments: &mut Arguments) -> Result<Vec<Preload>, String> {
     let mut found = exec::find(&target_folder());
-    while let Some(text) = arguments.value("--so")? {
+    let mut next = || match arguments.value("--lib")? {
+        None => arguments.value("--so"),
+        text => Ok(text),
+    };
+    while let Some(text) = next()? {
         let named = exec::named(&text)?;
         found.retain(|known| known.0 != named.0);
         found.push(named);

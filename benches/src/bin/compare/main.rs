@@ -9,12 +9,13 @@ mod libraries;
 mod map;
 
 use greyspan_bench::runner::arguments::Arguments;
+use greyspan_bench::runner::count::Counts;
 use greyspan_bench::runner::exec::Preload;
 use greyspan_bench::runner::machine::{self, Machine};
 use greyspan_bench::runner::plan::{self, Row};
 use greyspan_bench::runner::results::{Cell, Results, Sample, Settings, VERSION};
 use greyspan_bench::runner::{
-    ALLOCATORS, Allocator, Build, Programs, child, exec, html, rounds, scoreboard, target_folder, text,
+    ALLOCATORS, Allocator, Build, Programs, child, count, exec, groups, html, rounds, scoreboard, target_folder, text,
 };
 use greyspan_bench::workload::{IDLE, WORKLOADS, Workload};
 use std::collections::BTreeMap;
@@ -22,14 +23,14 @@ use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const HELP: &str = "usage:
   compare run [--alloc a,b] [--bench x,y] [--threads 1,2] [--repeat N] [--json FILE] [--html FILE] [--svg FILE]
-              [--quick] [--notes] [--scale S] [--timeout SECONDS] [--cells FOLDER] [--preload] [--so NAME=PATH]
-  compare exec NAME [--alloc a,b] [--so NAME=PATH] [--repeat N] [--json FILE] [--html FILE] [--svg FILE]
-              [--timeout SECONDS] -- COMMAND...
+              [--quick] [--notes] [--scale S] [--timeout SECONDS] [--cells FOLDER] [--preload] [--lib NAME=PATH]
+  compare exec NAME [--alloc a,b] [--lib NAME=PATH] [--repeat N] [--json FILE] [--html FILE] [--svg FILE]
+              [--timeout SECONDS] [--count] -- COMMAND...
   compare show FILE... [--json FILE] [--html FILE] [--svg FILE] [--notes]
   compare map [BENCH] [--threads N] [--scale S] [--svg FILE] [--json FILE] [--timeout SECONDS] [--cells FOLDER]
   compare list
@@ -48,11 +49,12 @@ run     runs each chosen bench under each chosen allocator and prints a table of
           --timeout  time limit of each run (default 120 s)
           --cells    uses the cell programs in FOLDER instead of building them
           --preload  runs one program under each allocator's shared library, as exec does, instead of one per allocator
-          --so       with --preload: also uses the library PATH, with NAME as the allocator's name
+          --lib      with --preload: also uses the library PATH, with NAME as the allocator's name
 exec    runs COMMAND under each allocator's shared library: greyspan's, which it builds, and the installed rivals';
         NAME is the name of the row in the table
-          --so       also uses the library PATH, with NAME as the allocator's name
-          --timeout  time limit of each run (default 600 s)
+          --lib      also uses the library PATH, with NAME as the allocator's name
+          --timeout  time limit of each run (default 600 s; 3600 s with --count)
+          --count    counts instructions and data-cache misses instead: one run each, under valgrind's cachegrind
 show    prints and draws the figures in files that --json wrote; several files of one machine are merged
 map     runs one bench under greyspan and prints a map of its heap at the moment of the largest use
         (default: rptest, 1 thread)
@@ -124,9 +126,10 @@ fn list() -> u8 {
     println!("benches:");
     for workload in WORKLOADS.iter().chain(IDLE) {
         println!(
-            "  {:<18} {:<13} {}",
+            "  {:<20} {:<13} {:<12} {}",
             workload.name,
             plan::words(workload.threads),
+            groups::name(workload.group),
             workload.help
         );
     }
@@ -241,8 +244,9 @@ fn run(mut arguments: Arguments) -> Result<u8, String> {
 
 fn exec(mut arguments: Arguments, command: &[OsString]) -> Result<u8, String> {
     let mut found = libraries::chosen(&mut arguments)?;
+    let counting = arguments.flag("--count");
     let repeat: usize = arguments.number("--repeat", 5)?;
-    let limit = time_limit(&mut arguments, 600.0)?;
+    let limit = time_limit(&mut arguments, if counting { 3600.0 } else { 600.0 })?;
     let outputs = Outputs::take(&mut arguments)?;
     let name = arguments.word().filter(|name| !name.starts_with('-'));
     let name = name.ok_or("exec needs a NAME for the table, and a command after --")?;
@@ -251,6 +255,9 @@ fn exec(mut arguments: Arguments, command: &[OsString]) -> Result<u8, String> {
         return Err("exec needs a command after --, and --repeat a number above 0".to_owned());
     }
     exec::takes_libraries(&command[0])?;
+    if counting {
+        count::check()?;
+    }
     outputs.check()?;
 
     let mut machine = Machine::this();
@@ -271,8 +278,36 @@ fn exec(mut arguments: Arguments, command: &[OsString]) -> Result<u8, String> {
     };
     let interrupted = rounds::on_interrupt().map_err(|error| error.to_string())?;
     let once = |index: usize, _| exec::run(found[index].1.as_deref(), command, limit, &interrupted);
-    let whole = rounds::run(&mut results.cells, repeat, &interrupted, once);
+    let whole = if counting {
+        let once = |index: usize| count::run(found[index].1.as_deref(), command, limit, &interrupted);
+        count_all(&mut results.cells, &interrupted, once)
+    } else {
+        rounds::run(&mut results.cells, repeat, &interrupted, once)
+    };
     Ok(finish(results, whole, &outputs, false))
+}
+
+/// Counts each cell once. Returns whether no interruption came.
+fn count_all(cells: &mut [Cell], interrupted: &AtomicBool, once: impl Fn(usize) -> Result<Counts, String>) -> bool {
+    for (index, cell) in cells.iter_mut().enumerate() {
+        let counts = once(index);
+        // Relaxed: the flag carries no other data.
+        if interrupted.load(Ordering::Relaxed) {
+            return false;
+        }
+        match counts {
+            Ok(counts) => {
+                cell.instructions = vec![counts.instructions];
+                cell.d1_misses = vec![counts.d1_misses];
+                cell.ll_misses = vec![counts.ll_misses];
+            }
+            Err(problem) => {
+                eprintln!("FAILED: {} under {}: {problem}", cell.bench, cell.alloc);
+                cell.failure = Some(problem);
+            }
+        }
+    }
+    true
 }
 
 fn show(mut arguments: Arguments) -> Result<u8, String> {
