@@ -57,7 +57,7 @@ trap 'rm -rf "$work"' EXIT
 pick() { if [[ -n $count ]]; then echo "$2"; else echo "$1"; fi; }
 # A hash seed of its own per process would be noise.
 export PYTHONHASHSEED=0 PERL_HASH_SEED=0 LC_ALL=C.UTF-8
-git clone --quiet --no-local "$project" "$work/clone"
+git clone --quiet --no-local ${count:+--depth=5} "$project" "$work/clone"
 for _ in 1 2 3 4 5 6; do cat "$project"/src/*.rs "$project"/src/*/*.rs; done > "$work/all"
 head -c "$(pick 10000000 200000)" "$work/all" > "$work/text"
 head -c "$(pick 2000000 100000)" "$work/all" > "$work/part"
