@@ -28,6 +28,7 @@
 use super::{c, check};
 use crate::base::addr::align_up;
 use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES, MEDIUM_MIN};
+use crate::base::prefetch::prefetch;
 use crate::mspan::{Block, CHECKED};
 use crate::os::{Os, PageSource};
 use crate::size_class::{COUNT, SizeClass};
@@ -48,6 +49,8 @@ const LEAST: usize = 4;
 const BEGIN: usize = 8;
 /// Bins that run over without a refill, after which the program only frees.
 const ONLY_FREES: u32 = 64;
+/// Blocks that a flush fetches ahead of the one that it checks.
+const AHEAD: usize = 8;
 /// Refills, of any class, after which a class that had none is idle.
 const WINDOW: u32 = 160;
 
@@ -331,6 +334,11 @@ impl Bins {
         let (base, held) = (self.base(class), self.held(class));
         let goes = held.saturating_sub(keep);
         for index in 0..goes {
+            if CHECKED {
+                // The check reads the block, which the program left long ago.
+                // SAFETY: the slot holds one of the bin's blocks.
+                prefetch(unsafe { *base.wrapping_add((index + AHEAD).min(held - 1)) });
+            }
             // SAFETY: the slot holds one of the bin's blocks.
             give(unsafe { *base.wrapping_add(index) });
         }
