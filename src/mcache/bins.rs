@@ -46,6 +46,8 @@ const FEW: usize = 128;
 const LEAST: usize = 4;
 /// A bin opens with this part of its first array, and with as many slots at the least.
 const BEGIN: usize = 8;
+/// Bins of medium objects have one part in so many of the heap for room.
+const PART: usize = 4;
 /// Bins that run over without a refill, after which the program only frees.
 const ONLY_FREES: u32 = 64;
 /// Refills, of any class, after which a class that had none is idle.
@@ -103,6 +105,11 @@ const fn bit(class: SizeClass) -> u128 {
     1 << class.index()
 }
 
+/// The bits of all classes.
+const EVERY: u128 = (1 << COUNT) - 1;
+
+const _: () = assert!((COUNT as u32) < WINDOW, "a window has a refill for each class");
+
 /// The bins of one thread.
 #[repr(C)]
 pub(crate) struct Bins {
@@ -123,6 +130,8 @@ pub(crate) struct Bins {
     /// Refills since the last look for idle classes, and the classes that were refilled since.
     refills: Cell<u32>,
     refilled: Cell<u128>,
+    /// The classes that the last look found idle, and that the thread is yet to leave.
+    idle: Cell<u128>,
     /// Bins that ran over since the last refill.
     overflows: Cell<u32>,
     /// Classes that were refilled since their bins last grew.
@@ -144,6 +153,7 @@ impl Bins {
                 most: AtomicUsize::new(0),
                 refills: Cell::new(0),
                 refilled: Cell::new(0),
+                idle: Cell::new(0),
                 overflows: Cell::new(0),
                 run_empty: Cell::new(0),
             }
@@ -397,7 +407,7 @@ impl Bins {
         let granted = if class.size() >= MEDIUM_MIN {
             // Once per time that the bin ran empty. Otherwise one long row of frees would take all
             // room.
-            self.has_run_empty(class) && tiers.room.ask(&tiers.mheap, bytes)
+            self.has_run_empty(class) && tiers.room.ask(&tiers.mheap, bytes, PART)
         } else {
             let grown = self.grown.get() + bytes;
             if grown <= BIN_GROWTH_BYTES {
@@ -458,19 +468,31 @@ impl Bins {
         medium.map(|class| self.growth(class)).sum()
     }
 
-    /// Counts a refill. At the end of a window of refills it returns the classes that were
-    /// refilled in it.
+    /// Counts a refill. Returns whether a window of refills ends with it: the classes that were not
+    /// refilled in the window are idle then.
     #[inline]
-    pub(super) fn note_refill(&self, class: SizeClass) -> Option<u128> {
+    pub(super) fn note_refill(&self, class: SizeClass) -> bool {
         self.refilled.set(self.refilled.get() | bit(class));
         self.overflows.set(0);
         self.run_empty.set(self.run_empty.get() | bit(class));
         let refills = self.refills.get() + 1;
-        self.refills.set(refills);
-        (refills == WINDOW).then(|| {
-            self.refills.set(0);
-            self.refilled.replace(0)
-        })
+        self.refills.set(refills % WINDOW);
+        if refills == WINDOW {
+            self.idle.set(EVERY & !self.refilled.replace(0));
+        }
+        refills == WINDOW
+    }
+
+    /// Takes an idle class that was not refilled since it was found idle. One call per refill
+    /// leaves none over at the end of the window.
+    #[inline]
+    pub(super) fn take_idle(&self) -> Option<SizeClass> {
+        let idle = self.idle.get() & !self.refilled.get();
+        if idle == 0 {
+            return None;
+        }
+        self.idle.set(idle & (idle - 1));
+        SizeClass::from_index(idle.trailing_zeros() as usize)
     }
 
     /// Counts a bin that ran over. After many without a refill the program only frees, and the

@@ -162,15 +162,22 @@ fn medium_bins_grow_out_of_the_room_of_all_threads_once_per_miss() {
 }
 
 #[test]
-fn a_window_of_refills_ends_with_the_classes_that_were_refilled() {
+fn a_window_of_refills_leaves_the_other_classes_one_by_one() {
     let (bins, _) = bins();
     let (one, other) = (SizeClass::holding(16), SizeClass::holding(CLASS));
     for _ in 0..2 {
-        assert!((1..WINDOW - 1).all(|_| bins.note_refill(one).is_none()));
+        assert!((1..WINDOW - 1).all(|_| !bins.note_refill(one)));
         assert!(bins.is_refilled(one) && !bins.is_refilled(other));
-        assert_eq!(bins.note_refill(other), None);
-        assert_eq!(bins.note_refill(one), Some(bit(one) | bit(other)));
-        assert!(!bins.is_refilled(one));
+        assert!(!bins.note_refill(other) && bins.take_idle().is_none());
+        assert!(bins.note_refill(one) && !bins.is_refilled(one));
+        let mut idle = SizeClass::all().filter(|&class| class != one && class != other);
+        assert_eq!(bins.take_idle(), idle.next());
+        // A class that is refilled meanwhile is idle no more.
+        let missed = idle.next().expect("there are more");
+        bins.note_refill(missed);
+        let rest: Vec<_> = core::iter::from_fn(|| bins.take_idle()).collect();
+        assert_eq!(rest, idle.collect::<Vec<_>>());
+        bins.refills.set(0);
     }
 }
 
