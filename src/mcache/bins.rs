@@ -25,6 +25,7 @@
 //! - BIN-3. `grown` is the bytes of small blocks that bins may hold beyond their first arrays.
 //! - BIN-4. `most` is the bytes of blocks that all bins may hold, for other threads to read.
 
+use super::window::{Window, bit};
 use super::{c, check};
 use crate::base::addr::align_up;
 use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES, MEDIUM_MIN};
@@ -48,10 +49,6 @@ const LEAST: usize = 4;
 const BEGIN: usize = 8;
 /// Bins of medium objects have one part in so many of the heap for room.
 const PART: usize = 4;
-/// Bins that run over without a refill, after which the program only frees.
-const ONLY_FREES: u32 = 64;
-/// Refills, of any class, after which a class that had none is idle.
-const WINDOW: u32 = 160;
 
 const fn first_cap(index: usize) -> usize {
     let cap = BIN_BYTES / SizeClass::from_number(index).size();
@@ -101,15 +98,6 @@ fn slots_between(from: *mut Slot, to: *mut Slot) -> usize {
     (to.addr() - from.addr()) / size_of::<Slot>()
 }
 
-const fn bit(class: SizeClass) -> u128 {
-    1 << class.index()
-}
-
-/// The bits of all classes.
-const EVERY: u128 = (1 << COUNT) - 1;
-
-const _: () = assert!((COUNT as u32) < WINDOW, "a window has a refill for each class");
-
 /// The bins of one thread.
 #[repr(C)]
 pub(crate) struct Bins {
@@ -127,13 +115,8 @@ pub(crate) struct Bins {
     grown: Cell<usize>,
     /// BIN-4.
     pub(super) most: AtomicUsize,
-    /// Refills since the last look for idle classes, and the classes that were refilled since.
-    refills: Cell<u32>,
-    refilled: Cell<u128>,
-    /// The classes that the last look found idle, and that the thread is yet to leave.
-    idle: Cell<u128>,
-    /// Bins that ran over since the last refill.
-    overflows: Cell<u32>,
+    /// The classes that are in use, and those that are idle.
+    pub(super) window: Window,
     /// Classes that were refilled since their bins last grew.
     run_empty: Cell<u128>,
 }
@@ -151,10 +134,7 @@ impl Bins {
                 slots: Cell::new(null_mut()),
                 grown: Cell::new(0),
                 most: AtomicUsize::new(0),
-                refills: Cell::new(0),
-                refilled: Cell::new(0),
-                idle: Cell::new(0),
-                overflows: Cell::new(0),
+                window: Window::new(),
                 run_empty: Cell::new(0),
             }
         }
@@ -400,7 +380,7 @@ impl Bins {
     /// Returns the slots of the new array, or `None`.
     pub(super) fn ask_growth(&self, tiers: &Tiers, class: SizeClass) -> Option<usize> {
         let cap = self.cap(class);
-        if !self.is_refilled(class) || cap * 2 > MOST {
+        if !self.window.is_refilled(class) || cap * 2 > MOST {
             return None;
         }
         let bytes = cap * class.size();
@@ -468,46 +448,11 @@ impl Bins {
         medium.map(|class| self.growth(class)).sum()
     }
 
-    /// Counts a refill. Returns whether a window of refills ends with it: the classes that were not
-    /// refilled in the window are idle then.
+    /// Counts a refill. Returns whether a window of refills ends with it.
     #[inline]
     pub(super) fn note_refill(&self, class: SizeClass) -> bool {
-        self.refilled.set(self.refilled.get() | bit(class));
-        self.overflows.set(0);
         self.run_empty.set(self.run_empty.get() | bit(class));
-        let refills = self.refills.get() + 1;
-        self.refills.set(refills % WINDOW);
-        if refills == WINDOW {
-            self.idle.set(EVERY & !self.refilled.replace(0));
-        }
-        refills == WINDOW
-    }
-
-    /// Takes an idle class that was not refilled since it was found idle. One call per refill
-    /// leaves none over at the end of the window.
-    #[inline]
-    pub(super) fn take_idle(&self) -> Option<SizeClass> {
-        let idle = self.idle.get() & !self.refilled.get();
-        if idle == 0 {
-            return None;
-        }
-        self.idle.set(idle & (idle - 1));
-        SizeClass::from_index(idle.trailing_zeros() as usize)
-    }
-
-    /// Counts a bin that ran over. After many without a refill the program only frees, and the
-    /// window of refills is long over.
-    pub(super) fn note_overflow(&self) {
-        let overflows = self.overflows.get() + 1;
-        self.overflows.set(overflows % ONLY_FREES);
-        if overflows == ONLY_FREES {
-            self.refilled.set(0);
-        }
-    }
-
-    /// Whether the bin of `class` has run empty in this window of refills.
-    pub(super) fn is_refilled(&self, class: SizeClass) -> bool {
-        self.refilled.get() & bit(class) != 0
+        self.window.note_refill(class)
     }
 
     /// Whether the bin of `class` has run empty since it last grew.

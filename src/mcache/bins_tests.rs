@@ -160,37 +160,3 @@ fn medium_bins_grow_out_of_the_room_of_all_threads_once_per_miss() {
     bins.count_shrunk(tiers, class, bins.growth(class));
     assert_eq!(tiers.room.bytes(), 0);
 }
-
-#[test]
-fn a_window_of_refills_leaves_the_other_classes_one_by_one() {
-    let (bins, _) = bins();
-    let (one, other) = (SizeClass::holding(16), SizeClass::holding(CLASS));
-    for _ in 0..2 {
-        assert!((1..WINDOW - 1).all(|_| !bins.note_refill(one)));
-        assert!(bins.is_refilled(one) && !bins.is_refilled(other));
-        assert!(!bins.note_refill(other) && bins.take_idle().is_none());
-        assert!(bins.note_refill(one) && !bins.is_refilled(one));
-        let mut idle = SizeClass::all().filter(|&class| class != one && class != other);
-        assert_eq!(bins.take_idle(), idle.next());
-        // A class that is refilled meanwhile is idle no more.
-        let missed = idle.next().expect("there are more");
-        bins.note_refill(missed);
-        let rest: Vec<_> = core::iter::from_fn(|| bins.take_idle()).collect();
-        assert_eq!(rest, idle.collect::<Vec<_>>());
-        bins.refills.set(0);
-    }
-}
-
-#[test]
-fn many_overflows_without_a_refill_end_the_window() {
-    let (bins, _) = bins();
-    let class = SizeClass::holding(CLASS);
-    bins.note_refill(class);
-    (1..ONLY_FREES).for_each(|_| bins.note_overflow());
-    assert!(bins.is_refilled(class));
-    bins.note_refill(class);
-    (1..ONLY_FREES).for_each(|_| bins.note_overflow());
-    assert!(bins.is_refilled(class), "a refill begins the count anew");
-    bins.note_overflow();
-    assert!(!bins.is_refilled(class));
-}

@@ -34,6 +34,10 @@ use crate::sync::atomic::Ordering::Relaxed;
 use crate::tiers::Tiers;
 use core::ptr::null_mut;
 
+/// The partial spans among which the thread looks for empty ones when it leaves a class behind. The
+/// few that it has kept are among the oldest.
+const FIRST: usize = 16;
+
 impl MCache {
     /// Takes an object of `class` from its bin or by a refill. Returns null if there is no memory.
     /// The cache is ready.
@@ -65,8 +69,8 @@ impl MCache {
         if self.bins.note_refill(class) {
             self.end_idle_runs(tiers);
         }
-        if let Some(idle) = self.bins.take_idle() {
-            self.end_idle(tiers, idle);
+        if let Some(idle) = self.bins.window.take_idle() {
+            self.end_idle(tiers, idle, FIRST);
         }
         self.bins.open(class);
         self.search_spans(tiers, class, |cache, class, span| cache.fill_from(tiers, class, span))

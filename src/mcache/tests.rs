@@ -5,6 +5,7 @@ mod held;
 mod keep;
 mod overflow;
 mod refill;
+mod window;
 
 use super::bins::Bins;
 use super::*;

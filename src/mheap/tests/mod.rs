@@ -352,8 +352,8 @@ fn an_object_that_has_begun_to_grow_lies_where_it_can_go_on() {
     end(sim, &heap);
 }
 
-/// Whether an object of twice `piece` pages finds a place in two idle pieces, at the end of one huge
-/// page and the start of the next, beside `fill` huge pages that are in use.
+/// Whether an object of twice `piece` pages finds a place in two idle pieces, at the end of one
+/// huge page and the start of the next, beside `fill` huge pages that are in use.
 fn joins_two_pieces(fill: usize, piece: usize) -> bool {
     let (sim, heap) = heap();
     heap.set_purge_delay(-1);
