@@ -40,8 +40,8 @@ pub(crate) const RUN_MAX: usize = 4 << 20;
 /// Bytes of an object from which on a thread's room for free ones comes out of a budget that all
 /// threads share.
 pub(crate) const MEDIUM_MIN: usize = 4 << 10;
-/// Bytes of free medium and large objects that all threads together may keep: a quarter of the
-/// heap, within these two bounds.
+/// Bytes of free medium and large objects that all threads together may keep: a part of the heap,
+/// within these two bounds.
 pub(crate) const ROOM_MIN: usize = 8 << 20;
 pub(crate) const ROOM_MAX: usize = 256 << 20;
 /// Most bytes of empty spans that one thread keeps.
@@ -50,6 +50,9 @@ pub(crate) const SPARE_BYTES: usize = 512 << 10;
 pub(crate) const OUTGOING_BYTES: usize = 16 << 10;
 /// Most bytes of such objects that a thread gathers for all spans.
 pub(crate) const OUTBOX_BYTES: usize = 512 << 10;
+/// Bytes of a heap up to which memory counts more than the tail of the latency: a search looks at
+/// all of it, and a thread gives up all its runs before the heap grows.
+pub(crate) const SMALL_HEAP: usize = 64 << 20;
 /// Smallest growth, in huge pages, of the ready part of a region, except for the first growth.
 pub(crate) const GROW_MIN_HUGE: usize = 2;
 /// Largest growth beyond the need, in huge pages: 64 MiB, like Go's arena.

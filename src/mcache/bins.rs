@@ -25,6 +25,7 @@
 //! - BIN-3. `grown` is the bytes of small blocks that bins may hold beyond their first arrays.
 //! - BIN-4. `most` is the bytes of blocks that all bins may hold, for other threads to read.
 
+use super::window::{Window, bit};
 use super::{c, check};
 use crate::base::addr::align_up;
 use crate::base::geometry::{BIN_BYTES, BIN_GROWTH_BYTES, MEDIUM_MIN};
@@ -47,12 +48,10 @@ const FEW: usize = 128;
 const LEAST: usize = 4;
 /// A bin opens with this part of its first array, and with as many slots at the least.
 const BEGIN: usize = 8;
-/// Bins that run over without a refill, after which the program only frees.
-const ONLY_FREES: u32 = 64;
 /// Blocks that a flush fetches ahead of the one that it checks.
 const AHEAD: usize = 8;
-/// Refills, of any class, after which a class that had none is idle.
-const WINDOW: u32 = 160;
+/// Bins of medium objects have one part in so many of the heap for room.
+const PART: usize = 4;
 
 const fn first_cap(index: usize) -> usize {
     let cap = BIN_BYTES / SizeClass::from_number(index).size();
@@ -102,10 +101,6 @@ fn slots_between(from: *mut Slot, to: *mut Slot) -> usize {
     (to.addr() - from.addr()) / size_of::<Slot>()
 }
 
-const fn bit(class: SizeClass) -> u128 {
-    1 << class.index()
-}
-
 /// The bins of one thread.
 #[repr(C)]
 pub(crate) struct Bins {
@@ -123,11 +118,8 @@ pub(crate) struct Bins {
     grown: Cell<usize>,
     /// BIN-4.
     pub(super) most: AtomicUsize,
-    /// Refills since the last look for idle classes, and the classes that were refilled since.
-    refills: Cell<u32>,
-    refilled: Cell<u128>,
-    /// Bins that ran over since the last refill.
-    overflows: Cell<u32>,
+    /// The classes that are in use, and those that are idle.
+    pub(super) window: Window,
     /// Classes that were refilled since their bins last grew.
     run_empty: Cell<u128>,
 }
@@ -145,9 +137,7 @@ impl Bins {
                 slots: Cell::new(null_mut()),
                 grown: Cell::new(0),
                 most: AtomicUsize::new(0),
-                refills: Cell::new(0),
-                refilled: Cell::new(0),
-                overflows: Cell::new(0),
+                window: Window::new(),
                 run_empty: Cell::new(0),
             }
         }
@@ -398,14 +388,14 @@ impl Bins {
     /// Returns the slots of the new array, or `None`.
     pub(super) fn ask_growth(&self, tiers: &Tiers, class: SizeClass) -> Option<usize> {
         let cap = self.cap(class);
-        if !self.is_refilled(class) || cap * 2 > MOST {
+        if !self.window.is_refilled(class) || cap * 2 > MOST {
             return None;
         }
         let bytes = cap * class.size();
         let granted = if class.size() >= MEDIUM_MIN {
             // Once per time that the bin ran empty. Otherwise one long row of frees would take all
             // room.
-            self.has_run_empty(class) && tiers.room.ask(&tiers.mheap, bytes)
+            self.has_run_empty(class) && tiers.room.ask(&tiers.mheap, bytes, PART)
         } else {
             let grown = self.grown.get() + bytes;
             if grown <= BIN_GROWTH_BYTES {
@@ -466,34 +456,11 @@ impl Bins {
         medium.map(|class| self.growth(class)).sum()
     }
 
-    /// Counts a refill. At the end of a window of refills it returns the classes that were
-    /// refilled in it.
+    /// Counts a refill. Returns whether a window of refills ends with it.
     #[inline]
-    pub(super) fn note_refill(&self, class: SizeClass) -> Option<u128> {
-        self.refilled.set(self.refilled.get() | bit(class));
-        self.overflows.set(0);
+    pub(super) fn note_refill(&self, class: SizeClass) -> bool {
         self.run_empty.set(self.run_empty.get() | bit(class));
-        let refills = self.refills.get() + 1;
-        self.refills.set(refills);
-        (refills == WINDOW).then(|| {
-            self.refills.set(0);
-            self.refilled.replace(0)
-        })
-    }
-
-    /// Counts a bin that ran over. After many without a refill the program only frees, and the
-    /// window of refills is long over.
-    pub(super) fn note_overflow(&self) {
-        let overflows = self.overflows.get() + 1;
-        self.overflows.set(overflows % ONLY_FREES);
-        if overflows == ONLY_FREES {
-            self.refilled.set(0);
-        }
-    }
-
-    /// Whether the bin of `class` has run empty in this window of refills.
-    pub(super) fn is_refilled(&self, class: SizeClass) -> bool {
-        self.refilled.get() & bit(class) != 0
+        self.window.note_refill(class)
     }
 
     /// Whether the bin of `class` has run empty since it last grew.

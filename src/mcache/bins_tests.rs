@@ -160,30 +160,3 @@ fn medium_bins_grow_out_of_the_room_of_all_threads_once_per_miss() {
     bins.count_shrunk(tiers, class, bins.growth(class));
     assert_eq!(tiers.room.bytes(), 0);
 }
-
-#[test]
-fn a_window_of_refills_ends_with_the_classes_that_were_refilled() {
-    let (bins, _) = bins();
-    let (one, other) = (SizeClass::holding(16), SizeClass::holding(CLASS));
-    for _ in 0..2 {
-        assert!((1..WINDOW - 1).all(|_| bins.note_refill(one).is_none()));
-        assert!(bins.is_refilled(one) && !bins.is_refilled(other));
-        assert_eq!(bins.note_refill(other), None);
-        assert_eq!(bins.note_refill(one), Some(bit(one) | bit(other)));
-        assert!(!bins.is_refilled(one));
-    }
-}
-
-#[test]
-fn many_overflows_without_a_refill_end_the_window() {
-    let (bins, _) = bins();
-    let class = SizeClass::holding(CLASS);
-    bins.note_refill(class);
-    (1..ONLY_FREES).for_each(|_| bins.note_overflow());
-    assert!(bins.is_refilled(class));
-    bins.note_refill(class);
-    (1..ONLY_FREES).for_each(|_| bins.note_overflow());
-    assert!(bins.is_refilled(class), "a refill begins the count anew");
-    bins.note_overflow();
-    assert!(!bins.is_refilled(class));
-}

@@ -42,7 +42,7 @@ impl MCache {
         self.empty_bins(tiers);
         self.flush_outbox(tiers);
         self.collect_mail(tiers);
-        self.end_idle(tiers, 0);
+        SizeClass::all().for_each(|class| self.end_idle(tiers, class, usize::MAX));
         let mut bytes = 0;
         for span in self.spans.store.drain() {
             bytes += span.pages() * PAGE;
@@ -51,15 +51,14 @@ impl MCache {
         bytes
     }
 
-    /// Ends the empty spans of every class whose bit is not set in `busy`, the active ones
-    /// included.
-    pub(super) fn end_idle(&self, tiers: &Tiers, busy: u128) {
-        for class in SizeClass::all().filter(|class| busy >> class.index() & 1 == 0) {
-            self.empty_bin(tiers, class);
-            self.spans.forget_taken(class);
-            self.spans.deactivate(class);
-            self.spans.for_each_empty(class, |span| self.end_span(tiers, span));
-        }
+    /// Closes the bin of `class` and ends the empty spans among the class's first `most` partial
+    /// ones and the active one.
+    pub(super) fn end_idle(&self, tiers: &Tiers, class: SizeClass, most: usize) {
+        self.empty_bin(tiers, class);
+        self.spans.forget_taken(class);
+        self.spans.deactivate(class);
+        self.spans
+            .for_each_empty(class, most, |span| self.end_span(tiers, span));
     }
 
     /// Returns all blocks in bins to their spans, or sends them there.

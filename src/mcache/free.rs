@@ -42,8 +42,8 @@ impl MCache {
         if bins.is_narrow(class) {
             bins.widen(class, usize::MAX);
         } else if !self.grow_bin(tiers, class) {
-            bins.note_overflow();
-            if bins.is_refilled(class) {
+            bins.window.note_overflow();
+            if bins.window.is_refilled(class) {
                 self.flush(tiers, class, bins.cap(class) / 2);
             } else {
                 // The program only frees: blocks in bins would keep spans.

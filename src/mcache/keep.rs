@@ -3,7 +3,7 @@
 use super::MCache;
 use super::runs::{Bin, MOST};
 use crate::base::addr::Addr;
-use crate::base::geometry::PAGE;
+use crate::base::geometry::{PAGE, SMALL_HEAP};
 use crate::mspan::{Block, State};
 use crate::os::report::{NO_BLOCK, misuse};
 use crate::size_class::RunClass;
@@ -13,6 +13,10 @@ use core::ptr::null_mut;
 
 /// How many run classes above the wanted one may serve it: at most half as many pages more.
 const TOLERANCE: usize = 2;
+
+/// The most runs that one allocation gives up so that the heap need not grow, beyond
+/// [`SMALL_HEAP`].
+const SOME: u32 = 4;
 
 impl MCache {
     /// Returns the bytes of all runs kept.
@@ -53,10 +57,11 @@ impl MCache {
     }
 
     /// Takes a run of a class somewhat longer than `class`, whose own bin is empty. Returns null if
-    /// there is none.
+    /// there is none, or if the heap is not small: many blocks longer than need be would take more
+    /// memory than the idle pages that they spare.
     pub(crate) fn pop_longer_run(&self, tiers: &Tiers, class: RunClass) -> *mut Block {
         self.runs.note_missed(class);
-        if self.held_runs() == 0 || self.runs.are_mostly_untouched() {
+        if self.held_runs() == 0 || self.runs.are_mostly_untouched() || !is_small(tiers) {
             return null_mut();
         }
         let mut longer = class;
@@ -125,12 +130,36 @@ impl MCache {
         done
     }
 
-    /// Whether the runs kept seem to have `bytes` bytes of memory, so that giving them up spares
-    /// the heap as much. Runs of which the program touched little are worth more here: the next
-    /// object touches the same pages.
-    pub(super) fn runs_seem_to_have(&self, tiers: &Tiers, bytes: usize) -> bool {
-        let held = self.held_runs();
-        held >= bytes && self.runs.memory(tiers, held) >= bytes
+    /// Gives runs up because the heap is about to grow by `pages` pages. Does nothing if the runs
+    /// kept seem to have less memory than that. Runs of which the program touched little are worth
+    /// more here: the next object touches the same pages.
+    ///
+    /// In a small heap all runs go. Otherwise the shortest that has as many pages goes, or a few of
+    /// the longest, which may lie beside free pages.
+    pub(super) fn give_runs_for(&self, tiers: &Tiers, pages: usize) {
+        let (held, bytes) = (self.held_runs(), pages * PAGE);
+        if held < bytes {
+            return;
+        }
+        let fit = self.runs.shortest(pages);
+        let Some(class) = fit.or_else(|| self.runs.longest()) else {
+            return;
+        };
+        if self.runs.memory(tiers, class, held) < bytes {
+            return;
+        }
+        if is_small(tiers) {
+            return self.give_all_runs(tiers);
+        }
+        if fit.is_some() {
+            return self.give_runs(tiers, class, 1);
+        }
+        let mut left = SOME;
+        while let Some(class) = self.runs.longest().filter(|_| left > 0) {
+            let goes = left.min(self.runs.bin(class).held());
+            self.give_runs(tiers, class, goes);
+            left -= goes;
+        }
     }
 
     /// Gives the oldest `count` runs of a bin to the page heap.
@@ -144,8 +173,7 @@ impl MCache {
         if self.held_runs() < pages * PAGE {
             return;
         }
-        let is_long = |class: &RunClass| class.pages() >= pages && self.runs.bin(*class).held() > 0;
-        if let Some(class) = RunClass::all().filter(is_long).last() {
+        if let Some(class) = self.runs.longest().filter(|class| class.pages() >= pages) {
             self.give_run(tiers, self.pop_run(class));
         }
     }
@@ -192,6 +220,11 @@ impl MCache {
             _ => misuse("free", run.addr(), 0, NO_BLOCK),
         }
     }
+}
+
+/// Whether the heap is so small that memory counts more than the tail of the latency.
+fn is_small(tiers: &Tiers) -> bool {
+    tiers.mheap.grown_bytes() <= SMALL_HEAP
 }
 
 /// Gives the tail of a run that serves `class` back, if the tail is long. A run may have come to

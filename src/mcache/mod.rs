@@ -18,6 +18,7 @@
 //!
 //! - `refill` gets objects, `free` returns them;
 //! - `keep` and `large` do both for large objects;
+//! - `window` tells which classes are in use;
 //! - `exit` gives everything up, `check` finds wrong frees, `held` tells how much is kept, and `c`
 //!   has C's fast paths.
 //!
@@ -40,6 +41,7 @@ mod refill;
 mod runs;
 mod seat;
 mod spans;
+mod window;
 
 use bins::SLOT_BYTES;
 pub(crate) use seat::{Activity, InUse, Seat, Stack};

@@ -34,6 +34,10 @@ use crate::sync::atomic::Ordering::Relaxed;
 use crate::tiers::Tiers;
 use core::ptr::null_mut;
 
+/// The partial spans among which the thread looks for empty ones when it leaves a class behind. The
+/// few that it has kept are among the oldest.
+const FIRST: usize = 16;
+
 impl MCache {
     /// Takes an object of `class` from its bin or by a refill. Returns null if there is no memory.
     /// The cache is ready.
@@ -61,9 +65,12 @@ impl MCache {
         }
         self.heed_purge(tiers);
         // If the program changes its sizes, the memory of those it has left behind goes back.
-        if let Some(busy) = self.bins.note_refill(class) {
-            self.end_idle(tiers, busy);
+        // One class at a time, so that no refill takes long.
+        if self.bins.note_refill(class) {
             self.end_idle_runs(tiers);
+        }
+        if let Some(idle) = self.bins.window.take_idle() {
+            self.end_idle(tiers, idle, FIRST);
         }
         self.bins.open(class);
         self.search_spans(tiers, class, |cache, class, span| cache.fill_from(tiers, class, span))
@@ -211,12 +218,10 @@ impl MCache {
     }
 
     /// Makes pages idle, because the heap is about to grow by `pages` pages. Ends the rest of empty
-    /// spans, and gives up the runs that this thread keeps, if they have as much memory.
+    /// spans, and gives up runs that this thread keeps, if they have as much memory.
     pub(super) fn make_idle(&self, tiers: &Tiers, pages: usize) {
         tiers.end_rest_for(pages * PAGE);
-        if self.runs_seem_to_have(tiers, pages * PAGE) {
-            self.give_all_runs(tiers);
-        }
+        self.give_runs_for(tiers, pages);
     }
 
     /// Gives up what is kept if the program has asked for all memory back since this thread last

@@ -31,6 +31,10 @@ const FEW: u32 = 4;
 /// holds: a look is a system call.
 const TRIES: u32 = 16;
 
+/// Runs have one part in so many of the heap for room. More room would keep more memory idle, and
+/// serve few more requests, where sizes are many.
+const PART: usize = 16;
+
 /// Parts of a whole.
 pub(super) const SHARES: usize = 256;
 
@@ -150,9 +154,9 @@ pub(super) struct Runs {
     room: Cell<usize>,
     /// When idle runs were last looked for, in coarse milliseconds.
     looked_at: Cell<u64>,
-    /// How many pages in [`SHARES`] of all runs kept seemed to have memory, and for how many
-    /// questions that still holds.
-    share: Cell<usize>,
+    /// How many pages in [`SHARES`] of the runs kept seemed to have memory, the last look most, and
+    /// for how many questions that still holds.
+    share: Cell<Option<usize>>,
     share_holds_for: Cell<u32>,
 }
 
@@ -170,7 +174,7 @@ impl Runs {
                 missed: Cell::new(0),
                 room: Cell::new(0),
                 looked_at: Cell::new(0),
-                share: Cell::new(SHARES),
+                share: Cell::new(None),
                 share_holds_for: Cell::new(0),
             }
         }
@@ -219,13 +223,18 @@ impl Runs {
             return None;
         }
         let wider = (cap * 2).max(1);
+        // A look at the memory costs more than all the rest.
+        let least = (wider - cap) as usize * least_memory(class);
+        if !tiers.room.has(&tiers.mheap, least, PART) {
+            return None;
+        }
         if bin.holds_for.get() == 0 {
             bin.memory.set(memory_of(tiers, class, run));
             bin.holds_for.set(TRIES);
         }
         bin.holds_for.set(bin.holds_for.get() - 1);
         let more = (wider - cap) as usize * bin.memory.get();
-        tiers.room.ask(&tiers.mheap, more).then_some((wider, more))
+        tiers.room.ask(&tiers.mheap, more, PART).then_some((wider, more))
     }
 
     /// Grants the bin of `class` the capacity and the room that `ask_growth` got. Its array fits.
@@ -262,37 +271,39 @@ impl Runs {
         self.room.get()
     }
 
-    /// Whether most pages of the runs seemed to have no memory, as of the last look.
+    /// Whether most pages of the runs seemed to have no memory, as of the last looks.
     pub(super) fn are_mostly_untouched(&self) -> bool {
-        self.share.get() < SHARES / 4
+        self.share.get().is_some_and(|share| share < SHARES / 4)
     }
 
-    /// Bytes of memory that runs of `held` bytes seem to have.
-    pub(super) fn memory(&self, tiers: &Tiers, held: usize) -> usize {
-        if self.share_holds_for.get() == 0 {
-            self.share.set(self.share_with_memory(tiers));
+    /// Returns the shortest class of at least `pages` pages of which runs are kept.
+    pub(super) fn shortest(&self, pages: usize) -> Option<RunClass> {
+        self.kept().find(|class| class.pages() >= pages)
+    }
+
+    /// Returns the longest class of which runs are kept.
+    pub(super) fn longest(&self) -> Option<RunClass> {
+        self.kept().last()
+    }
+
+    /// Returns the classes of which runs are kept, shortest first.
+    fn kept(&self) -> impl Iterator<Item = RunClass> {
+        RunClass::all().filter(|class| self.bin(*class).held() > 0)
+    }
+
+    /// Bytes of memory that runs of `held` bytes seem to have. Looks at one run of `class` now and
+    /// then, so that no question takes long.
+    pub(super) fn memory(&self, tiers: &Tiers, class: RunClass, held: usize) -> usize {
+        if self.share_holds_for.get() == 0
+            && let Some(run) = self.bin(class).newest()
+        {
+            let seen = seen_memory(tiers, class, run) / (class.size() / SHARES);
+            let share = self.share.get().map_or(seen, |share| share.midpoint(seen));
+            self.share.set(Some(share));
             self.share_holds_for.set(TRIES);
         }
-        self.share_holds_for.set(self.share_holds_for.get() - 1);
-        held / SHARES * self.share.get()
-    }
-
-    /// Returns how many pages in [`SHARES`] of all runs kept seem to have memory, judged by the
-    /// newest run of each bin.
-    fn share_with_memory(&self, tiers: &Tiers) -> usize {
-        let (mut all, mut there) = (0, 0);
-        for class in RunClass::all() {
-            let bin = self.bin(class);
-            if let Some(run) = bin.newest() {
-                let held = bin.held() as usize;
-                all += held * class.size();
-                there += held * seen_memory(tiers, class, run);
-            }
-        }
-        (there / SHARES)
-            .checked_div(all / SHARES / SHARES)
-            .unwrap_or(SHARES)
-            .min(SHARES)
+        self.share_holds_for.set(self.share_holds_for.get().saturating_sub(1));
+        held / SHARES * self.share.get().unwrap_or(SHARES)
     }
 
     /// Whether it is time to look for idle runs, `delay` milliseconds after the last look.
@@ -309,7 +320,12 @@ impl Runs {
 /// Returns the bytes of memory that a run of `class` counts for: at least a sixteenth of it, so the
 /// runs in bins have a bound in length too.
 fn memory_of(tiers: &Tiers, class: RunClass, run: *mut Block) -> usize {
-    seen_memory(tiers, class, run).max(class.size() / 16)
+    seen_memory(tiers, class, run).max(least_memory(class))
+}
+
+/// Returns the fewest bytes that a run of `class` counts for.
+fn least_memory(class: RunClass) -> usize {
+    class.size() / 16
 }
 
 /// Returns the bytes of memory that a run of `class` seems to have: a sample of a sixteenth, in its

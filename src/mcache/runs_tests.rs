@@ -73,7 +73,7 @@ fn a_bin_asks_for_room_once_per_miss() {
 #[test]
 fn shrinking_gives_all_room_back_with_the_last_slot() {
     let (runs, tiers) = runs(7);
-    assert!(tiers.room.ask(&tiers.mheap, 700));
+    assert!(tiers.room.ask(&tiers.mheap, 700, 4));
     let array = runs.bin(class()).array.get();
     assert!(runs.shrink(tiers, class(), 4).is_null());
     assert_eq!(

@@ -153,12 +153,13 @@ impl Spans {
         span.owner.store(0, Relaxed);
     }
 
-    /// Calls `end` with each partial span that has no live object. `end` may detach it.
-    pub(super) fn for_each_empty(&self, class: SizeClass, end: impl Fn(&'static MSpan)) {
+    /// Calls `end` with each of the first `most` partial spans that has no live object. `end` may
+    /// detach it.
+    pub(super) fn for_each_empty(&self, class: SizeClass, most: usize, end: impl Fn(&'static MSpan)) {
         let partial = of_class(&self.partial, class);
-        let mut next = partial.first();
-        while let Some(span) = next {
-            next = partial.after(span);
+        let (mut next, mut left) = (partial.first(), most);
+        while let Some(span) = next.filter(|_| left > 0) {
+            (next, left) = (partial.after(span), left - 1);
             if span.live() == 0 {
                 end(span);
             }

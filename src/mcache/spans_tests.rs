@@ -95,7 +95,7 @@ fn empty_spans_are_found_and_may_be_detached_meanwhile() {
     }
     let held = take_one(row[1]);
     let ended = RefCell::new(Vec::new());
-    spans.for_each_empty(class, |span| {
+    spans.for_each_empty(class, usize::MAX, |span| {
         spans.detach(class, span);
         span.set_state(State::Free);
         ended.borrow_mut().push(span.base());

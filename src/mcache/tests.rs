@@ -7,6 +7,7 @@ mod overflow;
 mod refill;
 #[cfg(checked)]
 mod untyped;
+mod window;
 
 use super::bins::Bins;
 use super::*;

@@ -12,17 +12,30 @@
 //! no request.
 //!
 //! The search walks the trackers in address order and looks at the runs that cross from one to the
-//! next. It costs some nanoseconds per huge page of the heap, and so serves only heaps of up to
-//! [`HUGE_MAX`] huge pages. (jemalloc and glibc keep a tree of free runs for the same purpose.) The
+//! next. It costs 20 to 30 ns per huge page of the heap, so a request has it only in heaps of up to
+//! [`reach`] huge pages. (jemalloc and glibc keep a tree of free runs for the same purpose.) The
 //! page heap's lock guards it.
 
 use super::region::Region;
 use super::tracker::Tracker;
 use crate::base::addr::align_up;
-use crate::base::geometry::{HUGE_SHIFT, PAGES_PER_HUGE};
+use crate::base::geometry::{HUGE, HUGE_SHIFT, PAGES_PER_HUGE, SMALL_HEAP};
 
-/// The most huge pages that a search looks at.
-pub(super) const HUGE_MAX: usize = 512;
+/// Requests of up to this many pages find as good a place by the trackers' bins, unless the heap is
+/// small.
+const SHORT: usize = 32;
+
+/// Returns the most huge pages that a search for `pages` pages looks at. Longer objects take longer
+/// to fill, and have more to gain: beyond one huge page, the other way takes whole huge pages.
+pub(super) fn reach(pages: usize) -> usize {
+    if pages <= SHORT {
+        SMALL_HEAP / HUGE
+    } else if pages <= PAGES_PER_HUGE {
+        512
+    } else {
+        4096
+    }
+}
 
 /// A run of at least this many pages is kept for objects that are large from the first.
 const LONG: usize = PAGES_PER_HUGE;

@@ -19,18 +19,20 @@ impl Room {
         }
     }
 
-    /// Whether the caller may keep `bytes` more.
-    pub(crate) fn ask(&self, mheap: &MHeap, bytes: usize) -> bool {
-        if !mheap.keeps_free_pages() {
-            return false;
-        }
+    /// Whether the caller may keep `bytes` more. It has one part in `part` of the
+    /// heap for room.
+    pub(crate) fn ask(&self, mheap: &MHeap, bytes: usize, part: usize) -> bool {
         // Relaxed: a count that guards no memory.
-        let all = self.0.fetch_add(bytes, Relaxed) + bytes;
-        if all <= ROOM_MIN || all <= (mheap.sys_bytes() / 4).min(ROOM_MAX) {
-            return true;
+        let done = fits(mheap, self.0.fetch_add(bytes, Relaxed) + bytes, part);
+        if !done {
+            self.give_back(bytes);
         }
-        self.give_back(bytes);
-        false
+        done
+    }
+
+    /// Whether `ask` would allow as much now.
+    pub(crate) fn has(&self, mheap: &MHeap, bytes: usize, part: usize) -> bool {
+        fits(mheap, self.0.load(Relaxed) + bytes, part)
     }
 
     /// Returns the bytes that caches have, for tests.
@@ -48,4 +50,11 @@ impl Room {
     pub(crate) fn give_back(&self, bytes: usize) {
         self.0.fetch_sub(bytes, Relaxed);
     }
+}
+
+/// Whether all caches together may keep `all` bytes, for a caller that has one part in `part` of
+/// the heap for room.
+fn fits(mheap: &MHeap, all: usize, part: usize) -> bool {
+    let bound = || mheap.sys_bytes().checked_div(part).unwrap_or(0).min(ROOM_MAX);
+    mheap.keeps_free_pages() && (all <= ROOM_MIN || all <= bound())
 }

@@ -120,11 +120,11 @@ fn long_rest_ends_once_in_each_period() {
 fn caches_get_room_up_to_a_bound_and_a_refusal_takes_none() {
     let tiers = tiers();
     let Tiers { room, mheap, .. } = tiers;
-    assert!(room.ask(mheap, ROOM_MIN - 1) && room.ask(mheap, 1));
-    assert!(!room.ask(mheap, 1));
+    assert!(room.ask(mheap, ROOM_MIN - 1, 4) && room.ask(mheap, 1, 4));
+    assert!(!room.ask(mheap, 1, 4));
     assert_eq!(room.bytes(), ROOM_MIN);
     room.give_back(100);
-    assert!(!room.ask(mheap, 101) && room.ask(mheap, 100) && !room.ask(mheap, 1));
+    assert!(!room.ask(mheap, 101, 4) && room.ask(mheap, 100, 4) && !room.ask(mheap, 1, 4));
     assert_eq!(room.bytes(), ROOM_MIN);
     room.reset(17);
     assert_eq!(room.bytes(), 17);
@@ -138,7 +138,7 @@ fn a_quarter_of_a_large_heap_is_room_within_a_bound() {
         mheap.take_large(bytes, bytes / PAGE, 1, 0).expect("memory");
         let quarter = (mheap.sys_bytes() / 4).min(ROOM_MAX);
         room.reset(0);
-        assert!(room.ask(mheap, quarter) && !room.ask(mheap, 1));
+        assert!(room.ask(mheap, quarter, 4) && !room.ask(mheap, 1, 4));
         assert_eq!(room.bytes(), quarter);
     }
     assert_eq!(room.bytes(), ROOM_MAX);
@@ -148,10 +148,10 @@ fn a_quarter_of_a_large_heap_is_room_within_a_bound() {
 fn there_is_no_room_where_free_pages_go_back_at_once() {
     let tiers = tiers();
     tiers.mheap.set_purge_delay(0);
-    assert!(!tiers.room.ask(&tiers.mheap, 1));
+    assert!(!tiers.room.ask(&tiers.mheap, 1, 4));
     tiers.mheap.set_purge_delay(1000);
     tiers.mheap.set_soft_limit(Some(1 << 40));
-    assert!(!tiers.room.ask(&tiers.mheap, 1) && tiers.room.bytes() == 0);
+    assert!(!tiers.room.ask(&tiers.mheap, 1, 4) && tiers.room.bytes() == 0);
     tiers.mheap.set_soft_limit(None);
-    assert!(tiers.room.ask(&tiers.mheap, 1));
+    assert!(tiers.room.ask(&tiers.mheap, 1, 4));
 }

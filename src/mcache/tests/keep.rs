@@ -1,6 +1,7 @@
 //! The runs that a thread keeps, and when it gives them up.
 
 use super::*;
+use crate::base::geometry::SMALL_HEAP;
 
 #[test]
 fn a_run_that_was_missed_is_kept_and_counted_until_it_is_taken() {
@@ -79,11 +80,60 @@ fn runs_of_untouched_memory_serve_no_shorter_requests_and_do_not_count_as_memory
             unsafe { run.cast::<u8>().write_bytes(1, class.size()) };
         }
         place.free_run(class, run);
-        assert_eq!(place.own.runs_seem_to_have(place.tiers, class.size()), touched);
-        assert!(!place.own.runs_seem_to_have(place.tiers, class.size() + 1));
+        place.own.give_runs_for(place.tiers, 65);
+        assert_eq!(place.kept(), class.size(), "the heap would grow all the same");
+        place.own.give_runs_for(place.tiers, 64);
+        assert_eq!(place.kept(), if touched { 0 } else { class.size() });
+        if touched {
+            place.free_run(class, place.take_run(class));
+        }
         let found = place.own.pop_longer_run(place.tiers, run_class(60));
-        assert_eq!(found, if touched { run } else { null_mut() });
+        assert_eq!(found.is_null(), !touched);
     }
+}
+
+/// A place with a heap that is not small, and a run of each of these lengths that the thread keeps.
+fn place_with_runs(lengths: &[usize]) -> (Place, Vec<*mut Block>) {
+    let place = Place::new();
+    place.sim.be_honest();
+    place.own.alloc_large(place.tiers, SMALL_HEAP, 1).expect("memory");
+    let row: Vec<_> = lengths.iter().map(|&pages| place.take_run(run_class(pages))).collect();
+    for (&pages, &run) in lengths.iter().zip(&row) {
+        // SAFETY: the run is this test's, and has so many bytes.
+        unsafe { run.cast::<u8>().write_bytes(1, pages * PAGE) };
+        place.free_run(run_class(pages), run);
+    }
+    assert_eq!(place.kept(), lengths.iter().sum::<usize>() * PAGE);
+    (place, row)
+}
+
+#[test]
+fn beyond_a_small_heap_the_shortest_run_that_is_long_enough_goes() {
+    let (place, row) = place_with_runs(&[12, 20, 16, 24]);
+    place.own.give_runs_for(place.tiers, 13);
+    assert_eq!(place.kept(), 56 * PAGE);
+    assert!(place.span(row[2]).is_none(), "the page heap has it");
+    place.own.give_runs_for(place.tiers, 12);
+    assert_eq!(place.kept(), 44 * PAGE);
+}
+
+#[test]
+fn beyond_a_small_heap_a_few_of_the_longest_runs_go_if_none_is_long_enough() {
+    let (place, row) = place_with_runs(&[12, 9, 14, 11, 10, 13]);
+    place.own.give_runs_for(place.tiers, 15);
+    assert_eq!(place.kept(), (9 + 10) * PAGE);
+    assert!(place.span(row[1]).is_some() && place.span(row[4]).is_some());
+    place.own.give_runs_for(place.tiers, 20);
+    assert_eq!(place.kept(), 19 * PAGE, "they have less memory than that");
+    place.own.give_runs_for(place.tiers, 19);
+    assert_eq!(place.kept(), 0);
+}
+
+#[test]
+fn beyond_a_small_heap_no_run_serves_shorter_requests() {
+    let (place, _) = place_with_runs(&[12]);
+    assert!(place.own.pop_longer_run(place.tiers, run_class(11)).is_null());
+    assert_eq!(place.kept(), 12 * PAGE);
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn a_full_bin_that_may_not_grow_gives_its_older_half_back() {
     let (place, row) = full(class);
     place.tiers.mheap.set_purge_delay(0);
     let cap = bins(&place).cap(class);
-    assert!(bins(&place).is_refilled(class));
+    assert!(bins(&place).window.is_refilled(class));
     place.free(place.own, class, row[0]);
     assert_eq!((bins(&place).cap(class), bins(&place).held(class)), (cap, cap / 2 + 1));
     assert_eq!(place.own.bins.pop(class), row[0], "the youngest stay");
@@ -45,8 +45,8 @@ fn a_full_bin_that_may_not_grow_gives_its_older_half_back() {
 #[test]
 fn a_full_bin_of_a_class_that_was_not_refilled_lately_closes() {
     let (place, row) = full(class());
-    (0..64).for_each(|_| bins(&place).note_overflow());
-    assert!(!bins(&place).is_refilled(class()));
+    (0..64).for_each(|_| bins(&place).window.note_overflow());
+    assert!(!bins(&place).window.is_refilled(class()));
     let span = place.span(row[0]).expect("a span");
     let live = span.live();
     place.free(place.own, class(), row[0]);

@@ -79,7 +79,7 @@ fn a_span_that_the_thread_kept_serves_another_class_of_its_length() {
     let other = SizeClass::all().find(|&other| other != class() && other.lengths()[0] == span.pages());
     let other = other.expect("a class with spans of this length");
     place.free(place.own, class(), block);
-    place.own.end_idle(place.tiers, 0);
+    place.own.end_idle(place.tiers, class(), 1);
     assert_eq!((span.state(), place.inuse()), (State::Free, span.bytes()));
     let sys = place.tiers.mheap.sys_bytes();
     let block = place.take(place.own, other);
@@ -105,7 +105,7 @@ fn each_refill_gives_up_all_free_memory_if_the_program_asked_for_it_once() {
     let place = Place::new();
     let block = place.take(place.own, class());
     place.free(place.own, class(), block);
-    place.own.end_idle(place.tiers, 0);
+    place.own.end_idle(place.tiers, class(), 1);
     let kept = place.inuse();
     assert!(kept > 0, "the store keeps the span");
     place.tiers.purges.fetch_add(1, Relaxed);

@@ -14,7 +14,7 @@ fn a_free_that_names_no_size_knows_the_present_class_of_a_span() {
     place.own.learn_map(place.tiers);
     // SAFETY: the block is live, and given up.
     assert!(matches!(unsafe { place.own.push_untyped(block) }, Pushed::Done));
-    place.own.end_idle(place.tiers, 0);
+    place.own.end_idle(place.tiers, class(), 1);
     let block = place.take(place.own, other);
     assert!(eq(place.span(block).expect("a span"), span));
     let held = place.own.bins.held(other);

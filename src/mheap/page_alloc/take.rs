@@ -35,9 +35,13 @@ impl PageAlloc {
     ) -> Option<Run> {
         if purpose == Purpose::Begun {
             let want = Want::begun(pages);
-            return self.is_searchable().then(|| self.take_best(want)).flatten();
+            // The object is copied there, so a longer search pays.
+            return self
+                .is_searchable(PAGES_PER_HUGE)
+                .then(|| self.take_best(want))
+                .flatten();
         }
-        let run = if matches!(purpose, Purpose::Large | Purpose::Idle) && self.is_searchable() {
+        let run = if matches!(purpose, Purpose::Large | Purpose::Idle) && self.is_searchable(pages) {
             let want = Want::of(pages, align, purpose == Purpose::Idle);
             match self.take_best(want) {
                 Some(run) => run,
@@ -81,9 +85,9 @@ impl PageAlloc {
         Some(run)
     }
 
-    /// Returns whether the heap is small enough to search for the best run.
-    fn is_searchable(&self) -> bool {
-        self.counts.ready <= search::HUGE_MAX * PAGES_PER_HUGE
+    /// Returns whether the heap is small enough to search for the best run of `pages` pages.
+    fn is_searchable(&self, pages: usize) -> bool {
+        self.counts.ready <= search::reach(pages) * PAGES_PER_HUGE
     }
 
     /// Takes the wanted pages from the free run that serves best, across any number of huge pages.

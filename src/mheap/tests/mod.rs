@@ -351,3 +351,36 @@ fn an_object_that_has_begun_to_grow_lies_where_it_can_go_on() {
     }
     end(sim, &heap);
 }
+
+/// Whether an object of twice `piece` pages finds a place in two idle pieces, at the end of one
+/// huge page and the start of the next, beside `fill` huge pages that are in use.
+fn joins_two_pieces(fill: usize, piece: usize) -> bool {
+    let (sim, heap) = heap();
+    heap.set_purge_delay(-1);
+    let mut out = vec![large(&heap, fill * HUGE, 1)];
+    out.extend((0..4 * HUGE / PAGE / piece).map(|_| large(&heap, piece * PAGE, 1)));
+    let start = |span: &MSpan| span.base().addr();
+    let second = out.iter().skip(1).find(|second| {
+        let is_first = |first: &&MSpan| first.pages() == piece && start(first) + piece * PAGE == start(second);
+        start(second) % HUGE == 0 && out.iter().copied().any(|first| is_first(&first))
+    });
+    let end = second.map(|second| start(second)).expect("some lie so");
+    let near = |span: &&'static MSpan| span.pages() == piece && start(span).abs_diff(end) <= piece * PAGE;
+    let (gone, mut out): (Vec<_>, Vec<_>) = out
+        .into_iter()
+        .partition(|span| near(span) && start(span) != end + piece * PAGE);
+    assert_eq!(gone.len(), 2);
+    gone.into_iter().for_each(|span| heap.give(span));
+    let found = heap.take_idle(2 * piece * PAGE, 2 * piece, 1);
+    out.extend(found);
+    check(sim, &heap, &out);
+    out.into_iter().for_each(|span| heap.give(span));
+    self::end(sim, &heap);
+    found.is_some()
+}
+
+#[test]
+fn the_larger_the_heap_the_longer_are_the_objects_that_a_search_serves() {
+    let outcomes = [1, 40, 600].map(|fill| [16, 128].map(|piece| joins_two_pieces(fill, piece)));
+    assert_eq!(outcomes, [[true, true], [false, true], [false, false]]);
+}
