@@ -235,7 +235,9 @@ impl Block {
     #[inline(always)]
     pub(crate) unsafe fn push(head: *mut Block, block: *mut Block, cut: Cut) -> *mut Block {
         // SAFETY: `head` is the first trunk of the caller's list.
-        let (word, count) = unsafe { ((*head).next, cut.count(head)) };
+        let word = unsafe { (*head).next };
+        // SAFETY: `head` is the first trunk of the caller's list.
+        let count = unsafe { cut.count(head) };
         if count < cut.leaves as usize {
             // SAFETY: the trunk has room for one more leaf.
             unsafe { Self::set_leaf(head, count, cut.offset(block)) };

@@ -53,8 +53,12 @@ unsafe fn free_closed(ptr: *mut u8, cache: &MCache, page: Page) {
         // SAFETY: a block in use is the caller's (contract of this function).
         return unsafe { free_slow(ptr, cache) };
     }
-    // SAFETY: the block is the caller's, in use, and an object of the page's span.
-    let take = || unsafe { cache.gather_untyped(page, block) || cache.free_home_untyped(page, block) };
+    let take = || {
+        // SAFETY: the block is the caller's, in use, and an object of the page's span.
+        let gathered = unsafe { cache.gather_untyped(page, block) };
+        // SAFETY: the same block, which is still the caller's; the cache is ready inside of `quick`.
+        gathered || unsafe { cache.free_home_untyped(page, block) }
+    };
     if nested::quick(cache, take) {
         clear_registers();
         nested::end_quick();
