@@ -56,7 +56,7 @@ unsafe fn free_closed(ptr: *mut u8, cache: &MCache, page: Page) {
     let take = || {
         // SAFETY: the block is the caller's, in use, and an object of the page's span.
         let gathered = unsafe { cache.gather_untyped(page, block) };
-        // SAFETY: the same block, which is still the caller's; the cache is ready inside of `quick`.
+        // SAFETY: the same block, still the caller's; the cache is ready inside of `quick`.
         gathered || unsafe { cache.free_home_untyped(page, block) }
     };
     if nested::quick(cache, take) {
