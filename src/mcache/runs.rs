@@ -297,7 +297,8 @@ impl Runs {
         if self.share_holds_for.get() == 0
             && let Some(run) = self.bin(class).newest()
         {
-            let seen = seen_memory(tiers, class, run) / (class.size() / SHARES);
+            let seen = seen_memory(tiers, class, run) * SHARES;
+            let seen = seen.checked_div(class.size()).unwrap_or(SHARES);
             let share = self.share.get().map_or(seen, |share| share.midpoint(seen));
             self.share.set(Some(share));
             self.share_holds_for.set(TRIES);
