@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Tests libgreyspan.so: its symbols, its size, the cost of malloc and free, semantics, invalid frees
-# and survival, failing system calls, and its installation. Real programs must print the same output
-# with it and without. Takes five minutes, two of them for Python's own tests, plus half a minute to
-# install programs.
+# Tests libgreyspan.so: its symbols, its size, that it holds no code that panics, the cost of malloc
+# and free, semantics, invalid frees and survival, failing system calls, and its installation. Real
+# programs must print the same output with it and without. Takes five minutes, two of them for
+# Python's own tests, plus half a minute to install programs.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need g++ g++
 need strace strace
@@ -32,6 +32,11 @@ bytes=$(wc -c < "$stripped")
 rm "$stripped"
 echo "$bytes bytes without symbols"
 [[ $bytes -le $((400 * 1024)) ]]
+# Code that could panic would bring the standard library's panic code into the library.
+if nm -C "$library" | grep -E "core::panicking|std::panicking|rust_begin_unwind|rust_panic"; then
+    echo "code in the library may panic; the symbols above show it" >&2
+    exit 1
+fi
 
 # The heap's unit tests, with the checks that the shared library enables.
 cargo test --lib --features preload

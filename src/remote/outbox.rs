@@ -235,7 +235,7 @@ impl Outbox {
 
     /// Returns the number of the slot where blocks of `span` gather.
     #[inline(always)]
-    fn number_of(span: *const MSpan) -> usize {
+    pub(super) fn number_of(span: *const MSpan) -> usize {
         // Records are 128 bytes, so neighbouring records map to different slots.
         span.addr() / size_of::<MSpan>() % SLOTS
     }

@@ -241,20 +241,29 @@ fn a_full_outbox_sends_the_chains_in_turn() {
 #[test]
 fn a_block_that_a_full_outbox_has_no_room_for_joins_its_chain_and_another_goes() {
     let (outbox, class) = (outbox(), SizeClass::holding(4096));
-    let records: &'static [MSpan] = Box::leak((0..OUTBOX_BYTES / class.size()).map(|_| MSpan::new()).collect());
-    let rows: Vec<_> = records.iter().map(|span| (span, describe(span, class))).collect();
+    let records: &'static [MSpan] = Box::leak((0..512).map(|_| MSpan::new()).collect());
+    // The chains take the slots from 0 on, so chains 1 to 8 are sent below, wherever the records lie.
+    let from_slot_0 = records.iter().skip_while(|span| Outbox::number_of(*span) != 0);
+    let rows: Vec<_> = from_slot_0
+        .take(OUTBOX_BYTES / class.size())
+        .map(|span| (span, describe(span, class)))
+        .collect();
     for (span, blocks) in &rows {
         assert!(begin(&outbox, span, blocks[0]).is_none());
     }
     let full = outbox.gathered();
-    // Eight chains in a row are sent, at most one of which is of these eight.
-    for (span, blocks) in rows.iter().step_by(15).take(8) {
+    let sent: Vec<_> = rows[1..].iter().map(|(span, _)| core::ptr::from_ref(*span)).collect();
+    for ((span, blocks), sent) in rows[9..].iter().step_by(14).take(8).zip(sent) {
         assert!(!add(&outbox, span, blocks[1]), "there is no room");
-        assert!(begin(&outbox, span, blocks[1]).is_some(), "a chain makes room");
+        let chain = begin(&outbox, span, blocks[1]).expect("a chain makes room");
+        assert!(core::ptr::eq(chain.span, sent) && chain.count == 1);
         assert_eq!(outbox.gathered(), full);
     }
-    let grown = outbox.drain().filter(|chain| chain.count == 2).count();
-    assert!(grown >= 7, "{grown} of 8 chains grew");
+    assert_eq!(
+        outbox.drain().filter(|chain| chain.count == 2).count(),
+        8,
+        "each chain grew"
+    );
 }
 
 #[cfg(not(feature = "stats"))]
