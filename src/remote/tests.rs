@@ -242,7 +242,7 @@ fn a_full_outbox_sends_the_chains_in_turn() {
 fn a_block_that_a_full_outbox_has_no_room_for_joins_its_chain_and_another_goes() {
     let (outbox, class) = (outbox(), SizeClass::holding(4096));
     let records: &'static [MSpan] = Box::leak((0..512).map(|_| MSpan::new()).collect());
-    // The chains take the slots from 0 on, so chains 1 to 8 are sent below, wherever the records lie.
+    // The chains take the slots from 0 on, so chains 1 to 8 are sent below.
     let from_slot_0 = records.iter().skip_while(|span| Outbox::number_of(*span) != 0);
     let rows: Vec<_> = from_slot_0
         .take(OUTBOX_BYTES / class.size())
