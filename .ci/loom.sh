@@ -7,7 +7,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # This list holds every `broken!` variant of the sources. If no model rejects a variant, the
 # models have a gap.
-variants=(abandon_relaxed claim_unreleased depot_blind_retry depot_freed_last depot_load_relaxed depot_store_relaxed drop_token_relaxed event_looked_at_once event_relaxed event_unfenced free_counted_relaxed handover_settled_early handover_unfenced inbox_push_relaxed leaves_noted_late lent_given_back listed_after_release opening_counted_first reopening_unseen retire_ignores_token send_relaxed strip_renewed_relaxed take_relaxed watch_leaves_blindly watch_looks_first)
+variants=(abandon_relaxed claim_unreleased depot_blind_retry depot_freed_last depot_load_relaxed depot_store_relaxed drop_token_relaxed event_looked_at_once event_relaxed event_unfenced free_counted_relaxed handover_settled_early handover_unfenced inbox_push_relaxed leaves_noted_late lent_given_back listed_after_release opening_counted_first reopening_unseen retire_ignores_token send_relaxed strip_renewed_relaxed take_relaxed token_kept watch_leaves_blindly watch_looks_first)
 
 # A separate target folder: these flags would rebuild everything in the usual one. Optimised but
 # without LTO, because a model needs most of the speed, not all of it.

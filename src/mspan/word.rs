@@ -214,7 +214,8 @@ impl Word {
             // Acquire: pairs with the Release in `send`, for the links, and in `abandon`, for the
             // owner fields. Release: that this thread's mailbox has opened, for the Acquire in
             // `drop_token`.
-            match self.0.compare_exchange_weak(word, owned_by(me), claim_order(), Relaxed) {
+            let settled = owned_by(me) | kept_token(word);
+            match self.0.compare_exchange_weak(word, settled, claim_order(), Relaxed) {
                 Ok(_) => return Settled::Mine(taken(word)),
                 Err(now) => word = now,
             }
@@ -346,6 +347,16 @@ fn claim_order() -> crate::sync::atomic::Ordering {
         Acquire
     } else {
         AcqRel
+    }
+}
+
+/// Returns the bit of a token that its holder keeps although it has settled it: none.
+#[inline(always)]
+fn kept_token(word: u64) -> u64 {
+    if crate::sync::broken!("token_kept") {
+        word & QUEUED
+    } else {
+        0
     }
 }
 
