@@ -33,8 +33,43 @@ impl Heap {
         if old == new && old.is_some() {
             return ptr;
         }
+        if old.is_some() && new.is_some() {
+            // SAFETY: the block and its layout are the caller's (contract of this function).
+            return unsafe { Self::realloc_small(ptr, layout.size(), layout.align(), new_size, cache, self) };
+        }
         // SAFETY: the block and its layout are the caller's (contract of this function).
         unsafe { self.realloc_slow(cache, ptr, layout, new_size) }
+    }
+
+    /// Moves a block of `size` bytes at `align` to one of another size class. The arguments stand
+    /// in the order of `GlobalAlloc::realloc`'s own, and so stay in their registers.
+    ///
+    /// # Safety
+    /// As for `realloc`; both sizes have a size class.
+    #[inline(never)]
+    unsafe fn realloc_small(
+        ptr: *mut u8,
+        size: usize,
+        align: usize,
+        new_size: usize,
+        cache: &MCache,
+        heap: &Self,
+    ) -> *mut u8 {
+        // SAFETY: the alignment is a layout's. The size does not overflow with it (contract of this
+        // function).
+        let layout = unsafe { Layout::from_size_align_unchecked(new_size, align) };
+        let new = heap.alloc::<false>(cache, layout);
+        if new.is_null() {
+            return new;
+        }
+        // SAFETY: both blocks hold so many bytes, and the new one is this call's.
+        unsafe { ptr.copy_to_nonoverlapping(new, size.min(new_size)) };
+        // SAFETY: the size and the alignment are a layout's.
+        let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+        // `alloc` may have given the thread its cache.
+        // SAFETY: the block and its layout are the caller's, which uses the new block from here on.
+        unsafe { heap.dealloc(super::thread::current_or(cache), ptr, layout) };
+        new
     }
 
     /// # Safety
