@@ -1,9 +1,13 @@
 //! The threads that mark in a cycle (the collector's, its helpers, and mutators that assist), and
 //! how they share grey objects.
 //!
-//! A helper without grey objects counts itself as hungry (`hungry`). A thread with many grey
-//! objects then puts a part of them on a shelf, and hungry threads steal from there. If no thread
-//! is hungry, no thread shares. So marking with one thread pays nothing for sharing.
+//! A helper without grey objects counts itself as hungry ([`Hunger`]), and so does the collector's
+//! thread while another thread has a shift. A thread with some grey objects then puts the older
+//! half of them on a shelf, and hungry threads steal from there. If no thread is hungry, no thread
+//! shares. So marking with one thread pays nothing for sharing.
+//!
+//! A mutator that wanted to assist and found nothing only asks. Small pieces of work do not pay for
+//! an assist, so the other threads share with it only if they have many grey objects.
 //!
 //! - CREW-1. A thread that takes grey objects holds a [`Shift`], unless it is the collector's. The
 //!   shift lasts from before it takes the first object until it has none, in its tracer or on its
@@ -25,6 +29,8 @@ pub(crate) const COLLECTOR: usize = 0;
 const CHUNK: usize = if cfg!(greyspan_loom) { 1 } else { 256 };
 /// The most chunks on a shelf.
 const CHUNKS: usize = 8;
+/// The least number of grey objects of a thread that shares with a hungry one.
+const LEAST: usize = if cfg!(greyspan_loom) { 2 } else { 32 };
 
 struct Gate {
     open: bool,
@@ -34,7 +40,7 @@ struct Gate {
 /// The crew of a heap.
 pub(crate) struct Crew {
     gate: Lock<Gate>,
-    /// Helpers that have nothing to scan.
+    /// Threads of the collector that have nothing to scan while others may have.
     hungry: AtomicUsize,
     /// Whether a mutator that wanted to assist found nothing.
     asked: AtomicBool,
@@ -50,6 +56,15 @@ pub(crate) struct Shift<'a>(&'a Crew);
 impl Drop for Shift<'_> {
     fn drop(&mut self) {
         self.0.gate.lock().shifts -= 1;
+    }
+}
+
+/// Counts a thread of the collector as hungry until it is dropped.
+pub(crate) struct Hunger<'a>(&'a Crew);
+
+impl Drop for Hunger<'_> {
+    fn drop(&mut self) {
+        self.0.hungry.fetch_sub(1, Relaxed);
     }
 }
 
@@ -91,13 +106,10 @@ impl Crew {
         self.gate.lock().shifts == 0
     }
 
-    /// Counts a helper as hungry, or no longer as hungry.
-    pub(crate) fn count_hungry(&self, hungry: bool) {
-        if hungry {
-            self.hungry.fetch_add(1, Relaxed);
-        } else {
-            self.hungry.fetch_sub(1, Relaxed);
-        }
+    /// Counts the calling thread as hungry, as long as the result lives.
+    pub(crate) fn hunger(&self) -> Hunger<'_> {
+        self.hungry.fetch_add(1, Relaxed);
+        Hunger(self)
     }
 
     /// Asks for grey objects, for a mutator that wanted to assist and found none.
@@ -110,11 +122,18 @@ impl Crew {
         self.shelved.load(Relaxed) > 0
     }
 
-    /// Moves the older half of `stack` to the shelf `own`, in chunks, if a thread is hungry and
-    /// `stack` is long.
+    /// Moves the older half of `stack` to the shelf `own`, in chunks, if a thread is hungry, or if a
+    /// mutator has asked and `stack` is long.
     #[inline]
     pub(crate) fn share(&self, own: usize, stack: &mut Vec<Grey>) {
-        if (self.hungry.load(Relaxed) > 0 || self.asked.load(Relaxed)) && stack.len() >= 2 * CHUNK {
+        let least = if self.hungry.load(Relaxed) > 0 {
+            LEAST
+        } else if self.asked.load(Relaxed) {
+            2 * CHUNK
+        } else {
+            return;
+        };
+        if stack.len() >= least {
             self.share_some(own, stack);
         }
     }
@@ -125,10 +144,12 @@ impl Crew {
         self.asked.store(false, Relaxed);
         let mut shelf = shelf.lock();
         let room = CHUNKS.saturating_sub(shelf.len());
-        let chunks = (stack.len() / 2 / CHUNK).min(room);
-        let mut shared = stack.drain(..chunks * CHUNK);
+        let half = stack.len() / 2;
+        let chunk = half.min(CHUNK);
+        let chunks = (half / chunk).min(room);
+        let mut shared = stack.drain(..chunks * chunk);
         for _ in 0..chunks {
-            shelf.push(shared.by_ref().take(CHUNK).collect());
+            shelf.push(shared.by_ref().take(chunk).collect());
         }
         self.shelved.fetch_add(chunks, Relaxed);
     }
