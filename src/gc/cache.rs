@@ -32,10 +32,10 @@ impl Key {
         Self(core::ptr::from_ref(desc).addr())
     }
 
-    /// Returns the key for objects with headers of one size class. It is odd, which no descriptor's
-    /// address is.
-    pub(crate) fn of_class(class: usize, traced: bool, dropped: bool) -> Self {
-        Self(class << 3 | usize::from(traced) << 2 | usize::from(dropped) << 1 | 1)
+    /// Returns the key for objects with headers of one size class, with the payload at `offset`. It
+    /// is odd, which no descriptor's address is.
+    pub(crate) fn of_class(class: usize, offset: usize, traced: bool, dropped: bool) -> Self {
+        Self(offset << 12 | class << 3 | usize::from(traced) << 2 | usize::from(dropped) << 1 | 1)
     }
 
     #[inline(always)]

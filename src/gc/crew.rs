@@ -10,27 +10,28 @@
 //! an assist, so the other threads share with it only if they have many grey objects.
 //!
 //! - CREW-1. A thread that takes grey objects holds a [`Shift`], unless it is the collector's. The
-//!   shift lasts from before it takes the first object until it has none, in its tracer or on its
-//!   shelf.
+//!   shift lasts from before it takes the first object until it has none, in its tracer (rings
+//!   included, MARK-1) or on its shelf.
 //! - CREW-2. No thread gets a shift while the gate is shut. The collector shuts the gate when no
 //!   shift runs, before it asks for a wave. It opens the gate after the wave, if marking goes on.
 //!   So during a wave only mutators have grey objects, in the buffers that the wave empties.
 
 use super::fault::broken;
 use super::workbuf::Grey;
+use crate::sync::IS_MODEL;
 use crate::sync::lock::Lock;
 use crate::sync::tally::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// The most helpers of a cycle.
-pub(crate) const HELPERS: usize = if cfg!(greyspan_loom) { 1 } else { 15 };
+pub(crate) const HELPERS: usize = if IS_MODEL { 1 } else { 15 };
 /// The collector's place in the crew.
 pub(crate) const COLLECTOR: usize = 0;
 /// Grey objects of a chunk, the unit of stealing.
-const CHUNK: usize = if cfg!(greyspan_loom) { 1 } else { 256 };
+const CHUNK: usize = if IS_MODEL { 1 } else { 256 };
 /// The most chunks on a shelf.
 const CHUNKS: usize = 8;
 /// The least number of grey objects of a thread that shares with a hungry one.
-const LEAST: usize = if cfg!(greyspan_loom) { 2 } else { 32 };
+const LEAST: usize = if IS_MODEL { 2 } else { 32 };
 
 struct Gate {
     open: bool,
@@ -180,5 +181,40 @@ impl Crew {
             return true;
         }
         false
+    }
+}
+
+#[cfg(all(test, not(greyspan_loom)))]
+mod tests {
+    use super::*;
+    use core::ptr::NonNull;
+
+    fn stack(len: usize) -> Vec<Grey> {
+        let grey = |number: usize| NonNull::<u64>::dangling().map_addr(|at| at.saturating_add(16 * number));
+        (0..len).map(|number| Grey::new(grey(number).cast())).collect()
+    }
+
+    #[test]
+    fn a_small_stack_is_shared_with_a_hungry_thread_only() {
+        let (crew, mut small) = (Crew::new(), stack(LEAST));
+        crew.share(1, &mut small);
+        crew.ask();
+        crew.share(1, &mut small);
+        assert!(small.len() == LEAST && !crew.has_shelved());
+        let mut large = stack(2 * CHUNK);
+        crew.share(1, &mut large);
+        assert_eq!(large, stack(2 * CHUNK)[CHUNK..], "the older half goes");
+        let mut taken = Vec::new();
+        assert!(crew.steal(1, &mut taken) && taken == stack(CHUNK));
+        let hunger = crew.hunger();
+        crew.share(1, &mut small);
+        assert_eq!(small, stack(LEAST)[LEAST / 2..]);
+        drop(hunger);
+        taken.clear();
+        // Another place steals it.
+        assert!(crew.steal(2, &mut taken) && taken == stack(LEAST / 2));
+        let mut again = stack(LEAST);
+        crew.share(1, &mut again);
+        assert_eq!(again.len(), LEAST, "no thread is hungry any more");
     }
 }
