@@ -11,11 +11,12 @@
 
 use super::desc::Desc;
 use super::span::{Index, Span};
+use crate::sync::IS_MODEL;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::cell::Cell;
 use core::ptr::{NonNull, null, null_mut};
 
-const ENTRIES: usize = if cfg!(greyspan_loom) { 4 } else { 64 };
+const ENTRIES: usize = if IS_MODEL { 4 } else { 64 };
 /// The number of places where an entry may stand.
 const PROBES: usize = 4;
 

@@ -123,8 +123,8 @@ impl Crew {
         self.shelved.load(Relaxed) > 0
     }
 
-    /// Moves the older half of `stack` to the shelf `own`, in chunks, if a thread is hungry, or if a
-    /// mutator has asked and `stack` is long.
+    /// Moves the older half of `stack` to the shelf `own`, in chunks, if a thread is hungry, or if
+    /// a mutator has asked and `stack` is long.
     #[inline]
     pub(crate) fn share(&self, own: usize, stack: &mut Vec<Grey>) {
         let least = if self.hungry.load(Relaxed) > 0 {

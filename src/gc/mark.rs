@@ -147,8 +147,8 @@ impl Tracer {
         self.edges.push(address);
     }
 
-    /// Marks the objects of the oldest edges, as far as their marks share a word. Returns `false` if
-    /// there is no edge.
+    /// Marks the objects of the oldest edges, as far as their marks share a word. Returns `false`
+    /// if there is no edge.
     #[inline(always)]
     fn settle(&mut self) -> bool {
         let Some(oldest) = self.edges.pop() else { return false };

@@ -13,11 +13,12 @@ use super::cache::Key;
 use super::desc::{Desc, Kind};
 use super::span::{Lists, OBJECTS, Space, Span};
 use crate::base::geometry::{PAGE, SMALL_MAX};
+use crate::sync::IS_MODEL;
 use crate::sync::lock::Lock;
 use std::collections::HashMap;
 
 /// The number of types that get separate spans.
-const TYPES: usize = if cfg!(greyspan_loom) { 4 } else { 256 };
+const TYPES: usize = if IS_MODEL { 4 } else { 256 };
 
 impl Space {
     pub(super) fn new(

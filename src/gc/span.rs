@@ -12,8 +12,8 @@
 //! - GCSPAN-2. `epoch` is the cycle that will sweep the span next. Only the sweeper raises it,
 //!   before it clears the marks. So a thread that sees a cleared mark sees the new epoch.
 //! - GCSPAN-3. A record lives as long as its run is held, and the address of each object leads to
-//!   it (ATLAS-1). A sweep gives the record back. A sweep begins only when no mutator can have a dead
-//!   object's address any more (the moment T3 of [`cycle`](super::cycle)).
+//!   it (ATLAS-1). A sweep gives the record back. A sweep begins only when no mutator can have a
+//!   dead object's address any more (the moment T3 of [`cycle`](super::cycle)).
 //! - GCSPAN-4. The heap's live bytes include each slot that `counted` includes, once. A thread that
 //!   changes `counted` changes the live bytes by the difference that it saw. Dead objects that wait
 //!   for their drop count. While a mutator holds the span, all slots count.

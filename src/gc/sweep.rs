@@ -176,8 +176,8 @@ mod tests {
         let mut expected = vec![(false, false); objects as usize];
         for (number, (allocated, marked)) in expected.iter_mut().enumerate() {
             let index = Index(number as u32);
-            *allocated = bits.next() % 4 != 0;
-            *marked = *allocated && bits.next() % 2 == 0;
+            *allocated = !bits.next().is_multiple_of(4);
+            *marked = *allocated && bits.next().is_multiple_of(2);
             if *allocated {
                 span.alloc_word(number / 64).fetch_or(1 << (number % 64), Relaxed);
             }

@@ -75,8 +75,7 @@ impl Layout {
 /// The entry of one page.
 pub(crate) struct Page {
     span: AtomicPtr<u8>,
-    /// The descriptor, or an odd number: the offset, plus 2 for edges, plus 1. Offsets are multiples
-    /// of 16.
+    /// The descriptor, or an odd number: the offset, a multiple of 16, plus 2 for edges, plus 1.
     layout: AtomicPtr<Desc>,
 }
 

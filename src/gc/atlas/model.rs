@@ -1,7 +1,7 @@
 //! The atlas of a model: a list of runs, each with its own marks. Runs begin on page boundaries and
 //! no address is used twice.
 
-use super::{Page, STRIDE};
+use crate::gc::atlas::{Page, STRIDE};
 use crate::sync::atomic::AtomicU64;
 use crate::sync::tally::AtomicPtr;
 use core::ptr::{NonNull, null_mut};

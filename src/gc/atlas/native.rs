@@ -1,7 +1,7 @@
 //! The atlas of a process: a directory of chapters, which come as the heap grows.
 
-use super::{ADDRESS_BITS, Page, STRIDE};
 use crate::base::geometry::PAGE;
+use crate::gc::atlas::{ADDRESS_BITS, Page, STRIDE};
 use crate::heap::source::{SOURCE, SpanSource};
 use crate::sync::atomic::{
     AtomicPtr, AtomicU64,

@@ -39,7 +39,7 @@ unsafe fn give(base: NonNull<u8>, bytes: usize, align: usize) {
 /// A table's alignment. With a larger one the system's allocator would write the zeros itself.
 const TABLE: usize = align_of::<usize>();
 
-// SAFETY: the system hands memory out once (SOURCE-1), and a large zeroed block is fresh (SOURCE-2).
+// SAFETY: the system hands memory out once (SOURCE-1). A large zeroed block is fresh (SOURCE-2).
 unsafe impl SpanSource for System {
     fn take(&self, pages: usize, _: u32, _: usize) -> Option<Run> {
         let base = take(pages.checked_mul(PAGE)?, PAGE)?;
