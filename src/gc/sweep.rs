@@ -26,15 +26,20 @@ pub(crate) struct Swept {
     pub(crate) corpses: [u64; WORDS],
 }
 
+/// The words of marks of a span of few pages.
+type Grid = [u64; GRID];
+const GRID: usize = 4 * WORDS_OF_A_PAGE;
+const WORDS_OF_A_PAGE: usize = PAGE / STRIDE;
+
 impl Span {
-    /// Returns the words of marks that the slots use, each as often as there are slots of more than
-    /// a word's reach.
+    /// Returns the words of marks that the slots use: all of the span, or the word of each slot if
+    /// slots are larger than the reach of a word.
     fn mark_words(&self) -> impl Iterator<Item = &'static AtomicU64> + '_ {
         let far = self.slot >= STRIDE;
         let words = if far {
             self.objects as usize
         } else {
-            self.pages * (PAGE / STRIDE)
+            self.pages * WORDS_OF_A_PAGE
         };
         (0..words).map(move |word| {
             if far {
@@ -47,25 +52,33 @@ impl Span {
         })
     }
 
+    /// Returns a copy of the marks. `None`: the slots are few, and lie too far apart for one.
+    fn grid(&self) -> Option<Grid> {
+        let mut grid = [0; GRID];
+        if self.slot >= STRIDE || self.pages * WORDS_OF_A_PAGE > GRID {
+            return None;
+        }
+        for (copy, word) in grid.iter_mut().zip(self.mark_words()) {
+            *copy = word.load(Relaxed);
+        }
+        Some(grid)
+    }
+
     /// Returns the marks of the slots of word `word`, as bits. Slots that are not in `alloc` count
     /// as unmarked or not.
-    fn marked_in(&self, word: usize, alloc: u64) -> u64 {
+    fn marked_in(&self, grid: Option<&Grid>, word: usize, alloc: u64) -> u64 {
+        let Some(grid) = grid else {
+            return choose(alloc, |bit| self.mark(Index(word as u32 * 64 + bit)).is_set());
+        };
         let grains = self.slot / GRAIN;
         if self.slot > 4 * GRAIN || !self.slot.is_power_of_two() {
-            return marks_one_by_one(alloc, |bit| self.mark(Index(word as u32 * 64 + bit)).is_set());
+            let place = |bit: u32| ((word * 64 + bit as usize) * self.slot + self.offset) / GRAIN;
+            return choose(alloc, |bit| grid[place(bit) / 64 % GRID] >> (place(bit) % 64) & 1 != 0);
         }
         // Each of these words has the marks of 64, 32 or 16 slots.
-        let slots = 64 / grains;
-        (0..grains).fold(0, |marks, part| {
-            let from = (word * grains + part) * STRIDE;
-            if from >= self.pages * PAGE {
-                return marks;
-            }
-            // SAFETY: the address lies inside the run.
-            let address = unsafe { self.base.add(from) };
-            // SAFETY: the run is held as long as the record lives.
-            let word = unsafe { atlas::word(address) }.load(Relaxed);
-            marks | gather(word >> (self.offset / GRAIN), grains) << (part * slots % 64)
+        let words = grid.iter().skip(word * grains).take(grains).enumerate();
+        words.fold(0, |marks, (part, word)| {
+            marks | gather(word >> (self.offset / GRAIN), grains) << (part * (64 / grains))
         })
     }
 
@@ -81,9 +94,16 @@ impl Span {
     pub(crate) fn sweep(&self, epoch: u64, dropped: bool) -> Swept {
         let mut swept = Swept::default();
         let mut zombies = 0;
+        let grid = self.grid();
+        // Without a mark, no slot needs a look at its own.
+        let dead = grid.is_some_and(|grid| grid.iter().all(|marks| *marks == 0));
         for word in 0..self.words() {
             let alloc = self.alloc[word].load(Relaxed);
-            let marked = self.marked_in(word, alloc);
+            let marked = if dead {
+                0
+            } else {
+                self.marked_in(grid.as_ref(), word, alloc)
+            };
             let dead = alloc & !marked;
             swept.live += (alloc & marked).count_ones();
             swept.dead += dead.count_ones();
@@ -136,7 +156,7 @@ fn gather(bits: u64, grains: usize) -> u64 {
 }
 
 /// Returns the bits of `alloc` for which `is_marked` holds.
-fn marks_one_by_one(alloc: u64, is_marked: impl Fn(u32) -> bool) -> u64 {
+fn choose(alloc: u64, is_marked: impl Fn(u32) -> bool) -> u64 {
     let (mut left, mut marks) = (alloc, 0);
     while left != 0 {
         let bit = left.trailing_zeros();
