@@ -96,6 +96,9 @@ models=(
     "races::a_root_that_a_foreign_thread_drops_stays_for_the_cycle: root_drop_at_once"
     "scripts::a_root_slot_that_is_used_again_within_a_cycle_keeps_its_old_object_for_the_cycle: reuse_unshaded"
     "races::a_root_slot_that_is_used_again_beside_a_cycle_loses_nothing: reuse_unshaded"
+    "rings::marking_goes_on_while_a_ring_holds_something: rings_unseen"
+    "rings::an_assist_that_ends_early_hands_over_its_rings: edges_kept near_kept"
+    "rings::two_tracers_that_mark_neighbours_at_once_make_each_grey_once: word_claimed_whole"
     "races::an_edge_that_two_mutators_exchange_is_not_lost: exchange_old_unshaded"
 )
 found=$(grep -rhoE 'broken\("[a-z0-9_]+"\)' src/gc | sed 's/.*"\(.*\)".*/\1/' | sort -u)

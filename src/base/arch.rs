@@ -10,6 +10,10 @@ pub(crate) const RETURNS_BY_STACK: bool = false;
 #[inline(always)]
 pub(crate) fn prefetch<T>(_: *mut T) {}
 
+/// Does nothing: this processor has no hint to fetch a cache line.
+#[inline(always)]
+pub(crate) fn prefetch_to_read<T>(_: *const T) {}
+
 /// Returns byte `index` of `table`, by an atomic load.
 ///
 /// # Safety

@@ -158,22 +158,22 @@ impl Record {
     /// Returns a coloured slot with room for a header and `bytes` of payload. `None`: there is no
     /// memory, or the object is too large.
     fn headed(&self, desc: &'static Desc, bytes: usize) -> Option<NonNull<Header>> {
+        let offset = offset(desc.align);
         // At least one byte, so that an empty payload begins inside the slot too.
-        let total = bytes
-            .max(1)
-            .checked_add(offset(desc.align))
-            .filter(|&total| total <= REQUEST_MAX)?;
+        let total = bytes.max(1).checked_add(offset).filter(|&total| total <= REQUEST_MAX)?;
         let (traced, dropped) = (desc.traced, desc.drop.is_some());
         let spaces = &self.heap().spaces;
         let class = SizeClass::serving(total, desc.align.max(align_of::<Header>()));
         let (slot, span, index) = match class.filter(|_| total <= SMALL_MAX) {
             Some(class) => {
-                let key = Key::of_class(class.index(), traced, dropped);
-                let refill = || Some(spaces.of_class(key, class.size(), traced, dropped).refill(self));
+                let key = Key::of_class(class.index(), offset, traced, dropped);
+                let place = (class.size(), offset);
+                let refill = || Some(spaces.of_class(key, place, traced, dropped).refill(self));
                 self.cache.take_or(key, refill)??
             }
             None => {
-                let space = spaces.of_class(Key::of_class(255, traced, dropped), 0, traced, dropped);
+                let key = Key::of_class(255, offset, traced, dropped);
+                let space = spaces.of_class(key, (0, offset), traced, dropped);
                 let span = space.take_large(self.heap(), self.current().epoch(), total)?;
                 let index = span.index(span.slot_at(Index(0)));
                 let word = span.alloc_word(0);

@@ -19,13 +19,13 @@ impl World {
         let cycle = self.protocol.cycle();
         let mut tracer = Tracer::new(cycle);
         let mut backoff = Backoff::new();
-        self.crew.count_hungry(true);
+        let mut hunger = Some(self.crew.hunger());
         while self.protocol.word().cycle() == cycle && self.protocol.word().phase() != Phase::Idle {
             if (self.crew.has_shelved() || !self.protocol.queue.is_empty())
                 && let Some(shift) = self.crew.begin()
                 && (tracer.steal(&self.crew, own) || tracer.take(&self.protocol.queue, BATCH))
             {
-                self.crew.count_hungry(false);
+                drop(hunger.take());
                 let cpu = thread_nanos();
                 loop {
                     while tracer.steps(BATCH / 8) {
@@ -38,13 +38,13 @@ impl World {
                 self.report(&mut tracer);
                 self.counters.helpers_ns.fetch_add(thread_nanos() - cpu, Relaxed);
                 drop(shift);
-                self.crew.count_hungry(true);
+                hunger = Some(self.crew.hunger());
                 backoff = Backoff::new();
             }
             at("helped");
             backoff.wait();
         }
-        self.crew.count_hungry(false);
+        drop(hunger);
     }
 
     /// Passes on the finds and counts of a helper's or mutator's tracer.

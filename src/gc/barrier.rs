@@ -31,6 +31,7 @@
 //!   then marks. After marking has ended, a shade marks nothing.
 //! - BARRIER-3. An IDLE mutator never shades.
 
+use super::atlas::{self, Mark};
 use super::fault::{at, broken};
 use super::mutator::Record;
 use super::phase::{Phase, State};
@@ -127,15 +128,14 @@ impl Record {
         let Some(address) = NonNull::new(address) else { return };
         // SAFETY: this pinned thread can reach the object, or it was in a slot of a reachable
         // object.
-        let span = unsafe { Span::of(address) };
-        let index = span.index(address);
-        if !span.is_marked(index) {
-            self.shade_white(span, index);
+        let mark = unsafe { Mark::of(address) };
+        if !mark.is_set() {
+            self.shade_white(address, mark);
         }
     }
 
     #[cold]
-    fn shade_white(&self, span: &'static Span, index: Index) {
+    fn shade_white(&self, address: NonNull<u8>, mark: Mark) {
         let protocol = self.protocol();
         let state = protocol.state();
         at("shading");
@@ -148,8 +148,12 @@ impl Record {
         if !open && !broken("mark_when_closed") {
             return;
         }
-        if span.mark(index) && span.space.traced {
-            self.push(Grey::new(span, index));
+        if mark.set() {
+            // SAFETY: the object is one that this thread can reach, or was in a slot of one.
+            let page = unsafe { atlas::page(address) };
+            if page.layout().is_traced() {
+                self.push(Grey::new(address));
+            }
         }
     }
 
@@ -163,10 +167,12 @@ impl Record {
         // SAFETY: the reference was not cleared, so the object is not swept before this thread
         // acknowledges H3.
         let span = unsafe { Span::of(address) };
-        let index = span.index(address);
+        // SAFETY: the reference was not cleared, so the object is not swept before this thread
+        // acknowledges H3.
+        let mark = unsafe { Mark::of(address) };
         let protocol = self.protocol();
         loop {
-            if span.is_marked(index) {
+            if mark.is_set() {
                 return true;
             }
             let state = protocol.state();
@@ -194,7 +200,7 @@ impl Record {
     pub(crate) fn colour(&self, span: &Span, index: Index) {
         let black = self.phase() == Phase::Mark || (broken("black_from_h1") && self.phase() == Phase::Pre);
         if black && span.epoch() == self.current().cycle() {
-            span.mark(index);
+            span.mark(index).set();
         }
     }
 }

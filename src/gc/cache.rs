@@ -11,11 +11,12 @@
 
 use super::desc::Desc;
 use super::span::{Index, Span};
+use crate::sync::IS_MODEL;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::cell::Cell;
 use core::ptr::{NonNull, null, null_mut};
 
-const ENTRIES: usize = if cfg!(greyspan_loom) { 4 } else { 64 };
+const ENTRIES: usize = if IS_MODEL { 4 } else { 64 };
 /// The number of places where an entry may stand.
 const PROBES: usize = 4;
 
@@ -32,10 +33,10 @@ impl Key {
         Self(core::ptr::from_ref(desc).addr())
     }
 
-    /// Returns the key for objects with headers of one size class. It is odd, which no descriptor's
-    /// address is.
-    pub(crate) fn of_class(class: usize, traced: bool, dropped: bool) -> Self {
-        Self(class << 3 | usize::from(traced) << 2 | usize::from(dropped) << 1 | 1)
+    /// Returns the key for objects with headers of one size class, with the payload at `offset`. It
+    /// is odd, which no descriptor's address is.
+    pub(crate) fn of_class(class: usize, offset: usize, traced: bool, dropped: bool) -> Self {
+        Self(offset << 12 | class << 3 | usize::from(traced) << 2 | usize::from(dropped) << 1 | 1)
     }
 
     #[inline(always)]

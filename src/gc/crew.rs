@@ -1,30 +1,37 @@
 //! The threads that mark in a cycle (the collector's, its helpers, and mutators that assist), and
 //! how they share grey objects.
 //!
-//! A helper without grey objects counts itself as hungry (`hungry`). A thread with many grey
-//! objects then puts a part of them on a shelf, and hungry threads steal from there. If no thread
-//! is hungry, no thread shares. So marking with one thread pays nothing for sharing.
+//! A helper without grey objects counts itself as hungry ([`Hunger`]), and so does the collector's
+//! thread while another thread has a shift. A thread with some grey objects then puts the older
+//! half of them on a shelf, and hungry threads steal from there. If no thread is hungry, no thread
+//! shares. So marking with one thread pays nothing for sharing.
+//!
+//! A mutator that wanted to assist and found nothing only asks. Small pieces of work do not pay for
+//! an assist, so the other threads share with it only if they have many grey objects.
 //!
 //! - CREW-1. A thread that takes grey objects holds a [`Shift`], unless it is the collector's. The
-//!   shift lasts from before it takes the first object until it has none, in its tracer or on its
-//!   shelf.
+//!   shift lasts from before it takes the first object until it has none, in its tracer (rings
+//!   included, MARK-1) or on its shelf.
 //! - CREW-2. No thread gets a shift while the gate is shut. The collector shuts the gate when no
 //!   shift runs, before it asks for a wave. It opens the gate after the wave, if marking goes on.
 //!   So during a wave only mutators have grey objects, in the buffers that the wave empties.
 
 use super::fault::broken;
 use super::workbuf::Grey;
+use crate::sync::IS_MODEL;
 use crate::sync::lock::Lock;
 use crate::sync::tally::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// The most helpers of a cycle.
-pub(crate) const HELPERS: usize = if cfg!(greyspan_loom) { 1 } else { 15 };
+pub(crate) const HELPERS: usize = if IS_MODEL { 1 } else { 15 };
 /// The collector's place in the crew.
 pub(crate) const COLLECTOR: usize = 0;
 /// Grey objects of a chunk, the unit of stealing.
-const CHUNK: usize = if cfg!(greyspan_loom) { 1 } else { 256 };
+const CHUNK: usize = if IS_MODEL { 1 } else { 256 };
 /// The most chunks on a shelf.
 const CHUNKS: usize = 8;
+/// The least number of grey objects of a thread that shares with a hungry one.
+const LEAST: usize = if IS_MODEL { 2 } else { 32 };
 
 struct Gate {
     open: bool,
@@ -34,7 +41,7 @@ struct Gate {
 /// The crew of a heap.
 pub(crate) struct Crew {
     gate: Lock<Gate>,
-    /// Helpers that have nothing to scan.
+    /// Threads of the collector that have nothing to scan while others may have.
     hungry: AtomicUsize,
     /// Whether a mutator that wanted to assist found nothing.
     asked: AtomicBool,
@@ -50,6 +57,15 @@ pub(crate) struct Shift<'a>(&'a Crew);
 impl Drop for Shift<'_> {
     fn drop(&mut self) {
         self.0.gate.lock().shifts -= 1;
+    }
+}
+
+/// Counts a thread of the collector as hungry until it is dropped.
+pub(crate) struct Hunger<'a>(&'a Crew);
+
+impl Drop for Hunger<'_> {
+    fn drop(&mut self) {
+        self.0.hungry.fetch_sub(1, Relaxed);
     }
 }
 
@@ -91,13 +107,10 @@ impl Crew {
         self.gate.lock().shifts == 0
     }
 
-    /// Counts a helper as hungry, or no longer as hungry.
-    pub(crate) fn count_hungry(&self, hungry: bool) {
-        if hungry {
-            self.hungry.fetch_add(1, Relaxed);
-        } else {
-            self.hungry.fetch_sub(1, Relaxed);
-        }
+    /// Counts the calling thread as hungry, as long as the result lives.
+    pub(crate) fn hunger(&self) -> Hunger<'_> {
+        self.hungry.fetch_add(1, Relaxed);
+        Hunger(self)
     }
 
     /// Asks for grey objects, for a mutator that wanted to assist and found none.
@@ -110,11 +123,18 @@ impl Crew {
         self.shelved.load(Relaxed) > 0
     }
 
-    /// Moves the older half of `stack` to the shelf `own`, in chunks, if a thread is hungry and
-    /// `stack` is long.
+    /// Moves the older half of `stack` to the shelf `own`, in chunks, if a thread is hungry, or if
+    /// a mutator has asked and `stack` is long.
     #[inline]
     pub(crate) fn share(&self, own: usize, stack: &mut Vec<Grey>) {
-        if (self.hungry.load(Relaxed) > 0 || self.asked.load(Relaxed)) && stack.len() >= 2 * CHUNK {
+        let least = if self.hungry.load(Relaxed) > 0 {
+            LEAST
+        } else if self.asked.load(Relaxed) {
+            2 * CHUNK
+        } else {
+            return;
+        };
+        if stack.len() >= least {
             self.share_some(own, stack);
         }
     }
@@ -125,10 +145,12 @@ impl Crew {
         self.asked.store(false, Relaxed);
         let mut shelf = shelf.lock();
         let room = CHUNKS.saturating_sub(shelf.len());
-        let chunks = (stack.len() / 2 / CHUNK).min(room);
-        let mut shared = stack.drain(..chunks * CHUNK);
+        let half = stack.len() / 2;
+        let chunk = half.min(CHUNK);
+        let chunks = (half / chunk).min(room);
+        let mut shared = stack.drain(..chunks * chunk);
         for _ in 0..chunks {
-            shelf.push(shared.by_ref().take(CHUNK).collect());
+            shelf.push(shared.by_ref().take(chunk).collect());
         }
         self.shelved.fetch_add(chunks, Relaxed);
     }
@@ -159,5 +181,40 @@ impl Crew {
             return true;
         }
         false
+    }
+}
+
+#[cfg(all(test, not(greyspan_loom)))]
+mod tests {
+    use super::*;
+    use core::ptr::NonNull;
+
+    fn stack(len: usize) -> Vec<Grey> {
+        let grey = |number: usize| NonNull::<u64>::dangling().map_addr(|at| at.saturating_add(16 * number));
+        (0..len).map(|number| Grey::new(grey(number).cast())).collect()
+    }
+
+    #[test]
+    fn a_small_stack_is_shared_with_a_hungry_thread_only() {
+        let (crew, mut small) = (Crew::new(), stack(LEAST));
+        crew.share(1, &mut small);
+        crew.ask();
+        crew.share(1, &mut small);
+        assert!(small.len() == LEAST && !crew.has_shelved());
+        let mut large = stack(2 * CHUNK);
+        crew.share(1, &mut large);
+        assert_eq!(large, stack(2 * CHUNK)[CHUNK..], "the older half goes");
+        let mut taken = Vec::new();
+        assert!(crew.steal(1, &mut taken) && taken == stack(CHUNK));
+        let hunger = crew.hunger();
+        crew.share(1, &mut small);
+        assert_eq!(small, stack(LEAST)[LEAST / 2..]);
+        drop(hunger);
+        taken.clear();
+        // Another place steals it.
+        assert!(crew.steal(2, &mut taken) && taken == stack(LEAST / 2));
+        let mut again = stack(LEAST);
+        crew.share(1, &mut again);
+        assert_eq!(again.len(), LEAST, "no thread is hungry any more");
     }
 }

@@ -194,19 +194,22 @@ impl World {
     }
 
     /// Scans all grey objects here, on the shelves and in the queue, until no helper has any
-    /// either.
+    /// either. While others have some and this thread has none, it counts as hungry.
     fn drain(&self, tracer: &mut Tracer, mut between: impl FnMut()) {
         let mut backoff = Backoff::new();
+        let mut hunger = None;
         loop {
-            while tracer.steps(BATCH) {
+            while tracer.steps(BATCH / 8) {
                 tracer.share(&self.crew, COLLECTOR);
                 between();
             }
             if tracer.steal(&self.crew, COLLECTOR) || tracer.take(&self.protocol.queue, BATCH) {
+                hunger = None;
                 backoff = Backoff::new();
             } else if self.crew.is_idle() {
                 return;
             } else {
+                hunger.get_or_insert_with(|| self.crew.hunger());
                 backoff.wait();
             }
         }

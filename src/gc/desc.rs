@@ -43,13 +43,10 @@ pub(crate) struct Header {
     pub(crate) len: usize,
 }
 
-/// Returns the bytes from the header to the payload, for values aligned to `align`.
+/// Returns the bytes from the header to the payload, for values aligned to `align`: a multiple of
+/// 16.
 pub(crate) const fn offset(align: usize) -> usize {
-    if align > size_of::<Header>() {
-        align
-    } else {
-        size_of::<Header>()
-    }
+    if align > 16 { align } else { 16 }
 }
 
 /// An object as the collector handles it: `len` values in a row.

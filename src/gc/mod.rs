@@ -90,6 +90,9 @@ mod stats;
 
 // ---- Memory of objects ----
 
+// From an address to its mark and its page's span.
+mod atlas;
+
 // A run of equal slots, with its bits.
 mod span;
 
@@ -99,10 +102,16 @@ mod cache;
 // The spans of one kind of objects.
 mod space;
 
+// The sweep of one span.
+mod sweep;
+
 // ---- The data that all threads of a heap share ----
 
 // Grey objects on their way.
 mod workbuf;
+
+// A short queue of fixed room.
+mod ring;
 
 // The handshake machine.
 mod phase;

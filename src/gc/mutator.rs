@@ -9,6 +9,7 @@
 //! - MUTATOR-3. An unpinned mutator has no grey objects. The spans of its cache are its own until
 //!   the next handshake H3. It forgets them at that H3 or at its first pin after it.
 
+use super::atlas::Mark;
 use super::cache::Cache;
 use super::fault::broken;
 use super::phase::{Member, Phase, Protocol, Word};
@@ -290,7 +291,7 @@ impl Record {
             return true;
         }
         let Some(span) = Span::find(place) else { return false };
-        let object = span.slot_at(span.index(place));
+        let object = span.payload(span.index(place));
         // SAFETY: MUTATOR-1: the set is this thread's; the reference does not outlive the call.
         let again = unsafe { &mut *self.again.get() };
         if again.contains(&object) {
@@ -344,10 +345,8 @@ impl Record {
         for object in again {
             // SAFETY: the object was reachable in this pin, and since then the mutator has
             // acknowledged no end of a cycle.
-            let span = unsafe { Span::of(object) };
-            let index = span.index(object);
-            if span.is_marked(index) {
-                self.push(Grey::new(span, index));
+            if unsafe { Mark::of(object) }.is_set() {
+                self.push(Grey::new(object));
             }
         }
         self.count_shown(since);
@@ -359,6 +358,9 @@ impl Record {
         // SAFETY: MUTATOR-1: the buffer is this thread's; the reference does not outlive the
         // statement.
         let buffer = unsafe { &mut *self.grey.get() };
+        if buffer.capacity() == 0 {
+            buffer.reserve_exact(BUFFER);
+        }
         buffer.push(grey);
         if buffer.len() >= BUFFER {
             self.hand_over(buffer);

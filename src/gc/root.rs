@@ -18,6 +18,7 @@ use super::handle::Gc;
 use super::phase::Phase;
 use super::rootable::{Rootable, rebrand};
 use super::roots::{RootSlot, RootTable};
+use crate::sync::IS_MODEL;
 use crate::sync::atomic::Ordering::{AcqRel, Relaxed};
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
@@ -94,7 +95,7 @@ impl<R: Rootable + ?Sized> Root<R> {
     pub(crate) fn revived(roots: &RootTable, pointer: NonNull<R::Of<'static>>) -> Option<Self> {
         let keeper = roots.keeper();
         // In the models there are no owners, and the heaps stay.
-        (keeper.is_some() || cfg!(greyspan_loom)).then(|| Self {
+        (keeper.is_some() || IS_MODEL).then(|| Self {
             slot: roots.take(pointer.cast(), keeper),
             pointer,
         })

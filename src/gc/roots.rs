@@ -1,6 +1,7 @@
 //! The table of a heap's roots. The rules are those of [`root`](super::root).
 
 use super::fault::broken;
+use crate::sync::IS_MODEL;
 use crate::sync::atomic::{
     AtomicPtr, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
@@ -13,7 +14,7 @@ use core::ptr::{NonNull, null_mut};
 use std::collections::BTreeMap;
 
 /// Number of slots made at a time.
-const CHUNK: usize = if cfg!(greyspan_loom) { 2 } else { 64 };
+const CHUNK: usize = if IS_MODEL { 2 } else { 64 };
 
 /// The owner of a heap, which roots keep alive.
 pub(crate) trait Keeper: Send + Sync {

@@ -8,23 +8,31 @@
 //! - SPACE-3. Mutators take only spans of the epoch that their word asks for. So no mutator
 //!   allocates a white object in an unswept span, or a black one in a swept span.
 
+use super::atlas::{GRAIN, Layout};
 use super::cache::Key;
 use super::desc::{Desc, Kind};
 use super::span::{Lists, OBJECTS, Space, Span};
 use crate::base::geometry::{PAGE, SMALL_MAX};
+use crate::sync::IS_MODEL;
 use crate::sync::lock::Lock;
 use std::collections::HashMap;
 
 /// The number of types that get separate spans.
-const TYPES: usize = if cfg!(greyspan_loom) { 4 } else { 256 };
+const TYPES: usize = if IS_MODEL { 4 } else { 256 };
 
 impl Space {
-    fn new(desc: Option<&'static Desc>, slot: usize, traced: bool, dropped: bool) -> Self {
+    pub(super) fn new(
+        desc: Option<&'static Desc>,
+        (slot, offset): (usize, usize),
+        traced: bool,
+        dropped: bool,
+    ) -> Self {
         Self {
             desc,
             traced,
             dropped,
             slot,
+            offset,
             lists: Lock::new(Lists {
                 all: Vec::new(),
                 partial: Vec::new(),
@@ -32,6 +40,15 @@ impl Space {
                 sweeping: 0,
             }),
         }
+    }
+
+    /// Returns where objects lie in slots, and their type.
+    pub(super) fn placing(&self) -> Layout {
+        let headed = Layout::Headed {
+            offset: self.offset,
+            traced: self.traced,
+        };
+        self.desc.map_or(headed, Layout::Typed)
     }
 
     /// Returns the pages of a span and its number of objects.
@@ -82,7 +99,7 @@ impl Space {
 
 /// Returns the bytes of a slot for objects of one type.
 fn slot_of(desc: &Desc) -> usize {
-    desc.size.max(desc.align).max(1).next_multiple_of(8)
+    desc.size.max(desc.align).max(GRAIN).next_multiple_of(8)
 }
 
 /// All spaces of a heap.
@@ -113,18 +130,32 @@ impl Spaces {
             return known;
         }
         let typed = Space::fits_typed(desc) && (map.len() < TYPES || desc.kind != Kind::Plain);
-        let space = typed.then(|| self.add(Space::new(Some(desc), slot_of(desc), desc.traced, desc.drop.is_some())));
+        let space = typed.then(|| {
+            self.add(Space::new(
+                Some(desc),
+                (slot_of(desc), 0),
+                desc.traced,
+                desc.drop.is_some(),
+            ))
+        });
         map.insert(key, space);
         space
     }
 
-    /// Returns the space of objects with headers in slots of `slot` bytes. 0: of large objects.
-    pub(crate) fn of_class(&self, key: Key, slot: usize, traced: bool, dropped: bool) -> &'static Space {
+    /// Returns the space of objects with headers in slots of `slot` bytes, with the payload at
+    /// `offset`. 0 bytes: of large objects.
+    pub(crate) fn of_class(
+        &self,
+        key: Key,
+        (slot, offset): (usize, usize),
+        traced: bool,
+        dropped: bool,
+    ) -> &'static Space {
         let mut map = self.map.lock();
         if let Some(&Some(known)) = map.get(&key) {
             return known;
         }
-        let space = self.add(Space::new(None, slot, traced, dropped));
+        let space = self.add(Space::new(None, (slot, offset), traced, dropped));
         map.insert(key, Some(space));
         space
     }

@@ -1,10 +1,10 @@
 //! The collector's record of a run of pages: equal slots, and three bits per slot, stored apart
-//! from the objects.
+//! from the objects. The marks lie in the [`atlas`](super::atlas).
 //!
 //! | bit | set | cleared |
 //! |---|---|---|
 //! | `alloc` | by the holder, when it hands the slot out | by the sweeper, for a dead object |
-//! | `mark` | by the thread that makes the object grey or black | by the sweeper, in all slots |
+//! | mark | by the thread that makes the object grey or black | by the sweeper, in all slots |
 //! | `zombie` | by the sweeper, for a dead object with drop glue | by the drop thread |
 //!
 //! - GCSPAN-1. A slot is free if neither `alloc` nor `zombie` is set. Only the span's holder hands
@@ -12,18 +12,20 @@
 //! - GCSPAN-2. `epoch` is the cycle that will sweep the span next. Only the sweeper raises it,
 //!   before it clears the marks. So a thread that sees a cleared mark sees the new epoch.
 //! - GCSPAN-3. A record lives as long as its run is held, and the address of each object leads to
-//!   it. A sweep gives the record back. A sweep begins only when no mutator can have a dead
-//!   object's address any more (the moment T3 of [`cycle`](super::cycle)).
+//!   it (ATLAS-1). A sweep gives the record back. A sweep begins only when no mutator can have a
+//!   dead object's address any more (the moment T3 of [`cycle`](super::cycle)).
 //! - GCSPAN-4. The heap's live bytes include each slot that `counted` includes, once. A thread that
 //!   changes `counted` changes the live bytes by the difference that it saw. Dead objects that wait
 //!   for their drop count. While a mutator holds the span, all slots count.
 
-use super::desc::{Desc, Header, Object, offset};
+use super::atlas::{self, Layout as Placing, Mark};
+use super::desc::{Desc, Header, Object};
 use super::fault::broken;
+use crate::base::geometry::PAGE;
 use crate::heap::source::{Run, SOURCE, SpanSource};
 use crate::sync::atomic::{
     AtomicU32, AtomicU64, AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{Acquire, Relaxed, Release},
 };
 use crate::sync::lock::Lock;
 use core::alloc::Layout;
@@ -32,9 +34,9 @@ use core::ptr::NonNull;
 
 /// The largest number of objects in one span.
 pub(crate) const OBJECTS: usize = 512;
-const WORDS: usize = OBJECTS / 64;
+pub(super) const WORDS: usize = OBJECTS / 64;
 /// Flag in `counted`: a mutator holds the span, and may fill every slot that becomes free.
-const ALL: u32 = 1 << 31;
+pub(super) const ALL: u32 = 1 << 31;
 /// The byte that fills dead slots.
 const POISON: u8 = 0xDB;
 
@@ -68,31 +70,32 @@ pub(crate) struct Space {
     pub(crate) dropped: bool,
     /// Bytes of a slot. 0: each span has one slot that fills it.
     pub(super) slot: usize,
+    /// Bytes from a slot's first byte to the payload: those of the header, if there is one.
+    pub(super) offset: usize,
     pub(super) lists: Lock<Lists>,
 }
 
 /// One run of managed objects.
 #[repr(align(64))]
 pub(crate) struct Span {
-    base: NonNull<u8>,
-    slot: usize,
+    pub(super) base: NonNull<u8>,
+    pub(super) slot: usize,
+    /// Bytes from a slot's first byte to its payload.
+    pub(super) offset: usize,
     /// 2^40 / `slot`, rounded up. So an address becomes an index by a multiplication.
     inverse: u64,
-    objects: u32,
-    /// The type of all objects. `None`: each object has a header.
-    desc: Option<&'static Desc>,
+    pub(super) objects: u32,
     pub(crate) space: &'static Space,
-    pages: usize,
+    pub(super) pages: usize,
     run: Run,
-    epoch: AtomicU64,
+    pub(super) epoch: AtomicU64,
     /// Slots that the heap's live bytes include, and [`ALL`] while a mutator holds them all
     /// (GCSPAN-4).
-    counted: AtomicU32,
+    pub(super) counted: AtomicU32,
     /// The span's index in its space's list `all`. The space's lock guards it.
     pub(crate) place: AtomicUsize,
-    alloc: [AtomicU64; WORDS],
-    mark: [AtomicU64; WORDS],
-    zombie: [AtomicU64; WORDS],
+    pub(super) alloc: [AtomicU64; WORDS],
+    pub(super) zombie: [AtomicU64; WORDS],
 }
 
 // SAFETY: the fields that are not atomic never change. Their targets live as long as the record
@@ -117,19 +120,6 @@ impl Index {
     }
 }
 
-/// The result of a sweep.
-#[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Swept {
-    pub(crate) live: u32,
-    pub(crate) dead: u32,
-    /// Slots by which the live bytes change.
-    pub(crate) change: i64,
-    /// Whether the span holds no object, not even one that waits for its drop.
-    pub(crate) empty: bool,
-    /// One bit per slot: the dead objects.
-    pub(crate) corpses: [u64; WORDS],
-}
-
 impl Span {
     /// Takes a run for `objects` slots of `slot` bytes. Returns `None` if there is no memory.
     pub(crate) fn take(
@@ -143,7 +133,7 @@ impl Span {
         // SAFETY: the record's size is not zero. `Box` is not used because a lack of memory must
         // return `None`.
         let place = NonNull::new(unsafe { std::alloc::alloc(layout) })?.cast::<Self>();
-        let Some(run) = SOURCE.take(pages, objects, slot, place.cast()) else {
+        let Some(run) = Self::take_run(pages, objects, slot) else {
             // SAFETY: allocated above with this layout, and no other code has the pointer.
             unsafe { std::alloc::dealloc(place.as_ptr().cast(), layout) };
             return None;
@@ -153,9 +143,9 @@ impl Span {
         let record = record.write(Self {
             base: run.base,
             slot,
+            offset: space.offset,
             inverse: (1u64 << 40).div_ceil(slot as u64),
             objects,
-            desc: space.desc,
             space,
             pages,
             run,
@@ -163,10 +153,23 @@ impl Span {
             counted: AtomicU32::new(0),
             place: AtomicUsize::new(0),
             alloc: core::array::from_fn(|_| AtomicU64::new(0)),
-            mark: core::array::from_fn(|_| AtomicU64::new(0)),
             zombie: core::array::from_fn(|_| AtomicU64::new(0)),
         });
+        // SAFETY: `take_run` has prepared the atlas.
+        unsafe { atlas::enter(run.base, pages, place.as_ptr().cast(), space.placing()) };
+        debug_assert!(!record.has_marks(), "marks of an earlier span (ATLAS-4)");
         Some(record)
+    }
+
+    /// Takes a run and makes room for it in the atlas. Returns `None` if there is no memory.
+    fn take_run(pages: usize, objects: u32, slot: usize) -> Option<Run> {
+        let run = SOURCE.take(pages, objects, slot)?;
+        if !atlas::prepare(run.base, pages * PAGE) {
+            // SAFETY: taken above, and no other code has it.
+            unsafe { SOURCE.give(run) };
+            return None;
+        }
+        Some(run)
     }
 
     /// Gives the run back.
@@ -176,6 +179,9 @@ impl Span {
     /// the record.
     pub(crate) unsafe fn give(&'static self) {
         let record = core::ptr::from_ref(self).cast_mut();
+        debug_assert!(!self.has_marks(), "marks for the next span (ATLAS-4)");
+        // SAFETY: `take_run` has prepared the atlas.
+        unsafe { atlas::erase(self.base, self.pages) };
         // SAFETY: the caller holds the span, and no object in it is in use (contract of this
         // function).
         unsafe { SOURCE.give(self.run) };
@@ -197,19 +203,20 @@ impl Span {
     /// An object of one of the collector's heaps lies at `address`, and it is not swept meanwhile.
     #[inline(always)]
     pub(crate) unsafe fn of(address: NonNull<u8>) -> &'static Self {
-        let tag = SOURCE.tag_of(address).cast::<Self>();
-        debug_assert!(!tag.is_null(), "no managed span at {address:?}");
-        // SAFETY: the record lives while the run is held (GCSPAN-3), and the tag of a collector's
-        // run is its record.
-        unsafe { &*tag }
+        // SAFETY: the object's run is held (contract of this function).
+        let record = unsafe { atlas::page(address) }.span().cast::<Self>();
+        debug_assert!(!record.is_null(), "no managed span at {address:?}");
+        // SAFETY: the record lives while the run is held (GCSPAN-3).
+        unsafe { &*record }
     }
 
     /// Returns the record of the span at `address`, if there is one. For the verifier, which trusts
     /// no edge, and for places that may lie outside of objects.
     pub(crate) fn find(address: NonNull<u8>) -> Option<&'static Self> {
-        // SAFETY: the tag is null or a record. The record lives: either the verifier holds the
-        // world, or the caller has a reference to the memory at `address`.
-        unsafe { SOURCE.tag_of(address).cast::<Self>().as_ref() }
+        let record = atlas::page_if_any(address)?.span().cast::<Self>();
+        // SAFETY: null or a record. The record lives: either the verifier holds the world, or the
+        // caller has a reference to the memory at `address`.
+        unsafe { record.as_ref() }
     }
 
     /// Returns the slot that `address` lies in.
@@ -229,31 +236,20 @@ impl Span {
         unsafe { self.base.add(index.0 as usize * self.slot) }
     }
 
+    /// Returns the first byte of the payload of a slot. Edges lead there.
+    #[inline(always)]
+    pub(crate) fn payload(&self, index: Index) -> NonNull<u8> {
+        // SAFETY: the payload begins inside the slot.
+        unsafe { self.slot_at(index).add(self.offset) }
+    }
+
     /// Returns the object in a slot.
     ///
     /// # Safety
     /// The slot is allocated. If the span has headers, the slot's header is written.
     pub(crate) unsafe fn object(&self, index: Index) -> Object {
-        let slot = self.slot_at(index);
-        match self.desc {
-            Some(desc) => Object {
-                desc,
-                first: slot,
-                len: 1,
-            },
-            None => {
-                // SAFETY: the span has headers, and this slot's is written (contract of this
-                // function).
-                let header = unsafe { slot.cast::<Header>().as_ref() };
-                // SAFETY: the payload lies inside the slot.
-                let first = unsafe { slot.add(offset(header.desc.align)) };
-                Object {
-                    desc: header.desc,
-                    first,
-                    len: header.len,
-                }
-            }
-        }
+        // SAFETY: the slot is allocated, and its header is written (contract of this function).
+        unsafe { object_at(self.payload(index)) }
     }
 
     /// Returns the bytes of a slot.
@@ -273,19 +269,11 @@ impl Span {
         self.epoch.load(Acquire)
     }
 
-    /// Returns whether the object is marked.
+    /// Returns the mark of a slot.
     #[inline(always)]
-    pub(crate) fn is_marked(&self, index: Index) -> bool {
-        // Acquire: pairs with the Release of `mark` and of the sweeper's clearing (GCSPAN-2).
-        self.mark[index.word()].load(Acquire) & index.bit() != 0
-    }
-
-    /// Marks the object. Returns `true` if it was not marked before.
-    #[inline(always)]
-    pub(crate) fn mark(&self, index: Index) -> bool {
-        // AcqRel: a thread that sees the mark sees the marking thread's earlier writes, and the
-        // marking thread sees those of the threads that marked before.
-        self.mark[index.word()].fetch_or(index.bit(), AcqRel) & index.bit() == 0
+    pub(crate) fn mark(&self, index: Index) -> Mark {
+        // SAFETY: the run is held as long as the record lives.
+        unsafe { Mark::of(self.payload(index)) }
     }
 
     /// Returns whether the slot is handed out.
@@ -326,49 +314,6 @@ impl Span {
         // Relaxed: the number orders nothing.
         let before = self.counted.swap(self.objects | ALL, Relaxed) & !ALL;
         self.objects - before
-    }
-
-    /// Separates dead objects from live ones, and moves the span to the next cycle. `dropped`: dead
-    /// objects must be dropped.
-    ///
-    /// Only the caller holds the span, and marking of the cycle `epoch` has closed.
-    pub(crate) fn sweep(&self, epoch: u64, dropped: bool) -> Swept {
-        let mut swept = Swept::default();
-        let mut zombies = 0;
-        for word in 0..self.words() {
-            let alloc = self.alloc[word].load(Relaxed);
-            let marked = self.mark[word].load(Relaxed);
-            let dead = alloc & !marked;
-            swept.live += (alloc & marked).count_ones();
-            swept.dead += dead.count_ones();
-            self.alloc[word].store(alloc & marked, Relaxed);
-            swept.corpses[word] = dead;
-            if dropped {
-                // Relaxed: the drop thread learns of them through its queue.
-                self.zombie[word].fetch_or(dead, Relaxed);
-            }
-            // Acquire: pairs with the Release in `buried`.
-            zombies += self.zombie[word].load(Acquire).count_ones();
-        }
-        if broken("clear_before_epoch") {
-            self.clear_marks();
-        }
-        // Release: pairs with the Acquire in `epoch`.
-        self.epoch.store(epoch + 1, Release);
-        self.clear_marks();
-        let counted = swept.live + zombies;
-        let before = self.counted.swap(counted, Relaxed) & !ALL;
-        swept.change = i64::from(counted) - i64::from(before);
-        swept.empty = counted == 0;
-        swept
-    }
-
-    fn clear_marks(&self) {
-        for word in &self.mark[..self.words()] {
-            // Release: pairs with the Acquire in `is_marked`. A thread that sees the mark cleared
-            // sees the epoch raised (GCSPAN-2).
-            word.store(0, Release);
-        }
     }
 
     /// Fills a slot whose object is gone, so that a late read shows. Only in builds with debug
@@ -415,9 +360,28 @@ impl Span {
     pub(crate) fn allocated(&self) -> impl Iterator<Item = Index> + '_ {
         (0..self.objects).map(Index).filter(|&index| self.is_allocated(index))
     }
+}
 
-    /// Returns whether any mark is set.
-    pub(crate) fn has_marks(&self) -> bool {
-        self.mark.iter().any(|word| word.load(Relaxed) != 0)
+/// Returns the object whose payload begins at `first`.
+///
+/// # Safety
+/// An object of one of the collector's heaps lies there, and it is not swept meanwhile. Its header,
+/// if it has one, is written.
+#[inline(always)]
+pub(crate) unsafe fn object_at(first: NonNull<u8>) -> Object {
+    // SAFETY: the object's run is held (contract of this function).
+    match unsafe { atlas::page(first) }.layout() {
+        Placing::Typed(desc) => Object { desc, first, len: 1 },
+        Placing::Headed { offset, .. } => {
+            // SAFETY: the header begins this far in front of the payload.
+            let header = unsafe { first.sub(offset) }.cast::<Header>();
+            // SAFETY: the header is written (contract of this function).
+            let header = unsafe { header.as_ref() };
+            Object {
+                desc: header.desc,
+                first,
+                len: header.len,
+            }
+        }
     }
 }

@@ -1,10 +1,10 @@
-//! The collector's door to the allocator: runs of pages, and the run that an address lies in.
+//! The collector's door to the allocator: runs of pages, and memory for its tables.
 //!
-//! The collector keeps its own record of each run and hands a pointer to that record down as the
-//! run's tag. It never goes around this trait.
+//! The collector keeps its own record of each run, and its own tables that lead from an address to
+//! the record. It never goes around this trait.
 //!
 //! - SOURCE-1. A run is its holder's alone from `take` to `give`.
-//! - SOURCE-2. While a run is held, `tag_of` an address in it is the tag it was taken with.
+//! - SOURCE-2. A table is zero when it is taken, and costs no memory where it is not touched.
 
 #[cfg_attr(not(greyspan_heap), path = "source/system.rs")]
 #[cfg_attr(greyspan_loom, path = "source/model.rs")]
@@ -31,7 +31,7 @@ pub(crate) struct Run {
 pub(crate) unsafe trait SpanSource {
     /// Takes a run of `pages` pages, to be cut into `objects` objects of `size` bytes. `None`:
     /// there is no memory, or the hard limit is reached.
-    fn take(&self, pages: usize, objects: u32, size: usize, tag: NonNull<u8>) -> Option<Run>;
+    fn take(&self, pages: usize, objects: u32, size: usize) -> Option<Run>;
 
     /// Gives a run back.
     ///
@@ -39,6 +39,12 @@ pub(crate) unsafe trait SpanSource {
     /// The caller holds the run, and nothing in it is in use.
     unsafe fn give(&self, run: Run);
 
-    /// Returns the tag of the run that `address` lies in, or null.
-    fn tag_of(&self, address: NonNull<u8>) -> *mut u8;
+    /// Takes `bytes` bytes for a table, aligned to a word. `None`: there is no memory.
+    fn take_table(&self, bytes: usize) -> Option<NonNull<u8>>;
+
+    /// Gives a table back.
+    ///
+    /// # Safety
+    /// The caller has taken the table with this size, and no code uses it.
+    unsafe fn give_table(&self, base: NonNull<u8>, bytes: usize);
 }

@@ -119,7 +119,8 @@ impl Bump {
     }
 }
 
-fn take_chunk(os: &Os, bytes: usize) -> Option<NonNull<u8>> {
+/// Returns `bytes` bytes of fresh memory, which is zero. `None`: the system refuses.
+pub(crate) fn take_chunk(os: &Os, bytes: usize) -> Option<NonNull<u8>> {
     let base = os.reserve(bytes, os.page_size())?;
     // SAFETY: `base` was just reserved with this length.
     let prepared = unsafe { os.prepare(base, bytes) };

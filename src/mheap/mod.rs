@@ -224,10 +224,10 @@ impl MHeap {
 
     /// Takes a span of `pages` pages for the collector, which cuts it into `objects` objects of
     /// `size` bytes. The page map leads from each of its pages to the span.
-    pub(crate) fn take_managed(&self, pages: usize, objects: u32, size: usize, tag: *mut u8) -> Option<&'static MSpan> {
+    pub(crate) fn take_managed(&self, pages: usize, objects: u32, size: usize) -> Option<&'static MSpan> {
         let purpose = if objects > 1 { Purpose::Small } else { Purpose::Large };
         let span = self.take_run(Request::plain(pages, purpose))?;
-        span.init_managed(objects, size, tag);
+        span.init_managed(objects, size);
         self.count_managed(span, true);
         self.map.set(span.base(), span.mapped_pages(), Some(span));
         Some(span)

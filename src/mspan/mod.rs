@@ -200,26 +200,15 @@ impl MSpan {
         self.word.reset_in_child();
     }
 
-    /// Gives the run to the collector as `objects` objects of `size` bytes. `tag` is the
-    /// collector's record of the run.
-    pub(crate) fn init_managed(&self, objects: u32, size: usize, tag: *mut u8) {
+    /// Gives the run to the collector as `objects` objects of `size` bytes.
+    pub(crate) fn init_managed(&self, objects: u32, size: usize) {
         self.objects.store(objects, Relaxed);
         self.live.store(objects, Relaxed);
         self.carved.store(objects, Relaxed);
         self.size.store(size, Relaxed);
         // A managed span has no free list.
-        self.free.store(tag.cast(), Relaxed);
+        self.free.store(null_mut(), Relaxed);
         self.set_state(State::Managed);
-    }
-
-    /// Returns the collector's record of a managed span; null for other spans.
-    #[inline(always)]
-    pub(crate) fn tag(&self) -> *mut u8 {
-        if self.state() == State::Managed {
-            self.free.load(Relaxed).cast()
-        } else {
-            null_mut()
-        }
     }
 
     /// Returns the use of the span.

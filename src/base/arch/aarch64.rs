@@ -15,6 +15,15 @@ pub(crate) fn prefetch<T>(place: *mut T) {
     }
 }
 
+/// Fetches the cache line at `place` for reading.
+#[inline(always)]
+pub(crate) fn prefetch_to_read<T>(place: *const T) {
+    // SAFETY: the instruction accesses no memory that the program can observe.
+    unsafe {
+        asm!("prfm pldl1keep, [{}]", in(reg) place, options(nostack, preserves_flags, readonly));
+    }
+}
+
 /// Returns `address + BY`, computed in the register that holds `over`.
 #[inline(always)]
 pub(crate) fn add_over<const BY: isize>(over: usize, address: usize) -> usize {

@@ -15,6 +15,15 @@ pub(crate) fn prefetch<T>(place: *mut T) {
     }
 }
 
+/// Fetches the cache line at `place` for reading.
+#[inline(always)]
+pub(crate) fn prefetch_to_read<T>(place: *const T) {
+    // SAFETY: the instruction accesses no memory that the program can observe.
+    unsafe {
+        asm!("prefetcht0 [{}]", in(reg) place, options(nostack, preserves_flags, readonly));
+    }
+}
+
 /// Returns byte `index` of `table`, by an atomic load. The compiler uses two instructions for such
 /// a load and the extension to a word; this is one.
 ///

@@ -3,12 +3,14 @@
 //! - [`scripts`] and [`weak`]: schedules that lose an object if a rule is missing, played step by
 //!   step. One thread plays all parts: it drives the records, the handshake machine and the tracer
 //!   by hand. `fault::when` inserts a step into the middle of an operation.
+//! - [`rings`]: both, for the rings of a tracer.
 //! - [`races`]: small pieces of code with two or three threads. Loom runs every interleaving, and
 //!   every order that the memory model allows.
 //!
 //! Each test fails under the faults that `.ci/loom.sh` names for it.
 
 mod races;
+mod rings;
 mod scripts;
 mod setup;
 mod weak;
@@ -23,7 +25,6 @@ use super::mutator::Record;
 use super::phase::{State, Word};
 use super::roots::RootSlot;
 use super::span::Span;
-use crate::heap::source::SOURCE;
 use crate::sync::blocking::Arc;
 use core::ptr::NonNull;
 
@@ -38,7 +39,6 @@ type M = &'static Mutator<'static>;
 type N = Gc<'static, Node<'static>>;
 
 fn new_heap() -> Arc<Collector> {
-    SOURCE.reset();
     Collector::new(1, None, None, false)
 }
 

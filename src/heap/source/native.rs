@@ -1,11 +1,12 @@
 //! Runs for the collector from the process's heap.
 
 use super::{Run, SpanSource};
-use crate::base::addr::Addr;
 use crate::base::geometry::PAGE;
 use crate::heap::HEAP;
 use crate::heap::serve::current;
+use crate::meta::take_chunk;
 use crate::mspan::MSpan;
+use crate::os::PageSource;
 use core::ptr::NonNull;
 
 /// The source.
@@ -17,12 +18,12 @@ pub(super) type Name = &'static MSpan;
 /// The process's heap as a source.
 pub(crate) struct Native;
 
-// SAFETY: a managed span is handed out once (SOURCE-1). The page map leads to its record, which
-// carries the tag until `give` (SOURCE-2).
+// SAFETY: a managed span is handed out once (SOURCE-1). A fresh chunk is zero, and the first touch
+// of a page brings its memory (SOURCE-2).
 unsafe impl SpanSource for Native {
-    fn take(&self, pages: usize, objects: u32, size: usize, tag: NonNull<u8>) -> Option<Run> {
+    fn take(&self, pages: usize, objects: u32, size: usize) -> Option<Run> {
         HEAP.set_up();
-        let take = || HEAP.tiers.mheap.take_managed(pages, objects, size, tag.as_ptr());
+        let take = || HEAP.tiers.mheap.take_managed(pages, objects, size);
         let taken = take().or_else(|| {
             HEAP.reclaim(current(), pages * PAGE);
             take()
@@ -43,9 +44,17 @@ unsafe impl SpanSource for Native {
         HEAP.after_free();
     }
 
-    #[inline(always)]
-    fn tag_of(&self, address: NonNull<u8>) -> *mut u8 {
-        let span = HEAP.tiers.mheap.map().span_of(Addr::of(address.as_ptr()));
-        span.map_or(core::ptr::null_mut(), MSpan::tag)
+    fn take_table(&self, bytes: usize) -> Option<NonNull<u8>> {
+        let os = HEAP.tiers.mheap.os();
+        let table = take_chunk(os, bytes)?;
+        // A huge page would bring memory for many small ones that are not touched.
+        os.advise_huge(table, bytes, false);
+        Some(table)
+    }
+
+    unsafe fn give_table(&self, base: NonNull<u8>, bytes: usize) {
+        // SAFETY: `take_table` took it with this size, and no code uses it (contract of this
+        // function).
+        unsafe { HEAP.tiers.mheap.os().free(base, bytes) };
     }
 }

@@ -108,10 +108,9 @@ fn a_sample_counts_what_a_snapshot_counts() {
     (0..200).for_each(|_| world.free(1, 0));
     assert!(world.cache(1).expect("a cache").shared.outbox.gathered().0 > 0);
     assert!(world.cache(0).expect("a cache").shared.run_bytes.load(Relaxed) > 0);
-    let tag = std::ptr::dangling_mut();
     let managed = [
-        heap.tiers.mheap.take_managed(4, 30, 1000, tag),
-        heap.tiers.mheap.take_managed(9, 1, 70_000, tag),
+        heap.tiers.mheap.take_managed(4, 30, 1000),
+        heap.tiers.mheap.take_managed(9, 1, 70_000),
     ];
     let sample = || {
         heap.peak_allocated.store(0, Relaxed);

@@ -83,9 +83,7 @@ fn small_spans_of_the_collector_count_as_a_whole() {
     let (sim, heap) = heap();
     let class = SizeClass::holding(1000);
     let small = heap.take_small(class, 4).expect("memory");
-    let managed = heap
-        .take_managed(3, 20, 1000, std::ptr::dangling_mut())
-        .expect("memory");
+    let managed = heap.take_managed(3, 20, 1000).expect("memory");
     assert_eq!(heap.begin_sample(), (7 * PAGE, 3 * PAGE));
     [small, managed].into_iter().for_each(|span| heap.give(span));
     assert_eq!(heap.begin_sample(), (0, 0));

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod code;
+mod mark;
 mod multiref;
 mod shapes;
 mod stalls;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 static GLOBAL: Greyspan = Greyspan::new();
 
 const USAGE: &str = "usage: gc COMMAND [NUMBER]
+  mark SHAPE [OBJECTS] collects a heap that stays: random, tree or list (10000000)
   storm [SECONDS]      two threads swap a million live objects while cycles run back to back (10)
   list [NODES]         collects a list with this many nodes (10000000)
   deep [DEPTH]         collects a tree of this depth: one long path with leaves (5000000)
@@ -37,13 +39,18 @@ The number in brackets is the default of NUMBER.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = arguments.get(1).map(|text| text.parse::<usize>());
-    let (Some(command), None | Some(Ok(_))) = (arguments.first(), &number) else {
+    let command = arguments.first().map_or("", String::as_str);
+    let shape = arguments.get(1).filter(|_| command == "mark");
+    let number = arguments.get(1 + usize::from(shape.is_some()));
+    let number = number.map(|text| text.parse::<usize>());
+    if matches!(number, Some(Err(_))) {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
-    };
-    let or = |default| number.and_then(Result::ok).unwrap_or(default);
-    match command.as_str() {
+    }
+    let number = number.and_then(Result::ok);
+    let or = |default| number.unwrap_or(default);
+    match command {
+        "mark" if shape.is_some_and(|shape| mark::run(shape, or(10_000_000))) => {}
         "storm" => storm::run(or(10)),
         "list" => shapes::list(or(10_000_000)),
         "deep" => shapes::deep(or(5_000_000)),
