@@ -70,7 +70,7 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
     ///
     /// # Panics
     /// If there is no memory for its table.
-    pub fn new(m: &'gc Mutator<'gc>) -> Self {
+    pub fn new(m: &Mutator<'gc>) -> Self {
         Self {
             table: m.alloc(Table(Lock::new(HashMap::new()))),
             kind: PhantomData,

@@ -87,14 +87,14 @@ impl<'gc, T: ?Sized> GcWeak<'gc, T> {
     ///
     /// # Panics
     /// If there is no memory for the cell.
-    pub fn new(m: &'gc Mutator<'gc>, gc: Gc<'gc, T>) -> Self {
+    pub fn new(m: &Mutator<'gc>, gc: Gc<'gc, T>) -> Self {
         let weak = Self::promised(m);
         weak.cell.aim(gc.pointer());
         weak
     }
 
     /// Makes a weak reference that has no target yet.
-    pub(crate) fn promised(m: &'gc Mutator<'gc>) -> Self {
+    pub(crate) fn promised(m: &Mutator<'gc>) -> Self {
         Self {
             cell: m.alloc(WeakCell::empty()),
             kind: PhantomData,
@@ -141,7 +141,7 @@ impl<'gc> Mutator<'gc> {
     ///     assert!(own.me.upgrade(m).unwrap().ptr_eq(own));
     /// });
     /// ```
-    pub fn alloc_cyclic<T: Trace<'gc> + 'gc>(&'gc self, make: impl FnOnce(GcWeak<'gc, T>) -> T) -> Gc<'gc, T> {
+    pub fn alloc_cyclic<T: Trace<'gc> + 'gc>(&self, make: impl FnOnce(GcWeak<'gc, T>) -> T) -> Gc<'gc, T> {
         let promise = GcWeak::promised(self);
         let gc = self.alloc(make(promise));
         promise.fulfil(gc);
@@ -195,7 +195,7 @@ impl<R: Rootable + ?Sized> WeakRoot<R> {
     /// # Panics
     /// - If there is no memory for the weak cell.
     /// - In a `fork` child, if the heap belongs to its parent.
-    pub fn new<'gc>(m: &'gc Mutator<'gc>, gc: Gc<'gc, R::Of<'gc>>) -> Self {
+    pub fn new<'gc>(m: &Mutator<'gc>, gc: Gc<'gc, R::Of<'gc>>) -> Self {
         Self {
             cell: Root::new(m, GcWeak::new(m, gc).cell),
             kind: PhantomData,
