@@ -76,8 +76,14 @@ mod trace;
 // How a meter looks at values.
 mod measure;
 
-// `Trace` for the standard library.
+// `Trace` for types of the standard library without edges.
+mod leaves;
+
+// `Trace` for containers of the standard library.
 mod containers;
+
+// `Trace` for types of other crates: `Static`.
+mod foreign;
 
 // Makes the descriptor of a type.
 mod described;
@@ -166,6 +172,9 @@ mod held;
 // A value that changes as a whole: `GcLock`.
 mod lock;
 
+// How references are compared: `ByAddress`.
+mod compare;
+
 // Searches a cleanup for a root of its own object.
 #[cfg(not(greyspan_loom))]
 mod inside;
@@ -243,10 +252,12 @@ pub use builder::Builder;
 pub use cell::GcCell;
 #[cfg(not(greyspan_loom))]
 pub use close::{CloseError, Leftovers};
+pub use compare::ByAddress;
 #[doc(hidden)]
 pub use desc::Kind;
 pub use ephemeron::WeakMap;
 pub use finalize::{Cleanup, Guardian};
+pub use foreign::Static;
 pub use handle::{Gc, Thin};
 pub use heap::Heap;
 pub use lock::{GcLock, GcReadGuard, GcWriteGuard};

@@ -9,6 +9,7 @@
 
 use super::alloc::Mutator;
 use super::handle::{Gc, Invariant};
+use super::leaves::leaf;
 use super::root::Root;
 use super::rootable::{OfLifetime, Rootable, rebrand};
 use super::trace::Trace;
@@ -179,6 +180,8 @@ unsafe impl<'gc, T: ?Sized + Send + Sync> Trace<'gc> for GcWeak<'gc, T> {
 /// assert!(!is_alive());
 /// ```
 ///
+/// A managed object may hold one, as a reference that keeps nothing alive.
+///
 /// # Variance
 /// Invariant in `R`, as [`Root`] is. It has no lifetime parameter: it is `'static`.
 pub struct WeakRoot<R: Rootable + ?Sized> {
@@ -221,6 +224,10 @@ impl<R: Rootable + ?Sized> Clone for WeakRoot<R> {
             kind: PhantomData,
         }
     }
+}
+
+leaf! {
+    [R: Rootable + ?Sized] WeakRoot<R>;
 }
 
 impl<R: Rootable + ?Sized> fmt::Debug for WeakRoot<R> {

@@ -18,6 +18,7 @@ mod lock;
 mod macros;
 mod shadow;
 mod threads;
+mod traits;
 mod ui;
 mod weak;
 
