@@ -19,7 +19,8 @@ use super::visitor::Visitor;
 /// The derive takes structs and enums, also generic ones. Every field must be `Trace`. The
 /// attribute `#[trace(skip)]` leaves out a field of a `'static` type, which can hold no edge. The
 /// `'gc` of the edges is the type's lifetime parameter of that name, or its only lifetime
-/// parameter.
+/// parameter. [The macro](macro@super::Trace) lists its options for types: `skip`, `bound`,
+/// `gc_lifetime` and `crate`.
 ///
 /// Needs the feature `gc`.
 ///

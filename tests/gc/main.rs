@@ -12,6 +12,7 @@ mod api;
 mod bad_input;
 mod bounds;
 mod closing;
+mod derive;
 mod dying;
 mod large;
 mod lock;
