@@ -11,6 +11,7 @@ mod graph;
 mod api;
 mod bad_input;
 mod bounds;
+mod cells;
 mod closing;
 mod derive;
 mod dying;
