@@ -131,8 +131,8 @@ fn measure(input: &DeriveInput, options: &Options, variants: &[Parts]) -> TokenS
     }
 }
 
-/// Returns the generics of the implementation: the bounds `each` for each type parameter, or the bounds
-/// that the program chose.
+/// Returns the generics of the implementation: the bounds `each` for each type parameter, or the
+/// bounds that the program chose.
 fn bounded(input: &DeriveInput, options: &Options, each: &TokenStream) -> Generics {
     let mut generics = input.generics.clone();
     match &options.bound {

@@ -66,7 +66,8 @@ impl<'gc, T: ?Sized> Gc<'gc, T> {
 ///         GcAny::new::<Rootable![str]>(text),
 ///         GcAny::new::<Rootable![Pair<'_>]>(m.alloc(Pair(text, text))),
 ///     ]);
-///     assert!(all[0].is::<Rootable![str]>() && all[0].downcast::<Rootable![Pair<'_>]>().is_none());
+///     assert!(all[0].is::<Rootable![str]>());
+///     assert!(all[0].downcast::<Rootable![Pair<'_>]>().is_none());
 ///     let pair = all[1].downcast::<Rootable![Pair<'_>]>().unwrap();
 ///     assert!(pair.0.ptr_eq(text) && pair.1.ptr_eq(text));
 /// });

@@ -17,10 +17,10 @@
 //!   new value. Another thread may have made the table black in MARK, and no tracer looks at the
 //!   entries of a black table.
 //! - EPHEMERON-6. A thread that goes through a table revives each key, as the upgrade of a weak
-//!   reference does, and skips a dead one. In MARK it does not look while the collector settles the
-//!   end of a closed cycle. Then a guardian's key may be marked and its edges not yet, so the thread
-//!   could take an edge off it that the collector has not seen. The thread waits for the request of
-//!   handshake H3, which follows without waiting for any thread.
+//!   reference does, and skips a dead one. In MARK it does not look while the collector settles
+//!   the end of a closed cycle. Then a guardian's key may be marked and its edges not yet, so the
+//!   thread could take an edge off it that the collector has not seen. The thread waits for the
+//!   request of handshake H3, which comes without waiting for any thread.
 
 use super::alloc::Mutator;
 use super::fault::broken;

@@ -219,6 +219,11 @@ unsafe impl<'gc, T: ?Sized + Send + Sync> Trace<'gc> for Gc<'gc, T> {
 ///
 /// # Safety
 /// `of_address` returns the pointer to the object whose payload lies at the address.
+#[diagnostic::on_unimplemented(
+    message = "a `Gc` of `{Self}` has more than one word",
+    label = "needs more than one word",
+    note = "in place of `GcCell`, use `GcDynCell`, or `GcLock<Option<Gc<_>>>`"
+)]
 pub unsafe trait Thin: sealed::Sealed {
     /// Returns the object at `address`.
     ///

@@ -46,6 +46,13 @@ use super::visitor::Visitor;
 /// - A type with edges does not implement `Drop`.
 /// - No edge lies behind interior mutability, except that of this module.
 /// - `NEEDS_TRACE` is `false` only for types that never hold an edge.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not `Trace`, so it cannot lie in a managed object: derive `Trace`, or wrap a type without edges in `Static`",
+    label = "not `Trace`",
+    note = "a field of a type without edges may also be marked `#[trace(skip)]`",
+    note = "for edges that change, use `GcCell` or `GcLock` in place of `Cell`, `RefCell`, `Mutex` and `RwLock`",
+    note = "threads share managed objects: in place of `Rc`, use `Gc` or `Arc`"
+)]
 pub unsafe trait Trace<'gc>: Send + Sync {
     /// Whether values can hold edges. `false` only if no value ever does.
     const NEEDS_TRACE: bool = true;

@@ -16,7 +16,8 @@ use core::fmt;
 /// use greyspan::gc::{Heap, Root, Rootable, WeakSet};
 ///
 /// let heap = Heap::new();
-/// let (all, kept): (Root<Rootable![WeakSet<'_, String>]>, Root<Rootable![String]>) = heap.enter(|m| {
+/// type All = Root<Rootable![WeakSet<'_, String>]>;
+/// let (all, kept): (All, Root<Rootable![String]>) = heap.enter(|m| {
 ///     let (all, kept) = (WeakSet::new(m), m.alloc(String::from("kept")));
 ///     assert!(all.insert(m, kept) && all.insert(m, m.alloc(String::from("lost"))));
 ///     assert!(!all.insert(m, kept) && all.len() == 2);
