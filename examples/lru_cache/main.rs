@@ -45,7 +45,7 @@ struct Lru<'gc> {
 type LruRoot = Root<Rootable![Lru<'_>]>;
 
 impl<'gc> Lru<'gc> {
-    fn new(m: &'gc Mutator<'gc>, capacity: usize) -> Gc<'gc, Self> {
+    fn new(m: &Mutator<'gc>, capacity: usize) -> Gc<'gc, Self> {
         m.alloc(Self {
             buckets: m.alloc_slice(capacity.next_power_of_two(), |_| GcCell::null()),
             newest: GcCell::null(),
@@ -95,7 +95,7 @@ impl<'gc> Lru<'gc> {
     }
 
     /// Sets the value of `key`. If there are too many entries, it drops the oldest.
-    fn put(&self, m: &'gc Mutator<'gc>, key: u64, value: String) {
+    fn put(&self, m: &Mutator<'gc>, key: u64, value: String) {
         let mut len = self.len.lock().expect("no holder panics");
         if let Some(old) = self.find(key) {
             self.remove(m, old);

@@ -36,7 +36,7 @@ enum Step<'gc> {
 }
 
 impl<'gc> Machine<'gc> {
-    pub(crate) fn new(m: &'gc Mutator<'gc>) -> Gc<'gc, Self> {
+    pub(crate) fn new(m: &Mutator<'gc>) -> Gc<'gc, Self> {
         m.alloc(Self {
             focus: GcCell::null(),
             has_value: AtomicBool::new(false),
@@ -47,7 +47,7 @@ impl<'gc> Machine<'gc> {
     }
 
     /// Makes `form` the next form to run.
-    pub(crate) fn load(&self, m: &'gc Mutator<'gc>, form: Value<'gc>) {
+    pub(crate) fn load(&self, m: &Mutator<'gc>, form: Value<'gc>) {
         let next = m.alloc(Rest::Done);
         self.save(
             m,
@@ -75,7 +75,7 @@ impl<'gc> Machine<'gc> {
     /// Runs up to `steps` steps. Returns `true` once the form is done.
     pub(crate) fn run(
         &self,
-        m: &'gc Mutator<'gc>,
+        m: &Mutator<'gc>,
         special: &Special,
         out: &mut String,
         steps: usize,
@@ -108,7 +108,7 @@ fn name(value: Value<'_>) -> Result<Name, String> {
     }
 }
 
-fn closure<'gc>(m: &'gc Mutator<'gc>, parameters: Value<'gc>, body: Value<'gc>, place: Place<'gc>) -> Value<'gc> {
+fn closure<'gc>(m: &Mutator<'gc>, parameters: Value<'gc>, body: Value<'gc>, place: Place<'gc>) -> Value<'gc> {
     m.alloc(Object::Closure {
         parameters,
         body,
@@ -117,7 +117,7 @@ fn closure<'gc>(m: &'gc Mutator<'gc>, parameters: Value<'gc>, body: Value<'gc>, 
 }
 
 fn evaluate<'gc>(
-    m: &'gc Mutator<'gc>,
+    m: &Mutator<'gc>,
     special: &Special,
     form: Value<'gc>,
     place: Place<'gc>,
@@ -199,7 +199,7 @@ fn evaluate<'gc>(
 
 /// Evaluates `forms` in order. The last one gets the place of the whole sequence, so tail calls
 /// leave nothing on the control stack.
-fn sequence<'gc>(m: &'gc Mutator<'gc>, forms: Value<'gc>, place: Place<'gc>) -> Result<Step<'gc>, String> {
+fn sequence<'gc>(m: &Mutator<'gc>, forms: Value<'gc>, place: Place<'gc>) -> Result<Step<'gc>, String> {
     let rest = forms.rest()?;
     let next = match &*rest {
         Object::Nil => place.next,
@@ -208,7 +208,7 @@ fn sequence<'gc>(m: &'gc Mutator<'gc>, forms: Value<'gc>, place: Place<'gc>) -> 
     Ok(Step::Form(forms.first()?, Place { next, ..place }))
 }
 
-fn came<'gc>(m: &'gc Mutator<'gc>, value: Value<'gc>, rest: &Rest<'gc>, out: &mut String) -> Result<Step<'gc>, String> {
+fn came<'gc>(m: &Mutator<'gc>, value: Value<'gc>, rest: &Rest<'gc>, out: &mut String) -> Result<Step<'gc>, String> {
     match rest {
         Rest::Done => Err("nothing is left to do".into()),
         Rest::If(arms, place) => match (value.is_true(), arms.rest()?.first()) {
@@ -246,7 +246,7 @@ fn came<'gc>(m: &'gc Mutator<'gc>, value: Value<'gc>, rest: &Rest<'gc>, out: &mu
 
 /// Applies a function to arguments that are all evaluated, the last first.
 fn call<'gc>(
-    m: &'gc Mutator<'gc>,
+    m: &Mutator<'gc>,
     done: Value<'gc>,
     next: Gc<'gc, Rest<'gc>>,
     out: &mut String,

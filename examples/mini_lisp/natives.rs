@@ -100,7 +100,7 @@ fn cell<'gc>(vector: Value<'gc>, at: Value<'gc>) -> Result<&'gc GcCell<'gc, Obje
 }
 
 fn fold<'gc>(
-    m: &'gc Mutator<'gc>,
+    m: &Mutator<'gc>,
     args: &[Value<'gc>],
     whole: fn(i64, i64) -> Option<i64>,
     broken: fn(f64, f64) -> f64,
@@ -112,22 +112,18 @@ fn fold<'gc>(
     })
 }
 
-fn divide<'gc>(
-    m: &'gc Mutator<'gc>,
-    args: &[Value<'gc>],
-    by: fn(i64, i64) -> Option<i64>,
-) -> Result<Value<'gc>, String> {
+fn divide<'gc>(m: &Mutator<'gc>, args: &[Value<'gc>], by: fn(i64, i64) -> Option<i64>) -> Result<Value<'gc>, String> {
     match (&*arg(args, 0)?, &*arg(args, 1)?) {
         (Object::Int(a), Object::Int(b)) => Ok(m.alloc(Object::Int(by(*a, *b).ok_or("division by zero")?))),
         _ => Err("not whole numbers".into()),
     }
 }
 
-fn compare<'gc>(m: &'gc Mutator<'gc>, args: &[Value<'gc>], holds: fn(f64, f64) -> bool) -> Result<Value<'gc>, String> {
+fn compare<'gc>(m: &Mutator<'gc>, args: &[Value<'gc>], holds: fn(f64, f64) -> bool) -> Result<Value<'gc>, String> {
     Ok(m.alloc(Object::Bool(holds(real(arg(args, 0)?)?, real(arg(args, 1)?)?))))
 }
 
-fn change<'gc>(m: &'gc Mutator<'gc>, args: &[Value<'gc>], is_first: bool) -> Result<Value<'gc>, String> {
+fn change<'gc>(m: &Mutator<'gc>, args: &[Value<'gc>], is_first: bool) -> Result<Value<'gc>, String> {
     let new = arg(args, 1)?;
     match &*arg(args, 0)? {
         Object::Pair(first, rest) => if is_first { first } else { rest }.set(m, Some(new)),

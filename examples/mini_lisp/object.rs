@@ -9,7 +9,7 @@ pub(crate) type Name = u32;
 pub(crate) type Value<'gc> = Gc<'gc, Object<'gc>>;
 
 /// A built-in function of the interpreter.
-pub(crate) type Native = for<'gc> fn(&'gc Mutator<'gc>, &[Value<'gc>], &mut String) -> Result<Value<'gc>, String>;
+pub(crate) type Native = for<'gc> fn(&Mutator<'gc>, &[Value<'gc>], &mut String) -> Result<Value<'gc>, String>;
 
 /// Programs can change pairs and vectors, so their edges are cells. They cannot change closures, so
 /// the edges of those are fixed.
@@ -47,14 +47,14 @@ pub(crate) struct Binding<'gc> {
 }
 
 impl<'gc> Scope<'gc> {
-    pub(crate) fn new(m: &'gc Mutator<'gc>, outer: Option<Gc<'gc, Self>>) -> Gc<'gc, Self> {
+    pub(crate) fn new(m: &Mutator<'gc>, outer: Option<Gc<'gc, Self>>) -> Gc<'gc, Self> {
         m.alloc(Self {
             first: GcCell::null(),
             outer,
         })
     }
 
-    pub(crate) fn define(&self, m: &'gc Mutator<'gc>, name: Name, value: Value<'gc>) {
+    pub(crate) fn define(&self, m: &Mutator<'gc>, name: Name, value: Value<'gc>) {
         let next = self.first.get();
         let value = GcCell::new(Some(value));
         self.first.set(m, Some(m.alloc(Binding { name, value, next })));
@@ -102,7 +102,7 @@ pub(crate) struct Place<'gc> {
 }
 
 impl<'gc> Object<'gc> {
-    pub(crate) fn pair(m: &'gc Mutator<'gc>, first: Value<'gc>, rest: Value<'gc>) -> Value<'gc> {
+    pub(crate) fn pair(m: &Mutator<'gc>, first: Value<'gc>, rest: Value<'gc>) -> Value<'gc> {
         m.alloc(Self::Pair(GcCell::new(Some(first)), GcCell::new(Some(rest))))
     }
 

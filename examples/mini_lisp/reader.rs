@@ -53,7 +53,7 @@ pub(crate) fn tokens(source: &str) -> Vec<String> {
 
 /// Reads the next form, if there is one.
 pub(crate) fn form<'gc>(
-    m: &'gc Mutator<'gc>,
+    m: &Mutator<'gc>,
     names: &mut Names,
     tokens: &mut impl Iterator<Item = String>,
 ) -> Result<Option<Value<'gc>>, String> {

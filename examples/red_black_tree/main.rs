@@ -69,7 +69,7 @@ impl<'gc> Tree<'gc> {
         None
     }
 
-    fn insert(&self, m: &'gc Mutator<'gc>, key: u64, value: &str) {
+    fn insert(&self, m: &Mutator<'gc>, key: u64, value: &str) {
         let value = Some(m.alloc_str(value));
         let (mut parent, mut place) = (None, &self.root);
         while let Some(node) = place.get() {

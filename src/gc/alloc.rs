@@ -54,6 +54,34 @@ use core::ptr::NonNull;
 /// });
 /// ```
 ///
+/// # Helper functions
+/// A function takes `&Mutator<'gc>`, with any borrow, and returns values with the brand `'gc`:
+///
+/// ```
+/// use greyspan::gc::{Gc, GcCell, Heap, Mutator};
+///
+/// fn pair<'gc>(m: &Mutator<'gc>, first: Gc<'gc, str>) -> [Gc<'gc, GcCell<'gc, str>>; 2] {
+///     [m.cell(Some(first)), m.cell(None)]
+/// }
+///
+/// Heap::new().enter(|m| assert!(pair(m, m.alloc_str("one"))[1].get().is_none()));
+/// ```
+///
+/// # Soundness
+/// A result such as `Gc<'gc, T>` or `&'gc T` may live as long as `'gc`, longer than the borrow of
+/// the mutator. It cannot outlive the pin, because no value outlives the pin that has `'gc` in its
+/// type:
+///
+/// 1. [`enter`](super::Heap::enter) alone makes mutators, and lends them. No program can make, move
+///    or copy one, so a program has a `Mutator<'gc>` only inside the closure of that `enter`.
+/// 2. The closure works for every `'gc`. It can assume of `'gc` only that it lasts through the
+///    call. So it can put no value with `'gc` in its type into a place from outside, and its result
+///    type cannot name `'gc`. A thread that the closure starts ends before the call does, or else
+///    its values must be `'static`, which `'gc` is not.
+/// 3. `'gc` is invariant, so it cannot be exchanged for the lifetime of another `enter`: not for
+///    that of a nested one, nor for that of another heap. A nested `enter` has a shorter life, and
+///    its own brand.
+///
 /// # Variance
 /// Invariant in `'gc`: two mutators of different `enter`s have different types.
 #[repr(transparent)]
@@ -205,7 +233,7 @@ impl<'gc> Mutator<'gc> {
     /// # Panics
     /// If there is no memory. [`try_alloc`](Self::try_alloc) returns an error instead.
     #[inline]
-    pub fn alloc<T: Trace<'gc> + 'gc>(&'gc self, value: T) -> Gc<'gc, T> {
+    pub fn alloc<T: Trace<'gc> + 'gc>(&self, value: T) -> Gc<'gc, T> {
         match self.try_alloc(value) {
             Ok(gc) => gc,
             Err((value, full)) => {
@@ -220,7 +248,7 @@ impl<'gc> Mutator<'gc> {
     /// # Errors
     /// If there is no memory, returns `value` and a [`GcFull`].
     #[inline]
-    pub fn try_alloc<T: Trace<'gc> + 'gc>(&'gc self, value: T) -> Result<Gc<'gc, T>, (T, GcFull)> {
+    pub fn try_alloc<T: Trace<'gc> + 'gc>(&self, value: T) -> Result<Gc<'gc, T>, (T, GcFull)> {
         const {
             assert!(
                 align_of::<T>() <= PAGE / 2,
@@ -250,7 +278,7 @@ impl<'gc> Mutator<'gc> {
     ///
     /// # Panics
     /// If there is no memory. [`try_alloc_slice`](Self::try_alloc_slice) returns an error instead.
-    pub fn alloc_slice<T: Trace<'gc> + 'gc>(&'gc self, len: usize, make: impl FnMut(usize) -> T) -> Gc<'gc, [T]> {
+    pub fn alloc_slice<T: Trace<'gc> + 'gc>(&self, len: usize, make: impl FnMut(usize) -> T) -> Gc<'gc, [T]> {
         match self.try_alloc_slice(len, make) {
             Ok(gc) => gc,
             Err(full) => no_memory(full),
@@ -263,7 +291,7 @@ impl<'gc> Mutator<'gc> {
     /// # Errors
     /// If there is no memory, returns a [`GcFull`].
     pub fn try_alloc_slice<T: Trace<'gc> + 'gc>(
-        &'gc self,
+        &self,
         len: usize,
         mut make: impl FnMut(usize) -> T,
     ) -> Result<Gc<'gc, [T]>, GcFull> {
@@ -302,7 +330,7 @@ impl<'gc> Mutator<'gc> {
     ///
     /// # Panics
     /// If there is no memory.
-    pub fn alloc_str(&'gc self, text: &str) -> Gc<'gc, str> {
+    pub fn alloc_str(&self, text: &str) -> Gc<'gc, str> {
         let desc = <u8 as Described<'gc>>::DESC;
         let header = match self.record.slice(desc, text.len()) {
             Ok(header) => header,

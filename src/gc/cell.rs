@@ -20,7 +20,8 @@ use core::ptr::{NonNull, null_mut};
 /// stored, and its object as it was made.
 ///
 /// The target may be a sized type, a slice or `str`. A `Gc` of a trait object has two words; keep
-/// it in a [`GcLock`](super::GcLock).
+/// it in a [`GcDynCell`](super::GcDynCell) or a [`GcLock`](super::GcLock). An edge that changes
+/// only once is a [`GcOnce`](super::GcOnce).
 ///
 /// Needs the feature `gc`.
 ///
@@ -143,7 +144,7 @@ impl<'gc> Mutator<'gc> {
     ///
     /// # Panics
     /// If there is no memory.
-    pub fn cell<T: Trace<'gc> + 'gc>(&'gc self, to: Option<Gc<'gc, T>>) -> Gc<'gc, GcCell<'gc, T>> {
+    pub fn cell<T: Trace<'gc> + 'gc>(&self, to: Option<Gc<'gc, T>>) -> Gc<'gc, GcCell<'gc, T>> {
         self.alloc(GcCell::new(to))
     }
 }

@@ -1,83 +1,18 @@
-//! Implements [`Trace`] for types of the standard library. The rules are those of
-//! [`trace`](super::trace).
+//! Implements [`Trace`] for containers of the standard library, whose values may hold edges. The
+//! rules are those of [`trace`](super::trace).
 
 use super::meter::Meter;
 use super::trace::Trace;
 use super::visitor::Visitor;
-use crate::sync::blocking::Arc;
-use core::marker::PhantomData;
+use core::cmp::Reverse;
+use core::mem::ManuallyDrop;
+use core::num::{Saturating, Wrapping};
+use core::ops::{Bound, ControlFlow, Range, RangeFrom, RangeInclusive, RangeTo, RangeToInclusive};
+use core::panic::AssertUnwindSafe;
+use core::pin::Pin;
+use core::task::Poll;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
-
-/// Implements `Trace` for types that hold no edge.
-macro_rules! leaf {
-    ($($(#[$meta:meta])* [$($generics:tt)*] $type:ty;)*) => {$(
-        $(#[$meta])*
-        // SAFETY: the type holds no edge: its contents are `'static`, and no `Gc` is.
-        unsafe impl<'gc, $($generics)*> Trace<'gc> for $type {
-            const NEEDS_TRACE: bool = false;
-            #[inline(always)]
-            fn trace(&self, _: &mut Visitor<'gc>) {}
-        }
-    )*};
-}
-
-leaf! {
-    [] bool; [] char; [] u8; [] u16; [] u32; [] u64; [] u128; [] usize; [] i8; [] i16; [] i32; [] i64; [] i128; [] isize; [] f32; [] f64;
-    [] (); [] str; [] core::time::Duration; [] std::time::Instant; [] std::time::SystemTime; [] std::thread::ThreadId;
-    [] std::path::Path; [] std::ffi::OsStr; [] core::ffi::CStr;
-    [] core::net::IpAddr; [] core::net::SocketAddr; [] core::cmp::Ordering; [] core::any::TypeId; [] core::alloc::Layout;
-    [] core::num::NonZeroU8; [] core::num::NonZeroU16; [] core::num::NonZeroU32; [] core::num::NonZeroU64; [] core::num::NonZeroUsize;
-    [] core::num::NonZeroI32; [] core::num::NonZeroI64; [] std::fs::File; [] std::io::Error;
-    [T: ?Sized + Send + Sync + 'static] PhantomData<T>;
-    [T: ?Sized + Sync + 'static] &'static T;
-    [T: ?Sized + Send + Sync + 'static] Arc<T>;
-}
-
-/// Implements `Trace` for strings that own their memory, and measures them.
-macro_rules! text {
-    ($($type:ty, $self:ident => $bytes:expr;)*) => {$(
-        // SAFETY: text holds no edge.
-        unsafe impl<'gc> Trace<'gc> for $type {
-            const NEEDS_TRACE: bool = false;
-            #[inline(always)]
-            fn trace(&self, _: &mut Visitor<'gc>) {}
-            #[inline]
-            fn measure(&$self, meter: &mut Meter) {
-                meter.add($bytes);
-            }
-        }
-    )*};
-}
-
-text! {
-    String, self => self.capacity();
-    std::path::PathBuf, self => self.capacity();
-    std::ffi::OsString, self => self.capacity();
-    std::ffi::CString, self => self.as_bytes_with_nul().len();
-}
-
-/// Atomics and locks of the standard library, where they hold no edge. Their names come from
-/// `crate::sync`.
-mod leaves {
-    use super::{Trace, Visitor};
-    use crate::sync::blocking::{Mutex, RwLock};
-
-    leaf! {
-        [T: ?Sized + Send + 'static] Mutex<T>;
-        [T: ?Sized + Send + Sync + 'static] RwLock<T>;
-    }
-
-    mod atomics {
-        use super::{Trace, Visitor};
-        use crate::sync::atomic::{AtomicBool, AtomicIsize, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
-        use crate::sync::blocking::{AtomicI32, AtomicI64, OnceLock};
-
-        leaf! {
-            [] AtomicBool; [] AtomicU8; [] AtomicU32; [] AtomicU64; [] AtomicUsize; [] AtomicIsize; [] AtomicI32; [] AtomicI64;
-            [T: Send + Sync + 'static] OnceLock<T>;
-        }
-    }
-}
 
 /// Returns the bytes of a hash table with room for `capacity` entries of `entry` bytes. The table
 /// has a power of two of places, one byte of control per place, and is at most seven eighths full.
@@ -179,15 +114,77 @@ container! {
         meter.add_scattered(self.len(), self.keys());
         meter.add_scattered(self.len(), self.values());
     };
-    [T: Trace<'gc>] core::num::Wrapping<T>, (T), self, visitor => self.0.trace(visitor), meter => self.0.measure(meter);
-    [T: Trace<'gc>] core::cmp::Reverse<T>, (T), self, visitor => self.0.trace(visitor), meter => self.0.measure(meter);
-    [T: Trace<'gc>] core::ops::Range<T>, (T), self, visitor => {
-        self.start.trace(visitor);
-        self.end.trace(visitor);
-    }, meter => {
-        self.start.measure(meter);
-        self.end.measure(meter);
+    [T: Trace<'gc> + ?Sized] Pin<Box<T>>, (T), self, visitor => (**self).trace(visitor), meter => {
+        meter.add(size_of_val(&**self));
+        meter.add_each(1, [&**self]);
     };
+    [T: Trace<'gc>] Poll<T>, (T), self, visitor => if let Poll::Ready(value) = self { value.trace(visitor) },
+        meter => if let Poll::Ready(value) = self { value.measure(meter) };
+    [B: Trace<'gc>, C: Trace<'gc>] ControlFlow<B, C>, (B, C), self, visitor => match self {
+        ControlFlow::Break(value) => value.trace(visitor),
+        ControlFlow::Continue(value) => value.trace(visitor),
+    }, meter => match self {
+        ControlFlow::Break(value) => value.measure(meter),
+        ControlFlow::Continue(value) => value.measure(meter),
+    };
+    [T: Trace<'gc>] Bound<T>, (T), self, visitor => match self {
+        Bound::Included(value) | Bound::Excluded(value) => value.trace(visitor),
+        Bound::Unbounded => {}
+    }, meter => match self {
+        Bound::Included(value) | Bound::Excluded(value) => value.measure(meter),
+        Bound::Unbounded => {}
+    };
+}
+
+/// Implements `Trace` for types that are one or two values, as these expressions name them.
+macro_rules! values {
+    ($($type:ident, $self:ident => $($value:expr),+;)*) => {
+        container! {$(
+            [T: Trace<'gc>] $type<T>, (T), $self, visitor => { $($value.trace(visitor);)+ }, meter => { $($value.measure(meter);)+ };
+        )*}
+    };
+}
+
+values! {
+    Wrapping, self => self.0;
+    Saturating, self => self.0;
+    Reverse, self => self.0;
+    AssertUnwindSafe, self => self.0;
+    Range, self => self.start, self.end;
+    RangeFrom, self => self.start;
+    RangeTo, self => self.end;
+    RangeInclusive, self => self.start(), self.end();
+    RangeToInclusive, self => self.end;
+}
+
+// SAFETY: the value inside is traced.
+unsafe impl<'gc, T: Trace<'gc>> Trace<'gc> for ManuallyDrop<T> {
+    const NEEDS_TRACE: bool = T::NEEDS_TRACE;
+    #[inline]
+    fn trace(&self, visitor: &mut Visitor<'gc>) {
+        (**self).trace(visitor);
+    }
+}
+
+// SAFETY: an owned value is traced. A borrowed one is `'static`, so it holds no edge.
+unsafe impl<'gc, B> Trace<'gc> for Cow<'static, B>
+where
+    B: ToOwned + Sync + ?Sized + 'static,
+    B::Owned: Trace<'gc>,
+{
+    const NEEDS_TRACE: bool = B::Owned::NEEDS_TRACE;
+    #[inline]
+    fn trace(&self, visitor: &mut Visitor<'gc>) {
+        if let Cow::Owned(value) = self {
+            value.trace(visitor);
+        }
+    }
+    #[inline]
+    fn measure(&self, meter: &mut Meter) {
+        if let Cow::Owned(value) = self {
+            value.measure(meter);
+        }
+    }
 }
 
 /// Implements `Trace` for tuples.
@@ -212,4 +209,8 @@ macro_rules! tuples {
     )*};
 }
 
-tuples! { (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) (A B C D E F G H) }
+tuples! {
+    (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) (A B C D E F G H) (A B C D E F G H I)
+    (A B C D E F G H I J) (A B C D E F G H I J K) (A B C D E F G H I J K L) (A B C D E F G H I J K L M)
+    (A B C D E F G H I J K L M N) (A B C D E F G H I J K L M N O) (A B C D E F G H I J K L M N O P)
+}

@@ -16,14 +16,22 @@
 //! - EPHEMERON-5. A key and a value inserted in PRE are shaded, as every store in PRE shades its
 //!   new value. Another thread may have made the table black in MARK, and no tracer looks at the
 //!   entries of a black table.
+//! - EPHEMERON-6. A thread that goes through a table revives each key, as the upgrade of a weak
+//!   reference does, and skips a dead one. In MARK it does not look while the collector settles
+//!   the end of a closed cycle. Then a guardian's key may be marked and its edges not yet, so the
+//!   thread could take an edge off it that the collector has not seen. The thread waits for the
+//!   request of handshake H3, which comes without waiting for any thread.
 
 use super::alloc::Mutator;
 use super::fault::broken;
 use super::handle::{Gc, Invariant};
-use super::phase::Phase;
+use super::mutator::Record;
+use super::phase::{Phase, State};
+use super::stats::Stint;
 use super::table::{Address, Table};
 use super::trace::Trace;
 use super::visitor::Visitor;
+use crate::sync::backoff::Backoff;
 use crate::sync::lock::Lock;
 use core::fmt;
 use core::marker::PhantomData;
@@ -44,6 +52,7 @@ use std::collections::HashMap;
 ///     assert_eq!(names.get(m, key).unwrap().as_str(), "seventeen");
 ///     // An equal key is another object.
 ///     assert_eq!((names.len(), names.get(m, m.alloc(17)).is_none()), (1, true));
+///     assert!(names.iter(m).all(|(key, name)| *key == 17 && *name == "seventeen"));
 ///     names.remove(m, key);
 ///     assert!(names.is_empty());
 /// });
@@ -70,7 +79,7 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
     ///
     /// # Panics
     /// If there is no memory for its table.
-    pub fn new(m: &'gc Mutator<'gc>) -> Self {
+    pub fn new(m: &Mutator<'gc>) -> Self {
         Self {
             table: m.alloc(Table(Lock::new(HashMap::new()))),
             kind: PhantomData,
@@ -143,6 +152,29 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
         table.remove(&key).map(Self::value)
     }
 
+    /// Returns the entries whose keys are alive, as they are at one moment during the call, in no
+    /// order. Later changes of the map do not show in it. See the example of [`WeakMap`].
+    ///
+    /// At the end of a cycle the call may wait for a moment, until the collector knows which keys
+    /// have died.
+    ///
+    /// # Panics
+    /// In a `fork` child, if the heap belongs to its parent.
+    pub fn iter(&self, m: &Mutator<'gc>) -> impl ExactSizeIterator<Item = (Gc<'gc, K>, Gc<'gc, V>)> + use<'gc, K, V> {
+        m.poll();
+        m.record.heap().check_process();
+        let entries = while_settled(&m.record, || {
+            let table = self.table.0.lock();
+            let alive = table.iter().filter(|(key, _)| m.record.revives(key.0));
+            alive.map(|(&key, &value)| (key, value)).collect::<Vec<_>>()
+        });
+        entries.into_iter().map(|(key, value)| {
+            // SAFETY: all keys of a map have its type `K`, and the thread has revived this one
+            // (EPHEMERON-6).
+            (unsafe { Gc::from_pointer(key.0.cast()) }, Self::value(value))
+        })
+    }
+
     /// Returns the number of entries, including entries whose keys have died since the last cycle.
     /// See the example of [`WeakMap`].
     pub fn len(&self) -> usize {
@@ -153,6 +185,31 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
     /// the example of [`WeakMap`].
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// Calls `look` so that the collector does not settle the end of a cycle meanwhile (EPHEMERON-6).
+fn while_settled<R>(record: &Record, look: impl Fn() -> R) -> R {
+    let is_settling = || {
+        let protocol = record.protocol();
+        record.phase() == Phase::Mark && protocol.state() == State::Closed && protocol.word() == record.current()
+    };
+    let mut waited = None;
+    let mut backoff = Backoff::new();
+    loop {
+        if !is_settling() {
+            let seen = look();
+            // If the cycle was closed during `look` and is settled by now, the marks that `look`
+            // saw are those of living objects too.
+            if !is_settling() {
+                if let Some(since) = waited {
+                    record.heap().counters.stall(since);
+                }
+                return seen;
+            }
+        }
+        waited.get_or_insert_with(Stint::begin);
+        backoff.wait();
     }
 }
 

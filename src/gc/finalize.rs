@@ -19,6 +19,7 @@
 
 use super::alloc::Mutator;
 use super::handle::Gc;
+use super::leaves::leaf;
 use super::root::Root;
 use super::rootable::{Rootable, rebrand};
 use super::roots::RootTable;
@@ -98,6 +99,9 @@ struct Ready<R: Rootable + ?Sized>(Mutex<VecDeque<Root<R>>>);
 /// assert!(pool.next().is_none());
 /// ```
 ///
+/// A managed object may hold a guardian. The roots in the guardian's queue keep their objects, as
+/// [roots in managed objects](Root#roots-in-managed-objects) do.
+///
 /// # Variance
 /// Invariant in `R`, as the [`Root`]s that it returns are.
 pub struct Guardian<R: Rootable + ?Sized> {
@@ -159,6 +163,11 @@ impl<R: Rootable + ?Sized> fmt::Debug for Guardian<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Guardian(..)")
     }
+}
+
+leaf! {
+    [] Cleanup;
+    [R: Rootable + ?Sized] Guardian<R>;
 }
 
 impl<'gc> Mutator<'gc> {

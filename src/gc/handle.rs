@@ -24,8 +24,9 @@ pub(crate) type Invariant<T> = fn(*mut T) -> *mut T;
 /// As a field of a traced type it is a fixed edge, set when the object is allocated. Use
 /// [`GcCell`](super::GcCell) for an edge that changes.
 ///
-/// `==`, `Hash`, `Debug` and `Display` are those of the object. [`ptr_eq`](Self::ptr_eq) compares
-/// the references.
+/// `==`, `<`, `Hash`, `Debug` and `Display` are those of the object, `{:p}` prints its address.
+/// [`ptr_eq`](Self::ptr_eq) compares the references, and [`ByAddress`](super::ByAddress) does so as
+/// a key of a map. A map with keys `Gc<str>` finds them by `&str`, through `Borrow`.
 ///
 /// Needs the feature `gc`.
 ///
@@ -218,6 +219,11 @@ unsafe impl<'gc, T: ?Sized + Send + Sync> Trace<'gc> for Gc<'gc, T> {
 ///
 /// # Safety
 /// `of_address` returns the pointer to the object whose payload lies at the address.
+#[diagnostic::on_unimplemented(
+    message = "a `Gc` of `{Self}` has more than one word",
+    label = "needs more than one word",
+    note = "in place of `GcCell`, use `GcDynCell`, or `GcLock<Option<Gc<_>>>`"
+)]
 pub unsafe trait Thin: sealed::Sealed {
     /// Returns the object at `address`.
     ///

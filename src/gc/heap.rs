@@ -19,6 +19,7 @@ use super::alloc::Mutator;
 use super::collector::Collector;
 use super::collector::refuse;
 use super::end::end;
+use super::leaves::leaf;
 #[cfg(not(greyspan_loom))]
 use super::registry::{Lease, is_pinned};
 use super::roots::{Keeper, RootSlot};
@@ -69,6 +70,9 @@ impl Keeper for Handle {
 ///
 /// [`close`](Self::close) waits as long as they take, and reports the objects that are left.
 ///
+/// A managed object may hold a heap. An object that holds its own heap keeps it until the object
+/// dies or the heap is closed.
+///
 /// ```
 /// use greyspan::gc::Heap;
 ///
@@ -102,6 +106,10 @@ impl Drop for User {
             }
         }
     }
+}
+
+leaf! {
+    [] Heap;
 }
 
 // A panic inside `enter` unpins the thread. It leaves the heap as it is between two operations.

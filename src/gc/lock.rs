@@ -286,6 +286,18 @@ pub struct GcReadGuard<'a, T> {
     _held: Held,
 }
 
+impl<T: fmt::Debug> fmt::Debug for GcReadGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for GcReadGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
 impl<T> Deref for GcReadGuard<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {
@@ -315,6 +327,18 @@ impl<'gc, T: Trace<'gc>> GcWriteGuard<'_, 'gc, T> {
             self.m.record.shade(edge.as_ptr());
         }
         self.m.record.count_shown(since);
+    }
+}
+
+impl<'gc, T: Trace<'gc> + fmt::Debug> fmt::Debug for GcWriteGuard<'_, 'gc, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<'gc, T: Trace<'gc> + fmt::Display> fmt::Display for GcWriteGuard<'_, 'gc, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 

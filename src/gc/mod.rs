@@ -36,8 +36,9 @@
 //!   H1, H2 and H3, and a wave at the end of marking. It marks and sweeps beside the running
 //!   threads.
 //!
-//! To change an edge, write it through a [`GcCell`], a [`GcLock`] or a [`WeakMap`]. [`GcWeak`] and
-//! [`WeakRoot`] do not keep their object alive. [`Mutator::on_dead`] and [`Guardian`] act on the
+//! To change an edge, write it through a [`GcCell`], a [`GcLock`] or a [`WeakMap`]; [`GcOnce`],
+//! [`GcDynCell`] and [`WeakSet`] are made of these. [`GcWeak`] and [`WeakRoot`] do not keep their
+//! object alive. [`Mutator::on_dead`] and [`Guardian`] act on the
 //! death of an object, [`Heap::close`] on the end of a heap.
 
 // The modules below stand in the order of reading: each one imports only from those above it. Code
@@ -76,8 +77,14 @@ mod trace;
 // How a meter looks at values.
 mod measure;
 
-// `Trace` for the standard library.
+// `Trace` for types of the standard library without edges.
+mod leaves;
+
+// `Trace` for containers of the standard library.
 mod containers;
+
+// `Trace` for types of other crates: `Static`.
+mod foreign;
 
 // Makes the descriptor of a type.
 mod described;
@@ -169,11 +176,23 @@ mod alloc;
 // An edge that changes: `GcCell`.
 mod cell;
 
+// An edge that is set once: `GcOnce`.
+mod once;
+
+// An edge to a trait object that changes: `GcDynCell`.
+mod dyn_cell;
+
+// References whose type is forgotten and found again: `GcAny`.
+mod any;
+
 // Finds deadlocks of one thread with its own locks.
 mod held;
 
 // A value that changes as a whole: `GcLock`.
 mod lock;
+
+// How references are compared: `ByAddress`.
+mod compare;
 
 // Searches a cleanup for a root of its own object.
 #[cfg(not(greyspan_loom))]
@@ -187,6 +206,9 @@ mod weak;
 
 // A map with weak keys: `WeakMap`.
 mod ephemeron;
+
+// A set of weak references: `WeakSet`.
+mod weak_set;
 
 // Cleanups and guardians.
 mod finalize;
@@ -247,21 +269,26 @@ mod verify;
 mod models;
 
 pub use alloc::{GcFull, Mutator};
+pub use any::GcAny;
 #[cfg(not(greyspan_loom))]
 pub use builder::Builder;
 pub use cell::GcCell;
 #[cfg(not(greyspan_loom))]
 pub use close::{CloseError, Leftovers};
+pub use compare::ByAddress;
 #[doc(hidden)]
 pub use desc::Kind;
+pub use dyn_cell::GcDynCell;
 pub use ephemeron::WeakMap;
 pub use finalize::{Cleanup, Guardian};
+pub use foreign::Static;
 pub use handle::{Gc, Thin};
 pub use heap::Heap;
 pub use lock::{GcLock, GcReadGuard, GcWriteGuard};
 #[doc(hidden)]
 pub use measure::{MeasuresNothing, MeasuresSkipped, Skipped};
 pub use meter::Meter;
+pub use once::GcOnce;
 pub use root::Root;
 pub use rootable::{OfLifetime, Rootable};
 pub use stats::{GcStats, STALL_BUCKETS};
@@ -269,5 +296,6 @@ pub use trace::Trace;
 pub use verify::VerifyError;
 pub use visitor::Visitor;
 pub use weak::{GcWeak, WeakRoot};
+pub use weak_set::WeakSet;
 
 pub use greyspan_derive::{Rootable, Trace};

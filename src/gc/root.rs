@@ -15,12 +15,14 @@
 use super::alloc::Mutator;
 use super::fault::broken;
 use super::handle::Gc;
+use super::leaves::leaf;
 use super::phase::Phase;
 use super::rootable::{Rootable, rebrand};
 use super::roots::{RootSlot, RootTable};
 use crate::sync::IS_MODEL;
 use crate::sync::atomic::Ordering::{AcqRel, Relaxed};
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::NonNull;
 
@@ -43,8 +45,18 @@ use core::ptr::NonNull;
 /// assert_eq!(thread.join().expect("no panic"), "SHARED");
 ///
 /// let same = heap.enter(|m| Root::new(m, root.get(m)));
-/// assert!(same.ptr_eq(&root));
+/// assert!(same.ptr_eq(&root) && same == root);
 /// ```
+///
+/// `==` and `Hash` are those of the object's identity: outside of `enter` no thread looks at the
+/// object.
+///
+/// # Roots in managed objects
+/// A root is [`Trace`](super::Trace), so a managed object may hold one: of another heap, or of its
+/// own. It is no edge. It keeps its target for as long as the object that holds it is not dropped.
+/// So objects that keep each other by roots stay until the heap is [closed](super::Heap::close).
+/// In a managed object, use a [`Gc`] for an edge, and a [`WeakRoot`](super::WeakRoot) or
+/// [`GcWeak`](super::GcWeak) for a reference back.
 ///
 /// # Variance
 /// Invariant in `R`. A root has no lifetime parameter: it is `'static`.
@@ -117,6 +129,24 @@ impl<R: Rootable + ?Sized> Root<R> {
     pub fn ptr_eq(&self, other: &Self) -> bool {
         self.pointer.cast::<u8>() == other.pointer.cast::<u8>()
     }
+}
+
+impl<R: Rootable + ?Sized> PartialEq for Root<R> {
+    fn eq(&self, other: &Self) -> bool {
+        self.ptr_eq(other)
+    }
+}
+
+impl<R: Rootable + ?Sized> Eq for Root<R> {}
+
+impl<R: Rootable + ?Sized> Hash for Root<R> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.pointer.cast::<u8>().hash(state);
+    }
+}
+
+leaf! {
+    [R: Rootable + ?Sized] Root<R>;
 }
 
 impl<R: Rootable + ?Sized> Clone for Root<R> {

@@ -19,6 +19,11 @@ mod sealed {
 ///
 /// Sealed: only types written by [`Rootable!`](macro@super::Rootable) implement it. A program does
 /// not name it; see the example of [`Root`](super::Root). Needs the feature `gc`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not name the type of a root",
+    label = "not written with `Rootable!`",
+    note = "write `Rootable![...]` around the type, with `'_` for the lifetime of its edges, as in `Root<Rootable![Node<'_>]>`"
+)]
 pub trait OfLifetime<'gc>: sealed::Written {
     /// The type with that lifetime. See the example of [`Root`](super::Root).
     type Of: ?Sized;
@@ -37,6 +42,11 @@ pub trait OfLifetime<'gc>: sealed::Written {
 ///     type Of<'gc> = &'static str;
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not name the type of a root",
+    label = "not written with `Rootable!`",
+    note = "write `Rootable![...]` around the type, with `'_` for the lifetime of its edges, as in `Root<Rootable![Node<'_>]>`"
+)]
 pub trait Rootable: sealed::Written + 'static {
     /// The type under one brand. See the example of [`Root`](super::Root).
     type Of<'gc>: ?Sized;

@@ -19,7 +19,8 @@ use super::visitor::Visitor;
 /// The derive takes structs and enums, also generic ones. Every field must be `Trace`. The
 /// attribute `#[trace(skip)]` leaves out a field of a `'static` type, which can hold no edge. The
 /// `'gc` of the edges is the type's lifetime parameter of that name, or its only lifetime
-/// parameter.
+/// parameter. [The macro](macro@super::Trace) lists its options for types: `skip`, `bound`,
+/// `gc_lifetime` and `crate`.
 ///
 /// Needs the feature `gc`.
 ///
@@ -45,6 +46,13 @@ use super::visitor::Visitor;
 /// - A type with edges does not implement `Drop`.
 /// - No edge lies behind interior mutability, except that of this module.
 /// - `NEEDS_TRACE` is `false` only for types that never hold an edge.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not `Trace`, so it cannot lie in a managed object: derive `Trace`, or wrap a type without edges in `Static`",
+    label = "not `Trace`",
+    note = "a field of a type without edges may also be marked `#[trace(skip)]`",
+    note = "for edges that change, use `GcCell` or `GcLock` in place of `Cell`, `RefCell`, `Mutex` and `RwLock`",
+    note = "threads share managed objects: in place of `Rc`, use `Gc` or `Arc`"
+)]
 pub unsafe trait Trace<'gc>: Send + Sync {
     /// Whether values can hold edges. `false` only if no value ever does.
     const NEEDS_TRACE: bool = true;

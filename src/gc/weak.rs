@@ -9,6 +9,7 @@
 
 use super::alloc::Mutator;
 use super::handle::{Gc, Invariant};
+use super::leaves::leaf;
 use super::root::Root;
 use super::rootable::{OfLifetime, Rootable, rebrand};
 use super::trace::Trace;
@@ -87,14 +88,14 @@ impl<'gc, T: ?Sized> GcWeak<'gc, T> {
     ///
     /// # Panics
     /// If there is no memory for the cell.
-    pub fn new(m: &'gc Mutator<'gc>, gc: Gc<'gc, T>) -> Self {
+    pub fn new(m: &Mutator<'gc>, gc: Gc<'gc, T>) -> Self {
         let weak = Self::promised(m);
         weak.cell.aim(gc.pointer());
         weak
     }
 
     /// Makes a weak reference that has no target yet.
-    pub(crate) fn promised(m: &'gc Mutator<'gc>) -> Self {
+    pub(crate) fn promised(m: &Mutator<'gc>) -> Self {
         Self {
             cell: m.alloc(WeakCell::empty()),
             kind: PhantomData,
@@ -141,7 +142,7 @@ impl<'gc> Mutator<'gc> {
     ///     assert!(own.me.upgrade(m).unwrap().ptr_eq(own));
     /// });
     /// ```
-    pub fn alloc_cyclic<T: Trace<'gc> + 'gc>(&'gc self, make: impl FnOnce(GcWeak<'gc, T>) -> T) -> Gc<'gc, T> {
+    pub fn alloc_cyclic<T: Trace<'gc> + 'gc>(&self, make: impl FnOnce(GcWeak<'gc, T>) -> T) -> Gc<'gc, T> {
         let promise = GcWeak::promised(self);
         let gc = self.alloc(make(promise));
         promise.fulfil(gc);
@@ -179,6 +180,8 @@ unsafe impl<'gc, T: ?Sized + Send + Sync> Trace<'gc> for GcWeak<'gc, T> {
 /// assert!(!is_alive());
 /// ```
 ///
+/// A managed object may hold one, as a reference that keeps nothing alive.
+///
 /// # Variance
 /// Invariant in `R`, as [`Root`] is. It has no lifetime parameter: it is `'static`.
 pub struct WeakRoot<R: Rootable + ?Sized> {
@@ -195,7 +198,7 @@ impl<R: Rootable + ?Sized> WeakRoot<R> {
     /// # Panics
     /// - If there is no memory for the weak cell.
     /// - In a `fork` child, if the heap belongs to its parent.
-    pub fn new<'gc>(m: &'gc Mutator<'gc>, gc: Gc<'gc, R::Of<'gc>>) -> Self {
+    pub fn new<'gc>(m: &Mutator<'gc>, gc: Gc<'gc, R::Of<'gc>>) -> Self {
         Self {
             cell: Root::new(m, GcWeak::new(m, gc).cell),
             kind: PhantomData,
@@ -221,6 +224,10 @@ impl<R: Rootable + ?Sized> Clone for WeakRoot<R> {
             kind: PhantomData,
         }
     }
+}
+
+leaf! {
+    [R: Rootable + ?Sized] WeakRoot<R>;
 }
 
 impl<R: Rootable + ?Sized> fmt::Debug for WeakRoot<R> {

@@ -29,8 +29,9 @@ pub(crate) use core::sync::atomic as tally;
 /// writers, which lie above the heap and may allocate.
 pub(crate) mod blocking {
     pub(crate) use super::native::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-    pub(crate) use std::sync::atomic::{AtomicI32, AtomicI64};
-    pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
+    pub(crate) use std::sync::mpsc::{Sender, SyncSender};
+    pub(crate) use std::sync::{Arc, Barrier, Condvar, LazyLock, Mutex, MutexGuard, Once, OnceLock};
+    pub(crate) use std::sync::{PoisonError, TryLockError, Weak};
 }
 
 /// Tells the processor, or the model checker, that the caller waits for another thread.

@@ -1,7 +1,7 @@
 //! Each handle does what its documentation says.
 
 use crate::{Node, NodeRoot, quiet};
-use greyspan::gc::{Gc, GcCell, GcLock, Guardian, Heap, Root, Rootable, Trace, WeakMap};
+use greyspan::gc::{Gc, GcCell, GcLock, GcWeak, Guardian, Heap, Mutator, Root, Rootable, Trace, WeakMap, WeakRoot};
 use greyspan::unsize;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -306,4 +306,39 @@ fn figures_explain_themselves() {
     );
     assert!(stats.goal_bytes >= stats.live_bytes && stats.mark_ns > 0);
     assert!(stats.to_string().contains("cycles completed"));
+}
+
+/// Each function that takes a mutator, through a reference shorter than `'gc`.
+fn with_a_short_borrow<'gc>(m: &Mutator<'gc>) -> (Gc<'gc, Node<'gc>>, &'gc str) {
+    let node = m.alloc(Node::leaf(1));
+    node.left.set(m, m.try_alloc(Node::leaf(2)).ok());
+    node.left.swap(m, Some(m.alloc_cyclic(|_| Node::leaf(3))));
+    let weak = GcWeak::new(m, node);
+    assert!(weak.upgrade(m).is_some_and(|same| same.ptr_eq(node)));
+    let map: WeakMap<'gc, Node<'gc>, Node<'gc>> = WeakMap::new(m);
+    assert!(map.insert(m, node, node).is_none() && map.get(m, node).is_some());
+    let lock = m.alloc(GcLock::new(vec![map.remove(m, node)]));
+    assert!(lock.write(m).pop().is_some() && lock.try_write(m).is_some());
+    let (root, out): (NodeRoot, WeakRoot<Rootable![Node<'_>]>) = (Root::new(m, node), WeakRoot::new(m, node));
+    assert!(root.get(m).ptr_eq(out.upgrade(m).expect("a root keeps it")));
+    Guardian::<Rootable![Node<'_>]>::new().watch(m, node);
+    assert!(m.on_dead(node, || ()).cancel());
+    let cells = m.alloc_slice(2, |_| m.cell(Some(node)));
+    assert!(
+        m.try_alloc_slice(1, |_| cells)
+            .is_ok_and(|one| one[0][1].get().is_some())
+    );
+    (node, m.alloc_str("text").as_ref())
+}
+
+#[test]
+fn a_helper_function_needs_no_long_borrow_of_the_mutator() {
+    quiet().enter(|m| {
+        fn twice<'gc>(m: &Mutator<'gc>) -> [&'gc str; 2] {
+            let short = |m: &Mutator<'gc>| with_a_short_borrow(m).1;
+            [short(m), short(m)]
+        }
+        assert_eq!(twice(m), ["text"; 2]);
+        assert_eq!(with_a_short_borrow(m).0.left.get().expect("set").value, 3);
+    });
 }

@@ -11,13 +11,16 @@ mod graph;
 mod api;
 mod bad_input;
 mod bounds;
+mod cells;
 mod closing;
+mod derive;
 mod dying;
 mod large;
 mod lock;
 mod macros;
 mod shadow;
 mod threads;
+mod traits;
 mod ui;
 mod weak;
 
