@@ -96,6 +96,8 @@ models=(
     "races::a_root_that_a_foreign_thread_drops_stays_for_the_cycle: root_drop_at_once"
     "scripts::a_root_slot_that_is_used_again_within_a_cycle_keeps_its_old_object_for_the_cycle: reuse_unshaded"
     "races::a_root_slot_that_is_used_again_beside_a_cycle_loses_nothing: reuse_unshaded"
+    "maps::a_thread_that_goes_through_a_map_calls_the_end_of_marking_off: map_read_in_silence"
+    "maps::a_thread_that_goes_through_a_map_waits_while_guardians_bring_keys_back: map_read_while_settled"
     "rings::marking_goes_on_while_a_ring_holds_something: rings_unseen"
     "rings::an_assist_that_ends_early_hands_over_its_rings: edges_kept near_kept"
     "rings::two_tracers_that_mark_neighbours_at_once_make_each_grey_once: word_claimed_whole"

@@ -253,6 +253,7 @@ impl World {
             for &(target, _) in &watched {
                 tracer.mark(target);
             }
+            at("reviving");
             loop {
                 while tracer.step() {}
                 if !tracer.mark_values() || broken("revive_one_round") {

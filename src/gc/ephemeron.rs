@@ -165,7 +165,9 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
         m.record.heap().check_process();
         let entries = while_settled(&m.record, || {
             let table = self.table.0.lock();
-            let alive = table.iter().filter(|(key, _)| m.record.revives(key.0));
+            let alive = table
+                .iter()
+                .filter(|(key, _)| broken("map_read_in_silence") || m.record.revives(key.0));
             alive.map(|(&key, &value)| (key, value)).collect::<Vec<_>>()
         });
         entries.into_iter().map(|(key, value)| {
@@ -197,11 +199,11 @@ fn while_settled<R>(record: &Record, look: impl Fn() -> R) -> R {
     let mut waited = None;
     let mut backoff = Backoff::new();
     loop {
-        if !is_settling() {
+        if !is_settling() || broken("map_read_while_settled") {
             let seen = look();
             // If the cycle was closed during `look` and is settled by now, the marks that `look`
             // saw are those of living objects too.
-            if !is_settling() {
+            if !is_settling() || broken("map_read_while_settled") {
                 if let Some(since) = waited {
                     record.heap().counters.stall(since);
                 }

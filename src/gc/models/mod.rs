@@ -9,6 +9,7 @@
 //!
 //! Each test fails under the faults that `.ci/loom.sh` names for it.
 
+mod maps;
 mod races;
 mod rings;
 mod scripts;
