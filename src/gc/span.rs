@@ -1,5 +1,5 @@
 //! The collector's record of a run of pages: equal slots, and three bits per slot, stored apart
-//! from the objects. The marks lie in the [`atlas`](super::atlas).
+//! from the objects. The marks lie in the [`atlas`].
 //!
 //! | bit | set | cleared |
 //! |---|---|---|
