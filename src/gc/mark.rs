@@ -122,7 +122,7 @@ impl Tracer {
             revived.insert(address);
         }
         // SAFETY: the object is live in the marking cycle.
-        let layout = unsafe { atlas::page(address) }.layout();
+        let layout = unsafe { atlas::layout(address) };
         if !layout.is_traced() {
             return;
         }
