@@ -150,8 +150,8 @@ impl Record {
         }
         if mark.set() {
             // SAFETY: the object is one that this thread can reach, or was in a slot of one.
-            let page = unsafe { atlas::page(address) };
-            if page.layout().is_traced() {
+            let layout = unsafe { atlas::layout(address) };
+            if layout.is_traced() {
                 self.push(Grey::new(address));
             }
         }

@@ -122,7 +122,7 @@ impl Tracer {
             revived.insert(address);
         }
         // SAFETY: the object is live in the marking cycle.
-        let layout = unsafe { atlas::page(address) }.layout();
+        let layout = unsafe { atlas::layout(address) };
         if !layout.is_traced() {
             return;
         }
@@ -226,12 +226,19 @@ impl Tracer {
         // SAFETY: the object's own descriptor traces its values, which are initialised and shared.
         unsafe { (desc.trace)(at, count, &mut self.visitor) };
         core::mem::forget(tracing);
-        let mut edges = core::mem::take(self.visitor.edges());
-        for &edge in &edges {
+        let edges = self.visitor.edges().len();
+        if edges == 1 && !self.has_work() {
+            // On a list there is nothing else to do while the mark is on its way.
+            if let Some(edge) = self.visitor.edges().pop() {
+                self.mark(edge);
+            }
+            return;
+        }
+        for number in 0..edges {
+            let edge = self.visitor.edges()[number];
             self.found(edge);
         }
-        edges.clear();
-        *self.visitor.edges() = edges;
+        self.visitor.edges().clear();
     }
 
     /// Takes grey objects from `queue`. Returns whether there were any.

@@ -1,5 +1,5 @@
 //! The collector's record of a run of pages: equal slots, and three bits per slot, stored apart
-//! from the objects. The marks lie in the [`atlas`](super::atlas).
+//! from the objects. The marks lie in the [`atlas`].
 //!
 //! | bit | set | cleared |
 //! |---|---|---|
@@ -370,7 +370,7 @@ impl Span {
 #[inline(always)]
 pub(crate) unsafe fn object_at(first: NonNull<u8>) -> Object {
     // SAFETY: the object's run is held (contract of this function).
-    match unsafe { atlas::page(first) }.layout() {
+    match unsafe { atlas::layout(first) } {
         Placing::Typed(desc) => Object { desc, first, len: 1 },
         Placing::Headed { offset, .. } => {
             // SAFETY: the header begins this far in front of the payload.

@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(object.first, span.payload(last));
         assert_eq!(object.first.addr().get() - span.slot_at(last).addr().get(), 32);
         // SAFETY: the span's run is held.
-        let layout = unsafe { super::super::atlas::page(object.first) }.layout();
+        let layout = unsafe { atlas::layout(object.first) };
         assert!(matches!(
             layout,
             Layout::Headed {

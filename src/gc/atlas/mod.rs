@@ -22,7 +22,6 @@
 use super::desc::Desc;
 use super::fault::broken;
 use crate::base::geometry::PAGE;
-use crate::base::prefetch::prefetch_to_read;
 use crate::sync::atomic::{
     AtomicU64,
     Ordering::{AcqRel, Acquire},
@@ -86,19 +85,22 @@ impl Page {
         self.span.load(Relaxed)
     }
 
-    /// Returns the layout of the page's objects. A page without a span has a meaningless one.
+    /// Returns the layout of the page's objects.
+    ///
+    /// # Safety
+    /// The page belongs to a run that is held.
     #[inline(always)]
-    pub(crate) fn layout(&self) -> Layout {
+    unsafe fn layout(&self) -> Layout {
         let layout = self.layout.load(Relaxed);
-        let headed = Layout::Headed {
-            offset: layout.addr() & !(GRAIN - 1),
-            traced: layout.addr() & 2 != 0,
-        };
         if layout.addr() & 1 != 0 {
-            return headed;
+            return Layout::Headed {
+                offset: layout.addr() & !(GRAIN - 1),
+                traced: layout.addr() & 2 != 0,
+            };
         }
-        // SAFETY: an even entry is null or a descriptor, and descriptors are constants.
-        unsafe { layout.as_ref() }.map_or(headed, Layout::Typed)
+        // SAFETY: the run is held, so the entry is not empty (ATLAS-1). An even entry is a
+        // descriptor, and descriptors are constants.
+        Layout::Typed(unsafe { &*layout })
     }
 
     fn set(&self, span: *mut u8, layout: *mut Desc) {
@@ -181,9 +183,7 @@ pub(crate) fn share_a_word(one: NonNull<u8>, other: NonNull<u8>) -> bool {
 #[inline(always)]
 pub(crate) unsafe fn prefetch(address: NonNull<u8>) {
     // SAFETY: the run is held (contract of this function).
-    prefetch_to_read(unsafe { native::word(address) });
-    // SAFETY: the run is held (contract of this function).
-    prefetch_to_read(unsafe { native::page(address) });
+    unsafe { native::prefetch(address) };
 }
 
 /// Returns the word of marks of the [`STRIDE`] bytes around `address`.
@@ -204,6 +204,18 @@ pub(crate) unsafe fn word(address: NonNull<u8>) -> &'static AtomicU64 {
 pub(crate) unsafe fn page(address: NonNull<u8>) -> &'static Page {
     // SAFETY: the run is held (contract of this function).
     unsafe { native::page(address) }
+}
+
+/// Returns the layout of the objects on the page of `address`.
+///
+/// # Safety
+/// The address lies in a run that is held.
+#[inline(always)]
+pub(crate) unsafe fn layout(address: NonNull<u8>) -> Layout {
+    // SAFETY: the run is held (contract of this function).
+    let page = unsafe { page(address) };
+    // SAFETY: the run is held (contract of this function).
+    unsafe { page.layout() }
 }
 
 /// Writes the entries of the `pages` pages of a run, which the caller holds (ATLAS-2).

@@ -48,6 +48,12 @@ pub(super) unsafe fn page(address: NonNull<u8>) -> &'static Page {
     page_if_any(address).expect("a managed address")
 }
 
+/// Does nothing: a model has no caches.
+///
+/// # Safety
+/// The address lies in a run that is held.
+pub(super) unsafe fn prefetch(_: NonNull<u8>) {}
+
 /// Returns the entry of the page of any address, or `None` where no run ever lay.
 pub(crate) fn page_if_any(address: NonNull<u8>) -> Option<&'static Page> {
     find(address, |run, _| run.page)

@@ -1,6 +1,7 @@
 //! The atlas of a process: a directory of chapters, which come as the heap grows.
 
 use crate::base::geometry::PAGE;
+use crate::base::prefetch::prefetch_to_read;
 use crate::gc::atlas::{ADDRESS_BITS, Page, STRIDE};
 use crate::heap::source::{SOURCE, SpanSource};
 use crate::sync::atomic::{
@@ -62,6 +63,19 @@ pub(super) unsafe fn page(address: NonNull<u8>) -> &'static Page {
     &chapter.pages[address.as_ptr().addr() / PAGE % (REACH / PAGE)]
 }
 
+/// Fetches the mark of the object at `address`, and its page's entry.
+///
+/// # Safety
+/// The address lies in a run that is held.
+#[inline(always)]
+pub(super) unsafe fn prefetch(address: NonNull<u8>) {
+    // SAFETY: the run is held (contract of this function).
+    let chapter = unsafe { chapter(address) };
+    let address = address.as_ptr().addr();
+    prefetch_to_read(&raw const chapter.marks[address / STRIDE % (REACH / STRIDE)]);
+    prefetch_to_read(&raw const chapter.pages[address / PAGE % (REACH / PAGE)]);
+}
+
 /// Returns the entry of the page of any address, or `None` where no run ever lay.
 pub(crate) fn page_if_any(address: NonNull<u8>) -> Option<&'static Page> {
     let address = address.as_ptr().addr();
@@ -106,7 +120,7 @@ fn is_made(entry: &AtomicPtr<Chapter>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Layout, Mark, STRIDE, enter, erase, page};
+    use super::super::{Layout, Mark, STRIDE, enter, erase, layout, page};
     use super::*;
 
     /// A run of a test, and a pointer that stands for its span's record.
@@ -153,8 +167,10 @@ mod tests {
             // SAFETY: inside the run.
             let page = unsafe { page(at(offset)) };
             assert_eq!(page.span(), record);
+            // SAFETY: inside the run.
+            let found = unsafe { layout(at(offset)) };
             assert!(matches!(
-                page.layout(),
+                found,
                 Layout::Headed {
                     offset: 32,
                     traced: false
@@ -173,7 +189,9 @@ mod tests {
         // SAFETY: inside the run.
         let [first, second] = [0, PAGE].map(|offset| unsafe { page(at(offset)) });
         assert!(second.span().is_null() && first.span() == record);
-        assert!(matches!(first.layout(), Layout::Typed(found) if core::ptr::eq(found, desc)));
+        // SAFETY: the first page has an entry.
+        let found = unsafe { layout(base) };
+        assert!(matches!(found, Layout::Typed(found) if core::ptr::eq(found, desc)));
     }
 
     #[test]

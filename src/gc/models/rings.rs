@@ -41,17 +41,22 @@ fn an_assist_that_ends_early_hands_over_its_rings() {
     });
 }
 
+/// An object with two edges, so that both pass through the ring.
+#[derive(Trace)]
+struct Pair<'gc>(GcCell<'gc, Node<'gc>>, GcCell<'gc, Node<'gc>>);
+
 #[test]
 fn two_tracers_that_mark_neighbours_at_once_make_each_grey_once() {
     loom::model(|| {
         let mut stage = Stage::new();
         let (one, m) = stage.pinned();
-        let shared = node(m, None);
-        let (first, second) = (node(m, Some(shared)), node(m, Some(shared)));
+        let shared = [node(m, None), node(m, None)];
+        let pair = || m.alloc(Pair(GcCell::new(Some(shared[0])), GcCell::new(Some(shared[1]))));
+        let (first, second) = (pair(), pair());
         one.leave();
         stage.h1();
         stage.h2();
-        let trace = |from: N| {
+        let trace = |from: Gc<'static, Pair<'static>>| {
             let mut tracer = Tracer::new(1);
             tracer.mark(from.address());
             while tracer.step() {}
@@ -61,7 +66,7 @@ fn two_tracers_that_mark_neighbours_at_once_make_each_grey_once() {
         let here = trace(second);
         assert_eq!(
             here + other.join().expect("the other"),
-            3,
+            4,
             "an object was made grey twice"
         );
     });
