@@ -79,6 +79,7 @@ models=(
     "weak::what_a_helper_finds_of_cells_and_tables_comes_to_the_collector: found_cells_lost found_tables_lost"
     "weak::the_values_of_a_table_that_an_assist_found_are_marked: found_joined_late found_tables_lost look_once"
     "weak::what_comes_back_brings_the_values_of_its_tables_and_theirs: revive_one_round"
+    "walks::a_walk_gets_no_key_whose_edges_the_collector_has_not_seen: walk_unsettled"
     "weak::tables_are_looked_at_again_when_nobody_marks_any_more: look_once"
     "scripts::an_exchange_shades_what_it_may_remove: exchange_old_unshaded"
     "scripts::an_exchange_in_pre_shades_what_it_adds: exchange_new_unshaded"

@@ -23,7 +23,7 @@
 //!   request of handshake H3, which comes without waiting for any thread.
 
 use super::alloc::Mutator;
-use super::fault::broken;
+use super::fault::{at, broken};
 use super::handle::{Gc, Invariant};
 use super::mutator::Record;
 use super::phase::{Phase, State};
@@ -192,7 +192,10 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
 fn while_settled<R>(record: &Record, look: impl Fn() -> R) -> R {
     let is_settling = || {
         let protocol = record.protocol();
-        record.phase() == Phase::Mark && protocol.state() == State::Closed && protocol.word() == record.current()
+        record.phase() == Phase::Mark
+            && protocol.state() == State::Closed
+            && protocol.word() == record.current()
+            && !broken("walk_unsettled")
     };
     let mut waited = None;
     let mut backoff = Backoff::new();
@@ -209,6 +212,7 @@ fn while_settled<R>(record: &Record, look: impl Fn() -> R) -> R {
             }
         }
         waited.get_or_insert_with(Stint::begin);
+        at("settling");
         backoff.wait();
     }
 }

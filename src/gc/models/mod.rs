@@ -1,7 +1,7 @@
 //! Models of the collector's protocol, over its real code. There are two kinds:
 //!
-//! - [`scripts`] and [`weak`]: schedules that lose an object if a rule is missing, played step by
-//!   step. One thread plays all parts: it drives the records, the handshake machine and the tracer
+//! - [`scripts`], [`weak`] and [`walks`]: schedules that lose an object if a rule is missing,
+//!   played step by step. One thread plays all parts: it drives the records, the handshake machine and the tracer
 //!   by hand. `fault::when` inserts a step into the middle of an operation.
 //! - [`races`]: small pieces of code with two or three threads. Loom runs every interleaving, and
 //!   every order that the memory model allows.
@@ -11,6 +11,7 @@
 mod races;
 mod scripts;
 mod setup;
+mod walks;
 mod weak;
 
 use super::Trace;
