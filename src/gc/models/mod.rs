@@ -1,8 +1,8 @@
 //! Models of the collector's protocol, over its real code. There are two kinds:
 //!
 //! - [`scripts`], [`weak`] and [`walks`]: schedules that lose an object if a rule is missing,
-//!   played step by step. One thread plays all parts: it drives the records, the handshake machine and the tracer
-//!   by hand. `fault::when` inserts a step into the middle of an operation.
+//!   played step by step. One thread plays all parts: it drives the records, the handshake machine
+//!   and the tracer by hand. `fault::when` inserts a step into the middle of an operation.
 //! - [`races`]: small pieces of code with two or three threads. Loom runs every interleaving, and
 //!   every order that the memory model allows.
 //!
