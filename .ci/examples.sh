@@ -4,7 +4,7 @@
 # programs read the output. Takes two minutes.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
-for example in lru_cache red_black_tree mini_lisp; do
+for example in lru_cache red_black_tree mini_lisp weak_cache closures document; do
     cargo run --release --features gc --example "$example"
 done
 

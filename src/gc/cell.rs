@@ -144,7 +144,7 @@ impl<'gc> Mutator<'gc> {
     ///
     /// # Panics
     /// If there is no memory.
-    pub fn cell<T: Trace<'gc> + 'gc>(&self, to: Option<Gc<'gc, T>>) -> Gc<'gc, GcCell<'gc, T>> {
+    pub fn cell<T: ?Sized + Send + Sync + 'gc>(&self, to: Option<Gc<'gc, T>>) -> Gc<'gc, GcCell<'gc, T>> {
         self.alloc(GcCell::new(to))
     }
 }

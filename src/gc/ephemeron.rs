@@ -167,7 +167,7 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
             let table = self.table.0.lock();
             let alive = table
                 .iter()
-                .filter(|(key, _)| broken("map_read_in_silence") || m.record.revives(key.0));
+                .filter(|(key, _)| broken("walk_in_silence") || m.record.revives(key.0));
             alive.map(|(&key, &value)| (key, value)).collect::<Vec<_>>()
         });
         entries.into_iter().map(|(key, value)| {
@@ -194,16 +194,19 @@ impl<'gc, K: Trace<'gc> + 'gc, V: Trace<'gc> + 'gc> WeakMap<'gc, K, V> {
 fn while_settled<R>(record: &Record, look: impl Fn() -> R) -> R {
     let is_settling = || {
         let protocol = record.protocol();
-        record.phase() == Phase::Mark && protocol.state() == State::Closed && protocol.word() == record.current()
+        record.phase() == Phase::Mark
+            && protocol.state() == State::Closed
+            && protocol.word() == record.current()
+            && !broken("walk_unsettled")
     };
     let mut waited = None;
     let mut backoff = Backoff::new();
     loop {
-        if !is_settling() || broken("map_read_while_settled") {
+        if !is_settling() {
             let seen = look();
             // If the cycle was closed during `look` and is settled by now, the marks that `look`
             // saw are those of living objects too.
-            if !is_settling() || broken("map_read_while_settled") {
+            if !is_settling() {
                 if let Some(since) = waited {
                     record.heap().counters.stall(since);
                 }

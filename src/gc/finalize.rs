@@ -184,7 +184,7 @@ impl<'gc> Mutator<'gc> {
     /// keeps the heap until the cleanup has run or the heap is closed.
     ///
     /// # Panics
-    /// - If the cleanup captures a [`Root`] of `gc`, of the same type, and nothing else.
+    /// - If the cleanup captures a [`Root`] of `gc` and nothing else.
     /// - In a `fork` child, if the heap belongs to its parent.
     ///
     /// ```
@@ -214,7 +214,7 @@ impl<'gc> Mutator<'gc> {
         let heap = self.record.heap();
         heap.check_process();
         #[cfg(not(greyspan_loom))]
-        let holds = super::inside::look::<_, T>(&cleanup, &heap.roots, gc.address());
+        let holds = super::inside::look(&cleanup, &heap.roots, gc.address());
         #[cfg(not(greyspan_loom))]
         assert!(
             holds != super::inside::Holds::Root,

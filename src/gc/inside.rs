@@ -2,11 +2,10 @@
 //! would keep the object, so the cleanup would never run.
 //!
 //! The type of a closure does not name the captured values, so the search looks at the closure's
-//! words. A root is two words: the address of a slot in use, and the address of the object that the
-//! slot keeps.
+//! words. A root is three words: the address of a slot in use, the address of the object that the
+//! slot keeps, and room for the metadata of the object's type.
 //!
-//! - If a closure has the size of a root of that type and begins with those two words, it is a
-//!   root.
+//! - If a closure has the size of a root and begins with those two addresses, it is a root.
 //! - In a larger closure the words may be leftovers in an unused part of a value. So the closure
 //!   only counts as a suspect.
 //! - Roots behind a pointer, in a `Box` or a `Vec`, are not found.
@@ -24,11 +23,9 @@ pub(crate) enum Holds {
     Root,
 }
 
-/// Searches `cleanup` for a root of the object of type `T` at `target`.
-pub(crate) fn look<F, T: ?Sized>(cleanup: &F, roots: &RootTable, target: NonNull<u8>) -> Holds {
-    // A root is the address of its slot and a pointer. The pointer may carry the metadata of a
-    // slice or trait object.
-    let root = size_of::<usize>() + size_of::<NonNull<T>>();
+/// Searches `cleanup` for a root of the object at `target`.
+pub(crate) fn look<F>(cleanup: &F, roots: &RootTable, target: NonNull<u8>) -> Holds {
+    let root = 3 * size_of::<usize>();
     // A root has a destructor and is aligned to words.
     if !core::mem::needs_drop::<F>() || align_of::<F>() < align_of::<usize>() {
         return Holds::Nothing;

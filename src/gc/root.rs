@@ -14,7 +14,7 @@
 
 use super::alloc::Mutator;
 use super::fault::broken;
-use super::handle::Gc;
+use super::handle::{Gc, Invariant};
 use super::leaves::leaf;
 use super::phase::Phase;
 use super::rootable::{Rootable, rebrand};
@@ -23,6 +23,8 @@ use crate::sync::IS_MODEL;
 use crate::sync::atomic::Ordering::{AcqRel, Relaxed};
 use core::fmt;
 use core::hash::{Hash, Hasher};
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::NonNull;
 
@@ -60,18 +62,46 @@ use core::ptr::NonNull;
 ///
 /// # Variance
 /// Invariant in `R`. A root has no lifetime parameter: it is `'static`.
-#[repr(C)] // `inside` searches for these two words.
+#[repr(C)] // `inside` searches for these words.
 pub struct Root<R: Rootable + ?Sized> {
     slot: &'static RootSlot,
-    /// The object, with the metadata of its type. The projection makes the handle invariant in `R`
-    /// (ROOTABLE-1).
-    pointer: NonNull<R::Of<'static>>,
+    /// The object, with the metadata of its type.
+    pointer: Erased,
+    /// Makes the handle invariant in `R` (ROOTABLE-1).
+    kind: PhantomData<Invariant<R>>,
 }
 
-// SAFETY: managed objects are `Send + Sync`, and the slot's fields are atomic or have one user.
-unsafe impl<R: Rootable + ?Sized> Send for Root<R> {}
-// SAFETY: managed objects are `Send + Sync`, and the slot's fields are atomic or have one user.
-unsafe impl<R: Rootable + ?Sized> Sync for Root<R> {}
+/// A pointer without its type.
+///
+/// A field of type `R::Of` would need an impl of `Send` with the bound `R: Rootable`. Inside a
+/// future, the compiler cannot prove that bound, because it forgets lifetimes there.
+#[derive(Clone, Copy)]
+struct Erased([MaybeUninit<*mut u8>; 2]);
+
+// SAFETY: managed objects are `Send + Sync`.
+unsafe impl Send for Erased {}
+// SAFETY: managed objects are `Send + Sync`.
+unsafe impl Sync for Erased {}
+
+impl Erased {
+    /// Stores `pointer`, with its address first.
+    fn new<T: ?Sized>(pointer: NonNull<T>) -> Self {
+        const { assert!(size_of::<NonNull<T>>() <= size_of::<Self>()) };
+        let mut erased = Self([MaybeUninit::uninit(); 2]);
+        // SAFETY: the assertion above says that there is room; both types are made of pointers.
+        unsafe { erased.0.as_mut_ptr().cast::<NonNull<T>>().write(pointer) };
+        erased
+    }
+
+    /// Returns the pointer.
+    ///
+    /// # Safety
+    /// `new` got a pointer of this type, up to lifetimes.
+    unsafe fn get<T: ?Sized>(&self) -> NonNull<T> {
+        // SAFETY: a pointer of this type lies there (contract of this function).
+        unsafe { self.0.as_ptr().cast::<NonNull<T>>().read() }
+    }
+}
 
 // The object is reached by shared reference only, inside `enter`.
 impl<R: Rootable + ?Sized> UnwindSafe for Root<R> {}
@@ -98,7 +128,8 @@ impl<R: Rootable + ?Sized> Root<R> {
         };
         Self {
             slot: record.heap().roots.take_pinned(gc.address(), shade),
-            pointer: rebrand::<R>(gc.pointer()),
+            pointer: Erased::new::<R::Of<'static>>(rebrand::<R>(gc.pointer())),
+            kind: PhantomData,
         }
     }
 
@@ -109,7 +140,8 @@ impl<R: Rootable + ?Sized> Root<R> {
         // In the models there are no owners, and the heaps stay.
         (keeper.is_some() || IS_MODEL).then(|| Self {
             slot: roots.take(pointer.cast(), keeper),
-            pointer,
+            pointer: Erased::new(pointer),
+            kind: PhantomData,
         })
     }
 
@@ -122,12 +154,17 @@ impl<R: Rootable + ?Sized> Root<R> {
         let same = self.slot.heap == m.record.heap().number;
         assert!(same, "greyspan::gc: this Root belongs to another heap than the Mutator");
         // SAFETY: the root keeps the object alive, and the mutator is pinned.
-        unsafe { Gc::from_pointer(rebrand::<R>(self.pointer)) }
+        unsafe { Gc::from_pointer(rebrand::<R>(self.pointer())) }
+    }
+
+    fn pointer(&self) -> NonNull<R::Of<'static>> {
+        // SAFETY: `new` and `revived` have stored a pointer of this type, and `R` is invariant.
+        unsafe { self.pointer.get() }
     }
 
     /// Whether both roots keep the same object. See the example of [`Root`].
     pub fn ptr_eq(&self, other: &Self) -> bool {
-        self.pointer.cast::<u8>() == other.pointer.cast::<u8>()
+        self.pointer().cast::<u8>() == other.pointer().cast::<u8>()
     }
 }
 
@@ -141,7 +178,7 @@ impl<R: Rootable + ?Sized> Eq for Root<R> {}
 
 impl<R: Rootable + ?Sized> Hash for Root<R> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.pointer.cast::<u8>().hash(state);
+        self.pointer().cast::<u8>().hash(state);
     }
 }
 
@@ -157,6 +194,7 @@ impl<R: Rootable + ?Sized> Clone for Root<R> {
         Self {
             slot: self.slot,
             pointer: self.pointer,
+            kind: PhantomData,
         }
     }
 }
@@ -176,6 +214,6 @@ impl<R: Rootable + ?Sized> Drop for Root<R> {
 
 impl<R: Rootable + ?Sized> fmt::Debug for Root<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Root").field(&self.pointer.cast::<u8>()).finish()
+        f.debug_tuple("Root").field(&self.pointer().cast::<u8>()).finish()
     }
 }

@@ -26,7 +26,7 @@ use core::fmt;
 /// heap.collect();
 /// heap.enter(|m| {
 ///     let (all, kept) = (all.get(m), kept.get(m));
-///     assert_eq!(all.iter(m).map(|text| text.as_str()).collect::<Vec<_>>(), ["kept"]);
+///     assert!(all.iter(m).map(|text| text.as_ref()).eq(["kept"]));
 ///     assert!(all.contains(m, kept) && all.remove(m, kept) && all.is_empty());
 /// });
 /// ```

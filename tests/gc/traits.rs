@@ -268,3 +268,32 @@ fn a_foreign_value_is_dropped_with_its_object() {
     crate::eventually("the drop of a foreign value", || dropped.load(Relaxed) == 1);
     assert!(Static(1) < Static(2) && *Static(vec![7]).as_ref() == [7] && format!("{:?}", Static("a")) == "\"a\"");
 }
+
+#[test]
+fn a_future_that_holds_handles_moves_between_threads() {
+    fn sends<F: Future<Output = u64> + Send + 'static>(future: F) -> F {
+        future
+    }
+    async fn add(
+        heap: Heap,
+        node: NodeRoot,
+        weak: WeakRoot<Rootable![Node<'_>]>,
+        out: Guardian<Rootable![Node<'_>]>,
+    ) -> u64 {
+        let one = heap.enter(|m| node.get(m).value);
+        std::future::ready(()).await;
+        assert!(out.next().is_none());
+        one + heap.enter(|m| weak.upgrade(m).expect("a root keeps it").value)
+    }
+    let heap = quiet();
+    let (node, weak): (NodeRoot, _) = heap.enter(|m| {
+        let node = m.alloc(Node::leaf(21));
+        (Root::new(m, node), WeakRoot::new(m, node))
+    });
+    let future = sends(add(heap, node, weak, Guardian::new()));
+    let answer = std::thread::spawn(|| {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        std::pin::pin!(future).poll(&mut context)
+    });
+    assert_eq!(answer.join().expect("no panic"), Poll::Ready(42));
+}

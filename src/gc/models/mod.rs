@@ -3,7 +3,7 @@
 //! - [`scripts`] and [`weak`]: schedules that lose an object if a rule is missing, played step by
 //!   step. One thread plays all parts: it drives the records, the handshake machine and the tracer
 //!   by hand. `fault::when` inserts a step into the middle of an operation.
-//! - [`rings`]: both, for the rings of a tracer.
+//! - [`rings`] and [`maps`]: both, for the rings of a tracer and for walks of weak maps.
 //! - [`races`]: small pieces of code with two or three threads. Loom runs every interleaving, and
 //!   every order that the memory model allows.
 //!
